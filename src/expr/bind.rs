@@ -1,0 +1,1 @@
+//! Syntax → typed expressions: resolves names, coerces operands, folds constants.

@@ -1,0 +1,114 @@
+//! Typed expressions over batches.
+//!
+//! Binding (`bind`) turns syntax into an [`Expr`]: plain data that travels in a plan and that EXPLAIN
+//! prints. A worker compiles it once with [`compile`] and evaluates it a batch at a time.
+//! An expression that fails on a row yields NULL there and a note; it never fails the batch.
+
+pub mod bind;
+pub mod compile;
+pub mod function;
+pub mod functions;
+
+use crate::sql::ast::BinaryOp;
+use crate::types::SqlType;
+use crate::value::Value;
+use serde::{Deserialize, Serialize};
+
+/// A bound expression: every node knows its type, operands are coerced already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expr {
+    pub kind: ExprKind,
+    pub ty: SqlType,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ExprKind {
+    /// Index into the batch's columns.
+    Column(usize),
+    Pseudo(Pseudo),
+    /// NULL carries its type in `Expr::ty`.
+    Literal(Value),
+    Negate(Box<Expr>),
+    Not(Box<Expr>),
+    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic, whose scales may differ.
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    In {
+        operand: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
+    Like {
+        operand: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<char>,
+        negated: bool,
+    },
+    IsNull {
+        operand: Box<Expr>,
+        negated: bool,
+    },
+    /// Searched CASE; the simple form is rewritten to it.
+    Case {
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Cast(Box<Expr>),
+    /// Field `index` of a struct.
+    Field {
+        base: Box<Expr>,
+        index: usize,
+    },
+    /// ARRAY by 1-based position (negative from the end), MAP by key.
+    Subscript {
+        base: Box<Expr>,
+        index: Box<Expr>,
+    },
+    /// A function of `functions::ALL`, by name; which overload follows from the arguments' types.
+    Call {
+        function: String,
+        args: Vec<Expr>,
+    },
+    Array(Vec<Expr>),
+    Map(Vec<(Expr, Expr)>),
+    Struct(Vec<Expr>),
+}
+
+/// Columns every stream has without declaring them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pseudo {
+    /// BIGINT, milliseconds.
+    Rowtime,
+    /// INT
+    Rowpartition,
+    /// BIGINT
+    Rowoffset,
+}
+
+/// What went wrong in single rows. One note a row and stage is kept: the first.
+#[derive(Debug, Default)]
+pub struct Notes {
+    pub notes: Vec<Note>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// Row index in the batch that was evaluated.
+    pub row: usize,
+    /// Names the function or operator and the value.
+    pub reason: String,
+}
+
+impl Notes {
+    /// The most notes kept for one batch; what is over is counted by the caller's books, not kept.
+    pub const CAP: usize = 1_000;
+
+    pub fn note(&mut self, row: usize, reason: impl FnOnce() -> String) {
+        if self.notes.len() < Notes::CAP {
+            self.notes.push(Note { row, reason: reason() });
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The SQL types, their Arrow shapes, and schemas.
+
+use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// A type of the dialect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SqlType {
+    Boolean,
+    /// 32 bits; arithmetic wraps.
+    Int,
+    /// 64 bits; arithmetic wraps.
+    Bigint,
+    Double,
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    Varchar,
+    Bytes,
+    /// Days since 1970-01-01.
+    Date,
+    /// Milliseconds since midnight.
+    Time,
+    /// Milliseconds since 1970-01-01T00:00Z.
+    Timestamp,
+    Array(Box<SqlType>),
+    Map(Box<SqlType>, Box<SqlType>),
+    Struct(Vec<StructField>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StructField {
+    pub name: String,
+    pub ty: SqlType,
+}
+
+impl SqlType {
+    /// The Arrow type that carries this type in a batch. Every field is nullable.
+    pub fn arrow(&self) -> DataType {
+        match self {
+            SqlType::Boolean => DataType::Boolean,
+            SqlType::Int => DataType::Int32,
+            SqlType::Bigint => DataType::Int64,
+            SqlType::Double => DataType::Float64,
+            SqlType::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
+            SqlType::Varchar => DataType::Utf8View,
+            SqlType::Bytes => DataType::BinaryView,
+            SqlType::Date => DataType::Date32,
+            SqlType::Time => DataType::Time32(TimeUnit::Millisecond),
+            SqlType::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),
+            SqlType::Array(item) => DataType::List(Arc::new(Field::new("item", item.arrow(), true))),
+            SqlType::Map(key, value) => {
+                let entries = Fields::from(vec![
+                    Field::new("key", key.arrow(), false),
+                    Field::new("value", value.arrow(), true),
+                ]);
+                DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+            }
+            SqlType::Struct(fields) => {
+                DataType::Struct(fields.iter().map(|f| Field::new(&f.name, f.ty.arrow(), true)).collect())
+            }
+        }
+    }
+
+    pub fn is_numeric(&self) -> bool {
+        matches!(self, SqlType::Int | SqlType::Bigint | SqlType::Double | SqlType::Decimal { .. })
+    }
+}
+
+/// Quotes a name where an unquoted one would not come back the same.
+pub fn quote(name: &str) -> String {
+    let plain = name
+        .chars()
+        .enumerate()
+        .all(|(i, c)| c.is_ascii_uppercase() || c == '_' || (i > 0 && (c.is_ascii_digit() || c == '@')));
+    if plain && !name.is_empty() { name.to_string() } else { format!("`{}`", name.replace('`', "``")) }
+}
+
+impl fmt::Display for SqlType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SqlType::Boolean => f.write_str("BOOLEAN"),
+            SqlType::Int => f.write_str("INTEGER"),
+            SqlType::Bigint => f.write_str("BIGINT"),
+            SqlType::Double => f.write_str("DOUBLE"),
+            SqlType::Decimal { precision, scale } => write!(f, "DECIMAL({precision}, {scale})"),
+            SqlType::Varchar => f.write_str("STRING"),
+            SqlType::Bytes => f.write_str("BYTES"),
+            SqlType::Date => f.write_str("DATE"),
+            SqlType::Time => f.write_str("TIME"),
+            SqlType::Timestamp => f.write_str("TIMESTAMP"),
+            SqlType::Array(item) => write!(f, "ARRAY<{item}>"),
+            SqlType::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
+            SqlType::Struct(fields) => {
+                f.write_str("STRUCT<")?;
+                for (i, field) in fields.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str(", ")?;
+                    }
+                    write!(f, "{} {}", quote(&field.name), field.ty)?;
+                }
+                f.write_str(">")
+            }
+        }
+    }
+}
+
+/// A column of a stream or table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDef {
+    pub name: String,
+    pub ty: SqlType,
+    /// A key column lives in the message's key, any other in its value.
+    pub key: bool,
+}
+
+/// The columns of a stream or table: key columns first, then value columns, each in declared order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    pub columns: Vec<ColumnDef>,
+}
+
+impl Schema {
+    /// Puts key columns first and keeps the order otherwise.
+    pub fn new(columns: impl IntoIterator<Item = ColumnDef>) -> Schema {
+        let (mut keys, values): (Vec<_>, Vec<_>) = columns.into_iter().partition(|c| c.key);
+        keys.extend(values);
+        Schema { columns: keys }
+    }
+
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &ColumnDef> {
+        self.columns.iter().filter(|c| c.key)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &ColumnDef> {
+        self.columns.iter().filter(|c| !c.key)
+    }
+
+    /// How many columns are key columns; they are the first ones.
+    pub fn key_len(&self) -> usize {
+        self.keys().count()
+    }
+}
