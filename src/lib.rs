@@ -9,3 +9,5 @@ pub mod expr;
 pub mod connector;
 pub mod format;
 pub mod aggregate;
+pub mod topology;
+pub mod engine;

@@ -1,0 +1,4 @@
+//! Topic name → place. (Being written.)
+
+#[derive(Clone, Debug, Default)]
+pub struct Topology {}
