@@ -13,6 +13,7 @@ mod masks;
 
 use super::Framing;
 use crate::batch::Range32;
+use masks::{NEWLINES_BYTES, Newlines};
 use memchr::{memchr, memchr_iter};
 
 /// Longer messages are torn: memory is bounded whatever a file holds.
@@ -151,13 +152,18 @@ impl Framer {
     fn lines(&mut self, block: &[u8], at: usize, base: u64, last: bool, out: &mut Frames) -> Scan {
         out.reserve((block.len() - at) / 64);
         let stop = usize::try_from(self.until.saturating_sub(base)).unwrap_or(usize::MAX);
-        let mut start = at;
-        for newline in memchr_iter(b'\n', &block[at..]) {
-            if start >= stop {
-                return Scan { consumed: start, stopped: true };
+        let (mut start, mut searched) = (at, at);
+        let mut newlines = Newlines::new();
+        while searched < block.len() {
+            for newline in newlines.of(&block[searched..]) {
+                if start >= stop {
+                    return Scan { consumed: start, stopped: true };
+                }
+                let end = searched + *newline as usize;
+                self.line(block, start, end, base, out);
+                start = end + 1;
             }
-            self.line(block, start, at + newline, base, out);
-            start = at + newline + 1;
+            searched += NEWLINES_BYTES;
         }
         if start >= stop {
             return Scan { consumed: start, stopped: true };

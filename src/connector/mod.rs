@@ -4,6 +4,7 @@ pub mod file;
 pub mod framing;
 pub mod generator;
 pub mod log;
+mod read_at;
 pub mod stdin;
 
 use crate::batch::MessageBatch;

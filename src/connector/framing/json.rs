@@ -188,10 +188,9 @@ mod tests {
         let (mut depth, mut in_string, mut escaped) = (0u32, false, false);
         for at in start..block.len() {
             let byte = block[at];
-            if at > start && byte == b'{' && block[at - 1] == b'\n' {
-                if !asks_for_value(last_significant(&block[start..at]).unwrap()) {
-                    return End::Cut(at);
-                }
+            let in_column_0 = at > start && block[at - 1] == b'\n';
+            if in_column_0 && byte == b'{' && !asks_for_value(last_significant(&block[start..at]).unwrap()) {
+                return End::Cut(at);
             }
             if escaped {
                 escaped = false;
