@@ -10,9 +10,9 @@ use super::{Answer, AnswerEvent, AnswerKind, BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE
 use crate::aggregate::{self, Key, Spec};
 use crate::catalog::{Catalog, Origin, Query, Source, With};
 use crate::connector::log::{LogOptions, LogWriter};
-use crate::connector::{Place, Start};
+use crate::connector::{self, Place, Start, Survey};
 use crate::error::{Error, Result};
-use crate::expr::bind::{Scope, bind, coerce};
+use crate::expr::{Scope, bind, coerce};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::format::{Encoded, Format, Serialization, decoder, encoder};
@@ -111,19 +111,30 @@ impl Coordinator {
         if !self.begun {
             self.begun = true;
             let plans = std::mem::take(&mut self.waiting);
-            self.send(plans);
+            self.send(plans)?;
         }
         Ok(())
     }
 
-    fn install(&mut self, plans: Vec<DataflowPlan>) {
-        if self.begun { self.send(plans) } else { self.waiting.extend(plans) }
+    fn install(&mut self, plans: Vec<DataflowPlan>) -> Result<()> {
+        if self.begun {
+            return self.send(plans);
+        }
+        self.waiting.extend(plans);
+        Ok(())
     }
 
-    fn send(&mut self, plans: Vec<DataflowPlan>) {
+    fn send(&mut self, mut plans: Vec<DataflowPlan>) -> Result<()> {
+        for plan in &mut plans {
+            if let DataflowPlan::Source(source) = plan {
+                source.survey = connector::survey(&source.place)
+                    .map_err(|e| e.hint(format!("topic {} is read by {}; see the topology", source.topic, source.source)))?;
+            }
+        }
         self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
         let wanted = self.changed_wants();
         self.shared.command(Command::Install { plans, wanted, started_ms: now_ms() });
+        Ok(())
     }
 
     /// Which columns each hub's readers read, where that changed: found from the sinks backwards.
@@ -196,9 +207,9 @@ impl Coordinator {
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();
-        self.catalog.insert(system(SourceKind::Table, "WHARFE_BOOKS", plan.select.schema(), "wharfe_books"));
+        self.catalog.insert(system(SourceKind::Table, "WHARFE_BOOKS", plan.select.schema(), books::TOPIC));
         self.catalog.tables.insert("WHARFE_BOOKS".into(), BOOKS_TABLE);
-        self.install(vec![DataflowPlan::Query(plan)]);
+        self.waiting.push(DataflowPlan::Query(plan));
     }
 
     // ---- CREATE STREAM | TABLE (columns) ----
@@ -307,8 +318,7 @@ impl Coordinator {
         plans.push(DataflowPlan::Query(plan));
         self.catalog.tables.insert(name.into(), table);
         self.catalog.queries.insert(query.id.clone(), query);
-        self.install(plans);
-        Ok(())
+        self.install(plans)
     }
 
     // ---- CREATE … AS, INSERT INTO … SELECT ----
@@ -417,8 +427,7 @@ impl Coordinator {
         self.catalog.queries.insert(id.into(), query);
         self.catalog.insert(target);
         plans.push(DataflowPlan::Query(plan));
-        self.install(plans);
-        Ok(())
+        self.install(plans)
     }
 
     fn sink(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<Sink> {
@@ -434,7 +443,7 @@ impl Coordinator {
             Some(hub) => *hub,
             None => self.id(),
         };
-        let place = self.topology.place(&target.topic).map(|p| p.resolve(&target.topic, &self.data_dir, target.partitions)).transpose()?;
+        let place = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
         let store = match place {
             None => None,
             Some(place @ Place::Log { .. }) => {
@@ -517,6 +526,7 @@ impl Coordinator {
             ordinal: source.ordinal,
             topic: source.topic.clone(),
             place: self.place(source)?,
+            survey: Survey::default(),
             start,
             bounded: self.once,
             serialization: source.serialization,
@@ -531,10 +541,8 @@ impl Coordinator {
     }
 
     fn topic_place(&self, topic: &str, partitions: u32) -> Result<Place> {
-        match self.topology.place(topic) {
-            Some(spec) => spec.resolve(topic, &self.data_dir, partitions),
-            None => Ok(Place::Log { dir: self.data_dir.join("topics").join(topic), partitions }),
-        }
+        let place = self.topology.resolve(topic, &self.data_dir, partitions);
+        Ok(place.unwrap_or_else(|| Place::Log { dir: self.data_dir.join("topics").join(topic), partitions }))
     }
 
     /// Derives a stream once more, from the start of its sources, for a query that came late.
@@ -594,7 +602,7 @@ impl Coordinator {
         encoder(&source.serialization, &source.schema)?.encode(&crate::render::table::rows_to_batch(&types, &[row]), &mut encoded);
         let writer = match self.logs.entry(source.topic.clone()) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(LogWriter::open(&dir, partitions, LogOptions::default())?),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(LogWriter::open(&dir, 0..partitions, LogOptions::default())?.0),
         };
         let key = encoded.keys[0].of(&encoded.buffer);
         let partition = key.map_or(0, |key| partition_of(key, partitions));
@@ -709,7 +717,7 @@ impl Coordinator {
         dataflows.push(watch.id);
         plans.push(DataflowPlan::Query(watch));
         let receiver = self.shared.open_answer(id, limit, dataflows, tables);
-        self.install(plans);
+        self.install(plans)?;
         Ok(receiver)
     }
 
@@ -1116,7 +1124,7 @@ fn books_query() -> QueryPlan {
         id: BOOKS_QUERY,
         query: "WHARFE_BOOKS".into(),
         source: "WHARFE_BOOK_ENTRIES".into(),
-        topic: "wharfe_books".into(),
+        topic: books::TOPIC.into(),
         input: Input::Hub(BOOKS_HUB),
         input_columns: 8,
         select: SelectPlan { columns, filter: None, shape: Shape::Aggregate(aggregation), order_by: Vec::new(), limit: None },

@@ -98,28 +98,26 @@ struct WayReader {
 
 impl WayReader {
     fn open(way: Way, last: &SelectPlan, until: Until, opened_ms: i64) -> Result<WayReader> {
-        // What the answer reads decides, way back to the source, what has to be decoded.
-        let mut wanted: Option<Vec<bool>> = None;
-        let widths: Vec<usize> = std::iter::once(way.source.schema.len())
-            .chain(way.through.iter().map(|s| s.columns.len()))
-            .collect();
-        for (select, width) in way.through.iter().chain([last]).zip(widths).rev() {
-            wanted = Some(select.reads(width, wanted.as_deref()));
+        // What the answer reads decides, way back to the source, what each step computes.
+        let mut wants: Vec<Vec<bool>> = Vec::new();
+        for (i, select) in way.through.iter().chain([last]).enumerate().collect::<Vec<_>>().into_iter().rev() {
+            let width = if i == 0 { way.source.schema.len() } else { way.through[i - 1].columns.len() };
+            wants.push(select.reads(width, wants.last().map(Vec::as_slice)));
         }
+        let wanted = wants.pop().unwrap_or_default();
         let opening =
             Opening { share: Share::All, start: Start::Earliest, bounded: until == Until::End, opened_ms };
-        let through = way
-            .through
-            .iter()
-            .map(|select| match &select.shape {
-                Shape::Project(exprs) => Transform::new(select.filter.as_ref(), exprs.clone()),
-                Shape::Aggregate(_) => unreachable!("a stream is never written by an aggregate"),
-            })
-            .collect::<Result<_>>()?;
+        let mut through = Vec::new();
+        for (select, wanted) in way.through.iter().zip(wants.iter().rev()) {
+            let Shape::Project(exprs) = &select.shape else { unreachable!("a stream is never written by an aggregate") };
+            let mut transform = Transform::new(select.filter.as_ref(), exprs.clone())?;
+            transform.want(wanted);
+            through.push(transform);
+        }
         Ok(WayReader {
             source: connector::open(&way.source.place, opening)?,
             decoder: RowDecoder::new(&way.source)?,
-            wanted: wanted.unwrap_or_default(),
+            wanted,
             through,
             done: false,
         })
@@ -279,8 +277,7 @@ impl Grouping {
     /// The result rows, ascending by their values: an order that does not depend on how they were made.
     fn finish(mut self) -> Vec<Row> {
         if self.single && self.groups.is_empty() {
-            let state = crate::aggregate::empty(self.finisher.specs());
-            self.groups.insert(Key::default(), (state, BTreeMap::new()));
+            self.groups.insert(Key::default(), (State(Box::default()), BTreeMap::new()));
         }
         let groups = self
             .groups

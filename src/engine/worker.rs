@@ -77,7 +77,7 @@ fn greet(worker: &mut Worker, post: &Post, config: &Config, shared: &Arc<Shared>
         match post.receive() {
             Some(Mail::Command(Command::Hello { epoch_ms, data_dir })) => {
                 let topic = data_dir.join("topics").join(rejects::TOPIC);
-                let rejects = match RejectLog::open(&topic, worker.index(), worker.peers()) {
+                let rejects = match RejectLog::open(&topic, worker.index()) {
                     Ok(rejects) => rejects,
                     Err(error) => {
                         shared.fail(error);

@@ -1,7 +1,7 @@
 //! Plans as text: what EXPLAIN prints is exactly what runs.
 
 use super::*;
-use crate::expr::bind::display;
+use crate::expr::display;
 use crate::types::quote;
 use std::fmt::Write;
 

@@ -4,7 +4,7 @@ pub mod select;
 pub mod explain;
 
 use crate::aggregate::Spec;
-use crate::connector::{Place, Start};
+use crate::connector::{Place, Start, Survey};
 use crate::expr::Expr;
 use crate::format::Serialization;
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -44,6 +44,8 @@ pub struct SourcePlan {
     pub ordinal: u32,
     pub topic: String,
     pub place: Place,
+    /// What was there at the start: the same for all workers, so that they split it alike.
+    pub survey: Survey,
     pub start: Start,
     /// End when all that was there at the start is read.
     pub bounded: bool,
@@ -170,7 +172,7 @@ impl SelectPlan {
     pub fn reads(&self, len: usize, wanted: Option<&[bool]>) -> Vec<bool> {
         let mut reads = vec![false; len];
         let mut mark = |expr: &Expr| {
-            crate::expr::bind::references(expr, &mut |column| reads[column] = true);
+            crate::expr::references(expr, &mut |column| reads[column] = true);
         };
         self.filter.iter().for_each(&mut mark);
         match &self.shape {

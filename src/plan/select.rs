@@ -3,7 +3,7 @@
 use super::{Aggregation, Call, OrderKey, SelectPlan, Shape};
 use crate::aggregate;
 use crate::error::{Error, Result, Span};
-use crate::expr::bind::{Scope, bind, coerce};
+use crate::expr::{Scope, bind, coerce};
 use crate::expr::function::Arg;
 use crate::expr::{Expr, ExprKind as Bound};
 use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind};

@@ -17,6 +17,11 @@ use std::rc::Rc;
 /// The writer that the books are in their hub.
 pub const WRITER: DataflowId = 0;
 
+/// The topic that the hidden stream of entries goes by.
+pub const TOPIC: &str = "wharfe_books";
+
+const UNBOOKED: usize = usize::MAX;
+
 /// Columns of a book entry: four that name the stage, four counts.
 pub fn schema() -> Schema {
     let column = |name: &str, ty| ColumnDef { name: name.into(), ty, key: false };
@@ -53,6 +58,10 @@ impl Books {
 
     /// A number for the stage, to record by.
     pub fn stage(&self, stage: Stage) -> usize {
+        // The books do not keep books of themselves: each entry would make another one.
+        if stage.names[1] == TOPIC {
+            return UNBOOKED;
+        }
         let mut stages = self.stages.borrow_mut();
         stages.push(stage);
         stages.len() - 1
@@ -60,6 +69,9 @@ impl Books {
 
     pub fn record(&self, stage: usize, tick: Tick, rows_in: usize, out: usize, filtered: usize, rejected: usize) {
         debug_assert_eq!(rows_in, out + filtered + rejected);
+        if stage == UNBOOKED {
+            return;
+        }
         let mut open = self.open.borrow_mut();
         let counts = open.entry(tick).or_default().entry(stage).or_default();
         for (count, more) in counts.iter_mut().zip([rows_in, out, filtered, rejected]) {

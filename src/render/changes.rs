@@ -4,7 +4,7 @@
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
 use super::Tick;
-use super::table::{Content, RowSpine, Table};
+use super::table::{Content, RowSpine, StateSpine, Table};
 use crate::aggregate::Key;
 use crate::value::Row;
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -40,14 +40,14 @@ pub fn import<'s>(
     match content {
         Content::States { states, elements } => {
             let (arranged, press) = states.import_core(scope, "ImportStates");
-            let mut touched = touched(arranged.stream);
+            let mut touched = self::touched::<TraceAgent<StateSpine>>(arranged.stream);
             let mut presses = vec![press];
             let elements = elements.as_mut().map(|elements| {
                 let (arranged, press) = elements.import_core(scope, "ImportElements");
                 // Their keys are among the states' keys; they are imported so that the frontier
                 // below covers both.
                 use timely::dataflow::operators::Concat;
-                touched = touched.clone().concat(self::touched(arranged.stream));
+                touched = touched.clone().concat(self::touched::<TraceAgent<RowSpine>>(arranged.stream));
                 presses.push(press);
                 arranged.trace
             });
@@ -55,7 +55,7 @@ pub fn import<'s>(
         }
         Content::Rows(rows) => {
             let (arranged, press) = rows.import_core(scope, "ImportRows");
-            let touched = touched(arranged.stream);
+            let touched = self::touched::<TraceAgent<RowSpine>>(arranged.stream);
             (touched, table(Content::Rows(arranged.trace)), vec![press])
         }
     }
@@ -66,7 +66,6 @@ where
     Tr: TraceReader<Time = Tick> + 'static,
     Tr::Batch: Navigable,
     for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a Key, TimeGat<'a> = &'a Tick>,
-    (): Importable<Tr>,
 {
     stream.unary(Pipeline, "Touched", |_, _| {
         move |input, output| {
@@ -90,11 +89,6 @@ where
         }
     })
 }
-
-/// The two traces that tables are kept in.
-trait Importable<Tr> {}
-impl Importable<TraceAgent<RowSpine>> for () {}
-impl Importable<TraceAgent<super::table::StateSpine>> for () {}
 
 /// Touched keys → changes. `table` is this dataflow's own handle: it holds back compaction until a
 /// tick's changes have been read from it.

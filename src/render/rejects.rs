@@ -92,9 +92,9 @@ pub struct RejectLog {
 
 impl RejectLog {
     /// `dir` is the directory of the topic.
-    pub fn open(dir: &Path, worker: usize, workers: usize) -> Result<RejectLog> {
+    pub fn open(dir: &Path, worker: usize) -> Result<RejectLog> {
         let options = LogOptions { segment_bytes: SEGMENT_BYTES, retention_bytes: Some(KEPT_BYTES) };
-        let writer = LogWriter::open(dir, workers as u32, options)?;
+        let (writer, _) = LogWriter::open(dir, [worker as u32], options)?;
         Ok(RejectLog { writer: RefCell::new(writer), partition: worker as u32, dirty: Cell::new(false) })
     }
 

@@ -101,7 +101,7 @@ fn poll(reader: &mut Option<Box<dyn Source>>, plan: &SourcePlan, context: &Conte
                 bounded: plan.bounded,
                 opened_ms: context.shared.started_ms(),
             };
-            let opened = connector::open(&plan.place, opening)?;
+            let opened = connector::open_surveyed(&plan.place, opening, &plan.survey)?;
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
             reader.insert(opened)
@@ -127,6 +127,7 @@ pub fn decode<'s>(
                 let mut session = output.session(&cap);
                 for messages in batches.drain(..) {
                     let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
+                    context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                     context.books.record(stage, tick, messages.len(), batch.len, 0, rejects.len());
                     context.rejects.write(&context, rejects.iter().map(|r| RejectedRecord::of(&plan, &messages, r)));
                     if batch.len > 0 {
@@ -153,7 +154,7 @@ impl RowDecoder {
             None => None,
             Some(expr) => {
                 let mut needs = vec![false; plan.schema.len()];
-                crate::expr::bind::references(expr, &mut |c| needs[c] = true);
+                crate::expr::references(expr, &mut |c| needs[c] = true);
                 Some((compile(expr)?, needs))
             }
         };

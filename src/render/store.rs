@@ -42,7 +42,8 @@ pub fn store(
     let Place::Log { dir, .. } = &plan.place else {
         return Err(crate::error::Error::topology(format!("topic {} can only be stored in a log", plan.topic)));
     };
-    let mut writer = LogWriter::open(dir, plan.partitions, LogOptions::default())?;
+    let mine = (0..plan.partitions).filter(|p| *p as usize % context.peers == context.index);
+    let (mut writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
     let mut pending: BTreeMap<Tick, Vec<Chunk>> = BTreeMap::new();
     let context = Rc::clone(context);
     chunks

@@ -17,11 +17,11 @@ use crate::value::{Row, Value, decode_row};
 use arrow_array::BooleanArray;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::trace::cursor::{Cursor, cursor_list};
+use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
 use differential_dataflow::trace::implementations::{
     KeyBatcher, KeySpine, ValBatcher, ValBuilder, ValSpine,
 };
-use differential_dataflow::trace::{BatchDiff, TraceReader};
+use differential_dataflow::trace::{BatchCursor, BatchDiff, Navigable, TraceReader};
 use std::cell::RefCell;
 use timely::dataflow::operators::probe::Handle;
 use timely::progress::Antichain;
@@ -221,17 +221,17 @@ fn compact<Tr: TraceReader<Time = Tick>>(trace: &mut TraceAgent<Tr>, since: &Ant
 fn each<Tr, K, V, R>(trace: &TraceAgent<Tr>, tick: Tick, keys: Option<&[K]>, visit: &mut dyn FnMut(&K, &V, R))
 where
     Tr: TraceReader<Time = Tick> + 'static,
-    Tr::Batch: differential_dataflow::trace::Navigable,
+    Tr::Batch: Navigable,
     R: Semigroup + 'static,
     K: 'static + Ord,
     V: 'static,
-    for<'a> differential_dataflow::trace::BatchCursor<Tr>:
+    for<'a> BatchCursor<Tr>:
         Cursor<Key<'a> = &'a K, Val<'a> = &'a V, TimeGat<'a> = &'a Tick, DiffGat<'a> = &'a R, Diff = R, Time = Tick>,
 {
     let mut batches = Vec::new();
     trace.map_spans(|span| batches.extend(span.inner.clone()));
     let (mut cursor, storage) = cursor_list(batches);
-    let mut at_key = |cursor: &mut differential_dataflow::trace::cursor::CursorList<_>| {
+    let mut at_key = |cursor: &mut CursorList<BatchCursor<Tr>>| {
         let key: &K = cursor.key(&storage);
         while let Some(value) = cursor.get_val(&storage) {
             let mut sum: Option<BatchDiff<Tr>> = None;
@@ -320,10 +320,6 @@ impl Finisher {
             columns: columns.to_vec(),
             aggregation: aggregation.clone(),
         })
-    }
-
-    pub fn specs(&self) -> &[Spec] {
-        &self.specs
     }
 
     fn again(&self) -> Finisher {

@@ -34,7 +34,7 @@ impl Transform {
     }
 
     /// Computes only the marked expressions from now on; an empty list marks all.
-    fn want(&mut self, wanted: &[bool]) {
+    pub fn want(&mut self, wanted: &[bool]) {
         let wanted: Vec<bool> = (0..self.exprs.len()).map(|i| wanted.get(i).copied().unwrap_or(true)).collect();
         if wanted != self.wanted {
             let exprs: Vec<Expr> =
@@ -52,7 +52,7 @@ impl Transform {
             Some(filter) => {
                 let keep = filter.filter(batch, notes);
                 // A note of the filter names a row of the input: record it by what that row becomes.
-                notes.notes.iter_mut().for_each(|n| n.origin.get_or_insert(batch.origin.position(n.row)));
+                notes.notes.iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
                 kept = batch.filter(&keep);
                 &kept
             }
