@@ -29,7 +29,7 @@ impl Random {
             SqlType::Decimal { scale, .. } => {
                 Value::Decimal([i128::MAX / 4, -12345, 5, 0, 99, -1, 7][n as usize], *scale)
             }
-            SqlType::Varchar => Value::text(&"Woodhouse Lane".repeat(n as usize % 3)[n as usize / 3..]),
+            SqlType::Varchar => Value::text(&"xWoodhouse Lane".repeat(n as usize % 3 + 1)[n as usize / 3..]),
             SqlType::Bytes => Value::Bytes(vec![n as u8; n as usize].into()),
             SqlType::Date => Value::Date(n as i32 * 1000),
             SqlType::Time => Value::Time(n as i32 * 1000),
@@ -386,7 +386,9 @@ fn call_has_argument(spec: &Spec) -> bool {
 
 fn close(a: &Value, b: &Value, spec: &Spec) -> bool {
     match (spec, a, b) {
-        (Spec::StddevSamp, Value::Double(a), Value::Double(b)) => (a - b).abs() <= 1e-9 * b.abs().max(1.0),
+        (Spec::StddevSamp, Value::Double(x), Value::Double(y)) => {
+            a == b || (x - y).abs() <= 1e-9 * y.abs().max(1.0)
+        }
         _ => a == b,
     }
 }

@@ -64,7 +64,10 @@ fn install_source(
 fn install_query(scope: Scope<'_, Tick>, plan: &QueryPlan, parts: Parts<'_>, context: &Rc<Context>) -> Result<()> {
     match plan.input {
         Input::Hub(hub) => {
-            let needs = plan.select.reads(plan.input_columns, None);
+            // What only passes on needs no column by itself: who reads it does.
+            let passes = matches!(plan.sink, Sink::Stream { store: None, .. });
+            let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
+            let needs = plan.select.reads(plan.input_columns, outputs.as_deref());
             let rows = subscribe(scope, &context.hub(hub), needs, Rc::clone(parts.cancel), parts.wake);
             match (&plan.sink, &plan.select.shape) {
                 (Sink::Table { table, .. }, Shape::Aggregate(aggregation)) => {

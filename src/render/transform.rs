@@ -18,34 +18,51 @@ use timely::dataflow::operators::generic::Operator;
 pub struct Transform {
     filter: Option<Evaluator>,
     exprs: Vec<Expr>,
+    /// The input columns that each expression reads.
+    reads: Vec<Vec<usize>>,
+    /// Which expressions somebody reads.
+    wanted: Vec<bool>,
     projection: Projection,
     /// Which expressions `projection` computes.
-    wanted: Vec<bool>,
+    computed: Vec<bool>,
 }
 
 impl Transform {
     pub fn new(filter: Option<&Expr>, exprs: Vec<Expr>) -> Result<Transform> {
+        let all = vec![true; exprs.len()];
         Ok(Transform {
             filter: filter.map(compile).transpose()?,
             projection: Projection::compile(&exprs)?,
-            wanted: vec![true; exprs.len()],
+            reads: exprs.iter().map(columns_of).collect(),
+            wanted: all.clone(),
+            computed: all,
             exprs,
         })
     }
 
     /// Computes only the marked expressions from now on; an empty list marks all.
     pub fn want(&mut self, wanted: &[bool]) {
-        let wanted: Vec<bool> = (0..self.exprs.len()).map(|i| wanted.get(i).copied().unwrap_or(true)).collect();
-        if wanted != self.wanted {
+        for (i, mine) in self.wanted.iter_mut().enumerate() {
+            *mine = wanted.get(i).copied().unwrap_or(true);
+        }
+    }
+
+    /// Settles on what is wanted and can be computed: a batch that was decoded before somebody asked
+    /// for more lacks those columns, and who asked does not get it.
+    fn settle(&mut self, batch: &Batch) {
+        let present = |column: &usize| !matches!(batch.columns[*column], Column::Absent);
+        let possible = |i: usize| self.wanted[i] && self.reads[i].iter().all(present);
+        if self.computed.iter().enumerate().any(|(i, computed)| *computed != possible(i)) {
+            self.computed = (0..self.exprs.len()).map(possible).collect();
             let exprs: Vec<Expr> =
-                self.exprs.iter().zip(&wanted).filter(|(_, w)| **w).map(|(e, _)| e.clone()).collect();
+                self.exprs.iter().zip(&self.computed).filter(|(_, c)| **c).map(|(e, _)| e.clone()).collect();
             self.projection = Projection::compile(&exprs).expect("it compiled when the query was installed");
-            self.wanted = wanted;
         }
     }
 
     /// The rows that pass, projected. Notes refer to rows of the returned origin.
     pub fn apply(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
+        self.settle(batch);
         let kept;
         let batch = match &mut self.filter {
             None => batch,
@@ -58,18 +75,24 @@ impl Transform {
             }
         };
         let before = notes.notes.len();
-        let mut computed = self.projection.eval(batch, notes).into_iter();
+        let mut values = self.projection.eval(batch, notes).into_iter();
         notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
         let columns = self
-            .wanted
+            .computed
             .iter()
-            .map(|wanted| if *wanted { computed.next().expect("one column an expression") } else { Column::Absent })
+            .map(|computed| if *computed { values.next().expect("one column an expression") } else { Column::Absent })
             .collect();
         Batch { len: batch.len, columns, origin: batch.origin.clone(), deleted: batch.deleted.clone() }
     }
 }
 
-/// The operator; `wanted` is the hub it feeds, if any.
+fn columns_of(expr: &Expr) -> Vec<usize> {
+    let mut columns = Vec::new();
+    crate::expr::references(expr, &mut |column| columns.push(column));
+    columns
+}
+
+/// The operator; `feeds` is the hub it feeds, if any.
 pub fn transform<'s>(
     stream: StreamVec<'s, Tick, Batch>,
     plan: &QueryPlan,

@@ -81,7 +81,6 @@ macro_rules! plain_types {
 }
 
 plain_types! {
-    Bool: Boolean, BooleanArray, bool, BooleanBuilder;
     Int: Int, PrimitiveArray<Int32Type>, i32, Int32Builder;
     Bigint: Bigint, PrimitiveArray<Int64Type>, i64, Int64Builder;
     Double: Double, PrimitiveArray<Float64Type>, f64, Float64Builder;

@@ -511,38 +511,3 @@ mod tests {
         assert_eq!(notes.notes.len(), 1);
     }
 }
-#[cfg(test)]
-mod speed {
-    use super::*;
-    fn cpu() -> i64 { unsafe { let mut t = std::mem::zeroed(); libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t); t.tv_sec * 1_000_000_000 + t.tv_nsec } }
-    #[test]
-    #[ignore]
-    fn speed() {
-        let ty = SqlType::Varchar;
-        for distinct in [1i64, 60_000] {
-            let n = 16384usize;
-            let base = 1_602_451_500_000i64;
-            for pat in ["yyyy-MM-dd HH:mm", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd HH:mm:ss.SSS", "d/M/yyyy H:mm"] {
-                let lits = [None, Some(Value::text(pat)), Some(Value::text("Europe/London"))];
-                let args: Vec<Arg> = lits.iter().map(|l| Arg { ty: Some(&ty), literal: l.as_ref() }).collect();
-                let big = SqlType::Bigint;
-                let wargs = [Arg{ty:Some(&big),literal:None}, Arg{ty:Some(&ty),literal:lits[1].as_ref()}, Arg{ty:Some(&ty),literal:lits[2].as_ref()}];
-                let mut w = ((TIMESTAMPTOSTRING.resolve)(&wargs).unwrap().kernel)(&lits).unwrap();
-                let mut r = ((STRINGTOTIMESTAMP.resolve)(&args).unwrap().kernel)(&lits).unwrap();
-                let ms: Vec<Value> = (0..n as i64).map(|i| Value::Bigint(base + i * (if distinct == 1 {0} else {61_000}))).collect();
-                let c = |v: &str| Column::Const(Value::array(&ty, [Value::text(v)].iter()));
-                let msc = [Column::Array(Value::array(&SqlType::Bigint, ms.iter())), c(pat), c("Europe/London")];
-                let mut notes = Notes::default();
-                let t = cpu();
-                let mut out = w.eval(&msc, n, &mut notes);
-                for _ in 0..100 { out = w.eval(&msc, n, &mut notes); }
-                let wt = (cpu() - t) as f64 / (101 * n) as f64;
-                let texts = [Column::Array(out), c(pat), c("Europe/London")];
-                let t = cpu();
-                for _ in 0..100 { std::hint::black_box(r.eval(&texts, n, &mut notes)); }
-                let rt = (cpu() - t) as f64 / (100 * n) as f64;
-                println!("{pat} distinct={distinct}: write {wt:.1} ns, read {rt:.1} ns, notes {}", notes.notes.len());
-            }
-        }
-    }
-}

@@ -382,7 +382,11 @@ mod tests {
             ("PI", &[], Double(std::f64::consts::PI)),
             ("EXP", &[Null], Null),
             // A quarter of the equator.
-            ("GEO_DISTANCE", &[Int(0), Int(0), Int(0), Int(90)], Double(EARTH_KM * std::f64::consts::FRAC_PI_2)),
+            (
+                "GEO_DISTANCE",
+                &[Int(0), Int(0), Int(0), Int(90)],
+                Double(EARTH_KM * std::f64::consts::FRAC_PI_2),
+            ),
             ("GENERATE_SERIES", &[Int(3), Int(1)], Array(vec![Int(3), Int(2), Int(1)])),
             ("GENERATE_SERIES", &[Int(1), Bigint(6), Int(3)], Array(vec![Bigint(1), Bigint(4)])),
         ]);

@@ -150,14 +150,14 @@ pub const LPAD: Function = string(
     "LPAD",
     "LPAD(text, length, padding) → STRING\nLPAD(bytes, length, padding) → BYTES",
     "The text padded from the left, or cut, to a length.",
-    |args| pad(args, |padding, kept| (padding, kept)),
+    |args| pad(args, "LPAD", |padding, kept| (padding, kept)),
 );
 
 pub const RPAD: Function = string(
     "RPAD",
     "RPAD(text, length, padding) → STRING\nRPAD(bytes, length, padding) → BYTES",
     "The text padded from the right, or cut, to a length.",
-    |args| pad(args, |padding, kept| (kept, padding)),
+    |args| pad(args, "RPAD", |padding, kept| (kept, padding)),
 );
 
 pub const REPLACE: Function = string(
@@ -334,7 +334,7 @@ fn instr(s: &str, wanted: &str, position: i32, occurrence: i32) -> i32 {
 const PADDED_MAX: usize = 1 << 20;
 
 /// `order` puts padding and text behind each other.
-fn pad(args: &[Arg], order: fn(Vec<u8>, Vec<u8>) -> (Vec<u8>, Vec<u8>)) -> Resolved {
+fn pad(args: &[Arg], name: &'static str, order: fn(Vec<u8>, Vec<u8>) -> (Vec<u8>, Vec<u8>)) -> Resolved {
     let ty = match args.first() {
         Some(Arg { ty: Some(SqlType::Bytes), .. }) => SqlType::Bytes,
         _ => SqlType::Varchar,
@@ -343,7 +343,7 @@ fn pad(args: &[Arg], order: fn(Vec<u8>, Vec<u8>) -> (Vec<u8>, Vec<u8>)) -> Resol
         let Value::Int(length) = given[1] else { return Ok(None) };
         let Ok(length) = usize::try_from(length) else { return Ok(None) };
         if length > PADDED_MAX {
-            return Err(format!("LPAD, RPAD: a length of {length} is more than {PADDED_MAX}"));
+            return Err(format!("{name}: a length of {length} is more than {PADDED_MAX}"));
         }
         match (&given[0], &given[2]) {
             (Value::Bytes(bytes), Value::Bytes(padding)) if !padding.is_empty() => {
@@ -398,15 +398,8 @@ fn split_to_map(s: &str, entry_delimiter: &str, key_delimiter: &str) -> Option<V
     if entry_delimiter.is_empty() || key_delimiter.is_empty() {
         return None;
     }
-    let mut entries: Vec<(Value, Value)> = Vec::new();
-    for (key, value) in s.split(entry_delimiter).filter_map(|entry| entry.split_once(key_delimiter)) {
-        let (key, value) = (Value::text(key), Value::text(value));
-        match entries.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, old)) => *old = value,
-            None => entries.push((key, value)),
-        }
-    }
-    Some(Value::Map(entries))
+    let pairs = s.split(entry_delimiter).filter_map(|entry| entry.split_once(key_delimiter));
+    Some(super::collection::entries(pairs.map(|(key, value)| (Value::text(key), Value::text(value)))))
 }
 
 #[cfg(test)]
@@ -469,7 +462,7 @@ mod tests {
         check_errors(&[
             ("CHR", &[Int(-1)], "CHR: -1 is not a code point"),
             ("CHR", &[s("\\u00")], "CHR: '\\u00' is not a code point"),
-            ("LPAD", &[s("a"), Int(i32::MAX), s("x")], "LPAD, RPAD: a length of 2147483647 is more than"),
+            ("LPAD", &[s("a"), Int(i32::MAX), s("x")], "LPAD: a length of 2147483647 is more than"),
         ]);
     }
 }

@@ -23,8 +23,13 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month (1 to 12) and day of month.
+#[inline]
 pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + EPOCH;
+    let days = days.saturating_add(EPOCH);
+    if (0..1 << 28).contains(&days) {
+        let (year, month, day) = civil_from_march(days as u32);
+        return (year as i64, month as i64, day as i64);
+    }
     let cycle = days.div_euclid(CYCLE);
     let of_cycle = days - cycle * CYCLE;
     let year = (of_cycle - of_cycle / 1_460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
@@ -33,6 +38,20 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day = of_year - (153 * month + 2) / 5 + 1;
     let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     (cycle * 400 + year + carry, month, day)
+}
+
+/// The same from 0000-03-01 on, in 32 bits, by the affine functions of Neri and Schneider, "Euclidean
+/// affine functions and their application to calendar algorithms" (2022): a third of the time.
+#[inline]
+fn civil_from_march(days: u32) -> (u32, u32, u32) {
+    let quarters = 4 * days + 3;
+    let (century, of_century) = (quarters / CYCLE as u32, quarters % CYCLE as u32 | 3);
+    let scaled = 2_939_745 * of_century as u64;
+    let (of_century, of_year) = ((scaled >> 32) as u32, scaled as u32 / 2_939_745 / 4);
+    let scaled = 2_141 * of_year + 197_913;
+    let (month, day) = (scaled >> 16, (scaled & 0xffff) / 2_141 + 1);
+    let next = (of_year >= 306) as u32;
+    (100 * century + of_century + next, month - 12 * next, day)
 }
 
 pub fn is_leap(year: i64) -> bool {

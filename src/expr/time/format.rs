@@ -1,7 +1,7 @@
 //! Writing a point in time by a pattern.
 
 use super::civil::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, civil_from_days, days_from_civil, weekday};
-use super::fixed::FORMAT_BUFFER;
+use super::fixed::BUFFER;
 use super::names;
 use super::parse::shorten;
 use super::pattern::{Field, Number, OffsetStyle, Pattern, Sign, Step, Width, ZoneStyle};
@@ -16,7 +16,7 @@ impl Pattern {
         let days = local.div_euclid(DAY_MS);
         let (date, of_day_ms) = (civil_from_days(days), local - days * DAY_MS);
         if let Some(fixed) = &self.fixed {
-            let mut buffer = FORMAT_BUFFER;
+            let mut buffer = BUFFER;
             let written = fixed.format(date, of_day_ms, &mut buffer);
             if let Some(text) = written.and_then(|len| std::str::from_utf8(&buffer[..len]).ok()) {
                 return out.push_str(text);
@@ -163,6 +163,13 @@ fn localized(full: bool, seconds: i64, out: &mut String) {
 }
 
 fn pad(out: &mut String, value: i64, width: usize) {
+    if (0..100).contains(&value) && width <= 2 {
+        let (tens, ones) = (b'0' + (value / 10) as u8, b'0' + (value % 10) as u8);
+        if width == 2 || value > 9 {
+            out.push(tens as char);
+        }
+        return out.push(ones as char);
+    }
     // Writing to a String cannot fail.
     let _ = write!(out, "{value:0width$}");
 }

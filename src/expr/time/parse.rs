@@ -91,7 +91,9 @@ struct Parsed {
 
 #[derive(Clone, Default)]
 struct Fields {
-    values: [Option<i64>; Field::COUNT],
+    values: [i64; Field::COUNT],
+    /// A bit for each field that has a value.
+    set: u16,
     zone: Option<Zone>,
 }
 
@@ -247,24 +249,26 @@ fn read_region(text: &[u8], at: usize) -> Result<(Zone, usize), ParseFailure> {
 
 impl Fields {
     fn get(&self, field: Field) -> Option<i64> {
-        self.values[field as usize]
+        if self.set & (1 << field as u16) != 0 { Some(self.values[field as usize]) } else { None }
     }
 
     fn set(&mut self, field: Field, value: i64, end: usize) -> Position {
-        match self.values[field as usize].replace(value) {
+        match self.get(field) {
             Some(before) if before != value => Err(ParseFailure::Conflict(field.range().0)),
-            _ => Ok(end),
+            _ => {
+                self.values[field as usize] = value;
+                self.set |= 1 << field as u16;
+                Ok(end)
+            }
         }
     }
 
     fn resolve(self) -> Result<Parsed, ParseFailure> {
         for field in Field::ALL {
+            let Some(value) = self.get(field) else { continue };
             let (name, least, greatest) = field.range();
-            match self.get(field) {
-                Some(value) if value < least || value > greatest => {
-                    return Err(ParseFailure::Range(name, value));
-                }
-                _ => {}
+            if value < least || value > greatest {
+                return Err(ParseFailure::Range(name, value));
             }
         }
         let (days, of_day_ms) = (self.days()?, self.of_day_ms()?);
