@@ -5,9 +5,35 @@
 //! An expression that fails on a row yields NULL there and a note; it never fails the batch.
 
 pub mod bind;
+pub mod display;
+pub mod walk;
+pub mod nearest;
 pub mod compile;
+mod node;
+mod arithmetic;
+pub mod decimal;
+mod compare;
+mod logic;
+mod membership;
+mod like;
+mod concat;
+mod case;
+pub mod cast;
+mod nested;
+mod call;
+mod texts;
+pub mod iso;
+pub mod number_text;
 pub mod function;
 pub mod functions;
+
+#[cfg(test)]
+mod tests;
+
+pub use bind::{Scope, bind, coerce};
+pub use compile::{Evaluator, Projection, compile};
+pub use display::display;
+pub use walk::{map_columns, references, rewrite};
 
 use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;
