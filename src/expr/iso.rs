@@ -3,7 +3,7 @@
 //! A timestamp may stop after any field (`2020`, `2020-05-26`, `2020-05-26T10:30`), may carry a zone
 //! offset (`Z`, `+01:00`), and is UTC without one. `T` or a space stands before the time.
 
-use std::fmt::Write;
+use super::number_text::write_padded;
 
 pub const DAY_MS: i64 = 86_400_000;
 
@@ -150,31 +150,70 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
 /// `2020-05-26`; years above 9999 carry a sign.
 pub fn write_date(days: i64, out: &mut String) {
     let (year, month, day) = date_from_days(days);
-    // Writing to a String cannot fail.
-    let _ = match year {
-        0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
-        10_000.. => write!(out, "+{year}-{month:02}-{day:02}"),
-        _ => write!(out, "-{:04}-{month:02}-{day:02}", -year),
-    };
+    match year {
+        0..=9_999 => {}
+        10_000.. => out.push('+'),
+        _ => out.push('-'),
+    }
+    write_padded(year.unsigned_abs(), 4, out);
+    for part in [month, day] {
+        out.push('-');
+        write_padded(part as u64, 2, out);
+    }
 }
 
 /// `10:30`, `10:30:15`, `10:30:15.250`: as short as it goes, as Java's LocalTime prints itself.
 pub fn write_time(ms: i32, out: &mut String) {
-    let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
-    let (seconds, millis) = (ms / 1_000 % 60, ms % 1_000);
-    let _ = match (seconds, millis) {
-        (0, 0) => write!(out, "{hours:02}:{minutes:02}"),
-        (_, 0) => write!(out, "{hours:02}:{minutes:02}:{seconds:02}"),
-        _ => write!(out, "{hours:02}:{minutes:02}:{seconds:02}.{millis:03}"),
+    // A TIME is within its day, whatever an array may hold.
+    let ms = (ms as i64).rem_euclid(DAY_MS);
+    let fields = if ms % 1_000 > 0 {
+        4
+    } else if ms % 60_000 > 0 {
+        3
+    } else {
+        2
     };
+    write_clock(ms, fields, out);
 }
 
 /// `2020-05-26T10:30:00.000`, UTC.
 pub fn write_timestamp(ms: i64, out: &mut String) {
-    write_date(ms.div_euclid(DAY_MS), out);
-    let ms = ms.rem_euclid(DAY_MS);
-    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    let _ = write!(out, "T{hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1_000);
+    let (days, ms) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
+    let (year, month, day) = date_from_days(days);
+    if !(0..=9_999).contains(&year) {
+        write_date(days, out);
+        out.push('T');
+        write_clock(ms, 4, out);
+        return;
+    }
+    // Nearly every timestamp has this one width.
+    let mut text = *b"0000-00-00T00:00:00.000";
+    let fields = [
+        (0, 4, year),
+        (5, 2, month as i64),
+        (8, 2, day as i64),
+        (11, 2, ms / 3_600_000),
+        (14, 2, ms / 60_000 % 60),
+        (17, 2, ms / 1_000 % 60),
+        (20, 3, ms % 1_000),
+    ];
+    for (at, width, mut value) in fields {
+        for digit in text[at..at + width].iter_mut().rev() {
+            *digit += (value % 10) as u8;
+            value /= 10;
+        }
+    }
+    // Digits are ASCII, so this never takes the empty text.
+    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
+}
+
+/// The first fields of hours, minutes, seconds and milliseconds.
+fn write_clock(ms: i64, fields: usize, out: &mut String) {
+    let parts = [(ms / 3_600_000, 2), (ms / 60_000 % 60, 2), (ms / 1_000 % 60, 2), (ms % 1_000, 3)];
+    for (i, (value, width)) in parts.into_iter().take(fields).enumerate() {
+        out.push_str(["", ":", ":", "."][i]);
+        write_padded(value as u64, width, out);
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +250,10 @@ mod tests {
             let mut text = String::new();
             write_date(days, &mut text);
             assert_eq!(parse_date(&text), Some(days as i32), "{text}");
+            let ms = days * DAY_MS + (days * 977).rem_euclid(DAY_MS);
+            text.clear();
+            write_timestamp(ms, &mut text);
+            assert_eq!(parse_timestamp(&text), Some(ms), "{text}");
         }
     }
 

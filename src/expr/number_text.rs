@@ -29,6 +29,28 @@ pub fn write_double(v: f64, out: &mut String) {
     }
 }
 
+/// Appends an integer: what `write!` does, without its machinery.
+pub fn write_integer(v: i64, out: &mut String) {
+    if v < 0 {
+        out.push('-');
+    }
+    write_padded(v.unsigned_abs(), 1, out);
+}
+
+/// Appends a number with zeros before it up to `width` digits, at most 20.
+pub fn write_padded(mut v: u64, width: usize, out: &mut String) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    while v > 0 {
+        start -= 1;
+        digits[start] = b'0' + (v % 10) as u8;
+        v /= 10;
+    }
+    let start = start.min(digits.len() - width.min(digits.len()));
+    // Digits are ASCII, so this never takes the empty text.
+    out.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
+}
+
 /// Plain notation with exactly `scale` fraction digits.
 pub fn decimal(digits: i128, scale: u8) -> String {
     let mut out = String::new();

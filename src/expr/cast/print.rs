@@ -10,19 +10,14 @@ use arrow_array::types::*;
 use arrow_array::{Array, ArrowPrimitiveType};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::fmt::Write;
 
 pub(super) fn kernel(from: &SqlType) -> Option<Kernel1> {
     Some(match from {
         SqlType::Boolean => by_row(|array, row, out| {
             out.push_str(if array.as_boolean().value(row) { "true" } else { "false" })
         }),
-        SqlType::Int => values::<Int32Type>(|v, out| {
-            let _ = write!(out, "{v}");
-        }),
-        SqlType::Bigint => values::<Int64Type>(|v, out| {
-            let _ = write!(out, "{v}");
-        }),
+        SqlType::Int => values::<Int32Type>(|v, out| number_text::write_integer(v as i64, out)),
+        SqlType::Bigint => values::<Int64Type>(number_text::write_integer),
         SqlType::Double => values::<Float64Type>(number_text::write_double),
         SqlType::Decimal { scale, .. } => {
             let scale = *scale;
@@ -78,8 +73,8 @@ fn write_value(value: &Value, ty: Option<&SqlType>, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Boolean(v) => out.push_str(if *v { "true" } else { "false" }),
-        Value::Int(v) => out.push_str(&v.to_string()),
-        Value::Bigint(v) => out.push_str(&v.to_string()),
+        Value::Int(v) => number_text::write_integer(*v as i64, out),
+        Value::Bigint(v) => number_text::write_integer(*v, out),
         Value::Double(v) => number_text::write_double(*v, out),
         Value::Decimal(digits, scale) => number_text::write_decimal(*digits, *scale, out),
         Value::Varchar(v) => out.push_str(v),
