@@ -18,6 +18,11 @@ pub struct Aggregate {
     pub resolve: fn(&[Arg]) -> Result<Overload, String>,
 }
 
+/// Looks an aggregate up by its upper-case name.
+pub fn find(_name: &str) -> Option<&'static Aggregate> {
+    None
+}
+
 /// The overload that fits.
 pub struct Overload {
     /// The type each *column* argument is coerced to; literal parameters (the K of TOPK) are consumed.
