@@ -23,7 +23,6 @@ mod nested;
 mod call;
 mod texts;
 pub mod iso;
-pub mod time;
 pub mod number_text;
 pub mod function;
 pub mod functions;
@@ -57,7 +56,8 @@ pub enum ExprKind {
     Literal(Value),
     Negate(Box<Expr>),
     Not(Box<Expr>),
-    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic, whose scales may differ.
+    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic and comparison, whose
+    /// scales may differ.
     Binary {
         op: BinaryOp,
         left: Box<Expr>,
@@ -127,8 +127,6 @@ pub struct Note {
     pub row: usize,
     /// Names the function or operator and the value.
     pub reason: String,
-    /// Where the row came from; set by the stage that evaluated the batch.
-    pub origin: Option<crate::batch::Position>,
 }
 
 impl Notes {
@@ -137,7 +135,7 @@ impl Notes {
 
     pub fn note(&mut self, row: usize, reason: impl FnOnce() -> String) {
         if self.notes.len() < Notes::CAP {
-            self.notes.push(Note { row, reason: reason(), origin: None });
+            self.notes.push(Note { row, reason: reason() });
         }
     }
 }
