@@ -1,0 +1,103 @@
+//! Stage 3: filter and project; fed by a hub, feeds publish, preaggregate or an answer.
+
+use super::Tick;
+use super::books::Stage;
+use super::context::Context;
+use super::rejects::RejectedRecord;
+use crate::batch::{Batch, Column};
+use crate::error::Result;
+use crate::expr::compile::{Evaluator, Projection, compile};
+use crate::expr::{Expr, Notes};
+use crate::plan::QueryPlan;
+use std::rc::Rc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+
+/// A compiled filter and projection.
+pub struct Transform {
+    filter: Option<Evaluator>,
+    exprs: Vec<Expr>,
+    projection: Projection,
+    /// Which expressions `projection` computes.
+    wanted: Vec<bool>,
+}
+
+impl Transform {
+    pub fn new(filter: Option<&Expr>, exprs: Vec<Expr>) -> Result<Transform> {
+        Ok(Transform {
+            filter: filter.map(compile).transpose()?,
+            projection: Projection::compile(&exprs)?,
+            wanted: vec![true; exprs.len()],
+            exprs,
+        })
+    }
+
+    /// Computes only the marked expressions from now on; an empty list marks all.
+    pub fn want(&mut self, wanted: &[bool]) {
+        let wanted: Vec<bool> = (0..self.exprs.len()).map(|i| wanted.get(i).copied().unwrap_or(true)).collect();
+        if wanted != self.wanted {
+            let exprs: Vec<Expr> =
+                self.exprs.iter().zip(&wanted).filter(|(_, w)| **w).map(|(e, _)| e.clone()).collect();
+            self.projection = Projection::compile(&exprs).expect("it compiled when the query was installed");
+            self.wanted = wanted;
+        }
+    }
+
+    /// The rows that pass, projected. Notes refer to rows of the returned origin.
+    pub fn apply(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
+        let kept;
+        let batch = match &mut self.filter {
+            None => batch,
+            Some(filter) => {
+                let keep = filter.filter(batch, notes);
+                // A note of the filter names a row of the input: record it by what that row becomes.
+                notes.notes.iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
+                kept = batch.filter(&keep);
+                &kept
+            }
+        };
+        let before = notes.notes.len();
+        let mut computed = self.projection.eval(batch, notes).into_iter();
+        notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
+        let columns = self
+            .wanted
+            .iter()
+            .map(|wanted| if *wanted { computed.next().expect("one column an expression") } else { Column::Absent })
+            .collect();
+        Batch { len: batch.len, columns, origin: batch.origin.clone(), deleted: batch.deleted.clone() }
+    }
+}
+
+/// The operator; `wanted` is the hub it feeds, if any.
+pub fn transform<'s>(
+    stream: StreamVec<'s, Tick, Batch>,
+    plan: &QueryPlan,
+    exprs: Vec<Expr>,
+    feeds: Option<Rc<super::hub::Hub>>,
+    context: &Rc<Context>,
+) -> Result<StreamVec<'s, Tick, Batch>> {
+    let mut transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
+    let (plan, context) = (plan.clone(), Rc::clone(context));
+    let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "transform"));
+    Ok(stream.unary(Pipeline, "Transform", move |_, _| {
+        move |input, output| {
+            input.for_each(|cap, batches| {
+                let tick = *cap.least().expect("rows travel with a tick");
+                let mut session = output.session(&cap);
+                for batch in batches.drain(..) {
+                    if let Some(hub) = &feeds {
+                        transform.want(&hub.wanted.borrow());
+                    }
+                    let mut notes = Notes::default();
+                    let out = transform.apply(&batch, &mut notes);
+                    context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
+                    context.rejects.write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "transform", n)));
+                    if out.len > 0 {
+                        session.give(out);
+                    }
+                }
+            });
+        }
+    }))
+}
