@@ -23,6 +23,7 @@ mod nested;
 mod call;
 mod texts;
 pub mod iso;
+pub mod time;
 pub mod number_text;
 pub mod function;
 pub mod functions;
@@ -127,6 +128,8 @@ pub struct Note {
     pub row: usize,
     /// Names the function or operator and the value.
     pub reason: String,
+    /// Where the row came from; set by the stage that evaluated the batch.
+    pub origin: Option<crate::batch::Position>,
 }
 
 impl Notes {
@@ -135,7 +138,7 @@ impl Notes {
 
     pub fn note(&mut self, row: usize, reason: impl FnOnce() -> String) {
         if self.notes.len() < Notes::CAP {
-            self.notes.push(Note { row, reason: reason() });
+            self.notes.push(Note { row, reason: reason(), origin: None });
         }
     }
 }
