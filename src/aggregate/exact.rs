@@ -126,7 +126,7 @@ impl ExactSum {
     /// the counts of NaN, Infinity and -Infinity.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match &self.rest {
-            None => encode_number(&self.window.to_le_bytes(), -WINDOW_FRACTION_BYTES, false, out),
+            None => self.encode_window(out),
             Some(rest) => {
                 let mut all = rest.clone();
                 all.add_window(self.window);
@@ -135,14 +135,32 @@ impl ExactSum {
         }
     }
 
+    #[inline]
+    fn encode_window(&self, out: &mut Vec<u8>) {
+        if self.window == 0 {
+            return out.push(0);
+        }
+        let zeros = self.window.trailing_zeros() / 8;
+        let number = self.window >> (8 * zeros);
+        let len = varint::minimal_len_128(number);
+        out.push((len as u8) << 1);
+        varint::put_signed(out, zeros as i64 - WINDOW_FRACTION_BYTES);
+        varint::put_fixed(out, &number.to_le_bytes(), len);
+    }
+
+    #[inline]
     pub fn decode(bytes: &mut &[u8]) -> Option<ExactSum> {
         let header = varint::get(bytes)?;
         let len = (header >> 1) as usize;
         let mut sum = ExactSum::default();
         if len > 0 {
             let place = varint::get_signed(bytes)?;
-            let number = varint::take(bytes, len)?;
-            sum.set(number, place)?;
+            let in_window = place.wrapping_add(WINDOW_FRACTION_BYTES);
+            if (0..=15).contains(&in_window) && in_window as usize + len <= 16 {
+                sum.window = varint::take_number(bytes, len)? << (8 * in_window);
+            } else {
+                sum.rest = Some(Rest::decode(varint::take(bytes, len)?, place)?);
+            }
         }
         if header & 1 == 1 {
             let rest = sum.rest.get_or_insert_with(Rest::zero);
@@ -151,28 +169,6 @@ impl ExactSum {
             rest.negative_infinite = varint::get_signed(bytes)?;
         }
         Some(sum)
-    }
-
-    fn set(&mut self, number: &[u8], place: i64) -> Option<()> {
-        let fill = if *number.last()? >= 0x80 { 0xff } else { 0 };
-        let in_window = place.checked_add(WINDOW_FRACTION_BYTES)?;
-        if in_window >= 0 && in_window as usize + number.len() <= 16 {
-            let mut bytes = [fill; 16];
-            bytes[..in_window as usize].fill(0);
-            bytes[in_window as usize..][..number.len()].copy_from_slice(number);
-            self.window = i128::from_le_bytes(bytes);
-            return Some(());
-        }
-        let start = usize::try_from(place.checked_add(FRACTION_BITS as i64 / 8)?).ok()?;
-        let mut bytes = [fill; 8 * LIMBS];
-        bytes.get_mut(..start)?.fill(0);
-        bytes.get_mut(start..start.checked_add(number.len())?)?.copy_from_slice(number);
-        let mut rest = Rest::zero();
-        for (limb, chunk) in rest.limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *limb = u64::from_le_bytes(*chunk);
-        }
-        self.rest = Some(rest);
-        Some(())
     }
 
     /// About how many bytes it holds besides itself.
@@ -196,6 +192,19 @@ fn encode_number(bytes: &[u8], place: i64, specials: bool, out: &mut Vec<u8>) {
 impl Rest {
     fn zero() -> Box<Rest> {
         Box::new(Rest { limbs: [0; LIMBS], nan: 0, infinite: 0, negative_infinite: 0 })
+    }
+
+    fn decode(number: &[u8], place: i64) -> Option<Box<Rest>> {
+        let fill = if *number.last()? >= 0x80 { 0xff } else { 0 };
+        let start = usize::try_from(place.checked_add(FRACTION_BITS as i64 / 8)?).ok()?;
+        let mut bytes = [fill; 8 * LIMBS];
+        bytes.get_mut(..start)?.fill(0);
+        bytes.get_mut(start..start.checked_add(number.len())?)?.copy_from_slice(number);
+        let mut rest = Rest::zero();
+        for (limb, chunk) in rest.limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *limb = u64::from_le_bytes(*chunk);
+        }
+        Some(rest)
     }
 
     fn add_window(&mut self, window: i128) {

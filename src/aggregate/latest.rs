@@ -126,7 +126,10 @@ impl Winning {
     pub fn write(&self, call: usize, slot: usize, writer: &mut Writer) {
         let Call { values, own, .. } = &self.calls[call];
         let position = own.as_ref().unwrap_or(&self.shared)[slot].as_ref();
-        writer.winner(self.end, position.map(|position| (position, values[slot].bytes())));
+        let out = writer.winner(self.end, position);
+        if position.is_some() {
+            values[slot].append_to(out);
+        }
     }
 
     pub fn clear(&mut self) {

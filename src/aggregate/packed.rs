@@ -3,7 +3,9 @@
 //! Equal values have equal bytes (one zero and one NaN, as in `Value::encode`). It is kept on disk
 //! within states, so it must never change.
 
-use super::varint::{byte, get, get_signed, put, put_signed, take};
+use super::varint::{
+    append, byte, get, get_signed, put, put_fixed, put_minimal, put_signed, take, take_number,
+};
 use crate::value::Value;
 use std::cmp::Ordering;
 
@@ -75,19 +77,19 @@ pub fn pack_double(value: f64, out: &mut Vec<u8>) {
     let bits = if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
     let len = 8 - bits.trailing_zeros() as usize / 8;
     out.push(DOUBLE + len as u8);
-    out.extend_from_slice(&bits.to_be_bytes()[..len]);
+    put_fixed(out, &bits.to_be_bytes(), len);
 }
 
 pub fn pack_decimal(value: i128, scale: u8, out: &mut Vec<u8>) {
     out.extend([DECIMAL, scale]);
-    super::varint::put_minimal(out, &value.to_le_bytes());
+    put_minimal(out, value);
 }
 
 #[inline]
 pub fn pack_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.push(tag);
     put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+    append(out, bytes);
 }
 
 /// Reads one value from the front. `None` when the bytes are not one.
@@ -131,20 +133,27 @@ fn unpack_nested(bytes: &mut &[u8], depth: usize) -> Option<Value> {
     })
 }
 
+#[inline]
 fn unpack_double(tag: u8, bytes: &mut &[u8]) -> Option<f64> {
-    let len = tag.checked_sub(DOUBLE)? as usize;
-    let mut all = [0; 8];
-    all.get_mut(..len)?.copy_from_slice(take(bytes, len)?);
-    Some(f64::from_bits(u64::from_be_bytes(all)))
+    let len = tag.checked_sub(DOUBLE).filter(|len| *len <= 8)? as usize;
+    let bits = match bytes.first_chunk::<8>() {
+        Some(chunk) => {
+            *bytes = &bytes[len..];
+            let unused = u64::MAX.checked_shr(8 * len as u32).unwrap_or(0);
+            u64::from_be_bytes(*chunk) & !unused
+        }
+        None => {
+            let mut chunk = [0; 8];
+            chunk[..len].copy_from_slice(take(bytes, len)?);
+            u64::from_be_bytes(chunk)
+        }
+    };
+    Some(f64::from_bits(bits))
 }
 
 fn unpack_digits(bytes: &mut &[u8]) -> Option<i128> {
     let len = byte(bytes)? as usize;
-    let number = take(bytes, len)?;
-    let fill = if number.last().is_some_and(|&b| b >= 0x80) { 0xff } else { 0 };
-    let mut all = [fill; 16];
-    all.get_mut(..len)?.copy_from_slice(number);
-    Some(i128::from_le_bytes(all))
+    take_number(bytes, len)
 }
 
 fn take_sized<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -228,14 +237,22 @@ const INLINE: usize = 22;
 impl Packed {
     pub const EMPTY: Packed = Packed::Inline(0, [0; INLINE]);
 
+    /// Takes the content of `bytes`, which is scratch space: it ends up longer.
     #[inline]
-    pub fn set(&mut self, bytes: &[u8]) {
-        if bytes.len() <= INLINE {
-            let mut inline = [0; INLINE];
-            inline[..bytes.len()].copy_from_slice(bytes);
-            *self = Packed::Inline(bytes.len() as u8, inline);
-        } else {
-            *self = Packed::Heap(bytes.into());
+    pub fn set(&mut self, bytes: &mut Vec<u8>) {
+        let len = bytes.len();
+        bytes.extend_from_slice(&[0; INLINE]);
+        match bytes.first_chunk::<INLINE>() {
+            Some(inline) if len <= INLINE => *self = Packed::Inline(len as u8, *inline),
+            _ => *self = Packed::Heap(bytes[..len].into()),
+        }
+    }
+
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Packed::Inline(len, bytes) => put_fixed(out, bytes, *len as usize),
+            Packed::Heap(bytes) => out.extend_from_slice(bytes),
         }
     }
 

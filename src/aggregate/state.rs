@@ -8,7 +8,7 @@
 use super::State;
 use super::exact::ExactSum;
 use super::packed;
-use super::varint::{byte, get, get_signed, put, put_signed};
+use super::varint::{append, byte, get, get_signed, put, put_signed};
 use super::wide::Wide;
 use crate::batch::Position;
 use std::cell::RefCell;
@@ -62,6 +62,9 @@ impl End {
     }
 }
 
+/// A row's position and packed value.
+pub type Winner<'a> = (Position, &'a [u8]);
+
 /// What one call keeps, as read from a state.
 pub enum Entry<'a> {
     Count(i64),
@@ -72,7 +75,7 @@ pub enum Entry<'a> {
     AvgExact(i64, ExactSum),
     Min(Option<&'a [u8]>),
     Max(Option<&'a [u8]>),
-    Winner(End, Option<(Position, &'a [u8])>),
+    Winner(End, Option<Winner<'a>>),
     Winners(End, u64, Winners<'a>),
     Top {
         distinct: bool,
@@ -198,9 +201,14 @@ impl Writer {
         &mut self.out
     }
 
-    pub fn winner(&mut self, end: End, winner: Option<(&Position, &[u8])>) {
+    /// The head of a LATEST or EARLIEST; the packed value, if there is a winner, goes behind it.
+    #[inline]
+    pub fn winner(&mut self, end: End, position: Option<&Position>) -> &mut Vec<u8> {
         let kind = if end == End::Latest { LATEST } else { EARLIEST };
-        let Some((position, value)) = winner else { return self.kind(kind, NOTHING) };
+        let Some(position) = position else {
+            self.kind(kind, NOTHING);
+            return &mut self.out;
+        };
         match self.positions.iter().position(|known| known == position) {
             None => {
                 self.kind(kind, NEW);
@@ -213,7 +221,7 @@ impl Writer {
                 put(&mut self.out, far as u64);
             }
         }
-        self.out.extend_from_slice(value);
+        &mut self.out
     }
 
     /// `rows`: the preferred first, at most `n`.
@@ -270,10 +278,8 @@ impl Reader {
             DEVIATION => {
                 Entry::Deviation(get_signed(bytes)?, ExactSum::decode(bytes)?, ExactSum::decode(bytes)?)
             }
-            kind @ (MIN | MAX) => {
-                let value = if head & 7 == 0 { None } else { Some(packed::take_packed(bytes)?) };
-                if kind == MIN { Entry::Min(value) } else { Entry::Max(value) }
-            }
+            MIN => Entry::Min(read_extreme(head & 7, bytes)?),
+            MAX => Entry::Max(read_extreme(head & 7, bytes)?),
             kind @ (LATEST | EARLIEST) => Entry::Winner(end(kind == LATEST), self.winner(head & 7, bytes)?),
             kind @ (LATEST_N | EARLIEST_N) => {
                 let (n, left) = (get(bytes)?, get(bytes)?);
@@ -297,8 +303,8 @@ impl Reader {
         })
     }
 
-    #[allow(clippy::type_complexity)]
-    fn winner<'a>(&mut self, detail: u8, bytes: &mut &'a [u8]) -> Option<Option<(Position, &'a [u8])>> {
+    #[inline]
+    fn winner<'a>(&mut self, detail: u8, bytes: &mut &'a [u8]) -> Option<Option<Winner<'a>>> {
         let position = match detail {
             NOTHING => return Some(None),
             NEW => {
@@ -311,6 +317,11 @@ impl Reader {
         };
         Some(Some((position, packed::take_packed(bytes)?)))
     }
+}
+
+#[inline]
+fn read_extreme<'a>(detail: u8, bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    Some(if detail == 0 { None } else { Some(packed::take_packed(bytes)?) })
 }
 
 fn end(latest: bool) -> End {
@@ -358,14 +369,34 @@ impl State {
 
 fn merge(mut a: &[u8], mut b: &[u8], scratch: &mut Scratch) -> Option<()> {
     let Scratch { left, right, writer } = scratch;
-    while !a.is_empty() {
-        let (a, b) = (left.next(&mut a)?, right.next(&mut b)?);
-        merge_entries(a, b, writer)?;
+    while let (Some(head), Some(other)) = (a.first(), b.first()) {
+        // The common kinds are read in place: an `Entry` is big to hand around.
+        let (detail, other_detail) = (head & 7, other & 7);
+        match (head >> 3, other >> 3) {
+            (kind, other) if kind != other => return None,
+            (kind @ (LATEST | EARLIEST), _) => {
+                (byte(&mut a)?, byte(&mut b)?);
+                let (a, b) = (left.winner(detail, &mut a)?, right.winner(other_detail, &mut b)?);
+                write_winner(writer, end(kind == LATEST), a, b);
+            }
+            (kind @ (MIN | MAX), _) => {
+                (byte(&mut a)?, byte(&mut b)?);
+                let (a, b) = (read_extreme(detail, &mut a)?, read_extreme(other_detail, &mut b)?);
+                write_extreme(writer, kind == MAX, a, b);
+            }
+            (AVG_EXACT, _) => {
+                (byte(&mut a)?, byte(&mut b)?);
+                let count = get_signed(&mut a)?.wrapping_add(get_signed(&mut b)?);
+                let mut sum = ExactSum::decode(&mut a)?;
+                sum.merge(&ExactSum::decode(&mut b)?);
+                writer.avg_exact(count, &sum);
+            }
+            _ => merge_entries(left.next(&mut a)?, right.next(&mut b)?, writer)?,
+        }
     }
-    b.is_empty().then_some(())
+    (a.is_empty() && b.is_empty()).then_some(())
 }
 
-#[inline]
 fn merge_entries(a: Entry, b: Entry, writer: &mut Writer) -> Option<()> {
     match (a, b) {
         (Entry::Count(a), Entry::Count(b)) => writer.count(a.wrapping_add(b)),
@@ -391,15 +422,9 @@ fn merge_entries(a: Entry, b: Entry, writer: &mut Writer) -> Option<()> {
             a2.merge(&b2);
             writer.deviation(n.wrapping_add(m), &a, &a2);
         }
-        (Entry::Min(a), Entry::Min(b)) => write_extreme(writer, false, a, b, Ordering::Less),
-        (Entry::Max(a), Entry::Max(b)) => write_extreme(writer, true, a, b, Ordering::Greater),
-        (Entry::Winner(end, a), Entry::Winner(other, b)) if end == other => {
-            let winner = match (&a, &b) {
-                (Some(a), Some(b)) => Some(if end.prefer_row(a, b).is_ge() { a } else { b }),
-                (a, b) => a.as_ref().or(b.as_ref()),
-            };
-            writer.winner(end, winner.map(|(position, value)| (position, *value)));
-        }
+        (Entry::Min(a), Entry::Min(b)) => write_extreme(writer, false, a, b),
+        (Entry::Max(a), Entry::Max(b)) => write_extreme(writer, true, a, b),
+        (Entry::Winner(end, a), Entry::Winner(other, b)) if end == other => write_winner(writer, end, a, b),
         (Entry::Winners(end, n, a), Entry::Winners(other, m, b)) if (end, n) == (other, m) => {
             let rows = merge_sorted(n, false, a, b, |a, b| end.prefer_row(a, b));
             writer.winners(end, n, rows.into_iter());
@@ -417,12 +442,24 @@ fn merge_entries(a: Entry, b: Entry, writer: &mut Writer) -> Option<()> {
     Some(())
 }
 
-fn write_extreme(writer: &mut Writer, max: bool, a: Option<&[u8]>, b: Option<&[u8]>, wanted: Ordering) {
+#[inline]
+fn write_winner(writer: &mut Writer, end: End, a: Option<Winner>, b: Option<Winner>) {
+    let winner = match (&a, &b) {
+        (Some(a), Some(b)) => Some(if end.prefer_row(a, b).is_ge() { a } else { b }),
+        (a, b) => a.as_ref().or(b.as_ref()),
+    };
+    let out = writer.winner(end, winner.map(|(position, _)| position));
+    append(out, winner.map_or(&[], |(_, value)| value));
+}
+
+#[inline]
+fn write_extreme(writer: &mut Writer, max: bool, a: Option<&[u8]>, b: Option<&[u8]>) {
+    let wanted = if max { Ordering::Greater } else { Ordering::Less };
     let value = match (a, b) {
         (Some(a), Some(b)) => Some(if packed::compare(b, a) == wanted { b } else { a }),
         (a, b) => a.or(b),
     };
-    writer.extreme(max, value.is_some()).extend_from_slice(value.unwrap_or_default());
+    append(writer.extreme(max, value.is_some()), value.unwrap_or_default());
 }
 
 /// The first `n` of two descending sequences.

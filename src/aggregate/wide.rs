@@ -63,21 +63,33 @@ impl Wide {
         if self.high < 0 { -value } else { value }
     }
 
+    #[inline]
     pub fn encode(self, out: &mut Vec<u8>) {
-        let mut bytes = [0; 24];
-        bytes[..16].copy_from_slice(&self.low.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.high.to_le_bytes());
-        varint::put_minimal(out, &bytes);
+        match self.to_i128() {
+            Some(value) => varint::put_minimal(out, value),
+            None => {
+                let mut bytes = [0; 24];
+                bytes[..16].copy_from_slice(&self.low.to_le_bytes());
+                bytes[16..].copy_from_slice(&self.high.to_le_bytes());
+                let len = varint::minimal_len(&bytes);
+                out.push(len as u8);
+                varint::put_fixed(out, &bytes, len);
+            }
+        }
     }
 
+    #[inline]
     pub fn decode(bytes: &mut &[u8]) -> Option<Wide> {
         let len = varint::byte(bytes)? as usize;
-        let number = varint::take(bytes, len)?;
-        let fill = if number.last().is_some_and(|&b| b >= 0x80) { 0xff } else { 0 };
-        let mut all = [fill; 24];
-        all.get_mut(..len)?.copy_from_slice(number);
-        let (low, high) = all.split_first_chunk::<16>()?;
-        Some(Wide { low: u128::from_le_bytes(*low), high: i64::from_le_bytes(*high.first_chunk()?) })
+        let mut wide = Wide::default();
+        if len <= 16 {
+            wide.add(varint::take_number(bytes, len)?);
+        } else {
+            let low = varint::take(bytes, 16)?.first_chunk::<16>()?;
+            let high = varint::take_number(bytes, len - 16).filter(|_| len <= 24)?;
+            wide = Wide { low: u128::from_le_bytes(*low), high: high as i64 };
+        }
+        Some(wide)
     }
 }
 
