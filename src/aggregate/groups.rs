@@ -33,7 +33,39 @@ struct Table {
     ids: Intern,
     /// The slot of each id; [`NONE`] before it is touched.
     slots: Vec<u32>,
+    recent: Recent,
     shape: Shape,
+}
+
+/// Slots of recent strings of up to 12 bytes: their views hold all of them, so that one comparison
+/// of 16 bytes stands for the lookup.
+struct Recent(Vec<(u128, u32)>);
+
+const RECENT: usize = 1024;
+const INLINE_MAX: u32 = 12;
+
+impl Recent {
+    #[inline(always)]
+    fn place(view: u128) -> usize {
+        let mixed = (view as u64 ^ ((view >> 64) as u64).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 54) as usize
+    }
+
+    #[inline(always)]
+    fn get(&self, view: u128) -> u32 {
+        match self.0.get(Recent::place(view)) {
+            Some((known, slot)) if *known == view => *slot,
+            _ => NONE,
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, view: u128, slot: u32) {
+        if view as u32 <= INLINE_MAX {
+            self.0.resize(RECENT, (0, NONE));
+            self.0[Recent::place(view)] = (view, slot);
+        }
+    }
 }
 
 #[derive(PartialEq)]
@@ -144,8 +176,16 @@ impl Groups {
         let (mut previous, mut slot) = (None, NONE);
         for (i, &view) in views.iter().enumerate() {
             if previous != Some(view) {
-                slot = self.slot(table, value(i));
                 previous = Some(view);
+                let recent = &self.tables[table].recent;
+                slot = match recent.get(view) {
+                    NONE => {
+                        let slot = self.slot(table, value(i));
+                        self.tables[table].recent.set(view, slot);
+                        slot
+                    }
+                    slot => slot,
+                };
             }
             slots.push(slot);
         }
@@ -252,7 +292,10 @@ impl Groups {
             *self = Groups::new();
             return;
         }
-        self.tables.iter_mut().for_each(|table| table.slots.fill(NONE));
+        for table in &mut self.tables {
+            table.slots.fill(NONE);
+            table.recent.0.clear();
+        }
         self.keys.clear();
         self.mixed = false;
     }
@@ -260,7 +303,7 @@ impl Groups {
 
 impl Table {
     fn new(shape: Shape) -> Table {
-        Table { ids: Intern::new(), slots: Vec::new(), shape }
+        Table { ids: Intern::new(), slots: Vec::new(), recent: Recent(Vec::new()), shape }
     }
 
     fn slot(&self, id: u32) -> u32 {

@@ -18,9 +18,15 @@ pub fn put(out: &mut Vec<u8>, value: u64) {
 /// Appends the first `len` of the bytes.
 #[inline(always)]
 pub fn put_fixed<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N], len: usize) {
-    let end = out.len() + len;
-    out.extend_from_slice(bytes);
-    out.truncate(end);
+    assert!(len <= N);
+    if out.capacity() - out.len() < N {
+        out.reserve(N);
+    }
+    // SAFETY: there is room for N bytes, all of them are written, and no more than these are taken in.
+    unsafe {
+        out.as_mut_ptr().add(out.len()).cast::<[u8; N]>().write_unaligned(*bytes);
+        out.set_len(out.len() + len);
+    }
 }
 
 fn put_long(out: &mut Vec<u8>, mut value: u64) {
@@ -37,7 +43,7 @@ pub fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     fn chunks<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
         let (first, last) = (bytes.first_chunk::<N>()?, bytes.last_chunk::<N>()?);
         put_fixed(out, first, bytes.len() - N);
-        out.extend_from_slice(last);
+        put_fixed(out, last, N);
         Some(())
     }
     let done = match bytes.len() {
