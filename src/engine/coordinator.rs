@@ -281,11 +281,9 @@ impl Coordinator {
             return Err(Error::statement(format!("{} belongs to the engine", name.name)).at(name.span));
         }
         self.remove(&source, name)?;
-        if delete_topic {
-            if let Place::Log { dir, .. } = self.place(&source)? {
-                self.logs.remove(&source.topic);
-                clear(&dir)?;
-            }
+        if delete_topic && let Place::Log { dir, .. } = self.place(&source)? {
+            self.logs.remove(&source.topic);
+            clear(&dir)?;
         }
         let message = format!("{} {} dropped", word(kind), name.name);
         Ok(status(message, kind, &name.name, "drop", None))
@@ -374,11 +372,12 @@ pub(super) fn start_of(session: &Session, begun: bool) -> Result<Start> {
 
 pub(super) fn set(session: &mut Session, property: &str, value: Option<&String>) -> Result<Outcome> {
     let name = property.to_string();
-    if name.ends_with("auto.offset.reset") {
-        if let Some(wrong) = value.filter(|v| !["earliest", "latest"].contains(&v.as_str())) {
-            return Err(Error::statement(format!("auto.offset.reset cannot be '{wrong}'"))
-                .hint("'earliest' or 'latest'"));
-        }
+    if name.ends_with("auto.offset.reset")
+        && let Some(wrong) = value.filter(|v| !["earliest", "latest"].contains(&v.as_str()))
+    {
+        return Err(
+            Error::statement(format!("auto.offset.reset cannot be '{wrong}'")).hint("'earliest' or 'latest'")
+        );
     }
     let message = match value {
         Some(value) => {

@@ -287,10 +287,11 @@ impl Coordinator {
             Some(place @ Place::Log { .. }) => {
                 encoder(&target.serialization, &target.schema)?;
                 // What is derived is derived anew at each start.
-                if !self.catalog.hubs.contains_key(&target.name) && target.origin != Origin::Declared {
-                    if let Place::Log { dir, .. } = &place {
-                        clear(dir)?;
-                    }
+                if !self.catalog.hubs.contains_key(&target.name)
+                    && target.origin != Origin::Declared
+                    && let Place::Log { dir, .. } = &place
+                {
+                    clear(dir)?;
                 }
                 Some(StorePlan {
                     topic: target.topic.clone(),

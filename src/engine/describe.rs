@@ -80,12 +80,10 @@ impl Coordinator {
     pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
         let source = self.catalog.source(name)?;
         let mut statistics = Vec::new();
-        if extended {
-            if let Ok(place) = self.place(source) {
-                let (connector, place) = describe_place(&place);
-                statistics.push(("connector".to_string(), connector));
-                statistics.push(("place".to_string(), place));
-            }
+        if extended && let Ok(place) = self.place(source) {
+            let (connector, place) = describe_place(&place);
+            statistics.push(("connector".to_string(), connector));
+            statistics.push(("place".to_string(), place));
         }
         Ok(Outcome::Source(Box::new(SourceDescription {
             info: info(source),

@@ -361,7 +361,7 @@ pub fn print_topic(
                 Poll::Messages(messages) => {
                     for i in 0..messages.len() {
                         seen += 1;
-                        if (seen - 1) % interval != 0 {
+                        if !(seen - 1).is_multiple_of(interval) {
                             continue;
                         }
                         let row = vec![crate::value::Value::text(&line(&messages, i))];

@@ -162,10 +162,9 @@ impl Engine {
             self.inner.shared.command(Command::Stop);
         }
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
-        if stopped {
-            if let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take() {
-                drop(threads.join());
-            }
+        if stopped && let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take()
+        {
+            drop(threads.join());
         }
         self.inner.temporary.lock().unwrap_or_else(|e| e.into_inner()).take();
         Ok(())
@@ -328,7 +327,7 @@ pub enum AnswerEnd {
 /// Dropping the receiver of an [`Answer`] closes it, too.
 impl Answer {
     /// The next event, from a thread that may block.
-    pub fn next(&mut self) -> Option<AnswerEvent> {
+    pub fn next_event(&mut self) -> Option<AnswerEvent> {
         self.rows.blocking_recv()
     }
 }

@@ -33,7 +33,7 @@ struct Peek {
 /// Runs until the engine is stopped.
 pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Option<Command>) {
     let mut post = Post::new(worker);
-    let first_of_process = worker.index() % config.workers == 0;
+    let first_of_process = worker.index().is_multiple_of(config.workers);
     if first_of_process {
         shared.set_worker_thread();
     }

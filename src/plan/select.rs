@@ -288,12 +288,11 @@ fn ungrouped(error: Error, source: &Source) -> Error {
 
 /// GROUP BY and ORDER BY may use the name of a select item, where no column has it.
 fn resolve_alias(expr: &ast::Expr, items: &[Item], schema: &Schema) -> ast::Expr {
-    if let ExprKind::Column { qualifier: None, name } = &expr.kind {
-        if schema.index_of(name).is_none() {
-            if let Some(item) = items.iter().find(|i| &i.name == name) {
-                return item.expr.clone();
-            }
-        }
+    if let ExprKind::Column { qualifier: None, name } = &expr.kind
+        && schema.index_of(name).is_none()
+        && let Some(item) = items.iter().find(|i| &i.name == name)
+    {
+        return item.expr.clone();
     }
     expr.clone()
 }

@@ -5,7 +5,9 @@ use super::changes::{Change, changes};
 use super::context::Context;
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
-use super::table::{Content, Finisher, KeyedBatcher, RowBuilder, RowSpine, Table, route, rows_to_batch};
+use super::table::{
+    Content, Finisher, KeyedBatcher, RowBuilder, RowBytes, RowSpine, Table, route, rows_to_batch,
+};
 use super::transform::Transform;
 use crate::aggregate::{Key, Spec, aggregate_rows};
 use crate::error::Result;
@@ -63,7 +65,7 @@ pub fn derive(
 }
 
 /// A group's key and results, from its present rows.
-fn regroup(specs: &[Spec], key: &Key, rows: &[(&Box<[u8]>, i64)]) -> Box<[u8]> {
+fn regroup(specs: &[Spec], key: &Key, rows: &[(&RowBytes, i64)]) -> RowBytes {
     let decoded: Vec<(Row, i64)> = rows
         .iter()
         .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))

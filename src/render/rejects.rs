@@ -115,10 +115,10 @@ impl RejectLog {
 
     /// Makes what was written visible to readers.
     pub fn flush(&self, context: &Context) {
-        if self.dirty.replace(false) {
-            if let Err(error) = self.writer.borrow_mut().flush() {
-                context.shared.fail(error);
-            }
+        if self.dirty.replace(false)
+            && let Err(error) = self.writer.borrow_mut().flush()
+        {
+            context.shared.fail(error);
         }
     }
 }

@@ -24,6 +24,9 @@ use std::cell::RefCell;
 use timely::dataflow::operators::probe::Handle;
 use timely::progress::Antichain;
 
+/// A row in its stable byte form, by [`crate::value::encode_row`].
+pub type RowBytes = Box<[u8]>;
+
 pub type StateSpine = KeySpine<Key, Tick, State>;
 pub type StateBatcher = KeyBatcher<Key, Tick, State>;
 pub type RowSpine = ValSpine<Key, Box<[u8]>, Tick, i64>;
@@ -189,7 +192,7 @@ impl Table {
                     visit(Group { key: key.clone(), kept: Kept::State(state, elements) });
                 });
             }
-            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row: &Box<[u8]>, count: i64| {
+            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row: &RowBytes, count: i64| {
                 // One row a key, since a key's old row is retracted at the tick of its new one.
                 if count > 0 {
                     visit(Group { key: key.clone(), kept: Kept::Row(row.clone()) });
@@ -292,7 +295,7 @@ fn collected(
     keys: Option<&[Key]>,
 ) -> Vec<(Key, Vec<(Element, i64)>)> {
     let mut all: Vec<(Key, Vec<(Element, i64)>)> = Vec::new();
-    each(trace, tick, keys, &mut |key, value: &Box<[u8]>, count: i64| {
+    each(trace, tick, keys, &mut |key, value: &RowBytes, count: i64| {
         let element = (Element(value.clone()), count);
         match all.last_mut() {
             Some((last, elements)) if last == key => elements.push(element),

@@ -111,7 +111,7 @@ fn other_delimiters() {
     let tab = Format::Delimited { delimiter: b'\t' };
     let row = vec![Value::text("a\tb"), Value::Double(1.0)];
     assert_eq!(read(tab, &schema, &["\"a\tb\"\t1"]), [Ok(row.clone())]);
-    assert_eq!(written(tab, &schema, &[row.clone()]), ["\"a\tb\"\t1.0"]);
+    assert_eq!(written(tab, &schema, std::slice::from_ref(&row)), ["\"a\tb\"\t1.0"]);
     let dot = Format::Delimited { delimiter: b'.' };
     assert_eq!(written(dot, &schema, &[row]), ["a\tb.\"1.0\""]);
     for delimiter in [b'"', b'\n', 0xc3] {
