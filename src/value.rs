@@ -88,7 +88,13 @@ impl Value {
     /// An array of the type's Arrow shape that holds the given values.
     ///
     /// A value of another type than `ty` becomes NULL; binding makes sure there is none.
-    pub fn array<'a>(ty: &SqlType, values: impl ExactSizeIterator<Item = &'a Value> + Clone) -> ArrayRef {
+    pub fn array<'a>(ty: &SqlType, values: impl ExactSizeIterator<Item = &'a Value>) -> ArrayRef {
+        Value::array_of(ty, &values.collect::<Vec<_>>())
+    }
+
+    /// Not generic: it calls itself for what is inside, and each level would be one more iterator type.
+    fn array_of(ty: &SqlType, values: &[&Value]) -> ArrayRef {
+        let values = values.iter().copied();
         macro_rules! primitive {
             ($builder:ty, $variant:pat => $inner:expr) => {{
                 let mut builder = <$builder>::with_capacity(values.len());
@@ -126,7 +132,7 @@ impl Value {
                 let lists: Vec<Option<&Vec<Value>>> =
                     values.map(|v| if let Value::Array(items) = v { Some(items) } else { None }).collect();
                 let flat: Vec<&Value> = lists.iter().flatten().flat_map(|l| l.iter()).collect();
-                let array = Value::array(item, flat.iter().copied());
+                let array = Value::array_of(item, &flat);
                 let offsets = OffsetBuffer::from_lengths(lists.iter().map(|l| l.map_or(0, |l| l.len())));
                 let nulls = NullBuffer::from_iter(lists.iter().map(|l| l.is_some()));
                 let arrow_schema::DataType::List(field) = ty.arrow() else { unreachable!() };
