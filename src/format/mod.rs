@@ -4,10 +4,31 @@
 //! bad record, but materialises only the wanted ones. A bad record becomes a reject; the rest of its
 //! batch is not touched by it.
 
+mod base64;
+mod cells;
+mod decode;
+mod delimited;
+mod encode;
+mod field;
+mod json;
+mod kafka;
+pub mod numbers;
+pub mod output;
+mod scan;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod times;
+
 use crate::batch::{Batch, Column, MessageBatch, Reject};
-use crate::error::Result;
-use crate::types::Schema;
+use crate::error::{Error, Result};
+use crate::types::{ColumnDef, Schema};
 use arrow_buffer::BooleanBuffer;
+use decode::{NoColumns, Side, Sides};
+use delimited::{DelimitedSide, DelimitedWriter};
+use encode::{NothingWriter, Writer, Writers};
+use json::{JsonSide, JsonWriter};
+use kafka::KafkaSide;
 use serde::{Deserialize, Serialize};
 
 /// The formats: a format is one entry here, one in [`FORMATS`], one arm in `decoder` and `encoder`.
@@ -63,11 +84,70 @@ pub trait Encoder {
 }
 
 /// A decoder for the schema, or why the format cannot carry it.
-pub fn decoder(_serialization: &Serialization, _schema: &Schema) -> Result<Box<dyn Decoder>> {
-    unimplemented!()
+pub fn decoder(serialization: &Serialization, schema: &Schema) -> Result<Box<dyn Decoder>> {
+    let (keys, values) = sides(schema);
+    Ok(Box::new(Sides {
+        key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
+        key: side(serialization.key.of_keys(&keys), &keys)?,
+        value: side(serialization.value, &values)?,
+        changelog: serialization.changelog,
+    }))
 }
 
 /// An encoder for the schema, or why the format cannot carry it.
-pub fn encoder(_serialization: &Serialization, _schema: &Schema) -> Result<Box<dyn Encoder>> {
-    unimplemented!()
+pub fn encoder(serialization: &Serialization, schema: &Schema) -> Result<Box<dyn Encoder>> {
+    let (keys, values) = sides(schema);
+    Ok(Box::new(Writers {
+        key_len: keys.len(),
+        key: writer(serialization.key.of_keys(&keys), &keys)?,
+        value: writer(serialization.value, &values)?,
+    }))
+}
+
+fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
+    schema.columns.iter().partition(|column| column.key)
+}
+
+impl Format {
+    /// The format that keys are written in: none where there is no key, and a key of one column is
+    /// not wrapped in an object.
+    fn of_keys(self, keys: &[&ColumnDef]) -> Format {
+        match self {
+            _ if keys.is_empty() => Format::None,
+            Format::Json { .. } => Format::Json { wrap_single: false },
+            other => other,
+        }
+    }
+}
+
+fn side(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Side>> {
+    Ok(match format {
+        Format::None => {
+            no_columns(columns)?;
+            Box::new(NoColumns)
+        }
+        Format::Delimited { delimiter } => Box::new(DelimitedSide::new(delimiter, columns)?),
+        Format::Json { wrap_single } => Box::new(JsonSide::new(columns, !wrap_single)?),
+        Format::Kafka => Box::new(KafkaSide::new(columns)?),
+    })
+}
+
+fn writer(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Writer>> {
+    Ok(match format {
+        Format::None => {
+            no_columns(columns)?;
+            Box::new(NothingWriter)
+        }
+        Format::Delimited { delimiter } => Box::new(DelimitedWriter::new(delimiter, columns)?),
+        Format::Json { wrap_single } => Box::new(JsonWriter::new(columns, !wrap_single)?),
+        Format::Kafka => Box::new(KafkaSide::new(columns)?),
+    })
+}
+
+fn no_columns(columns: &[&ColumnDef]) -> Result<()> {
+    match columns {
+        [] => Ok(()),
+        [column, ..] => Err(Error::statement(format!("column {}: NONE carries no columns", column.name))
+            .hint("give a format that does, such as KAFKA for a key of one column")),
+    }
 }

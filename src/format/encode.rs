@@ -1,0 +1,46 @@
+//! Rows → messages: a writer of keys and a writer of values make an [`Encoder`].
+
+use super::{Encoded, Encoder};
+use crate::batch::{Batch, Column, Range32};
+
+/// Writes the columns of one side.
+pub trait Writer {
+    /// Appends the bytes of a row. False, and nothing appended: there are none, not even empty ones.
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool;
+}
+
+/// No bytes, for no columns.
+pub struct NothingWriter;
+
+impl Writer for NothingWriter {
+    fn write(&mut self, _: &[Column], _: usize, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
+/// Both sides of a topic's messages; the first `key_len` columns are the key's.
+pub struct Writers {
+    pub key: Box<dyn Writer>,
+    pub value: Box<dyn Writer>,
+    pub key_len: usize,
+}
+
+impl Encoder for Writers {
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) {
+        let (keys, values) = batch.columns.split_at(self.key_len);
+        for row in 0..batch.len {
+            let deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
+            // A key of one column that is NULL is no key.
+            let null_key = keys.len() == 1 && keys[0].at(row).0.is_null(keys[0].at(row).1);
+            let key = append(&mut out.buffer, |out| !null_key && self.key.write(keys, row, out));
+            let value = append(&mut out.buffer, |out| !deleted && self.value.write(values, row, out));
+            out.keys.push(key);
+            out.values.push(value);
+        }
+    }
+}
+
+fn append(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Range32 {
+    let start = buffer.len() as u32;
+    if write(buffer) { Range32 { start, end: buffer.len() as u32 } } else { Range32::NULL }
+}

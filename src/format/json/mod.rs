@@ -1,0 +1,173 @@
+//! JSON: an object with a field for each column, or the bare value of a single column.
+//!
+//! Messages are parsed straight into the columns, led by the schema (`node`, `object`, `scalar`), from
+//! tokens (`cursor`); no tree is built.
+
+mod cursor;
+mod encode;
+mod node;
+mod object;
+mod scalar;
+
+pub use encode::{JsonWriter, push_base64, push_double, push_items, push_string};
+
+use super::decode::{Rejects, Side, shown};
+use crate::batch::{Column, Range32};
+use crate::error::{Error, Result};
+use crate::types::{ColumnDef, SqlType};
+use arrow_buffer::Buffer;
+use cursor::{Cursor, Fault, Parsed};
+use node::Node;
+use object::Object;
+
+/// Decodes one side of JSON messages.
+pub struct JsonSide {
+    root: Root,
+    /// Strings that had escapes, of the whole batch.
+    unescaped: Vec<u8>,
+}
+
+enum Root {
+    Object(Object),
+    Bare { name: String, node: Box<Node> },
+}
+
+impl JsonSide {
+    /// `bare`: the value of a single column is the message itself, not a field of an object.
+    pub fn new(columns: &[&ColumnDef], bare: bool) -> Result<JsonSide> {
+        check(columns)?;
+        let root = match columns {
+            [column] if bare => {
+                Root::Bare { name: column.name.clone(), node: Box::new(Node::new(&column.ty)) }
+            }
+            _ => Root::Object(Object::new(columns.iter().map(|c| (c.name.as_str(), &c.ty)))),
+        };
+        Ok(JsonSide { root, unescaped: vec![] })
+    }
+
+    fn parse(&mut self, buffer: &[u8], range: Range32) -> Parsed<()> {
+        let (start, end) = (range.start as usize, range.end as usize);
+        let message = &buffer[start..end];
+        let utf8 = message.is_ascii() || std::str::from_utf8(message).is_ok();
+        let mut cursor = Cursor { buffer, start, at: start, end, utf8, unescaped: &mut self.unescaped };
+        match &mut self.root {
+            Root::Object(object) => match cursor.value_start()? {
+                b'{' => object.parse(&mut cursor)?,
+                _ => return Err(no_object(&mut cursor)),
+            },
+            Root::Bare { name, node } => node.parse(&mut cursor).map_err(|fault| fault.within(name))?,
+        }
+        cursor.skip_blanks();
+        if cursor.at == end {
+            return Ok(());
+        }
+        Err(Fault::new(format!("text follows the JSON value: {}", shown(&buffer[cursor.at..end]))))
+    }
+}
+
+impl Side for JsonSide {
+    fn decode(
+        &mut self,
+        buffer: &Buffer,
+        ranges: &[Range32],
+        wanted: &[bool],
+        rejects: &mut Rejects,
+    ) -> Vec<Column> {
+        self.unescaped.clear();
+        self.root.start(wanted, ranges.len());
+        for (i, range) in ranges.iter().enumerate() {
+            if range.is_null() || rejects.is_bad(i) {
+                self.root.push_nulls();
+            } else if let Err(fault) = self.parse(buffer, *range) {
+                self.root.truncate(i);
+                self.root.push_nulls();
+                reject(rejects, i, *fault);
+            }
+        }
+        let unescaped = Buffer::from(std::mem::take(&mut self.unescaped));
+        self.root.finish(wanted, buffer, &unescaped)
+    }
+}
+
+impl Root {
+    fn nodes(&mut self) -> &mut [Node] {
+        match self {
+            Root::Object(object) => &mut object.nodes,
+            Root::Bare { node, .. } => std::slice::from_mut(node),
+        }
+    }
+
+    fn start(&mut self, wanted: &[bool], rows: usize) {
+        for (node, wanted) in self.nodes().iter_mut().zip(wanted) {
+            node.start(*wanted, rows);
+        }
+    }
+
+    fn push_nulls(&mut self) {
+        match self {
+            Root::Object(object) => object.push_nulls(),
+            Root::Bare { node, .. } => node.push_null(),
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Root::Object(object) => object.truncate(rows),
+            Root::Bare { node, .. } => node.truncate(rows),
+        }
+    }
+
+    fn finish(&mut self, wanted: &[bool], messages: &Buffer, unescaped: &Buffer) -> Vec<Column> {
+        let column = |(node, wanted): (&mut Node, &bool)| {
+            if *wanted { Column::Array(node.finish(messages, unescaped)) } else { Column::Absent }
+        };
+        let columns = self.nodes().iter_mut().zip(wanted).map(column).collect();
+        if let Root::Object(object) = self {
+            object.truncate(0);
+        }
+        columns
+    }
+}
+
+/// Turns the way to a fault into the column and the reason of a reject.
+#[cold]
+fn reject(rejects: &mut Rejects, message: usize, fault: Fault) {
+    let Fault { mut path, reason } = fault;
+    path.reverse();
+    let reason = if path.is_empty() { reason } else { format!("column {}: {reason}", path.join("->")) };
+    rejects.add(message, path.first().map(String::as_str), || reason);
+}
+
+#[cold]
+fn no_object(cursor: &mut Cursor<'_>) -> Box<Fault> {
+    let start = cursor.at;
+    if let Err(fault) = cursor.skip_value() {
+        return fault;
+    }
+    cursor.at = start;
+    cursor.unexpected("an object")
+}
+
+/// Why JSON cannot carry the columns.
+fn check(columns: &[&ColumnDef]) -> Result<()> {
+    for column in columns {
+        if let Some(key) = bad_map_key(&column.ty) {
+            return Err(Error::statement(format!(
+                "column {} has a map with keys of {key}; the keys of JSON are STRING",
+                column.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The type of a map's keys, somewhere in `ty`, that JSON has no keys for.
+fn bad_map_key(ty: &SqlType) -> Option<&SqlType> {
+    match ty {
+        SqlType::Map(key, _) if **key != SqlType::Varchar => Some(key),
+        SqlType::Map(_, value) => bad_map_key(value),
+        SqlType::Array(item) => bad_map_key(item),
+        SqlType::Struct(fields) => fields.iter().find_map(|f| bad_map_key(&f.ty)),
+        _ => None,
+    }
+}

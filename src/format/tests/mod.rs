@@ -1,0 +1,155 @@
+//! Both formats from outside: messages in, rows and rejects out.
+
+mod delimited;
+mod json;
+mod others;
+mod properties;
+
+use super::*;
+use crate::batch::{Origin, Range32, Timestamps};
+use crate::types::{SqlType, StructField};
+use crate::value::{Row, Value};
+use arrow_buffer::{Buffer, ScalarBuffer};
+
+pub const DELIMITED: Format = Format::Delimited { delimiter: b',' };
+pub const JSON: Format = Format::Json { wrap_single: true };
+
+pub fn stream(value: Format) -> Serialization {
+    Serialization { key: Format::None, value, changelog: false }
+}
+
+/// Value columns, as `NAME TYPE, …` with scalar types.
+pub fn schema(columns: &str) -> Schema {
+    Schema::new(columns.split(", ").map(|column| {
+        let (name, ty) = column.split_once(' ').unwrap();
+        let (ty, key) = ty.strip_suffix(" KEY").map_or((ty, false), |ty| (ty, true));
+        ColumnDef { name: name.into(), ty: scalar(ty), key }
+    }))
+}
+
+pub fn scalar(name: &str) -> SqlType {
+    match name {
+        "BOOLEAN" => SqlType::Boolean,
+        "INT" => SqlType::Int,
+        "BIGINT" => SqlType::Bigint,
+        "DOUBLE" => SqlType::Double,
+        "DECIMAL" => SqlType::Decimal { precision: 4, scale: 2 },
+        "VARCHAR" => SqlType::Varchar,
+        "BYTES" => SqlType::Bytes,
+        "DATE" => SqlType::Date,
+        "TIME" => SqlType::Time,
+        "TIMESTAMP" => SqlType::Timestamp,
+        other => panic!("{other}"),
+    }
+}
+
+pub fn one(ty: SqlType) -> Schema {
+    Schema::new([ColumnDef { name: "A".into(), ty, key: false }])
+}
+
+pub fn fields(fields: &[(&str, SqlType)]) -> SqlType {
+    SqlType::Struct(fields.iter().map(|(n, ty)| StructField { name: (*n).into(), ty: ty.clone() }).collect())
+}
+
+/// Messages with a byte of something else between them.
+pub fn messages<T: AsRef<[u8]>>(keys: Option<&[Option<T>]>, values: &[Option<T>]) -> MessageBatch {
+    let mut buffer = vec![];
+    let mut place = |message: &Option<T>| {
+        let Some(bytes) = message else { return Range32::NULL };
+        let start = buffer.len() as u32;
+        buffer.extend_from_slice(bytes.as_ref());
+        let end = buffer.len() as u32;
+        buffer.push(b'9');
+        Range32 { start, end }
+    };
+    let keys = keys.map(|keys| keys.iter().map(&mut place).collect());
+    let values: Vec<Range32> = values.iter().map(&mut place).collect();
+    MessageBatch {
+        partition: 0,
+        offsets: ScalarBuffer::from_iter(0..values.len() as i64),
+        buffer: Buffer::from(buffer),
+        values,
+        keys,
+        timestamps: Timestamps::All(0),
+        torn: vec![],
+    }
+}
+
+pub fn rows(decoded: &Decoded, count: usize) -> Vec<Row> {
+    (0..count).map(|i| decoded.columns.iter().map(|c| c.value(i)).collect()).collect()
+}
+
+/// Each value as a message of a stream: its row, or why it has none.
+pub fn read<T: AsRef<[u8]>>(format: Format, schema: &Schema, values: &[T]) -> Vec<Result<Row, String>> {
+    let values: Vec<Option<&[u8]>> = values.iter().map(|v| Some(v.as_ref())).collect();
+    read_messages(&stream(format), schema, &messages(None, &values))
+}
+
+pub fn read_messages(
+    serialization: &Serialization,
+    schema: &Schema,
+    messages: &MessageBatch,
+) -> Vec<Result<Row, String>> {
+    let mut decoder = decoder(serialization, schema).unwrap();
+    let decoded = decoder.decode(messages, &vec![true; schema.len()]);
+    outcomes(&decoded, messages.len())
+}
+
+/// What became of each message; checks that nothing is lost and nothing comes twice.
+pub fn outcomes(decoded: &Decoded, messages: usize) -> Vec<Result<Row, String>> {
+    let mut all: Vec<Option<Result<Row, String>>> = vec![None; messages];
+    let kept = decoded.kept.clone().unwrap_or_else(|| (0..messages as u32).collect());
+    assert_eq!(kept.len() + decoded.rejects.len(), messages);
+    for column in &decoded.columns {
+        if let Column::Array(array) = column {
+            assert_eq!(array.len(), kept.len());
+        }
+    }
+    for (row, message) in rows(decoded, kept.len()).into_iter().zip(&kept) {
+        assert!(all[*message as usize].replace(Ok(row)).is_none());
+    }
+    assert!(decoded.rejects.is_sorted_by_key(|reject| reject.message));
+    for reject in &decoded.rejects {
+        assert!(all[reject.message].replace(Err(reject.reason.clone())).is_none());
+    }
+    all.into_iter().map(|outcome| outcome.expect("every message has an outcome")).collect()
+}
+
+pub fn batch(schema: &Schema, rows: &[Row]) -> Batch {
+    let column = |(c, def): (usize, &ColumnDef)| {
+        let values: Vec<&Value> = rows.iter().map(|row| &row[c]).collect();
+        Column::Array(Value::array(&def.ty, values.iter().copied()))
+    };
+    Batch {
+        len: rows.len(),
+        columns: schema.columns.iter().enumerate().map(column).collect(),
+        origin: Origin {
+            rowtime: Timestamps::All(0),
+            source: 0,
+            partition: 0,
+            offsets: ScalarBuffer::from_iter(0..rows.len() as i64),
+        },
+        deleted: None,
+    }
+}
+
+/// The messages of the rows.
+pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> MessageBatch {
+    let mut out = Encoded::default();
+    encoder(serialization, schema).unwrap().encode(batch, &mut out);
+    MessageBatch {
+        partition: 0,
+        offsets: ScalarBuffer::from_iter(0..batch.len as i64),
+        buffer: Buffer::from(out.buffer),
+        values: out.values,
+        keys: Some(out.keys),
+        timestamps: Timestamps::All(0),
+        torn: vec![],
+    }
+}
+
+/// The texts of the values that rows are written as.
+pub fn written(format: Format, schema: &Schema, rows: &[Row]) -> Vec<String> {
+    let messages = write(&stream(format), schema, &batch(schema, rows));
+    (0..rows.len()).map(|i| String::from_utf8(messages.value(i).unwrap().to_vec()).unwrap()).collect()
+}
