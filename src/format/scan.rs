@@ -1,7 +1,7 @@
-//! Sixteen bytes at a time: the scans for separators, quotes, ends of strings and blanks.
+//! Many bytes at a time: the scans for separators and quotes, ends of strings, and blanks.
 //!
-//! A scan answers with one bit a byte, the lowest for the first. SSE2 is part of every x86-64; other
-//! processors take the portable loops, which compilers vectorise.
+//! A [`Block`] answers with one bit a byte, the lowest for the first; [`Stops`] lists the positions in a
+//! whole region. Processors other than x86-64 take the portable loops, which compilers vectorise.
 
 /// Where separators and quotes stand in a region of a buffer.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub struct Stops {
 }
 
 /// Positions that a word of bits yields without a look at how many it has.
-const AT_ONCE: usize = 9;
+const AT_ONCE: usize = 8;
 
 impl Stops {
     /// The positions of delimiters, ascending; the last is `u32::MAX`.
@@ -35,10 +35,6 @@ impl Stops {
         self.quotes.clear();
         self.found = 0;
         self.ascii = true;
-        // Room for a region of nothing but delimiters.
-        if self.delimiters.len() < end - start + 64 + 1 {
-            self.delimiters.resize(end - start + 64 + 1, 0);
-        }
         imp::scan(self, &buffer[start..end], start as u32, delimiter);
         self.delimiters[self.found] = u32::MAX;
         self.quotes.push(u32::MAX);
@@ -48,27 +44,34 @@ impl Stops {
     #[inline(always)]
     fn scan_with(&mut self, region: &[u8], start: u32, classes: impl Fn(&[u8; 64]) -> Classes) {
         let (words, rest) = region.as_chunks::<64>();
-        let (mut at, mut found, mut not_ascii) = (start, 0, 0);
+        let (mut at, mut not_ascii) = (start, 0);
         for word in words {
-            let classes = classes(word);
-            not_ascii |= classes.not_ascii;
-            found += positions(&mut self.delimiters[found..], at, classes.delimiters);
-            if classes.quotes != 0 {
-                self.push_quotes(at, classes.quotes);
-            }
+            not_ascii |= self.add(at, classes(word));
             at += 64;
         }
-        if !rest.is_empty() {
-            // Zeros are in none of the classes.
-            let mut word = [0; 64];
-            word[..rest.len()].copy_from_slice(rest);
-            let classes = classes(&word);
-            not_ascii |= classes.not_ascii;
-            found += positions(&mut self.delimiters[found..], at, classes.delimiters);
+        // Zeros behind the end: a delimiter that is one is found there too, and does no harm there.
+        let mut word = [0; 64];
+        word[..rest.len()].copy_from_slice(rest);
+        not_ascii |= self.add(at, classes(&word));
+        self.ascii = not_ascii == 0;
+    }
+
+    /// Adds what the 64 bytes from `at` on have; answers which are not ASCII.
+    #[inline(always)]
+    fn add(&mut self, at: u32, classes: Classes) -> u64 {
+        if self.delimiters.len() - self.found <= 64 {
+            self.grow();
+        }
+        self.found += positions(&mut self.delimiters[self.found..], at, classes.delimiters);
+        if classes.quotes != 0 {
             self.push_quotes(at, classes.quotes);
         }
-        self.found = found;
-        self.ascii = not_ascii == 0;
+        classes.not_ascii
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.delimiters.resize(2 * self.delimiters.len() + 1024, 0);
     }
 
     #[inline(never)]
@@ -290,5 +293,26 @@ mod tests {
         }
         assert_eq!(Block::load(b"abc", 9).equal(b'c'), 0);
         assert_eq!(Block::load(b"0123456789abcdefc", 1).equal(b'c'), 1 << 11 | 1 << 15);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn all_ways_to_scan_agree(region in "[a,\"é]{0,300}", before in 0..5usize) {
+            let buffer = format!("{}{region},,", ",".repeat(before));
+            let (start, end) = (before, before + region.len());
+            let positions = |byte| {
+                let all = memchr::memchr_iter(byte, region.as_bytes()).map(|i| (start + i) as u32);
+                all.chain([u32::MAX]).collect::<Vec<_>>()
+            };
+            let (mut best, mut portable) = (Stops::default(), Stops::default());
+            best.scan(buffer.as_bytes(), start, end, b',');
+            portable.scan_with(region.as_bytes(), start as u32, |word| classes_of_blocks(word, b','));
+            assert_eq!(best.delimiters(), positions(b','));
+            assert_eq!(best.quotes(), positions(b'"'));
+            assert_eq!(best.ascii, region.is_ascii());
+            assert_eq!(portable.delimiters[..portable.found], positions(b',')[..best.found]);
+            assert_eq!(portable.quotes, positions(b'"')[..portable.quotes.len()]);
+            assert_eq!((portable.ascii, portable.found), (best.ascii, best.found));
+        }
     }
 }

@@ -249,7 +249,8 @@ impl Splitter {
         end: u32,
         field: usize,
     ) -> Result<(Span, u32), Fault> {
-        let text = || buffer[open as usize..end as usize].to_vec();
+        // Enough to be shown.
+        let text = || buffer[open as usize..end.min(open + 1000) as usize].to_vec();
         let kept = self.unescaped.len();
         let mut start = open + 1;
         loop {
