@@ -1,11 +1,21 @@
 //! Wharfe: a streaming SQL engine on timely and differential dataflow.
+//!
+//! The modules in reading order: what everything is made of, then a statement's way, then a record's.
 
 pub mod error;
 pub mod types;
 pub mod value;
 pub mod batch;
 pub mod sql;
+pub mod catalog;
 pub mod expr;
-pub mod connector;
-pub mod format;
 pub mod aggregate;
+pub mod plan;
+pub mod topology;
+pub mod connector;
+pub mod partition;
+pub mod format;
+pub mod render;
+pub mod engine;
+pub mod server;
+pub mod cli;

@@ -1,9 +1,16 @@
 //! Connectors carry bytes, both directions; they never look into a payload beyond its framing.
 
+pub mod file;
+pub mod framing;
+pub mod generator;
+pub mod log;
+mod read_at;
+pub mod stdin;
+
 use crate::batch::MessageBatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a topic lives: a connector is one variant here and one arm in [`open`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,13 +63,13 @@ pub struct GeneratorSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// Part `index` of `of`: files that are there at the start are split by byte ranges, what is
-    /// appended later is read by the worker `partition % of`.
+    /// appended later is read by the worker `partition % of`, files that appear later by worker 0.
     Part { index: usize, of: usize },
     /// Everything, partition after partition, each in offset order.
     All,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Start {
     Earliest,
     /// Only what arrives after opening.
@@ -99,7 +106,38 @@ pub enum Poll {
     Done,
 }
 
-/// Opens a topic for reading.
-pub fn open(_place: &Place, _opening: Opening) -> Result<Box<dyn Source>> {
-    unimplemented!()
+/// What a place held at opening. Surveyed once and given to every worker, so that all split alike.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Survey {
+    /// Files in the order of their partitions, with their sizes in bytes.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+/// Looks at what a place holds now.
+pub fn survey(place: &Place) -> Result<Survey> {
+    match place {
+        Place::File { path, follow, .. } => file::survey(path, *follow),
+        _ => Ok(Survey::default()),
+    }
+}
+
+/// Opens a topic for reading as it was surveyed.
+pub fn open_surveyed(place: &Place, opening: Opening, survey: &Survey) -> Result<Box<dyn Source>> {
+    Ok(match place {
+        Place::File { path, framing, header, follow } => {
+            Box::new(file::open(path, *framing, *header, *follow, opening, survey)?)
+        }
+        Place::Log { dir, .. } => Box::new(log::open(dir, opening)?),
+        Place::Generator(spec) => Box::new(generator::open(spec, opening)?),
+        Place::Stdin { framing, header } => Box::new(stdin::open(*framing, *header, opening)?),
+    })
+}
+
+/// Opens a topic for reading by a single worker; several have to share a [`survey`].
+pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
+    open_surveyed(place, opening, &survey(place)?)
+}
+
+fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::runtime(format!("cannot {doing} {}: {error}", path.display()))
 }

@@ -1,1 +1,333 @@
 //! Syntax → typed expressions: resolves names, coerces operands, folds constants.
+//!
+//! Everything that is wrong with an expression is found here, with the place of the part that is
+//! wrong. Operators are in `bind/operators.rs`, calls in `bind/calls.rs`, which types go together in
+//! `bind/types.rs`.
+
+mod calls;
+mod fold;
+mod operators;
+mod types;
+
+pub use types::{coerce, common_type};
+
+use super::decimal::PRECISION_MAX;
+use super::display::display;
+use super::nearest::nearest;
+use super::number_text::parse_decimal;
+use super::{Expr, ExprKind, Pseudo, cast};
+use crate::error::{Error, Result, Span};
+use crate::sql::ast;
+use crate::types::{Schema, SqlType, StructField, quote};
+use crate::value::Value;
+use fold::fold;
+
+/// Where names are looked up.
+pub struct Scope<'a> {
+    pub schema: &'a Schema,
+    /// What may stand before the dot: the source's name and its alias.
+    pub names: Vec<&'a str>,
+    /// Whether rows have ROWTIME, ROWPARTITION and ROWOFFSET.
+    pub pseudo: bool,
+}
+
+/// Binds one expression. An error points at the part that is wrong.
+pub fn bind(expr: &ast::Expr, scope: &Scope) -> Result<Expr> {
+    let names = scope.schema.columns.iter().map(|c| c.name.clone()).collect();
+    Binder { scope, names }.typed(expr)
+}
+
+struct Binder<'a> {
+    scope: &'a Scope<'a>,
+    /// Column names, for messages.
+    names: Vec<String>,
+}
+
+/// A bound operand with its place; `None` is the bare literal NULL, which takes its type from where
+/// it stands.
+struct Operand {
+    expr: Option<Expr>,
+    span: Span,
+}
+
+/// How many columns a message lists.
+const LISTED_MAX: usize = 12;
+
+pub(super) fn literal(value: Value, ty: SqlType) -> Expr {
+    Expr { kind: ExprKind::Literal(value), ty }
+}
+
+pub(super) fn null(ty: &SqlType) -> Expr {
+    literal(Value::Null, ty.clone())
+}
+
+fn untyped_null(span: Span) -> Error {
+    Error::statement("NULL has no type here").at(span).hint("CAST(NULL AS STRING), or another type")
+}
+
+impl Binder<'_> {
+    /// Binds what must have a type of its own.
+    fn typed(&self, expr: &ast::Expr) -> Result<Expr> {
+        self.operand(expr)?.expr.ok_or_else(|| untyped_null(expr.span))
+    }
+
+    fn operand(&self, expr: &ast::Expr) -> Result<Operand> {
+        let bound = match &expr.kind {
+            ast::ExprKind::Literal(ast::Literal::Null) => None,
+            _ => Some(fold(self.expr(expr).map_err(|error| error.at(expr.span))?)),
+        };
+        Ok(Operand { expr: bound, span: expr.span })
+    }
+
+    fn operands(&self, exprs: &[ast::Expr]) -> Result<Vec<Operand>> {
+        exprs.iter().map(|expr| self.operand(expr)).collect()
+    }
+
+    fn expr(&self, expr: &ast::Expr) -> Result<Expr> {
+        match &expr.kind {
+            ast::ExprKind::Literal(value) => self.literal(value),
+            ast::ExprKind::Column { qualifier, name } => self.column(qualifier.as_deref(), name),
+            ast::ExprKind::Field { base, field } => self.field(self.typed(base)?, field),
+            ast::ExprKind::Subscript { base, index } => {
+                self.subscript(self.typed(base)?, self.operand(index)?)
+            }
+            ast::ExprKind::Unary { op, operand } => self.unary(*op, operand),
+            ast::ExprKind::Binary { op, left, right } => {
+                self.binary(*op, self.operand(left)?, self.operand(right)?)
+            }
+            ast::ExprKind::Between { operand, low, high, negated } => {
+                self.between(operand, low, high, *negated)
+            }
+            ast::ExprKind::In { operand, list, negated } => {
+                self.membership(self.operand(operand)?, self.operands(list)?, *negated)
+            }
+            ast::ExprKind::Like { operand, pattern, escape, negated } => {
+                self.like(self.operand(operand)?, self.operand(pattern)?, *escape, *negated)
+            }
+            ast::ExprKind::IsNull { operand, negated } => {
+                let operand = self.operand(operand)?.expr.unwrap_or_else(|| null(&SqlType::Varchar));
+                let kind = ExprKind::IsNull { operand: Box::new(operand), negated: *negated };
+                Ok(Expr { kind, ty: SqlType::Boolean })
+            }
+            ast::ExprKind::Case { operand, branches, otherwise } => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref())
+            }
+            ast::ExprKind::Cast { operand, ty } => self.cast(self.operand(operand)?, ty),
+            ast::ExprKind::Call { name, args } => self.call(name, args),
+            ast::ExprKind::CountStar => Err(calls::aggregate_here("COUNT")),
+            ast::ExprKind::Array(items) => self.array(self.operands(items)?),
+            ast::ExprKind::Map(entries) => self.map(entries),
+            ast::ExprKind::Struct(fields) => self.structs(fields),
+        }
+    }
+
+    fn literal(&self, value: &ast::Literal) -> Result<Expr> {
+        Ok(match value {
+            ast::Literal::Null => unreachable!("operand() takes NULL out"),
+            ast::Literal::Boolean(v) => literal(Value::Boolean(*v), SqlType::Boolean),
+            ast::Literal::Integer(v) => integer(*v),
+            ast::Literal::Decimal(text) => decimal(text)?,
+            ast::Literal::Double(v) => literal(Value::Double(*v), SqlType::Double),
+            ast::Literal::String(text) => literal(Value::text(text), SqlType::Varchar),
+        })
+    }
+
+    fn column(&self, qualifier: Option<&str>, name: &str) -> Result<Expr> {
+        if let Some(qualifier) = qualifier.filter(|q| !self.scope.names.contains(q)) {
+            let sources: Vec<String> = self.scope.names.iter().map(|n| quote(n)).collect();
+            let error = Error::statement(format!("unknown source {}", quote(qualifier)));
+            return Err(match sources.is_empty() {
+                true => error,
+                false => error.hint(format!("columns come from {}", sources.join(" or "))),
+            });
+        }
+        if let Some(index) = self.scope.schema.index_of(name) {
+            let ty = self.scope.schema.columns[index].ty.clone();
+            return Ok(Expr { kind: ExprKind::Column(index), ty });
+        }
+        let pseudo = match name {
+            "ROWTIME" => Some((Pseudo::Rowtime, SqlType::Bigint)),
+            "ROWPARTITION" => Some((Pseudo::Rowpartition, SqlType::Int)),
+            "ROWOFFSET" => Some((Pseudo::Rowoffset, SqlType::Bigint)),
+            _ => None,
+        };
+        match pseudo.filter(|_| self.scope.pseudo) {
+            Some((pseudo, ty)) => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty }),
+            None => Err(self.unknown_column(name)),
+        }
+    }
+
+    fn unknown_column(&self, name: &str) -> Error {
+        let error = Error::statement(format!("unknown column {}", quote(name)));
+        let near = nearest(name, self.names.iter().map(String::as_str));
+        let listed = || self.names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
+        let all = (!self.names.is_empty() && self.names.len() <= LISTED_MAX)
+            .then(|| format!("the columns are {}", listed()));
+        match (near, all) {
+            (Some(near), Some(all)) => error.hint(format!("did you mean {}? {all}", quote(near))),
+            (Some(near), None) => error.hint(format!("did you mean {}?", quote(near))),
+            (None, Some(all)) => error.hint(all),
+            (None, None) => error,
+        }
+    }
+
+    fn field(&self, base: Expr, field: &ast::Ident) -> Result<Expr> {
+        let SqlType::Struct(fields) = &base.ty else {
+            return Err(Error::statement(format!("{}, -> needs a STRUCT", self.describe(&base))));
+        };
+        let Some(index) = fields.iter().position(|f| f.name == field.name) else {
+            let near = nearest(&field.name, fields.iter().map(|f| f.name.as_str()));
+            let known: Vec<String> = fields.iter().map(|f| quote(&f.name)).collect();
+            let hint = match near {
+                Some(near) => format!("did you mean {}?", quote(near)),
+                None => format!("the fields are {}", known.join(", ")),
+            };
+            let what = display(&base, &self.names);
+            let error = Error::statement(format!("{what} has no field {}", quote(&field.name)));
+            return Err(error.at(field.span).hint(hint));
+        };
+        if let ExprKind::Struct(values) = &base.kind {
+            return Ok(values[index].clone());
+        }
+        let ty = fields[index].ty.clone();
+        Ok(Expr { kind: ExprKind::Field { base: Box::new(base), index }, ty })
+    }
+
+    fn subscript(&self, base: Expr, index: Operand) -> Result<Expr> {
+        let (wanted, ty) = match &base.ty {
+            SqlType::Array(item) => (SqlType::Bigint, (**item).clone()),
+            SqlType::Map(key, value) => ((**key).clone(), (**value).clone()),
+            _ => {
+                let what = self.describe(&base);
+                return Err(Error::statement(format!("{what}, a subscript needs an ARRAY or a MAP")));
+            }
+        };
+        let index = self.need(index, &wanted, "the subscript")?;
+        Ok(Expr { kind: ExprKind::Subscript { base: Box::new(base), index: Box::new(index) }, ty })
+    }
+
+    fn cast(&self, operand: Operand, ty: &SqlType) -> Result<Expr> {
+        let Some(expr) = operand.expr else { return Ok(null(ty)) };
+        if expr.ty == *ty {
+            return Ok(expr);
+        }
+        if !cast::castable(&expr.ty, ty) {
+            return Err(Error::statement(format!("{}, CAST to {ty} is not possible", self.describe(&expr))));
+        }
+        Ok(types::cast(expr, ty))
+    }
+
+    fn array(&self, items: Vec<Operand>) -> Result<Expr> {
+        if items.is_empty() {
+            return Err(Error::statement("ARRAY[] has no type").hint("CAST(NULL AS ARRAY<…>)"));
+        }
+        let (items, ty) = self.unify(items, "the elements of an ARRAY")?;
+        Ok(Expr { kind: ExprKind::Array(items), ty: SqlType::Array(Box::new(ty)) })
+    }
+
+    fn map(&self, entries: &[(ast::Expr, ast::Expr)]) -> Result<Expr> {
+        if entries.is_empty() {
+            return Err(Error::statement("MAP() has no type").hint("CAST(NULL AS MAP<STRING, …>)"));
+        }
+        let keys = entries.iter().map(|(key, _)| self.operand(key)).collect::<Result<_>>()?;
+        let values = entries.iter().map(|(_, value)| self.operand(value)).collect::<Result<_>>()?;
+        let (keys, key) = self.unify(keys, "the keys of a MAP")?;
+        let (values, value) = self.unify(values, "the values of a MAP")?;
+        let entries = keys.into_iter().zip(values).collect();
+        Ok(Expr { kind: ExprKind::Map(entries), ty: SqlType::Map(Box::new(key), Box::new(value)) })
+    }
+
+    fn structs(&self, fields: &[(ast::Ident, ast::Expr)]) -> Result<Expr> {
+        let mut types: Vec<StructField> = Vec::with_capacity(fields.len());
+        let mut values = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            if types.iter().any(|f| f.name == name.name) {
+                let error = Error::statement(format!("STRUCT has two fields {}", quote(&name.name)));
+                return Err(error.at(name.span));
+            }
+            let value = self.typed(value)?;
+            types.push(StructField { name: name.name.clone(), ty: value.ty.clone() });
+            values.push(value);
+        }
+        if values.is_empty() {
+            return Err(Error::statement("STRUCT() needs at least one field"));
+        }
+        Ok(Expr { kind: ExprKind::Struct(values), ty: SqlType::Struct(types) })
+    }
+
+    /// `CAPACITY is STRING`, for messages.
+    fn describe(&self, expr: &Expr) -> String {
+        format!("{} is {}", display(expr, &self.names), expr.ty)
+    }
+
+    /// The operand as a type that its place asks for.
+    fn need(&self, operand: Operand, ty: &SqlType, place: &str) -> Result<Expr> {
+        let Some(expr) = operand.expr else { return Ok(null(ty)) };
+        let what = self.describe(&expr);
+        coerce(expr, ty)
+            .ok_or_else(|| Error::statement(format!("{what}, {place} needs {ty}")).at(operand.span))
+    }
+
+    /// Gives all operands one type. `place` names them for a message.
+    fn unify(&self, operands: Vec<Operand>, place: &str) -> Result<(Vec<Expr>, SqlType)> {
+        let exprs = || operands.iter().filter_map(|o| o.expr.as_ref().map(|e| (e, o.span)));
+        let mut ty: Option<SqlType> = None;
+        // Literal texts follow the others, since they may stand for a DATE, TIME or TIMESTAMP.
+        for (expr, span) in
+            exprs().filter(|(e, _)| !types::is_text(e)).chain(exprs().filter(|(e, _)| types::is_text(e)))
+        {
+            ty = Some(match ty {
+                None => expr.ty.clone(),
+                Some(ty) if types::is_text(expr) && types::is_temporal(&ty) => ty,
+                Some(ty) => common_type(&ty, &expr.ty).ok_or_else(|| {
+                    let what = self.describe(expr);
+                    Error::statement(format!("{what}, but {place} have type {ty}")).at(span)
+                })?,
+            });
+        }
+        let Some(ty) = ty else {
+            return Err(untyped_null(operands.first().map_or(Span::default(), |o| o.span)));
+        };
+        let mut result = Vec::with_capacity(operands.len());
+        for operand in operands {
+            result.push(match operand.expr {
+                None => null(&ty),
+                Some(expr) => self.convert(expr, &ty, operand.span)?,
+            });
+        }
+        Ok((result, ty))
+    }
+
+    /// To a type that was found to be common.
+    fn convert(&self, expr: Expr, ty: &SqlType, span: Span) -> Result<Expr> {
+        if types::is_text(&expr) && types::is_temporal(ty) {
+            let text = display(&expr, &self.names);
+            return coerce(expr, ty).ok_or_else(|| types::bad_text(&text, ty).at(span));
+        }
+        Ok(if expr.ty == *ty { expr } else { types::cast(expr, ty) })
+    }
+}
+
+/// INT when it fits, else BIGINT.
+fn integer(v: i64) -> Expr {
+    match i32::try_from(v) {
+        Ok(v) => literal(Value::Int(v), SqlType::Int),
+        Err(_) => literal(Value::Bigint(v), SqlType::Bigint),
+    }
+}
+
+/// The type of a decimal literal has just its digits.
+fn decimal(text: &str) -> Result<Expr> {
+    let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let parsed = parse_decimal(text, PRECISION_MAX).filter(|_| fraction <= PRECISION_MAX as usize);
+    let sized = parsed.map(|(digits, scale)| {
+        let count = digits.checked_abs().unwrap_or(i128::MAX).checked_ilog10().map_or(1, |n| n as u8 + 1);
+        (digits, count.max(scale), scale)
+    });
+    match sized.filter(|(_, precision, _)| *precision <= PRECISION_MAX) {
+        Some((digits, precision, scale)) => {
+            Ok(literal(Value::Decimal(digits, scale), SqlType::Decimal { precision, scale }))
+        }
+        None => Err(Error::statement(format!("{text} is no DECIMAL of at most {PRECISION_MAX} digits"))),
+    }
+}

@@ -5,9 +5,36 @@
 //! An expression that fails on a row yields NULL there and a note; it never fails the batch.
 
 pub mod bind;
+pub mod display;
+pub mod walk;
+pub mod nearest;
 pub mod compile;
+mod node;
+mod arithmetic;
+pub mod decimal;
+mod compare;
+mod logic;
+mod membership;
+mod like;
+mod concat;
+mod case;
+pub mod cast;
+mod nested;
+mod call;
+mod texts;
+pub mod iso;
+pub mod time;
+pub mod number_text;
 pub mod function;
 pub mod functions;
+
+#[cfg(test)]
+mod tests;
+
+pub use bind::{Scope, bind, coerce};
+pub use compile::{Evaluator, Projection, compile};
+pub use display::display;
+pub use walk::{map_columns, references, rewrite};
 
 use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;
@@ -30,7 +57,8 @@ pub enum ExprKind {
     Literal(Value),
     Negate(Box<Expr>),
     Not(Box<Expr>),
-    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic, whose scales may differ.
+    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic and comparison, whose
+    /// scales may differ.
     Binary {
         op: BinaryOp,
         left: Box<Expr>,
@@ -100,6 +128,8 @@ pub struct Note {
     pub row: usize,
     /// Names the function or operator and the value.
     pub reason: String,
+    /// Where the row came from; set by the stage that evaluated the batch.
+    pub origin: Option<crate::batch::Position>,
 }
 
 impl Notes {
@@ -108,7 +138,7 @@ impl Notes {
 
     pub fn note(&mut self, row: usize, reason: impl FnOnce() -> String) {
         if self.notes.len() < Notes::CAP {
-            self.notes.push(Note { row, reason: reason() });
+            self.notes.push(Note { row, reason: reason(), origin: None });
         }
     }
 }

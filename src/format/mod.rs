@@ -45,6 +45,18 @@ pub enum Format {
     Kafka,
 }
 
+impl Format {
+    /// As statements write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::None => "NONE",
+            Format::Delimited { .. } => "DELIMITED",
+            Format::Json { .. } => "JSON",
+            Format::Kafka => "KAFKA",
+        }
+    }
+}
+
 /// How a topic's messages carry the columns of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serialization {

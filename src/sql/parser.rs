@@ -1,15 +1,352 @@
-//! Tokens → statements, by recursive descent.
-use super::ast;
+//! Tokens → statements, by recursive descent: the entry points, the token cursor and the errors
+//! that all parts of the grammar share.
+
+use super::ast::{self, Ident};
+use super::complete::{CLAUSES, RESERVED, STARTERS};
+use super::hint::{Missing, missing, nearest};
+use super::lexer::{Token, TokenKind, lex};
+use crate::error::{Error, Result, Span, locate};
+
 pub use super::ast::Parsed;
-use crate::error::Result;
+
+/// How deep expressions, types and EXPLAIN may nest; keeps the stack bounded.
+const MAX_DEPTH: usize = 128;
+
+/// How high a syntax tree may grow by operators in a row. `a + b + c + …` nests to the left without
+/// any recursion of the parser, but what walks the tree later does recurse.
+const MAX_CHAIN: usize = 500;
 
 /// Parses a script of any number of statements. An error's span points into `text`.
-pub fn parse_script(_text: &str) -> Result<Vec<Parsed>> {
-    Ok(Vec::new())
+pub fn parse_script(text: &str) -> Result<Vec<Parsed>> {
+    let mut parser = Parser::new(text);
+    let mut statements = Vec::new();
+    loop {
+        while parser.eat(";") {}
+        if parser.at_end() {
+            return Ok(statements);
+        }
+        statements.push(parser.parsed()?);
+        parser.end_of_statement()?;
+    }
 }
 
 /// Parses exactly one statement; a closing semicolon may be absent.
-pub fn parse_statement(_text: &str) -> Result<Parsed> {
-    let _ = ast::SourceKind::Stream;
-    Err(crate::error::Error::syntax("not yet"))
+pub fn parse_statement(text: &str) -> Result<Parsed> {
+    let mut parser = Parser::new(text);
+    let statement = parser.parsed()?;
+    parser.end_of_statement()?;
+    while parser.eat(";") {}
+    if parser.at_end() {
+        return Ok(statement);
+    }
+    Err(parser.expected("the end of the text", &[]).hint("give one statement at a time"))
+}
+
+pub(super) struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Token>,
+    /// Never beyond the last token, which is always `End`.
+    pos: usize,
+    depth: usize,
+    /// Operators in a row below the present expression, see [`MAX_CHAIN`].
+    chain: usize,
+    /// The last word that was taken as an alias though no AS announced it: when an error follows
+    /// right behind, it was rather a misspelt keyword.
+    loose_alias: Option<usize>,
+}
+
+/// The cursor.
+impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Parser<'a> {
+        Parser { text, tokens: lex(text), pos: 0, depth: 0, chain: 0, loose_alias: None }
+    }
+
+    /// One statement with its text.
+    pub(super) fn parsed(&mut self) -> Result<Parsed> {
+        let start = self.span();
+        let statement = self.statement()?;
+        let span = self.since(start);
+        Ok(ast::Parsed { statement, text: self.source(span).to_string(), span })
+    }
+
+    fn end_of_statement(&mut self) -> Result<()> {
+        if self.at(";") || self.at_end() {
+            return Ok(());
+        }
+        Err(self.expected("the end of the statement", CLAUSES))
+    }
+
+    pub(super) fn peek(&self) -> &TokenKind {
+        &self.tokens[self.pos].kind
+    }
+
+    pub(super) fn peek_ahead(&self, by: usize) -> &TokenKind {
+        &self.tokens[(self.pos + by).min(self.tokens.len() - 1)].kind
+    }
+
+    pub(super) fn span(&self) -> Span {
+        self.tokens[self.pos].span
+    }
+
+    /// The text from here on up to a blank or the end of the statement; for hints that quote it.
+    pub(super) fn unbroken(&self, from: Span) -> &str {
+        let rest = self.text.get(from.start..).unwrap_or_default();
+        rest.split(|c: char| c.is_whitespace() || matches!(c, ';' | '=' | '\'')).next().unwrap_or_default()
+    }
+
+    /// From `start` to the end of the token last taken.
+    pub(super) fn since(&self, start: Span) -> Span {
+        let end = self.pos.checked_sub(1).map_or(start.end, |i| self.tokens[i].span.end);
+        Span::new(start.start, end.max(start.start))
+    }
+
+    pub(super) fn source(&self, span: Span) -> &'a str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.pos = (self.pos + 1).min(self.tokens.len() - 1);
+    }
+
+    pub(super) fn position(&self) -> usize {
+        self.pos
+    }
+
+    pub(super) fn rewind(&mut self, position: usize) {
+        self.pos = position;
+    }
+
+    pub(super) fn at_end(&self) -> bool {
+        *self.peek() == TokenKind::End
+    }
+
+    pub(super) fn at(&self, symbol: &str) -> bool {
+        self.ahead_is(0, symbol)
+    }
+
+    pub(super) fn ahead_is(&self, by: usize, symbol: &str) -> bool {
+        matches!(self.peek_ahead(by), TokenKind::Symbol(s) if *s == symbol)
+    }
+
+    pub(super) fn eat(&mut self, symbol: &str) -> bool {
+        let found = self.at(symbol);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    pub(super) fn expect(&mut self, symbol: &str) -> Result<Span> {
+        let span = self.span();
+        if self.eat(symbol) { Ok(span) } else { Err(self.expected(&format!("`{symbol}`"), &[])) }
+    }
+
+    /// Whether these words come next.
+    pub(super) fn at_words(&self, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(i, w)| matches!(self.peek_ahead(i), TokenKind::Word(x) if x == w))
+    }
+
+    pub(super) fn at_word(&self, word: &str) -> bool {
+        self.at_words(&[word])
+    }
+
+    pub(super) fn at_any(&self, words: &[&str]) -> bool {
+        matches!(self.peek(), TokenKind::Word(w) if words.contains(&w.as_str()))
+    }
+
+    pub(super) fn eat_word(&mut self, word: &str) -> bool {
+        let found = self.at_word(word);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    pub(super) fn expect_word(&mut self, word: &str) -> Result<()> {
+        if self.eat_word(word) { Ok(()) } else { Err(self.expected(word, &[word])) }
+    }
+
+    /// A name; `what` says of what, for the error.
+    pub(super) fn ident(&mut self, what: &str) -> Result<Ident> {
+        let name = match self.peek() {
+            TokenKind::Word(word) if !RESERVED.contains(&word.as_str()) => word.clone(),
+            TokenKind::Quoted(name) => name.clone(),
+            TokenKind::Word(word) => {
+                let hint = format!("{word} is a reserved word; as a name it needs quotes: `{word}`");
+                return Err(self.expected(what, &[]).hint(hint));
+            }
+            TokenKind::Text(text) => {
+                let hint = format!("a name is written bare or in double quotes: \"{text}\"");
+                return Err(self.expected(what, &[]).hint(hint));
+            }
+            _ => return Err(self.expected(what, &[])),
+        };
+        let span = self.span();
+        self.advance();
+        Ok(Ident { name, span })
+    }
+
+    /// A name without AS before it, unless the word here begins something else.
+    pub(super) fn loose_alias(&mut self) -> Option<Ident> {
+        const CONTINUE: &[&str] =
+            &["CROSS", "EXCEPT", "INTERSECT", "NATURAL", "OFFSET", "UNION", "WINDOW", "WITHIN"];
+        if self.at_any(RESERVED) || self.at_any(CLAUSES) || self.at_any(STARTERS) || self.at_any(CONTINUE) {
+            return None;
+        }
+        if !matches!(self.peek(), TokenKind::Word(_) | TokenKind::Quoted(_)) {
+            return None;
+        }
+        self.loose_alias = Some(self.pos);
+        self.ident("an alias").ok()
+    }
+
+    /// A string literal.
+    pub(super) fn text_literal(&mut self, what: &str) -> Result<String> {
+        let text = match self.peek() {
+            TokenKind::Text(text) => text.clone(),
+            TokenKind::Quoted(name) => {
+                let hint = format!("strings take single quotes: '{name}'");
+                return Err(self.expected(what, &[]).hint(hint));
+            }
+            _ => return Err(self.expected(what, &[])),
+        };
+        self.advance();
+        Ok(text)
+    }
+
+    /// A count: digits without sign.
+    pub(super) fn count(&mut self, what: &str) -> Result<u64> {
+        let TokenKind::Integer(digits) = self.peek() else { return Err(self.expected(what, &[])) };
+        let count = digits.parse::<u64>();
+        match count {
+            Ok(count) => {
+                self.advance();
+                Ok(count)
+            }
+            Err(_) => Err(Error::syntax(format!("{} is too large", self.found())).at(self.span())),
+        }
+    }
+
+    /// `item, item, …` and the closing symbol of what was opened at `open`.
+    pub(super) fn list<T>(
+        &mut self,
+        open: Span,
+        close: &str,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut items = vec![item(self)?];
+        while self.eat(",") {
+            items.push(item(self)?);
+        }
+        self.close_with(open, close, &format!("`,` or `{close}`"))?;
+        Ok(items)
+    }
+
+    /// The closing symbol of what was opened at `open`.
+    pub(super) fn close(&mut self, open: Span, close: &str) -> Result<()> {
+        self.close_with(open, close, &format!("`{close}`"))
+    }
+
+    fn close_with(&mut self, open: Span, close: &str, what: &str) -> Result<()> {
+        if self.eat(close) {
+            return Ok(());
+        }
+        let (line, column, _) = locate(self.text, open.start);
+        let hint = format!("the `{}` at line {line}, column {column} is not closed", self.source(open));
+        Err(self.expected(what, &[]).hint(hint))
+    }
+
+    /// Runs `parse` one level deeper.
+    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth == MAX_DEPTH {
+            return Err(Error::syntax(format!("nested more than {MAX_DEPTH} levels deep"))
+                .at(self.span())
+                .hint("split it: a stream can compute a part of it, and another one read from that"));
+        }
+        self.depth += 1;
+        // What lies beside this part of the tree does not make it higher.
+        let beside = std::mem::take(&mut self.chain);
+        let result = parse(self);
+        self.chain = beside.max(self.chain);
+        self.depth -= 1;
+        result
+    }
+
+    /// Notes that the tree grew by one operator to the left.
+    pub(super) fn grow(&mut self) -> Result<()> {
+        self.chain += 1;
+        if self.chain <= MAX_CHAIN {
+            return Ok(());
+        }
+        Err(Error::syntax(format!("more than {MAX_CHAIN} operators in one expression"))
+            .at(self.span())
+            .hint("IN (…) replaces many comparisons, CONCAT(…) many concatenations"))
+    }
+}
+
+/// Errors.
+impl Parser<'_> {
+    /// The error that `what` is missing here. `candidates` are the keywords that could stand here.
+    pub(super) fn expected(&self, what: &str, candidates: &[&str]) -> Error {
+        match self.peek() {
+            TokenKind::Bad(error) => return (**error).clone(),
+            TokenKind::Symbol("=>") => return missing(Missing::Lambda, self.span()),
+            _ => {}
+        }
+        if let Some((span, meant)) = self.misspelt_alias() {
+            let message = format!("expected {what}, found {}", self.source(span));
+            return Error::syntax(message).at(span).hint(format!("did you mean {meant}?"));
+        }
+        let error = Error::syntax(format!("expected {what}, found {}", self.found())).at(self.span());
+        match self.usual_mistake(candidates) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    fn misspelt_alias(&self) -> Option<(Span, &'static str)> {
+        let before = self.pos.checked_sub(1)?;
+        if self.loose_alias != Some(before) {
+            return None;
+        }
+        let TokenKind::Word(word) = &self.tokens[before].kind else { return None };
+        Some((self.tokens[before].span, nearest(word, CLAUSES)?))
+    }
+
+    fn usual_mistake(&self, candidates: &[&str]) -> Option<String> {
+        let after_comma = self.pos > 0 && self.tokens[self.pos - 1].kind == TokenKind::Symbol(",");
+        let closes = self.at(")") || self.at("]") || self.at(">") || self.at_word("FROM");
+        if after_comma && closes {
+            return Some("remove the comma before it".to_string());
+        }
+        if self.at("->") {
+            return Some("`->*` stands only in a select list, behind a struct".to_string());
+        }
+        let TokenKind::Word(word) = self.peek() else { return None };
+        if let Some(meant) = nearest(word, candidates) {
+            return Some(format!("did you mean {meant}?"));
+        }
+        // Only the end of a statement is followed by clauses or statements.
+        if candidates != CLAUSES {
+            return None;
+        }
+        if STARTERS.contains(&word.as_str()) {
+            return Some(format!("end the statement before {word} with `;`"));
+        }
+        CLAUSES.contains(&word.as_str()).then(|| {
+            "the order of clauses is SELECT, FROM, WHERE, GROUP BY, PARTITION BY, HAVING, ORDER BY, EMIT, LIMIT"
+                .to_string()
+        })
+    }
+
+    /// The present token, as an error names it.
+    pub(super) fn found(&self) -> String {
+        let source = self.source(self.span());
+        match self.peek() {
+            TokenKind::End => "the end of the text".to_string(),
+            TokenKind::Symbol(symbol) => format!("`{symbol}`"),
+            _ if source.chars().count() > 40 => format!("{}…", source.chars().take(39).collect::<String>()),
+            _ => source.to_string(),
+        }
+    }
 }

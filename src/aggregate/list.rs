@@ -1,0 +1,259 @@
+//! The list of aggregates: names, and which overload fits the arguments.
+
+use super::spec::Spec;
+use super::{Aggregate, Overload};
+use crate::expr::function::Arg;
+use crate::types::SqlType;
+use crate::value::Value;
+
+pub static ALL: &[Aggregate] = &[
+    Aggregate {
+        name: "AVG",
+        usage: "AVG(number) → DOUBLE",
+        summary: "The mean of the values that are not NULL; of none, NULL.",
+        resolve: avg,
+    },
+    Aggregate {
+        name: "COLLECT_LIST",
+        usage: "COLLECT_LIST(x) → ARRAY<type of x>",
+        summary: "All values with their NULLs, in the order of time, partition and offset.",
+        resolve: |args| collect(args, Spec::CollectList),
+    },
+    Aggregate {
+        name: "COLLECT_SET",
+        usage: "COLLECT_SET(x) → ARRAY<type of x>",
+        summary: "The distinct values, ascending; NULL counts as a value and comes first.",
+        resolve: |args| collect(args, Spec::CollectSet),
+    },
+    Aggregate {
+        name: "COUNT",
+        usage: "COUNT(*) → BIGINT; COUNT(x) → BIGINT",
+        summary: "The number of rows, or of values that are not NULL.",
+        resolve: count,
+    },
+    Aggregate {
+        name: "COUNT_DISTINCT",
+        usage: "COUNT_DISTINCT(x) → BIGINT",
+        summary: "The exact number of distinct values that are not NULL.",
+        resolve: |args| Ok(overload(vec![any(one(args)?)?], SqlType::Bigint, Spec::CountDistinct)),
+    },
+    Aggregate {
+        name: "EARLIEST_BY_OFFSET",
+        usage: "EARLIEST_BY_OFFSET(x [, n] [, ignore_nulls]) → type of x; with n an ARRAY of it",
+        summary: "The first value, or the n first, by time, partition and offset; NULLs are skipped unless ignore_nulls is false.",
+        resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Earliest { ignore_nulls, n }),
+    },
+    Aggregate {
+        name: "LATEST_BY_OFFSET",
+        usage: "LATEST_BY_OFFSET(x [, n] [, ignore_nulls]) → type of x; with n an ARRAY of it",
+        summary: "The last value, or the n last, by time, partition and offset; NULLs are skipped unless ignore_nulls is false.",
+        resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Latest { ignore_nulls, n }),
+    },
+    Aggregate {
+        name: "MAX",
+        usage: "MAX(x) → type of x",
+        summary: "The greatest value that is not NULL; NaN is the greatest DOUBLE.",
+        resolve: |args| extreme(args, Spec::Max),
+    },
+    Aggregate {
+        name: "MIN",
+        usage: "MIN(x) → type of x",
+        summary: "The least value that is not NULL; NaN is the greatest DOUBLE.",
+        resolve: |args| extreme(args, Spec::Min),
+    },
+    Aggregate {
+        name: "STDDEV_SAMP",
+        usage: "STDDEV_SAMP(number) → DOUBLE",
+        summary: "The standard deviation of a sample; of fewer than two values, NULL.",
+        resolve: deviation,
+    },
+    Aggregate {
+        name: "STDDEV_SAMPLE",
+        usage: "STDDEV_SAMPLE(number) → DOUBLE",
+        summary: "Another name of STDDEV_SAMP.",
+        resolve: deviation,
+    },
+    Aggregate {
+        name: "SUM",
+        usage: "SUM(number) → INT, BIGINT, DOUBLE or DECIMAL, as the number",
+        summary: "The sum of the values that are not NULL; of none, 0. Integers wrap, doubles are summed exactly, a DECIMAL out of range is NULL.",
+        resolve: sum,
+    },
+    Aggregate {
+        name: "TOPK",
+        usage: "TOPK(x, k) → ARRAY<type of x>",
+        summary: "The k greatest values that are not NULL, descending.",
+        resolve: |args| top(args, |k| Spec::TopK { k }),
+    },
+    Aggregate {
+        name: "TOPKDISTINCT",
+        usage: "TOPKDISTINCT(x, k) → ARRAY<type of x>",
+        summary: "The k greatest distinct values that are not NULL, descending.",
+        resolve: |args| top(args, |k| Spec::TopKDistinct { k }),
+    },
+];
+
+/// The aggregate of that (upper-case) name.
+pub fn find(name: &str) -> Option<&'static Aggregate> {
+    ALL.iter().find(|aggregate| aggregate.name == name)
+}
+
+fn overload(args: Vec<SqlType>, returns: SqlType, spec: Spec) -> Overload {
+    Overload { args, returns, spec }
+}
+
+fn one<'a, 'b>(args: &'a [Arg<'b>]) -> Result<&'a Arg<'b>, String> {
+    match args {
+        [arg] => Ok(arg),
+        _ => Err(format!("takes 1 argument, {} given", args.len())),
+    }
+}
+
+fn any(arg: &Arg) -> Result<SqlType, String> {
+    arg.ty.cloned().ok_or_else(|| "argument 1 is the literal NULL, needs a type".to_string())
+}
+
+fn number(arg: &Arg) -> Result<SqlType, String> {
+    match any(arg)? {
+        ty if ty.is_numeric() => Ok(ty),
+        ty => Err(format!("argument 1 is {ty}, needs a number")),
+    }
+}
+
+fn scalar(arg: &Arg) -> Result<SqlType, String> {
+    match any(arg)? {
+        ty @ (SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_)) => {
+            Err(format!("argument 1 is {ty}, needs a type with an order"))
+        }
+        ty => Ok(ty),
+    }
+}
+
+fn count(args: &[Arg]) -> Result<Overload, String> {
+    match args {
+        [] => Ok(overload(vec![], SqlType::Bigint, Spec::CountRows)),
+        args => Ok(overload(vec![any(one(args)?)?], SqlType::Bigint, Spec::Count)),
+    }
+}
+
+fn sum(args: &[Arg]) -> Result<Overload, String> {
+    let ty = number(one(args)?)?;
+    let returns = match ty {
+        SqlType::Decimal { precision, scale } => {
+            SqlType::Decimal { precision: precision.saturating_add(10).min(38), scale }
+        }
+        ref same => same.clone(),
+    };
+    Ok(overload(vec![ty], returns.clone(), Spec::Sum(returns)))
+}
+
+fn avg(args: &[Arg]) -> Result<Overload, String> {
+    let ty = number(one(args)?)?;
+    Ok(overload(vec![ty.clone()], SqlType::Double, Spec::Avg(ty)))
+}
+
+fn deviation(args: &[Arg]) -> Result<Overload, String> {
+    number(one(args)?)?;
+    Ok(overload(vec![SqlType::Double], SqlType::Double, Spec::StddevSamp))
+}
+
+fn extreme(args: &[Arg], spec: Spec) -> Result<Overload, String> {
+    let ty = scalar(one(args)?)?;
+    Ok(overload(vec![ty.clone()], ty, spec))
+}
+
+fn collect(args: &[Arg], spec: Spec) -> Result<Overload, String> {
+    let ty = any(one(args)?)?;
+    Ok(overload(vec![ty.clone()], SqlType::Array(Box::new(ty)), spec))
+}
+
+fn top(args: &[Arg], spec: fn(u32) -> Spec) -> Result<Overload, String> {
+    let [value, k] = args else {
+        return Err(format!("takes 2 arguments, {} given", args.len()));
+    };
+    let ty = scalar(value)?;
+    let k = size(k).ok_or("argument 2 needs to be a literal integer of at least 1")?;
+    Ok(overload(vec![ty.clone()], SqlType::Array(Box::new(ty)), spec(k)))
+}
+
+fn by_offset(args: &[Arg], spec: fn(bool, Option<u32>) -> Spec) -> Result<Overload, String> {
+    let [value, parameters @ ..] = args else {
+        return Err("takes 1 to 3 arguments, 0 given".into());
+    };
+    let ty = any(value)?;
+    let (n, ignore_nulls) = match parameters {
+        [] => (None, true),
+        [arg] => match flag(arg) {
+            Some(ignore_nulls) => (None, ignore_nulls),
+            None => {
+                let n = size(arg)
+                    .ok_or("argument 2 needs to be a literal, BOOLEAN or an integer of at least 1")?;
+                (Some(n), true)
+            }
+        },
+        [n, ignore_nulls] => (
+            Some(size(n).ok_or("argument 2 needs to be a literal integer of at least 1")?),
+            flag(ignore_nulls).ok_or("argument 3 needs to be a literal BOOLEAN")?,
+        ),
+        _ => return Err(format!("takes 1 to 3 arguments, {} given", args.len())),
+    };
+    let returns = if n.is_some() { SqlType::Array(Box::new(ty.clone())) } else { ty.clone() };
+    Ok(overload(vec![ty], returns, spec(ignore_nulls, n)))
+}
+
+fn size(arg: &Arg) -> Option<u32> {
+    match arg.literal {
+        Some(Value::Int(n)) => u32::try_from(*n).ok().filter(|n| *n > 0),
+        Some(Value::Bigint(n)) => u32::try_from(*n).ok().filter(|n| *n > 0),
+        _ => None,
+    }
+}
+
+fn flag(arg: &Arg) -> Option<bool> {
+    if let Some(Value::Boolean(flag)) = arg.literal { Some(*flag) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(name: &str, args: &[(Option<SqlType>, Option<Value>)]) -> String {
+        let args: Vec<Arg> =
+            args.iter().map(|(ty, literal)| Arg { ty: ty.as_ref(), literal: literal.as_ref() }).collect();
+        match find(name).map(|aggregate| (aggregate.resolve)(&args)) {
+            Some(Ok(found)) => format!("{} → {}", found.spec, found.returns),
+            Some(Err(reason)) => reason,
+            None => "unknown".into(),
+        }
+    }
+
+    #[test]
+    fn overloads() {
+        let column = |ty| (Some(ty), None);
+        let int = |n| (Some(SqlType::Int), Some(Value::Int(n)));
+        let flag = |b| (Some(SqlType::Boolean), Some(Value::Boolean(b)));
+        assert_eq!(resolve("COUNT", &[]), "COUNT(*) → BIGINT");
+        assert_eq!(resolve("COUNT", &[column(SqlType::Varchar)]), "COUNT → BIGINT");
+        assert_eq!(resolve("SUM", &[column(SqlType::Int)]), "SUM(returns INTEGER) → INTEGER");
+        assert_eq!(
+            resolve("SUM", &[column(SqlType::Decimal { precision: 30, scale: 2 })]),
+            "SUM(returns DECIMAL(38, 2)) → DECIMAL(38, 2)"
+        );
+        assert_eq!(resolve("SUM", &[column(SqlType::Varchar)]), "argument 1 is STRING, needs a number");
+        assert_eq!(resolve("MIN", &[(None, None)]), "argument 1 is the literal NULL, needs a type");
+        assert_eq!(
+            resolve("LATEST_BY_OFFSET", &[column(SqlType::Int), flag(false)]),
+            "LATEST_BY_OFFSET(keep nulls) → INTEGER"
+        );
+        assert_eq!(
+            resolve("EARLIEST_BY_OFFSET", &[column(SqlType::Int), int(3), flag(true)]),
+            "EARLIEST_BY_OFFSET(ignore nulls, n = 3) → ARRAY<INTEGER>"
+        );
+        assert_eq!(resolve("TOPK", &[column(SqlType::Double), int(5)]), "TOPK(k = 5) → ARRAY<DOUBLE>");
+        assert_eq!(
+            resolve("TOPK", &[column(SqlType::Double), int(0)]),
+            "argument 2 needs to be a literal integer of at least 1"
+        );
+        assert!(ALL.is_sorted_by_key(|aggregate| aggregate.name));
+    }
+}

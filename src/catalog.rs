@@ -1,0 +1,242 @@
+//! What exists: streams, tables, and the persistent queries between them.
+
+use crate::error::{Error, Result, Span};
+use crate::expr::nearest::nearest;
+use crate::format::{Format, Serialization};
+use crate::plan::{DataflowId, HubId, QueryPlan, TableId};
+use crate::sql::ast::{Ident, Literal, Property, SourceKind};
+use crate::types::Schema;
+use std::collections::BTreeMap;
+
+/// A stream or a table.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub kind: SourceKind,
+    pub name: String,
+    pub schema: Schema,
+    pub topic: String,
+    pub serialization: Serialization,
+    /// TIMESTAMP and TIMESTAMP_FORMAT of the WITH clause.
+    pub timestamp: Option<(String, Option<String>)>,
+    pub partitions: u32,
+    /// Order of declaration.
+    pub ordinal: u32,
+    pub statement: String,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// CREATE … (columns): its topic is read.
+    Declared,
+    /// CREATE … AS, by the query of that id: its rows come from queries.
+    Derived(String),
+    /// Made by the engine.
+    System,
+}
+
+/// A persistent query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub id: String,
+    pub sql: String,
+    pub reads: String,
+    pub writes: String,
+    pub plan: QueryPlan,
+    /// What was installed for it: itself, and the sources that only it reads.
+    pub dataflows: Vec<DataflowId>,
+}
+
+#[derive(Default)]
+pub struct Catalog {
+    sources: BTreeMap<String, Source>,
+    pub queries: BTreeMap<String, Query>,
+    /// Hubs of derived streams.
+    pub hubs: BTreeMap<String, HubId>,
+    /// Maintained tables.
+    pub tables: BTreeMap<String, TableId>,
+    ordinals: u32,
+    query_numbers: u32,
+}
+
+impl Catalog {
+    pub fn get(&self, name: &str) -> Option<&Source> {
+        self.sources.get(name)
+    }
+
+    /// The source of that name, or an error that names the nearest one.
+    pub fn source(&self, name: &Ident) -> Result<&Source> {
+        self.sources.get(&name.name).ok_or_else(|| {
+            let error = Error::statement(format!("there is no stream or table {}", name.name)).at(name.span);
+            let names = self.sources.keys().map(String::as_str);
+            match nearest(&name.name, names) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
+            }
+        })
+    }
+
+    pub fn sources(&self, kind: SourceKind) -> impl Iterator<Item = &Source> {
+        self.sources.values().filter(move |s| s.kind == kind)
+    }
+
+    pub fn insert(&mut self, source: Source) {
+        self.sources.insert(source.name.clone(), source);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.sources.remove(name);
+        self.hubs.remove(name);
+        self.tables.remove(name);
+    }
+
+    pub fn next_ordinal(&mut self) -> u32 {
+        self.ordinals += 1;
+        self.ordinals
+    }
+
+    /// `CSAS_NAME_3`
+    pub fn next_query_id(&mut self, prefix: &str) -> String {
+        self.query_numbers += 1;
+        format!("{prefix}_{}", self.query_numbers)
+    }
+
+    pub fn readers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
+        self.queries.values().filter(move |q| q.reads == name)
+    }
+
+    pub fn writers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
+        self.queries.values().filter(move |q| q.writes == name)
+    }
+
+    /// Whether rows of `from` can reach `to` through queries.
+    pub fn feeds(&self, from: &str, to: &str) -> bool {
+        from == to || self.readers_of(from).any(|q| self.feeds(&q.writes, to))
+    }
+}
+
+/// The properties of a WITH clause, understood.
+#[derive(Clone, Debug, Default)]
+pub struct With {
+    pub topic: Option<String>,
+    pub key_format: Option<(Format, Span)>,
+    pub value_format: Option<(Format, Span)>,
+    pub partitions: Option<u32>,
+    pub timestamp: Option<(String, Span)>,
+    pub timestamp_format: Option<String>,
+    pub query_id: Option<String>,
+}
+
+const PROPERTIES: &[&str] = &[
+    "KAFKA_TOPIC",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "WRAP_SINGLE_VALUE",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "QUERY_ID",
+];
+
+impl With {
+    pub fn parse(properties: &[Property]) -> Result<With> {
+        let text = |name: &str| properties.iter().rev().find(|p| p.name.name == name);
+        for property in properties {
+            let name = &property.name;
+            if !PROPERTIES.contains(&name.name.as_str()) {
+                let error = Error::statement(format!("unknown property {}", name.name)).at(name.span);
+                return Err(match nearest(&name.name, PROPERTIES.iter().copied()) {
+                    Some(near) => error.hint(format!("did you mean {near}?")),
+                    None => error.hint(format!("known properties: {}", PROPERTIES.join(", "))),
+                });
+            }
+        }
+        let wrap = match text("WRAP_SINGLE_VALUE") {
+            None => true,
+            Some(p) => match &p.value {
+                Literal::Boolean(b) => *b,
+                _ => return Err(needs(p, "true or false")),
+            },
+        };
+        let format = |names: [&str; 2], delimiter: &str| -> Result<Option<(Format, Span)>> {
+            let Some(property) = names.iter().find_map(|n| text(n)) else { return Ok(None) };
+            let delimiter = text(delimiter).map(parse_delimiter).transpose()?;
+            Ok(Some((parse_format(property, delimiter, wrap)?, property.value_span)))
+        };
+        if let (Some(both), Some(_)) = (text("FORMAT"), text("KEY_FORMAT").or(text("VALUE_FORMAT"))) {
+            return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them")
+                .at(both.name.span));
+        }
+        Ok(With {
+            topic: text("KAFKA_TOPIC").map(string).transpose()?,
+            key_format: format(["KEY_FORMAT", "FORMAT"], "KEY_DELIMITER")?,
+            value_format: format(["VALUE_FORMAT", "FORMAT"], "VALUE_DELIMITER")?,
+            partitions: text("PARTITIONS").map(parse_partitions).transpose()?,
+            timestamp: text("TIMESTAMP")
+                .map(|p| Ok::<_, Error>((column_name(&string(p)?), p.value_span)))
+                .transpose()?,
+            timestamp_format: text("TIMESTAMP_FORMAT").map(string).transpose()?,
+            query_id: text("QUERY_ID").map(string).transpose()?,
+        })
+    }
+}
+
+fn needs(property: &Property, what: &str) -> Error {
+    Error::statement(format!("{} needs {what}", property.name.name)).at(property.value_span)
+}
+
+fn string(property: &Property) -> Result<String> {
+    match &property.value {
+        Literal::String(text) => Ok(text.clone()),
+        _ => Err(needs(property, "a string in single quotes")),
+    }
+}
+
+/// A column named in a string follows the rules of identifiers.
+fn column_name(text: &str) -> String {
+    match text.strip_prefix('`').and_then(|t| t.strip_suffix('`')) {
+        Some(inner) => inner.to_string(),
+        None => text.to_uppercase(),
+    }
+}
+
+fn parse_partitions(property: &Property) -> Result<u32> {
+    match property.value {
+        Literal::Integer(n) if (1..=10_000).contains(&n) => Ok(n as u32),
+        _ => Err(needs(property, "a number from 1 to 10000")),
+    }
+}
+
+fn parse_delimiter(property: &Property) -> Result<u8> {
+    match string(property)?.as_str() {
+        "SPACE" => Ok(b' '),
+        "TAB" => Ok(b'\t'),
+        text => match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+            _ => Err(needs(property, "one ASCII character, SPACE or TAB")),
+        },
+    }
+}
+
+fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -> Result<Format> {
+    let name = string(property)?.to_uppercase();
+    match name.as_str() {
+        "NONE" => Ok(Format::None),
+        "DELIMITED" => Ok(Format::Delimited { delimiter: delimiter.unwrap_or(b',') }),
+        "JSON" => Ok(Format::Json { wrap_single }),
+        "KAFKA" => Ok(Format::Kafka),
+        "AVRO" | "PROTOBUF" | "PROTOBUF_NOSR" | "JSON_SR" => {
+            Err(Error::statement(format!("{name} needs a schema registry, which is not supported yet"))
+                .at(property.value_span)
+                .hint("use 'JSON'"))
+        }
+        _ => Err(Error::statement(format!("unknown format {name}"))
+            .at(property.value_span)
+            .hint("formats: DELIMITED, JSON, KAFKA, NONE")),
+    }
+}

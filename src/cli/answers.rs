@@ -1,0 +1,148 @@
+//! Outcomes of an own engine on standard output, an empty line between them.
+
+use super::output::{Format, Printer};
+use super::{entity, output_failed};
+use crate::engine::{Answer, AnswerEvent, AnswerKind, Outcome};
+use crate::error::Result;
+use crate::format::output::json_value;
+use crate::server::entity::entity;
+use crate::sql::ast::Parsed;
+use crate::types::ColumnDef;
+use crate::value::{Row, Value};
+use std::io::{self, BufWriter, Stdout, Write};
+
+pub struct Answers {
+    out: BufWriter<Stdout>,
+    format: Format,
+    first: bool,
+}
+
+impl Answers {
+    pub fn new(format: Format) -> Answers {
+        Answers { out: BufWriter::new(io::stdout()), format, first: true }
+    }
+
+    /// Shows what a statement answers; one that only does something is silent.
+    pub fn show(&mut self, statement: &Parsed, outcome: Outcome) -> Result<()> {
+        let entity = match outcome {
+            Outcome::Status(_) => return Ok(()),
+            Outcome::Answer(answer) => {
+                self.part().map_err(output_failed)?;
+                return print(answer, self.format, &mut self.out);
+            }
+            other => entity(statement, &other, 0),
+        };
+        self.part().map_err(output_failed)?;
+        if let Some(entity) = entity {
+            entity::print(&entity, self.format, &mut self.out).map_err(output_failed)?;
+        }
+        self.finish()
+    }
+
+    pub fn finish(&mut self) -> Result<()> {
+        self.out.flush().map_err(output_failed)
+    }
+
+    fn part(&mut self) -> io::Result<()> {
+        if self.first {
+            self.first = false;
+            return Ok(());
+        }
+        self.out.write_all(b"\n")
+    }
+}
+
+/// Prints rows as they come, to the end of the answer.
+pub fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<()> {
+    if answer.kind == AnswerKind::Print && format != Format::Json {
+        return print_lines(answer, out);
+    }
+    let names = answer.columns.iter().map(|c| c.name.clone()).collect();
+    let mut printer = Printer::new(out, format, names).map_err(output_failed)?;
+    while let Some(event) = answer.next() {
+        let rows = match event {
+            AnswerEvent::Rows(rows) => rows,
+            AnswerEvent::End(_) => break,
+            AnswerEvent::Error(error) => return Err(error),
+        };
+        for row in rows {
+            let cells = cells(&answer.columns, &row.row);
+            let printed = if row.deleted { printer.deleted(cells) } else { printer.row(cells) };
+            printed.map_err(output_failed)?;
+        }
+        if answer.kind != AnswerKind::Pull {
+            printer.flush().map_err(output_failed)?;
+        }
+    }
+    printer.finish().map_err(output_failed)
+}
+
+fn print_lines(mut answer: Answer, out: &mut dyn Write) -> Result<()> {
+    while let Some(event) = answer.next() {
+        match event {
+            AnswerEvent::Rows(rows) => {
+                for row in rows {
+                    if let Some(Value::Varchar(line)) = row.row.first() {
+                        writeln!(out, "{line}").map_err(output_failed)?;
+                    }
+                }
+                out.flush().map_err(output_failed)?;
+            }
+            AnswerEvent::End(_) => break,
+            AnswerEvent::Error(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A row as JSON texts.
+pub fn cells(columns: &[ColumnDef], row: &Row) -> Vec<String> {
+    let cell = |(value, column): (&Value, &ColumnDef)| {
+        let mut text = String::new();
+        json_value(value, &column.ty, &mut text);
+        text
+    };
+    row.iter().zip(columns).map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{AnswerEnd, AnswerRow};
+    use crate::types::SqlType;
+
+    fn printed(kind: AnswerKind, format: Format) -> String {
+        let (sender, rows) = tokio::sync::mpsc::channel(4);
+        let row = |text: &str, deleted| AnswerRow { row: vec![Value::text(text), Value::Null], deleted };
+        sender.blocking_send(AnswerEvent::Rows(vec![row("a", false)])).unwrap();
+        sender.blocking_send(AnswerEvent::Rows(vec![row("b", true)])).unwrap();
+        sender.blocking_send(AnswerEvent::End(AnswerEnd::Completed)).unwrap();
+        let column = |name: &str, key| ColumnDef { name: name.into(), ty: SqlType::Varchar, key };
+        let answer =
+            Answer { id: "q".into(), kind, columns: vec![column("K", true), column("V", false)], rows };
+        let mut out = Vec::new();
+        print(answer, format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn answers_are_printed_to_their_end() {
+        let cases = [
+            (
+                AnswerKind::Push,
+                Format::Json,
+                "{\"K\":\"a\",\"V\":null}\n{\"K\":\"b\",\"V\":null,\"@deleted\":true}\n",
+            ),
+            (
+                AnswerKind::Push,
+                Format::Table,
+                "+---+------+\n| K | V    |\n+---+------+\n| a | null |\n| b | <deleted> |\n+---+-----------+\n",
+            ),
+            (AnswerKind::Pull, Format::Csv, "K,V\na,\nb,\n"),
+            (AnswerKind::Print, Format::Table, "a\nb\n"),
+        ];
+        for (kind, format, expected) in cases {
+            assert_eq!(printed(kind, format), expected);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `wharfe run`: a script from start to end.
+//!
+//! Everything that can be refused is refused before anything starts: the script and the queries are
+//! parsed, the topology read, the port bound. Then the engine runs; process 0 carries out the script,
+//! and either answers once (`--once`) or serves until it is stopped.
+
+use super::answers::Answers;
+use super::output::Format;
+use super::script::{self, Question, Script};
+use super::serving::{self, Serving};
+use super::{interrupt, live, progress, settings};
+use crate::engine::Engine;
+use crate::error::Result;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Instant;
+
+const REJECTS_UNDER_STRICT: u8 = 3;
+
+/// Run a script: maintain its tables and serve them, or answer once and end
+///
+/// The statements of the script are carried out in order, reading every topic from its beginning
+/// unless the script says otherwise (SET 'auto.offset.reset'). Then the engine serves ksqlDB's REST
+/// interface until Ctrl-C; on a terminal it shows the maintained tables as they change.
+///
+/// With --once the inputs end when what was there at the start has been read; then SELECTs of the
+/// script and of -q are answered on standard output and the command ends.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The script of ksqlDB statements
+    #[arg(value_name = "FILE.sql")]
+    pub script: PathBuf,
+
+    /// Where topics live [default: FILE.toml beside the script, if it exists]
+    ///
+    /// A TOML file with a table [topics.NAME] a topic. Paths in it are relative to the file.
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub topology: Option<PathBuf>,
+
+    /// Read the topic NAME from PATH, whatever the topology says; repeatable
+    #[arg(long, value_name = "NAME=PATH", help_heading = "Input")]
+    pub topic: Vec<String>,
+
+    /// Keep topics and state here [default: a temporary directory, removed at the end]
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Worker threads of each process [default: the number of cores]
+    #[arg(short, long, value_name = "N", help_heading = "Running",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// Stop when every input has been read, and answer queries then
+    #[arg(long, help_heading = "Running")]
+    pub once: bool,
+
+    /// A query to answer at the end of --once; repeatable
+    ///
+    /// All of them see the same state: that after the last record. EMIT CHANGES ends with the input.
+    /// The answers come in order, with an empty line between them.
+    #[arg(short, long, value_name = "SQL", requires = "once", help_heading = "Running")]
+    pub query: Vec<String>,
+
+    /// Exit with 3 if any record was rejected
+    #[arg(long, help_heading = "Running")]
+    pub strict: bool,
+
+    /// How answers are printed
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    pub format: Format,
+
+    /// Serve on this address [default: 127.0.0.1:8088; with --once: do not serve]
+    ///
+    /// HOST:PORT or PORT; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", help_heading = "Output")]
+    pub listen: Option<String>,
+
+    /// How many processes run this script together
+    ///
+    /// Start the same command on each with its own -p; process 0 serves. Timely's own flags.
+    #[arg(short = 'n', long, value_name = "PROCESSES", default_value_t = 1, help_heading = "Many processes",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub processes: u16,
+
+    /// Which of them this one is, counted from 0
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "INDEX",
+        default_value_t = 0,
+        requires = "processes",
+        help_heading = "Many processes"
+    )]
+    pub process: u16,
+
+    /// Their addresses, HOST:PORT a line [default: localhost:2101, localhost:2102, …]
+    #[arg(long, value_name = "FILE", requires = "processes", help_heading = "Many processes")]
+    pub hostfile: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wharfe run dataflows/carparks.sql
+  wharfe run --once --format json -q 'SELECT * FROM SOURCE_COUNTS' dataflows/carparks.sql
+  wharfe run --topic carparks=/data/live.csv -w 4 dataflows/carparks.sql
+  wharfe run -n 2 -p 0 dataflows/carparks.sql  (and -p 1 in another terminal)";
+
+pub fn run(args: Args) -> Result<u8> {
+    let script = Script::file(&args.script)?;
+    let questions = args.query.iter().map(|q| Script::question(q)).collect::<Result<Vec<_>>>()?;
+    let config = settings::config(&args)?;
+    let listener = serving::bind(&args)?;
+    interrupt::install()?;
+    // A cluster's start waits for the other processes, and nothing is there to be stopped yet.
+    interrupt::then(|| std::process::exit(130));
+    let engine = Engine::start(config)?;
+    let stopped = engine.clone();
+    interrupt::then(move || drop(stopped.stop()));
+    let done = match args.process {
+        0 => lead(&engine, &args, &script, &questions, listener),
+        _ => engine.join(),
+    };
+    let rejected = engine.progress().rows_rejected;
+    let stopped = engine.stop();
+    // What fails because it was interrupted is no failure of its own.
+    interrupt::check()?;
+    done?;
+    stopped?;
+    Ok(if args.strict && rejected > 0 { REJECTS_UNDER_STRICT } else { 0 })
+}
+
+/// What process 0 does.
+fn lead(
+    engine: &Engine,
+    args: &Args,
+    script: &Script,
+    questions: &[Script],
+    listener: Option<TcpListener>,
+) -> Result<()> {
+    let started = Instant::now();
+    let mut answers = Answers::new(args.format);
+    let mut session = script::session();
+    let mut asked = script::execute(engine, script, args.once, &mut session, &mut answers)?;
+    for question in questions {
+        asked.extend(script::ask(engine, question, &session)?);
+    }
+    engine.begin()?;
+    let serving = listener.map(|listener| Serving::start(listener, engine.clone())).transpose()?;
+    if args.once {
+        if let Some(serving) = &serving {
+            eprintln!("listening on {}", serving.url);
+        }
+        once(engine, started, asked, &mut answers)?;
+    } else if let Some(serving) = &serving {
+        answer(engine, asked, &mut answers)?;
+        live::watch(engine, &args.script, &serving.url)?;
+    }
+    serving.map_or(Ok(()), Serving::stop)
+}
+
+fn once(engine: &Engine, started: Instant, asked: Vec<Question>, answers: &mut Answers) -> Result<()> {
+    progress::wait(engine)?;
+    let read_in = started.elapsed();
+    interrupt::check()?;
+    answer(engine, asked, answers)?;
+    eprintln!("{}", progress::totals(&engine.progress(), read_in));
+    Ok(())
+}
+
+fn answer(engine: &Engine, asked: Vec<Question>, answers: &mut Answers) -> Result<()> {
+    for mut question in asked {
+        let outcome = question.answer(engine)?;
+        answers.show(question.statement, outcome)?;
+    }
+    answers.finish()
+}

@@ -1,0 +1,91 @@
+//! The REST server beside a run: its port, taken before anything else starts, and its thread.
+
+use super::{reason, run};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::server;
+use std::io;
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+const DEFAULT: &str = "127.0.0.1:8088";
+
+/// The workers have the cores; requests only wait for them.
+const THREADS: usize = 2;
+
+/// Takes the port, if this process is to serve.
+pub fn bind(args: &run::Args) -> Result<Option<TcpListener>> {
+    let wanted = match &args.listen {
+        None if args.once => return Ok(None),
+        _ if args.process > 0 => return Ok(None),
+        None => DEFAULT.to_string(),
+        Some(given) => address(given),
+    };
+    match TcpListener::bind(&wanted) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(Error::runtime(format!("{wanted} is in use"))
+            .hint("serve elsewhere with --listen ADDR, or --listen 127.0.0.1:0 for any free port")),
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            Err(Error::usage(format!("--listen `{wanted}` is not HOST:PORT")))
+        }
+        Err(e) => Err(Error::runtime(format!("cannot listen on {wanted}: {}", reason(&e)))
+            .hint("choose an address with --listen ADDR")),
+    }
+}
+
+/// A bare port is one of this machine only.
+fn address(given: &str) -> String {
+    let port = given.strip_prefix(':').unwrap_or(given);
+    if port.parse::<u16>().is_ok() { format!("127.0.0.1:{port}") } else { given.into() }
+}
+
+pub struct Serving {
+    pub url: String,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Serving {
+    pub fn start(listener: TcpListener, engine: Engine) -> Result<Serving> {
+        let failed = |e: io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
+        let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("serve")
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            let stopped = async { drop(stopped.await) };
+            let served = runtime.block_on(server::serve(listener, engine, stopped));
+            // Requests that block in the engine end with it; there is nobody left to answer.
+            runtime.shutdown_background();
+            served
+        };
+        let thread = std::thread::Builder::new().name("server".into()).spawn(serve).map_err(failed)?;
+        Ok(Serving { url, stop, thread })
+    }
+
+    /// Lets requests under way finish, for a moment.
+    pub fn stop(self) -> Result<()> {
+        // It fails when the server has ended by itself; its result says why.
+        let _ = self.stop.send(());
+        self.thread.join().unwrap_or_else(|_| Err(Error::runtime("the server panicked")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_port_means_this_machine() {
+        let cases =
+            [("8088", "127.0.0.1:8088"), (":1", "127.0.0.1:1"), ("0.0.0.0:1", "0.0.0.0:1"), ("x", "x")];
+        for (given, meant) in cases {
+            assert_eq!(address(given), meant);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What was typed → what is meant: the engine's configuration, refused here if it cannot work.
+
+use super::{count, reason, run};
+use crate::engine::{Config, Pace};
+use crate::error::{Error, Result};
+use crate::topology::Topology;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where timely's processes listen unless a hostfile says otherwise.
+const FIRST_PORT: u16 = 2101;
+
+pub fn config(args: &run::Args) -> Result<Config> {
+    Ok(Config {
+        workers: args.workers.map_or_else(cores, usize::from),
+        hosts: hosts(args.processes, args.process, args.hostfile.as_deref())?,
+        process: args.process.into(),
+        data_dir: args.data_dir.as_deref().map(data_dir).transpose()?,
+        once: args.once,
+        topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
+        pace: pace(|name| std::env::var(name).ok())?,
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The given file, else the one beside the script, else nothing; then the overrides.
+pub fn topology(script: &Path, given: Option<&Path>, overrides: &[String]) -> Result<Topology> {
+    let beside = script.with_extension("toml");
+    let file = given.or_else(|| beside.is_file().then_some(beside.as_path()));
+    let mut topology = file.map_or_else(|| Ok(Topology::empty()), Topology::load)?;
+    for place in overrides {
+        topology = topology.with_override(place)?;
+    }
+    Ok(topology)
+}
+
+fn hosts(processes: u16, process: u16, hostfile: Option<&Path>) -> Result<Vec<String>> {
+    if process >= processes {
+        let error = Error::usage(format!("-p {process} is not one of {processes} processes"));
+        return Err(error.hint(format!("count from 0 to {}", processes - 1)));
+    }
+    if processes == 1 {
+        return Ok(Vec::new());
+    }
+    let Some(file) = hostfile else {
+        return Ok((0..processes).map(|i| format!("localhost:{}", FIRST_PORT + i)).collect());
+    };
+    let name = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::usage(format!("cannot read hostfile {name}: {}", reason(&e))))?;
+    let mut hosts: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        .map(Into::into)
+        .collect();
+    if hosts.len() < usize::from(processes) {
+        let found = hosts.len();
+        let error = Error::usage(format!("hostfile {name} has {found} addresses for {processes} processes"));
+        return Err(error.hint("one HOST:PORT a line for each process, the same file for all of them"));
+    }
+    hosts.truncate(processes.into());
+    match hosts.iter().find(|host| !is_address(host)) {
+        Some(host) => Err(Error::usage(format!("hostfile {name}: `{host}` is not HOST:PORT"))),
+        None => Ok(hosts),
+    }
+}
+
+fn is_address(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Makes the directory, and tries whether it can be written.
+fn data_dir(dir: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir)).map_err(|e| {
+        Error::usage(format!("cannot write to data directory {}: {}", dir.display(), reason(&e)))
+    })?;
+    Ok(dir.to_path_buf())
+}
+
+/// The defaults, unless a test wants input cut otherwise.
+fn pace(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
+    let number = |name: &str, default: u64| match variable(name) {
+        None => Ok(default),
+        Some(text) => match count(&text) {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(Error::usage(format!("{name} is `{text}`; expected a whole number above 0"))),
+        },
+    };
+    Ok(Pace {
+        tick: Duration::from_millis(number("WHARFE_TICK_MS", 10)?),
+        tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
+        batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
+        inflight_bytes: 32 << 20,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_one_for_each_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (two, bad) = (file("two", "# us\na:1\n\n b:2 \n"), file("bad", "a:1\nb\n"));
+        let missing = dir.path().join("none");
+        let (t, b, m) = (two.display(), bad.display(), missing.display());
+        let cases = [
+            (1, 0, None, Ok(vec![])),
+            (2, 1, None, Ok(vec!["localhost:2101".into(), "localhost:2102".into()])),
+            (2, 0, Some(&two), Ok(vec!["a:1".into(), "b:2".into()])),
+            (2, 2, None, Err("-p 2 is not one of 2 processes; hint: count from 0 to 1".into())),
+            (
+                3,
+                0,
+                Some(&two),
+                Err(format!(
+                    "hostfile {t} has 2 addresses for 3 processes; hint: one HOST:PORT a line for each process, the same file for all of them"
+                )),
+            ),
+            (2, 0, Some(&bad), Err(format!("hostfile {b}: `b` is not HOST:PORT"))),
+            (2, 0, Some(&missing), Err(format!("cannot read hostfile {m}: no such file or directory"))),
+        ];
+        for (n, p, hostfile, expected) in cases {
+            let got = hosts(n, p, hostfile.map(PathBuf::as_path)).map_err(|e| e.to_string());
+            assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn the_pace_can_be_overridden() {
+        let pace_of = |value: &'static str| pace(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
+        assert_eq!(pace_of("1_000").unwrap().tick_bytes, 1_000);
+        for bad in ["0", "-1", "many"] {
+            assert_eq!(
+                pace_of(bad).unwrap_err().to_string(),
+                format!("WHARFE_TICK_BYTES is `{bad}`; expected a whole number above 0")
+            );
+        }
+    }
+
+    #[test]
+    fn a_data_directory_is_made_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(data_dir(&dir.path().join("a/b")).is_ok());
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(
+            data_dir(&file).unwrap_err().to_string(),
+            format!("cannot write to data directory {}: file exists", file.display())
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! A file, a directory or a glob as a topic: each file is a partition, an offset is a byte offset.
+//!
+//! What is there at opening is listed once ([`survey`]) and split over the workers by byte ranges
+//! of that list, so all workers must be given the same one. What is appended later is read by the
+//! worker `partition % of`. Files that appear later are found, numbered and read by worker 0 alone:
+//! were each worker to number them, two could come to different numbers.
+
+mod reader;
+mod watch;
+
+use super::{Framing, Opening, Poll, Share, Source, Start, Survey, io_error};
+use crate::error::{Error, Result};
+use reader::{Arrived, Reader, Step};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use watch::Watch;
+
+/// How a place's files are read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    framing: Framing,
+    header: bool,
+    /// Smaller files are read by one worker.
+    split_bytes_min: u64,
+    message_bytes_max: usize,
+    /// Files are looked at for growth at most this often.
+    check_ms: i64,
+}
+
+const SPLIT_BYTES_MIN: u64 = 1 << 20;
+const CHECK_MS: i64 = 5;
+
+pub struct FileSource {
+    readers: Vec<Reader>,
+    /// The reader whose turn it is; behind the last: all are dry.
+    turn: usize,
+    reading: Reading,
+    /// The end is where it was at opening.
+    ends: bool,
+    arrived: Arrived,
+    watch: Option<Watch>,
+    next_check_ms: i64,
+    bytes: u64,
+}
+
+/// The files of a place in the order of their partitions, with their sizes.
+pub fn survey(path: &Path, follow: bool) -> Result<Survey> {
+    let files = watch::list(path)?;
+    let several = path.is_dir() || watch::is_glob(path);
+    if files.is_empty() && !(several && (follow || path.is_dir())) {
+        let hint = if several { "no file matches the pattern" } else { "check the topic's path" };
+        return Err(Error::runtime(format!("there is no file {}", path.display())).hint(hint));
+    }
+    Ok(Survey { files })
+}
+
+/// Opens what a survey found.
+pub fn open(
+    path: &Path,
+    framing: Framing,
+    header: bool,
+    follow: bool,
+    opening: Opening,
+    survey: &Survey,
+) -> Result<FileSource> {
+    let reading = Reading {
+        framing,
+        header,
+        split_bytes_min: SPLIT_BYTES_MIN,
+        message_bytes_max: super::framing::MESSAGE_BYTES_MAX,
+        check_ms: CHECK_MS,
+    };
+    open_reading(path, reading, follow, opening, survey)
+}
+
+fn open_reading(
+    path: &Path,
+    reading: Reading,
+    follow: bool,
+    opening: Opening,
+    survey: &Survey,
+) -> Result<FileSource> {
+    let ends = opening.bounded || !follow;
+    let mut source = FileSource {
+        readers: Vec::new(),
+        turn: 0,
+        reading,
+        ends,
+        arrived: Arrived { opened_ms: opening.opened_ms, now_ms: opening.opened_ms },
+        watch: None,
+        next_check_ms: i64::MIN,
+        bytes: 0,
+    };
+    for (partition, (file, len)) in survey.files.iter().enumerate() {
+        let ranges = ranges(partition, *len, opening, ends, reading.split_bytes_min);
+        source.bytes += ranges.iter().map(|(from, to)| (*to).min(*len).saturating_sub(*from)).sum::<u64>();
+        if !ranges.is_empty() {
+            source.readers.push(Reader::open(file.clone(), partition as i32, *len, ends, ranges, reading)?);
+        }
+    }
+    let finds_new = matches!(opening.share, Share::All | Share::Part { index: 0, .. });
+    if !ends && finds_new && (path.is_dir() || watch::is_glob(path)) {
+        source.watch = Some(Watch::new(path, &survey.files));
+    }
+    Ok(source)
+}
+
+/// The byte ranges of a file that this share reads, in order.
+fn ranges(partition: usize, len: u64, opening: Opening, ends: bool, split_min: u64) -> VecDeque<(u64, u64)> {
+    let (index, of) = match opening.share {
+        Share::Part { index, of } => (index, of),
+        Share::All => (0, 1),
+    };
+    let owner = partition % of == index;
+    let there = match opening.start {
+        Start::Latest => (len, len),
+        Start::Earliest if len < split_min && owner => (0, len),
+        Start::Earliest if len < split_min => (0, 0),
+        Start::Earliest => (share_of(len, index, of), share_of(len, index + 1, of)),
+    };
+    let mut ranges = VecDeque::new();
+    if there.0 < there.1 {
+        ranges.push_back(there);
+    }
+    if owner && !ends {
+        match ranges.back_mut() {
+            Some(last) if last.1 == len => last.1 = u64::MAX,
+            _ => ranges.push_back((len, u64::MAX)),
+        }
+    }
+    ranges
+}
+
+fn share_of(len: u64, index: usize, of: usize) -> u64 {
+    (len as u128 * index as u128 / of as u128) as u64
+}
+
+impl Source for FileSource {
+    fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
+        self.arrived.now_ms = now_ms;
+        let mut checked = false;
+        loop {
+            if self.turn >= self.readers.len() {
+                if self.ends {
+                    return Ok(Poll::Done);
+                }
+                if checked || !self.may_check(now_ms) {
+                    return Ok(Poll::Pending);
+                }
+                checked = true;
+                self.find_new(now_ms)?;
+                self.turn = 0;
+                continue;
+            }
+            let reader = &mut self.readers[self.turn];
+            match reader.step(max_bytes.max(1), self.arrived)? {
+                Step::Messages(batch) => {
+                    // Files are caught up with one after the other, and followed in turn.
+                    self.turn += reader.is_caught_up() as usize;
+                    return Ok(Poll::Messages(batch));
+                }
+                Step::Dry => self.turn += 1,
+                Step::Finished => drop(self.readers.remove(self.turn)),
+            }
+        }
+    }
+
+    fn bytes_expected(&self) -> Option<u64> {
+        Some(self.bytes)
+    }
+}
+
+impl FileSource {
+    fn may_check(&mut self, now_ms: i64) -> bool {
+        // Looking at a file costs a few microseconds: many files are looked at less often.
+        let interval_ms = self.reading.check_ms * (1 + self.readers.len() as i64 / 100);
+        // A clock that was set back must not stop us.
+        let due = now_ms >= self.next_check_ms || now_ms < self.next_check_ms - 10 * interval_ms;
+        if due {
+            self.next_check_ms = now_ms + interval_ms;
+        }
+        due
+    }
+
+    fn find_new(&mut self, now_ms: i64) -> Result<()> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        for (partition, file) in watch.new_files(now_ms, 20 * self.reading.check_ms)? {
+            let all = VecDeque::from([(0, u64::MAX)]);
+            self.readers.push(Reader::open(file, partition, 0, false, all, self.reading)?);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

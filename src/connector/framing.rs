@@ -1,0 +1,345 @@
+//! Where one message ends and the next begins, in blocks of bytes; shared by file and stdin.
+//!
+//! A framer keeps almost nothing between blocks: the caller hands the bytes that were not consumed
+//! in again, with more behind them. Framing depends on the bytes alone, never on how they were cut
+//! into blocks or ranges: that is what lets a file be split over workers.
+//!
+//! *Boundaries* are the places where a reader may begin in the middle of a file: the start of a
+//! line, or for JSON a `{` in column 0 that no `:`, `,` or `[` asks for (see [`json`]). The reader
+//! of a range begins at the first boundary in it and ends at the first one at or after its end.
+
+mod json;
+mod masks;
+
+use super::Framing;
+use crate::batch::Range32;
+use masks::{NEWLINES_BYTES, Newlines};
+use memchr::{memchr, memchr_iter};
+
+/// Longer messages are torn: memory is bounded whatever a file holds.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// So much of a message that is too long is kept, for its reject.
+const PREFIX_BYTES: usize = 64 << 10;
+
+/// What a block held.
+#[derive(Default)]
+pub struct Frames {
+    /// Into the block.
+    pub values: Vec<Range32>,
+    /// Byte offset of each in the file.
+    pub offsets: Vec<i64>,
+    /// As in a message batch.
+    pub torn: Vec<(usize, String)>,
+}
+
+/// How far a scan came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// The rest of the block has to be handed in again with more behind it.
+    pub consumed: usize,
+    /// The range is read: what follows belongs to another reader.
+    pub stopped: bool,
+}
+
+/// The bytes before a place, as far as framing depends on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The place is in column 0.
+    pub newline: bool,
+    /// The last byte before it that is no white space; 0 where there is none.
+    pub significant: u8,
+}
+
+impl Before {
+    pub const START: Before = Before { newline: true, significant: 0 };
+
+    /// The bytes before the end of `block`, itself at this place.
+    pub fn and(self, block: &[u8]) -> Before {
+        let Some(last) = block.last() else { return self };
+        Before { newline: *last == b'\n', significant: last_significant(block).unwrap_or(self.significant) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    No,
+    /// Up to the start of the next line.
+    Line,
+    /// Up to the next boundary of JSON values.
+    Boundary,
+}
+
+pub struct Framer {
+    framing: Framing,
+    skip: Skip,
+    before: Before,
+    /// Ends at the first boundary at or after it.
+    until: u64,
+    message_bytes_max: usize,
+}
+
+impl Framer {
+    /// Reads from offset 0.
+    pub fn at_start(framing: Framing, header: bool) -> Framer {
+        let skip = if header { Skip::Line } else { Skip::No };
+        Framer { framing, skip, before: Before::START, until: u64::MAX, message_bytes_max: MESSAGE_BYTES_MAX }
+    }
+
+    /// Reads from the first boundary at or after a place.
+    pub fn at_boundary(framing: Framing, before: Before) -> Framer {
+        let skip = match framing {
+            Framing::Line if before.newline => Skip::No,
+            Framing::Line => Skip::Line,
+            Framing::Json => Skip::Boundary,
+        };
+        Framer { skip, before, ..Framer::at_start(framing, false) }
+    }
+
+    pub fn until(self, offset: u64) -> Framer {
+        Framer { until: offset, ..self }
+    }
+
+    pub fn message_bytes_max(self, bytes: usize) -> Framer {
+        Framer { message_bytes_max: bytes, ..self }
+    }
+
+    /// Frames `block`, the bytes of the file from offset `base`, which is where the last scan's
+    /// consumed bytes ended. `last`: nothing follows the block.
+    pub fn scan(&mut self, block: &[u8], base: u64, last: bool, out: &mut Frames) -> Scan {
+        let mut at = 0;
+        let stopped = loop {
+            if self.skip != Skip::No {
+                match self.skipped(block, at) {
+                    Some(to) => at = to,
+                    None => {
+                        at = block.len();
+                        break self.passed_end(base + at as u64);
+                    }
+                }
+                self.skip = Skip::No;
+            }
+            let scan = match self.framing {
+                Framing::Line => self.lines(block, at, base, last, out),
+                Framing::Json => self.values(block, at, base, last, out),
+            };
+            at = scan.consumed;
+            if scan.stopped || self.skip == Skip::No {
+                break scan.stopped;
+            }
+        };
+        self.before = self.before.and(&block[..at]);
+        Scan { consumed: at, stopped }
+    }
+
+    /// Where skipping ends, if it does in this block.
+    fn skipped(&self, block: &[u8], at: usize) -> Option<usize> {
+        match self.skip {
+            Skip::No => Some(at),
+            Skip::Line => memchr(b'\n', &block[at..]).map(|i| at + i + 1),
+            Skip::Boundary => {
+                memchr_iter(b'{', &block[at..]).map(|i| at + i).find(|i| self.is_boundary(block, *i))
+            }
+        }
+    }
+
+    /// Whether skipping up to here has passed all boundaries of the range.
+    fn passed_end(&self, offset: u64) -> bool {
+        // The first value behind a header line need not stand at a boundary.
+        let to_boundary = (self.framing == Framing::Line) == (self.skip == Skip::Line);
+        to_boundary && offset >= self.until
+    }
+
+    fn lines(&mut self, block: &[u8], at: usize, base: u64, last: bool, out: &mut Frames) -> Scan {
+        out.reserve((block.len() - at) / 64);
+        let stop = usize::try_from(self.until.saturating_sub(base)).unwrap_or(usize::MAX);
+        let (mut start, mut searched) = (at, at);
+        let mut newlines = Newlines::new();
+        while searched < block.len() {
+            for newline in newlines.of(&block[searched..]) {
+                if start >= stop {
+                    return Scan { consumed: start, stopped: true };
+                }
+                let end = searched + *newline as usize;
+                self.line(block, start, end, base, out);
+                start = end + 1;
+            }
+            searched += NEWLINES_BYTES;
+        }
+        if start >= stop {
+            return Scan { consumed: start, stopped: true };
+        }
+        if last {
+            self.line(block, start, block.len(), base, out);
+            start = block.len();
+        } else if block.len() - start > self.message_bytes_max {
+            self.too_long(start, base, out);
+            self.skip = Skip::Line;
+        }
+        Scan { consumed: start, stopped: false }
+    }
+
+    #[inline]
+    fn line(&self, block: &[u8], start: usize, end: usize, base: u64, out: &mut Frames) {
+        if end - start > self.message_bytes_max {
+            return self.too_long(start, base, out);
+        }
+        let end = if end > start && block[end - 1] == b'\r' { end - 1 } else { end };
+        if end > start {
+            out.push(start, end, base);
+        }
+    }
+
+    fn too_long(&self, start: usize, base: u64, out: &mut Frames) {
+        let kept = PREFIX_BYTES.min(self.message_bytes_max);
+        out.push_torn(
+            start,
+            start + kept,
+            base,
+            format!("message longer than {} MiB", MESSAGE_BYTES_MAX >> 20),
+        );
+    }
+}
+
+impl Frames {
+    fn reserve(&mut self, messages: usize) {
+        self.values.reserve(messages);
+        self.offsets.reserve(messages);
+    }
+
+    #[inline]
+    fn push(&mut self, start: usize, end: usize, base: u64) {
+        self.values.push(Range32 { start: start as u32, end: end as u32 });
+        self.offsets.push((base + start as u64) as i64);
+    }
+
+    fn push_torn(&mut self, start: usize, end: usize, base: u64, reason: String) {
+        self.torn.push((self.values.len(), reason));
+        self.push(start, end, base);
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+fn last_significant(bytes: &[u8]) -> Option<u8> {
+    bytes.iter().rev().copied().find(|b| !is_space(*b))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// (offset, bytes, torn)
+    pub(in crate::connector) type Message = (i64, Vec<u8>, bool);
+
+    /// Reads `range` of `text` in reads of `step` bytes, as a source does.
+    fn read(
+        framing: Framing,
+        text: &[u8],
+        from: usize,
+        until: Option<usize>,
+        step: usize,
+        max: usize,
+    ) -> Vec<Message> {
+        let mut framer = match from {
+            0 => Framer::at_start(framing, false),
+            _ => Framer::at_boundary(framing, Before::START.and(&text[..from])),
+        };
+        framer = framer.message_bytes_max(max).until(until.map_or(u64::MAX, |u| u as u64));
+        let (mut base, mut end, mut messages) = (from, from, Vec::new());
+        loop {
+            end = (end + step).min(text.len());
+            let mut frames = Frames::default();
+            let block = &text[base..end];
+            let scan = framer.scan(block, base as u64, end == text.len(), &mut frames);
+            for (i, range) in frames.values.iter().enumerate() {
+                let torn = frames.torn.iter().any(|(t, _)| *t == i);
+                messages.push((frames.offsets[i], range.of(block).unwrap().to_vec(), torn));
+            }
+            base += scan.consumed;
+            if scan.stopped || end == text.len() {
+                return messages;
+            }
+        }
+    }
+
+    fn all(framing: Framing, text: &str) -> Vec<String> {
+        let show = |(_, bytes, torn): Message| {
+            format!("{}{}", if torn { "torn " } else { "" }, String::from_utf8(bytes).unwrap())
+        };
+        read(framing, text.as_bytes(), 0, None, usize::MAX >> 1, 1000).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn lines_lose_their_ends_and_empty_ones_are_no_messages() {
+        assert_eq!(all(Framing::Line, "a,1\r\n\n\r\n b\nlast"), ["a,1", " b", "last"]);
+        assert_eq!(all(Framing::Line, ""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn json_values_span_lines() {
+        for (text, messages) in [
+            (
+                "{\"a\": [1,\n 2]}\n {\"b\":\"}\\\"{\"}  [1]",
+                vec!["{\"a\": [1,\n 2]}", "{\"b\":\"}\\\"{\"}", "[1]"],
+            ),
+            ("[\n{\"a\":1},\n{\"a\":2}\n]\n", vec!["[\n{\"a\":1},\n{\"a\":2}\n]"]),
+            ("{\"a\":1},\n{\"a\":2},\n", vec!["{\"a\":1}", "{\"a\":2}"]),
+            ("oops {\"a\":1}\r\n{\"a\":2} }\n12\n", vec!["oops {\"a\":1}", "{\"a\":2}", "}", "12"]),
+            ("{\"a\":\"cut\n{\"a\":2}\n", vec!["torn {\"a\":\"cut", "{\"a\":2}"]),
+            ("{\"a\":\n{\"b\":2}}\n", vec!["{\"a\":\n{\"b\":2}}"]),
+            ("{\"a\":1\n", vec!["torn {\"a\":1"]),
+        ] {
+            assert_eq!(all(Framing::Json, text), messages, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_offset_of_the_cut() {
+        let mut frames = Frames::default();
+        Framer::at_start(Framing::Json, false).scan(b"{\"a\n{}\n", 100, true, &mut frames);
+        assert_eq!(frames.torn, [(0, "JSON value cut off before offset 104".to_string())]);
+        assert_eq!(frames.offsets, [100, 104]);
+    }
+
+    #[test]
+    fn a_header_is_skipped_even_when_it_comes_in_pieces() {
+        let mut framer = Framer::at_start(Framing::Line, true);
+        let mut frames = Frames::default();
+        assert_eq!(framer.scan(b"na", 0, false, &mut frames).consumed, 2);
+        assert_eq!(framer.scan(b"me\nx\n", 2, false, &mut frames).consumed, 5);
+        assert_eq!(frames.offsets, [5]);
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            5 => Just("{\"a\": \"x{\\\"y\", \"b\": [1, {\"c\": 2}]}\n".to_string()),
+            3 => Just("{\n  \"a\": {\n    \"b\": \"v\"\n  },\n  \"c\":\n{\n}\n}\n".to_string()),
+            1 => Just("{\"a\": \"this one is cut\n".to_string()),
+            1 => Just("{\"long\": \"0123456789012345678901234567890123456789012345678901234567890123456789\"}".into()),
+            3 => "[{}\\[\\]\",:\\\\ \na]{1,12}",
+            2 => "\n{0,3}",
+        ];
+        prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn messages_do_not_depend_on_blocks_or_ranges(text in text(), of in 1usize..6, step in 1usize..200) {
+            for framing in [Framing::Line, Framing::Json] {
+                let whole = read(framing, &text, 0, None, usize::MAX >> 1, 70);
+                let mut parts = Vec::new();
+                for index in 0..of {
+                    let (from, until) = (text.len() * index / of, text.len() * (index + 1) / of);
+                    if from < until {
+                        parts.extend(read(framing, &text, from, Some(until), step, 70));
+                    }
+                }
+                prop_assert_eq!(&whole, &parts, "{:?}", framing);
+            }
+        }
+    }
+}

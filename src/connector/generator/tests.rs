@@ -1,0 +1,153 @@
+use super::*;
+use crate::connector::Start;
+
+fn spec(feed: &str, rows: u64) -> GeneratorSpec {
+    GeneratorSpec {
+        feed: feed.to_string(),
+        rows: Some(rows),
+        rate: None,
+        seed: 1,
+        car_parks: None,
+        dirty_every: None,
+    }
+}
+
+fn lines(spec: &GeneratorSpec) -> Vec<String> {
+    let mut out = Vec::new();
+    assert_eq!(write(spec, &mut out).unwrap(), out.len() as u64);
+    String::from_utf8_lossy(&out).lines().map(str::to_string).collect()
+}
+
+fn opening(share: Share) -> Opening {
+    Opening { share, start: Start::Earliest, bounded: false, opened_ms: 1000 }
+}
+
+fn drain(source: &mut GeneratorSource, max_bytes: usize, now_ms: i64) -> Vec<(i64, Vec<u8>)> {
+    let mut rows = Vec::new();
+    while let Poll::Messages(batch) = source.poll(max_bytes, now_ms).unwrap() {
+        rows.extend((0..batch.len()).map(|i| (batch.offsets[i], batch.value(i).unwrap().to_vec())));
+    }
+    rows
+}
+
+#[test]
+fn the_articles_rows_are_among_the_first() {
+    let live = lines(&spec("carparks", 7000));
+    assert_eq!(
+        live[0],
+        "2020-10-06,14:41,Westgate,116,89,Spaces,53.796291,-1.759143,\"https://maps.google.com/?daddr=53.796291,-1.759143\""
+    );
+    assert!(live[2].starts_with("2020-10-06,14:41,Kirkgate Centre,611,539,Spaces,"));
+    let closed = "2020-10-11,22:25,Westgate,116,116,Closed,53.796291,-1.759143,";
+    assert!(live.iter().any(|line| line.starts_with(closed)));
+    assert_eq!(
+        lines(&spec("carparks_historic", 1)),
+        ["2018-02-05,09:55,Westgate,116,80,Spaces,53.796291,-1.759143"]
+    );
+    let leeds = r#"{
+    "d2lm:situationRecordCreationTime": "2020-10-20T11:34:02",
+    "d2lm:groupOfLocations": {
+        "d2lm:locationContainedInGroup": {
+            "d2lm:pointByCoordinates": {
+                "d2lm:pointCoordinates": {
+                    "d2lm:latitude": "53.795147075173155",
+                    "d2lm:longitude": "-1.544524058364228"
+                }
+            }
+        }
+    },
+    "d2lm:carParkIdentity": "Trinity Leeds:LEEDSCP0014",
+    "d2lm:carParkOccupancy": "93",
+    "d2lm:carParkStatus": "enoughSpacesAvailable",
+    "d2lm:occupiedSpaces": "531",
+    "d2lm:totalCapacity": "570"
+}"#;
+    assert_eq!(lines(&spec("carparks_leeds", 1)).join("\n"), leeds);
+}
+
+#[test]
+fn historic_rows_have_about_66_bytes_and_all_statuses() {
+    let rows = lines(&spec("carparks_historic", 20_000));
+    let bytes: usize = rows.iter().map(|row| row.len() + 1).sum();
+    assert!((64..68).contains(&(bytes / rows.len())), "{}", bytes / rows.len());
+    for status in ["Spaces", "Almost Full", "Full", "Closed"] {
+        let count = rows.iter().filter(|row| row.contains(&format!(",{status},"))).count();
+        assert!(count > 50, "{status}: {count}");
+    }
+    assert!(rows.iter().all(|row| row.split(',').count() == 8));
+}
+
+#[test]
+fn rows_do_not_depend_on_batches_or_shares() {
+    for feed in FEEDS {
+        let spec = GeneratorSpec { dirty_every: Some(10), ..spec(feed, 1000) };
+        let whole = drain(&mut open(&spec, opening(Share::All)).unwrap(), 1 << 20, 0);
+        assert_eq!(whole.len(), 1000);
+        assert!(whole.iter().enumerate().all(|(i, row)| row.0 == i as i64));
+        for (of, max_bytes) in [(1, 1), (3, 500), (7, 10_000)] {
+            let part =
+                |index| drain(&mut open(&spec, opening(Share::Part { index, of })).unwrap(), max_bytes, 0);
+            assert_eq!((0..of).flat_map(part).collect::<Vec<_>>(), whole);
+        }
+        let mut written = Vec::new();
+        write(&spec, &mut written).unwrap();
+        let joined: Vec<u8> = whole.iter().flat_map(|row| [&row.1[..], b"\n"].concat()).collect();
+        assert_eq!(written, joined);
+    }
+}
+
+#[test]
+fn a_seed_makes_other_rows() {
+    let other = GeneratorSpec { seed: 2, ..spec("carparks", 100) };
+    assert_eq!(lines(&other), lines(&other));
+    assert_ne!(lines(&other), lines(&spec("carparks", 100)));
+}
+
+#[test]
+fn car_parks_can_be_made_up() {
+    let rows = lines(&GeneratorSpec { car_parks: Some(1000), ..spec("carparks", 2000) });
+    let names: std::collections::HashSet<_> = rows.iter().map(|row| row.split(',').nth(2).unwrap()).collect();
+    assert_eq!(names.len(), 1000);
+    assert!(rows[123].contains(",Car Park 000123,"), "{}", rows[123]);
+    assert!(rows.iter().all(|row| row.split(',').nth(6).unwrap().len() == 9));
+}
+
+#[test]
+fn every_so_many_rows_one_is_spoilt() {
+    let spec = GeneratorSpec { dirty_every: Some(10), ..spec("carparks_historic", 60) };
+    let mut out = Vec::new();
+    write(&spec, &mut out).unwrap();
+    let is_good = |row: &&[u8]| {
+        std::str::from_utf8(row).is_ok_and(|row| row.split(',').count() == 8 && !row.contains("n/a"))
+    };
+    let rows: Vec<&[u8]> = out.split(|b| *b == b'\n').filter(|row| !row.is_empty()).collect();
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(is_good(row), (i + 1) % 10 != 0, "{i}: {}", String::from_utf8_lossy(row));
+    }
+}
+
+#[test]
+fn a_pace_is_kept() {
+    let spec = GeneratorSpec { rate: Some(10.0), ..spec("carparks", 15) };
+    let mut source = open(&spec, opening(Share::Part { index: 0, of: 2 })).unwrap();
+    assert!(drain(&mut source, 1000, 1000).is_empty());
+    assert_eq!(drain(&mut source, 100_000, 1250).len(), 2);
+    assert!(matches!(source.poll(100, 1250).unwrap(), Poll::Pending));
+    assert_eq!(drain(&mut source, 100, 60_000).len(), 13);
+    assert!(matches!(source.poll(100, 60_000).unwrap(), Poll::Done));
+    let mut other = open(&spec, opening(Share::Part { index: 1, of: 2 })).unwrap();
+    assert!(matches!(other.poll(100, 60_000).unwrap(), Poll::Done));
+}
+
+#[test]
+fn what_cannot_be_made_is_refused() {
+    let endless = GeneratorSpec { rows: None, ..spec("carparks", 1) };
+    let bounded = Opening { bounded: true, ..opening(Share::All) };
+    let error = |spec: &GeneratorSpec| open(spec, bounded).err().unwrap().message;
+    assert_eq!(error(&endless), "generator without rows is endless");
+    assert_eq!(error(&spec("bikes", 1)), "unknown feed bikes");
+    assert_eq!(
+        error(&GeneratorSpec { car_parks: Some(0), ..spec("carparks", 1) }),
+        "car_parks must be 1 or more"
+    );
+}

@@ -1,0 +1,434 @@
+//! Statements → catalog entries and plans; the one place that changes the catalog.
+//!
+//! Until [`Coordinator::begin`] plans are collected, so that a script either starts whole, all of it
+//! at one tick, or not at all. After that each statement is sent to the workers at once.
+
+use super::ask::Watcher;
+use super::outcome::{Outcome, Status};
+use super::shared::{Command, Shared};
+use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
+use crate::aggregate::{self};
+use crate::catalog::{Catalog, Origin, Source};
+use crate::connector::log::LogWriter;
+use crate::connector::{self, Place, Start};
+use crate::error::{Error, Result};
+use crate::expr::{Expr, ExprKind};
+use crate::format::{Format, Serialization};
+use crate::plan::select::{self, bind_select};
+use crate::plan::{
+    Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy,
+    TableId,
+};
+use crate::render::context::now_ms;
+use crate::render::{books, rejects};
+use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
+use crate::topology::Topology;
+use crate::types::{ColumnDef, SqlType};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub struct Coordinator {
+    pub(super) shared: Arc<Shared>,
+    pub(super) topology: Topology,
+    pub(super) data_dir: PathBuf,
+    pub(super) once: bool,
+    pub(super) catalog: Catalog,
+    pub(super) begun: bool,
+    /// Plans that wait for `begin`.
+    pub(super) waiting: Vec<DataflowPlan>,
+    /// All that runs.
+    pub(super) active: BTreeMap<DataflowId, DataflowPlan>,
+    pub(super) wanted: BTreeMap<HubId, Vec<bool>>,
+    /// Readers of declared streams' topics that queries share.
+    pub(super) readers: BTreeMap<(String, Start), (DataflowId, HubId)>,
+    /// Push queries that are open.
+    pub(super) answers: BTreeMap<String, Watcher>,
+    pub(super) next_id: u64,
+    pub(super) peeks: u64,
+    /// Writers of logs that rows are inserted into.
+    pub(super) logs: BTreeMap<String, LogWriter>,
+}
+
+impl Coordinator {
+    pub fn new(shared: Arc<Shared>, topology: Topology, data_dir: PathBuf, once: bool) -> Coordinator {
+        let mut coordinator = Coordinator {
+            shared,
+            topology,
+            data_dir,
+            once,
+            catalog: Catalog::default(),
+            begun: false,
+            waiting: Vec::new(),
+            active: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            next_id: BOOKS_QUERY + 1,
+            peeks: 0,
+            logs: BTreeMap::new(),
+        };
+        coordinator.declare_system();
+        coordinator
+    }
+
+    pub(super) fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    pub fn execute(&mut self, parsed: &Parsed, session: &mut Session) -> Result<Outcome> {
+        match &parsed.statement {
+            Statement::CreateSource { .. } => self.create_source(parsed, session),
+            Statement::CreateAs { .. } => self.create_as(parsed, session),
+            Statement::InsertSelect { target, with, query } => {
+                self.insert_select(parsed, target, with, query, session)
+            }
+            Statement::InsertValues { target, columns, values } => {
+                self.insert_values(target, columns.as_deref(), values)
+            }
+            Statement::Select(query) => Ok(Outcome::Answer(self.select(parsed, query, session)?)),
+            Statement::Set { property, value } => set(session, property, Some(value)),
+            Statement::Unset { property } => set(session, property, None),
+            Statement::Show(show) => Ok(self.show(show, session)),
+            Statement::Describe { name, extended } => self.describe(name, *extended),
+            Statement::DescribeFunction { name } => super::describe::function(name),
+            Statement::ExplainStatement(inner) => self.explain_statement(inner, session),
+            Statement::ExplainQuery { id } => self.explain_query(id),
+            Statement::Print { topic, from_beginning, interval, limit } => {
+                Ok(Outcome::Answer(self.print(topic, *from_beginning, interval.unwrap_or(1), *limit)?))
+            }
+            Statement::Terminate { id } => self.terminate(id.as_ref()),
+            Statement::Drop { kind, if_exists, name, delete_topic } => {
+                self.drop(*kind, *if_exists, name, *delete_topic)
+            }
+        }
+    }
+
+    /// Installs what the script asked for, all at one tick.
+    pub fn begin(&mut self) -> Result<()> {
+        if !self.begun {
+            self.begun = true;
+            let plans = std::mem::take(&mut self.waiting);
+            self.send(plans)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn install(&mut self, plans: Vec<DataflowPlan>) -> Result<()> {
+        if self.begun {
+            return self.send(plans);
+        }
+        self.waiting.extend(plans);
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, mut plans: Vec<DataflowPlan>) -> Result<()> {
+        for plan in &mut plans {
+            if let DataflowPlan::Source(source) = plan {
+                source.survey = connector::survey(&source.place).map_err(|e| {
+                    e.hint(format!("topic {} is read by {}; see the topology", source.topic, source.source))
+                })?;
+            }
+        }
+        self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
+        let wanted = self.changed_wants();
+        self.shared.command(Command::Install { plans, wanted, started_ms: now_ms() });
+        Ok(())
+    }
+
+    /// Which columns each hub's readers read, where that changed: found from the sinks backwards.
+    pub(super) fn changed_wants(&mut self) -> Vec<(HubId, Vec<bool>)> {
+        let queries: Vec<&QueryPlan> = self
+            .active
+            .values()
+            .filter_map(|p| if let DataflowPlan::Query(q) = p { Some(q) } else { None })
+            .collect();
+        let mut wanted: BTreeMap<HubId, Vec<bool>> = BTreeMap::new();
+        for plan in self.active.values() {
+            match plan {
+                DataflowPlan::Source(s) => wanted.insert(s.hub, vec![false; s.schema.len()]),
+                DataflowPlan::Query(QueryPlan { sink: Sink::Stream { hub, .. }, select, .. }) => {
+                    wanted.insert(*hub, vec![false; select.columns.len()])
+                }
+                DataflowPlan::Query(_) => None,
+            };
+        }
+        loop {
+            let mut changed = false;
+            for query in &queries {
+                let Input::Hub(hub) = query.input else { continue };
+                let output = match &query.sink {
+                    Sink::Stream { hub, store: None } => wanted.get(hub).cloned(),
+                    _ => None,
+                };
+                let reads = query.select.reads(query.input_columns, output.as_deref());
+                if let Some(hub) = wanted.get_mut(&hub) {
+                    for (wanted, reads) in hub.iter_mut().zip(reads).filter(|(w, r)| *r && !**w) {
+                        *wanted = reads;
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        let changed = wanted
+            .iter()
+            .filter(|(hub, w)| self.wanted.get(hub) != Some(w))
+            .map(|(h, w)| (*h, w.clone()))
+            .collect();
+        self.wanted = wanted;
+        changed
+    }
+
+    pub(super) fn uninstall(&mut self, dataflows: Vec<DataflowId>, tables: Vec<TableId>) {
+        for id in &dataflows {
+            self.active.remove(id);
+            self.readers.retain(|_, (reader, _)| reader != id);
+        }
+        if self.begun {
+            self.shared.command(Command::Drop { dataflows, tables });
+        } else {
+            self.waiting.retain(|plan| !dataflows.contains(&plan.id()));
+        }
+    }
+
+    pub(super) fn declare_system(&mut self) {
+        let json =
+            Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
+        let ordinal = self.catalog.next_ordinal();
+        let system = |kind, name: &str, schema, topic: &str| Source {
+            kind,
+            name: name.into(),
+            schema,
+            topic: topic.into(),
+            serialization: json,
+            timestamp: None,
+            partitions: 1,
+            ordinal,
+            statement: String::new(),
+            origin: Origin::System,
+        };
+        self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
+        let plan = books_query();
+        self.catalog.insert(system(SourceKind::Table, "WHARFE_BOOKS", plan.select.schema(), books::TOPIC));
+        self.catalog.tables.insert("WHARFE_BOOKS".into(), BOOKS_TABLE);
+        self.waiting.push(DataflowPlan::Query(plan));
+    }
+
+    pub(super) fn bind(&self, query: &ast::Query, source: &Source) -> Result<SelectPlan> {
+        bind_select(query, &select::Source { name: &source.name, kind: source.kind, schema: &source.schema })
+    }
+
+    pub(super) fn terminate(&mut self, id: Option<&Ident>) -> Result<Outcome> {
+        let ids: Vec<String> = match id {
+            None => {
+                let persistent =
+                    self.catalog.queries.values().filter(|q| !q.reads.is_empty()).map(|q| q.id.clone());
+                persistent.chain(self.open_answers().map(|(id, _)| id.clone())).collect()
+            }
+            Some(id) => vec![id.name.clone()],
+        };
+        for query in &ids {
+            let known = self.catalog.queries.keys().find(|k| k.eq_ignore_ascii_case(query)).cloned();
+            if let Some(query) = known {
+                self.stop_query(&query);
+            } else if self.close_answer(query) {
+            } else if let Some(id) = id {
+                return Err(Error::statement(format!("there is no query {query}"))
+                    .at(id.span)
+                    .hint("SHOW QUERIES lists what runs"));
+            }
+        }
+        let message = match id {
+            Some(_) => format!("Query {} terminated", ids[0]),
+            None => format!("{} queries terminated", ids.len()),
+        };
+        let command_id = format!("terminate/{}/execute", ids.first().map_or("ALL", String::as_str));
+        Ok(Outcome::Status(Status { message, command_id, query_id: ids.first().cloned(), terminated: true }))
+    }
+
+    pub(super) fn stop_query(&mut self, id: &str) {
+        if let Some(query) = self.catalog.queries.remove(id) {
+            self.uninstall(query.dataflows, Vec::new());
+        }
+    }
+
+    pub(super) fn drop(
+        &mut self,
+        kind: SourceKind,
+        if_exists: bool,
+        name: &Ident,
+        delete_topic: bool,
+    ) -> Result<Outcome> {
+        let source = match self.catalog.get(&name.name) {
+            None if if_exists => {
+                let message =
+                    format!("there is no {} {}; nothing was done", word(kind).to_lowercase(), name.name);
+                return Ok(status(message, kind, &name.name, "drop", None));
+            }
+            _ => self.catalog.source(name)?.clone(),
+        };
+        if source.kind != kind {
+            let right = word(source.kind).to_uppercase();
+            return Err(Error::statement(format!("{} is a {}", name.name, right.to_lowercase()))
+                .at(name.span)
+                .hint(format!("DROP {right} {}", name.name)));
+        }
+        if source.origin == Origin::System {
+            return Err(Error::statement(format!("{} belongs to the engine", name.name)).at(name.span));
+        }
+        self.remove(&source, name)?;
+        if delete_topic {
+            if let Place::Log { dir, .. } = self.place(&source)? {
+                self.logs.remove(&source.topic);
+                clear(&dir)?;
+            }
+        }
+        let message = format!("{} {} dropped", word(kind), name.name);
+        Ok(status(message, kind, &name.name, "drop", None))
+    }
+
+    /// Takes a source out of the catalog, with the query that created it.
+    pub(super) fn remove(&mut self, source: &Source, name: &Ident) -> Result<()> {
+        let readers: Vec<&str> = self.catalog.readers_of(&source.name).map(|q| q.id.as_str()).collect();
+        let own = |id: &str| {
+            matches!(&source.origin, Origin::Derived(own) if own == id)
+                || id == format!("TABLE_{}", source.name)
+        };
+        let writers: Vec<&str> =
+            self.catalog.writers_of(&source.name).map(|q| q.id.as_str()).filter(|id| !own(id)).collect();
+        if let Some(first) = readers.iter().chain(&writers).next() {
+            let all: Vec<&str> = readers.iter().chain(&writers).copied().collect();
+            return Err(Error::statement(format!("{} is used by {}", source.name, all.join(", ")))
+                .at(name.span)
+                .hint(format!("TERMINATE {first}; first")));
+        }
+        let own: Vec<String> = self.catalog.writers_of(&source.name).map(|q| q.id.clone()).collect();
+        own.iter().for_each(|id| self.stop_query(id));
+        let tables = self.catalog.tables.get(&source.name).copied().into_iter().collect();
+        let readers = self
+            .readers
+            .iter()
+            .filter(|((name, _), _)| *name == source.name)
+            .map(|(_, (id, _))| *id)
+            .collect();
+        self.uninstall(readers, tables);
+        self.catalog.remove(&source.name);
+        Ok(())
+    }
+
+    /// Plans that wait for [`Coordinator::begin`].
+    pub(super) fn planned(&self) -> &[DataflowPlan] {
+        &self.waiting
+    }
+}
+
+pub(super) fn books_query() -> QueryPlan {
+    let schema = books::schema();
+    let column = |i: usize| Expr { kind: ExprKind::Column(i), ty: schema.columns[i].ty.clone() };
+    let sum = aggregate::find("SUM").expect("SUM is an aggregate");
+    let calls = (4..8)
+        .map(|i| {
+            let arg = crate::expr::function::Arg { ty: Some(&SqlType::Bigint), literal: None };
+            let overload = (sum.resolve)(&[arg]).expect("SUM takes BIGINT");
+            Call { text: "SUM".into(), spec: overload.spec, args: vec![column(i)], returns: overload.returns }
+        })
+        .collect();
+    let columns =
+        schema.columns.iter().enumerate().map(|(i, c)| ColumnDef { key: i < 4, ..c.clone() }).collect();
+    let post = (0..8).map(column).collect();
+    let aggregation = Aggregation { keys: (0..4).map(column).collect(), calls, having: None, post };
+    QueryPlan {
+        id: BOOKS_QUERY,
+        query: "WHARFE_BOOKS".into(),
+        source: "WHARFE_BOOK_ENTRIES".into(),
+        topic: books::TOPIC.into(),
+        input: Input::Hub(BOOKS_HUB),
+        input_columns: 8,
+        select: SelectPlan {
+            columns,
+            filter: None,
+            shape: Shape::Aggregate(aggregation),
+            order_by: Vec::new(),
+            limit: None,
+        },
+        sink: Sink::Table { table: BOOKS_TABLE, strategy: Strategy::Monoid },
+    }
+}
+
+/// Where a query starts to read: `auto.offset.reset`, else earliest in a script and latest after it.
+pub(super) fn start_of(session: &Session, begun: bool) -> Result<Start> {
+    let get = |name: &str| session.properties.get(name).map(String::as_str);
+    match get("auto.offset.reset").or(get("ksql.streams.auto.offset.reset")) {
+        None if begun => Ok(Start::Latest),
+        None | Some("earliest") => Ok(Start::Earliest),
+        Some("latest") => Ok(Start::Latest),
+        Some(other) => {
+            Err(Error::statement(format!("auto.offset.reset is '{other}'")).hint("'earliest' or 'latest'"))
+        }
+    }
+}
+
+pub(super) fn set(session: &mut Session, property: &str, value: Option<&String>) -> Result<Outcome> {
+    let name = property.to_string();
+    if name.ends_with("auto.offset.reset") {
+        if let Some(wrong) = value.filter(|v| !["earliest", "latest"].contains(&v.as_str())) {
+            return Err(Error::statement(format!("auto.offset.reset cannot be '{wrong}'"))
+                .hint("'earliest' or 'latest'"));
+        }
+    }
+    let message = match value {
+        Some(value) => {
+            session.properties.insert(name.clone(), value.clone());
+            format!("{name} set to '{value}'")
+        }
+        None => {
+            session.properties.remove(&name);
+            format!("{name} unset")
+        }
+    };
+    Ok(Outcome::Status(Status {
+        message,
+        command_id: format!("property/{name}/set"),
+        query_id: None,
+        terminated: false,
+    }))
+}
+
+pub(super) fn clear(dir: &std::path::Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::runtime(format!("cannot clear {}: {e}", dir.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Stream => "Stream",
+        SourceKind::Table => "Table",
+    }
+}
+
+pub(super) fn created(kind: SourceKind, name: &str, query_id: Option<String>) -> Outcome {
+    let message = match &query_id {
+        Some(id) => format!("Created query with ID {id}"),
+        None => format!("{} created", word(kind)),
+    };
+    status(message, kind, name, "create", query_id)
+}
+
+pub(super) fn status(
+    message: String,
+    kind: SourceKind,
+    name: &str,
+    action: &str,
+    query_id: Option<String>,
+) -> Outcome {
+    let command_id = format!("{}/{}/{action}", word(kind).to_lowercase(), crate::types::quote(name));
+    Outcome::Status(Status { message, command_id, query_id, terminated: false })
+}

@@ -1,0 +1,233 @@
+//! SHOW, DESCRIBE and EXPLAIN: the catalog as outcomes.
+
+use super::coordinator::Coordinator;
+use super::outcome::*;
+use super::{Session, outcome};
+use crate::catalog::{Origin, Query, Source};
+use crate::connector::Place;
+use crate::error::{Error, Result};
+use crate::expr::nearest::nearest;
+use crate::plan::DataflowPlan;
+use crate::plan::explain::{explain, explain_select};
+use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
+use crate::{aggregate, expr};
+
+impl Coordinator {
+    pub(super) fn show(&self, show: &Show, session: &Session) -> Outcome {
+        match show {
+            Show::Streams { .. } => Outcome::Streams(self.infos(SourceKind::Stream)),
+            Show::Tables { .. } => Outcome::Tables(self.infos(SourceKind::Table)),
+            Show::Topics { .. } => Outcome::Topics(self.topics()),
+            Show::Queries { .. } => Outcome::Queries(self.queries()),
+            Show::Functions => Outcome::Functions(functions()),
+            Show::Properties => Outcome::Properties(properties(session)),
+        }
+    }
+
+    fn infos(&self, kind: SourceKind) -> Vec<SourceInfo> {
+        self.catalog.sources(kind).map(info).collect()
+    }
+
+    fn topics(&self) -> Vec<TopicInfo> {
+        let mut topics: Vec<TopicInfo> = Vec::new();
+        let sources = self.catalog.sources(SourceKind::Stream).chain(self.catalog.sources(SourceKind::Table));
+        for source in sources {
+            if topics.iter().any(|t| t.name == source.topic) {
+                continue;
+            }
+            let stored = self.topology.place(&source.topic).is_some()
+                || source.origin == Origin::Declared
+                || source.name == crate::render::rejects::STREAM;
+            let place = if stored { self.place(source).ok() } else { None };
+            let (connector, place) =
+                place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p));
+            topics.push(TopicInfo {
+                name: source.topic.clone(),
+                connector,
+                place,
+                partitions: source.partitions,
+            });
+        }
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        topics
+    }
+
+    fn queries(&self) -> Vec<QueryInfo> {
+        let persistent =
+            self.catalog.queries.values().filter(|q| !q.reads.is_empty()).map(|q| self.query_info(q));
+        let push = self.open_answers().map(|(id, watcher)| QueryInfo {
+            id: id.clone(),
+            sql: watcher.sql.clone(),
+            sink: None,
+            sink_topic: None,
+            persistent: false,
+            state: "RUNNING".into(),
+        });
+        persistent.chain(push).collect()
+    }
+
+    fn query_info(&self, query: &Query) -> QueryInfo {
+        QueryInfo {
+            id: query.id.clone(),
+            sql: query.sql.clone(),
+            sink: Some(query.writes.clone()),
+            sink_topic: self.catalog.get(&query.writes).map(|s| s.topic.clone()),
+            persistent: true,
+            state: "RUNNING".into(),
+        }
+    }
+
+    pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
+        let source = self.catalog.source(name)?;
+        let mut statistics = Vec::new();
+        if extended {
+            if let Ok(place) = self.place(source) {
+                let (connector, place) = describe_place(&place);
+                statistics.push(("connector".to_string(), connector));
+                statistics.push(("place".to_string(), place));
+            }
+        }
+        Ok(Outcome::Source(Box::new(SourceDescription {
+            info: info(source),
+            schema: source.schema.clone(),
+            timestamp_column: source.timestamp.as_ref().map(|(column, _)| column.clone()),
+            partitions: source.partitions,
+            statement: source.statement.clone(),
+            read_by: self.catalog.readers_of(&source.name).map(|q| self.query_info(q)).collect(),
+            written_by: self
+                .catalog
+                .writers_of(&source.name)
+                .filter(|q| !q.reads.is_empty())
+                .map(|q| self.query_info(q))
+                .collect(),
+            statistics,
+        })))
+    }
+
+    pub(super) fn explain_query(&self, id: &Ident) -> Result<Outcome> {
+        let found = self.catalog.queries.values().find(|q| q.id.eq_ignore_ascii_case(&id.name));
+        let query = found.ok_or_else(|| {
+            Error::statement(format!("there is no query {}", id.name))
+                .at(id.span)
+                .hint("SHOW QUERIES lists what runs")
+        })?;
+        Ok(Outcome::Explanation(Box::new(outcome::Explanation {
+            query: Some(self.query_info(query)),
+            columns: query.plan.select.columns.clone(),
+            sources: vec![query.reads.clone()],
+            plan: explain(&DataflowPlan::Query(query.plan.clone()), &self.column_names(&query.reads)),
+        })))
+    }
+
+    fn column_names(&self, source: &str) -> Vec<String> {
+        self.catalog
+            .get(source)
+            .map_or(Vec::new(), |s| s.schema.columns.iter().map(|c| c.name.clone()).collect())
+    }
+
+    pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
+        let (source, select) = self.plan_of(parsed, session)?;
+        let mut plan =
+            format!("read {} {}\n", super::coordinator::word(source.kind).to_lowercase(), source.name);
+        explain_select(&select, &self.column_names(&source.name), &mut plan);
+        Ok(Outcome::Explanation(Box::new(outcome::Explanation {
+            query: None,
+            columns: select.columns,
+            sources: vec![source.name],
+            plan,
+        })))
+    }
+
+    /// The plans of a script's queries, each below its statement's first line.
+    pub fn explain_script(&mut self, statements: &[Parsed], session: &mut Session) -> Result<String> {
+        let mut out = String::new();
+        for parsed in statements {
+            match &parsed.statement {
+                Statement::InsertValues { .. }
+                | Statement::Show(_)
+                | Statement::Print { .. }
+                | Statement::Terminate { .. } => continue,
+                Statement::Select(_) => {
+                    if let Outcome::Explanation(explanation) = self.explain_statement(parsed, session)? {
+                        out.push_str(&format!("query (answered once)\n{}\n", indent(&explanation.plan)));
+                    }
+                }
+                _ => drop(self.execute(parsed, session)?),
+            }
+        }
+        for plan in self.planned() {
+            let columns = match plan {
+                DataflowPlan::Query(q) => self.column_names(&q.source),
+                DataflowPlan::Source(_) => Vec::new(),
+            };
+            if !matches!(plan, DataflowPlan::Query(q) if q.query == "WHARFE_BOOKS") {
+                out.push_str(&explain(plan, &columns));
+                out.push('\n');
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|l| format!("  {l}\n")).collect()
+}
+
+fn info(source: &Source) -> SourceInfo {
+    SourceInfo {
+        kind: source.kind,
+        name: source.name.clone(),
+        topic: source.topic.clone(),
+        key_format: source.serialization.key.name().to_string(),
+        value_format: source.serialization.value.name().to_string(),
+    }
+}
+
+fn describe_place(place: &Place) -> (String, String) {
+    match place {
+        Place::File { path, .. } => ("file".into(), path.display().to_string()),
+        Place::Log { dir, .. } => ("log".into(), dir.display().to_string()),
+        Place::Generator(spec) => ("generator".into(), spec.feed.clone()),
+        Place::Stdin { .. } => ("stdin".into(), String::new()),
+    }
+}
+
+fn functions() -> Vec<FunctionInfo> {
+    let scalar = expr::functions::ALL.iter().map(|f| function_info(f.name, "SCALAR", f.usage, f.summary));
+    let aggregates = aggregate::ALL.iter().map(|a| function_info(a.name, "AGGREGATE", a.usage, a.summary));
+    let mut all: Vec<FunctionInfo> = scalar.chain(aggregates).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn function_info(name: &str, kind: &str, usage: &str, summary: &str) -> FunctionInfo {
+    FunctionInfo { name: name.into(), kind: kind.into(), usage: usage.into(), summary: summary.into() }
+}
+
+/// DESCRIBE FUNCTION
+pub(super) fn function(name: &Ident) -> Result<Outcome> {
+    let wanted = name.name.to_uppercase();
+    let all = functions();
+    match all.iter().find(|f| f.name == wanted) {
+        Some(found) => Ok(Outcome::Function(found.clone())),
+        None => {
+            let error = Error::statement(format!("there is no function {}", name.name)).at(name.span);
+            Err(match nearest(&wanted, all.iter().map(|f| f.name.as_str())) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.hint("SHOW FUNCTIONS lists them"),
+            })
+        }
+    }
+}
+
+fn properties(session: &Session) -> Vec<PropertyInfo> {
+    let mut all: Vec<PropertyInfo> = session
+        .properties
+        .iter()
+        .map(|(name, value)| PropertyInfo { name: name.clone(), value: value.clone(), default: false })
+        .collect();
+    if !session.properties.contains_key("auto.offset.reset") {
+        all.push(PropertyInfo { name: "auto.offset.reset".into(), value: "latest".into(), default: true });
+    }
+    all
+}

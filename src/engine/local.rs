@@ -1,0 +1,414 @@
+//! Answers that one thread of process 0 computes by itself: SELECTs over rows that were peeked from a
+//! table, and over a stream's past, which it derives again from the sources. Nothing that is
+//! maintained waits for it, and it goes at its client's speed.
+
+use super::{AnswerEnd, AnswerEvent, AnswerRow};
+use crate::aggregate::{Element, Key, PreAggregator, State};
+use crate::batch::Batch;
+use crate::connector::{self, Opening, Poll, Share, Source, Start};
+use crate::error::{Error, Result};
+use crate::expr::Notes;
+use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan};
+use crate::render::context::now_ms;
+use crate::render::preaggregate::{Arguments, groups, inputs};
+use crate::render::source::RowDecoder;
+use crate::render::table::{Finisher, Group, Kept};
+use crate::render::transform::Transform;
+use crate::value::Row;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::mpsc::Sender;
+
+/// One way that rows take into a stream: a source, then the queries on the way.
+pub struct Way {
+    pub source: SourcePlan,
+    pub through: Vec<SelectPlan>,
+}
+
+/// Whether to go on when the present end is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    End,
+    Closed,
+}
+
+/// Where an answer goes, and whether it is still wanted.
+pub struct Outlet {
+    pub sender: Sender<AnswerEvent>,
+    pub closed: Closed,
+}
+
+/// Whether an answer was closed: by the engine, or because it is through.
+#[derive(Clone, Default)]
+pub struct Closed(Arc<AtomicBool>);
+
+impl Closed {
+    pub fn close(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    pub fn open(&self) -> bool {
+        !self.0.load(Relaxed)
+    }
+}
+
+impl Outlet {
+    /// Waits for room. False when nobody wants it any more.
+    fn send(&self, event: AnswerEvent) -> bool {
+        self.closed.open() && self.sender.blocking_send(event).is_ok()
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.closed.open() || self.sender.is_closed()
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.closed.close();
+    }
+}
+
+/// Answers a SELECT over a stream's rows, in the order of its ways.
+pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_ms: i64, outlet: &Outlet) {
+    let run = || -> Result<AnswerEnd> {
+        let mut local = LocalSelect::new(select)?;
+        let mut readers = Vec::new();
+        for way in ways {
+            readers.push(WayReader::open(way, select, until, opened_ms)?);
+        }
+        let mut reading = true;
+        while reading {
+            reading = until == Until::Closed;
+            let mut idle = true;
+            for reader in &mut readers {
+                while let Some(batch) = reader.next()? {
+                    idle = false;
+                    local.add(&batch);
+                    if !local.send_ready(outlet) {
+                        return Ok(AnswerEnd::LimitReached);
+                    }
+                }
+            }
+            if idle && reading {
+                if outlet.is_closed() {
+                    return Ok(AnswerEnd::Completed);
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        local.finish(outlet)
+    };
+    end(run(), outlet);
+}
+
+/// Answers a SELECT over rows that are all there.
+pub fn answer_rows(batches: &[Batch], select: &SelectPlan, outlet: &Outlet) {
+    let run = || -> Result<AnswerEnd> {
+        let mut local = LocalSelect::new(select)?;
+        for batch in batches {
+            local.add(batch);
+            if !local.send_ready(outlet) {
+                return Ok(AnswerEnd::LimitReached);
+            }
+        }
+        local.finish(outlet)
+    };
+    end(run(), outlet);
+}
+
+fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
+    // Said also when the engine closed it: the client shall know that this is the end.
+    let _ = outlet.sender.blocking_send(match result {
+        Ok(end) => AnswerEvent::End(end),
+        Err(error) => AnswerEvent::Error(error),
+    });
+}
+
+struct WayReader {
+    source: Box<dyn Source>,
+    decoder: RowDecoder,
+    wanted: Vec<bool>,
+    through: Vec<Transform>,
+    done: bool,
+}
+
+impl WayReader {
+    fn open(way: Way, last: &SelectPlan, until: Until, opened_ms: i64) -> Result<WayReader> {
+        // What the answer reads decides, way back to the source, what each step computes.
+        let mut wants: Vec<Vec<bool>> = Vec::new();
+        for (i, select) in way.through.iter().chain([last]).enumerate().collect::<Vec<_>>().into_iter().rev()
+        {
+            let width = if i == 0 { way.source.schema.len() } else { way.through[i - 1].columns.len() };
+            wants.push(select.reads(width, wants.last().map(Vec::as_slice)));
+        }
+        let wanted = wants.pop().unwrap_or_default();
+        let opening =
+            Opening { share: Share::All, start: Start::Earliest, bounded: until == Until::End, opened_ms };
+        let mut through = Vec::new();
+        for (select, wanted) in way.through.iter().zip(wants.iter().rev()) {
+            let Shape::Project(exprs) = &select.shape else {
+                unreachable!("a stream is never written by an aggregate")
+            };
+            let mut transform = Transform::new(select.filter.as_ref(), exprs.clone())?;
+            transform.want(wanted);
+            through.push(transform);
+        }
+        Ok(WayReader {
+            source: connector::open(&way.source.place, opening)?,
+            decoder: RowDecoder::new(&way.source)?,
+            wanted,
+            through,
+            done: false,
+        })
+    }
+
+    /// The next rows; `None` when there are none now.
+    fn next(&mut self) -> Result<Option<Batch>> {
+        while !self.done {
+            match self.source.poll(256 << 10, now_ms())? {
+                Poll::Messages(messages) => {
+                    let (mut batch, _) = self.decoder.decode(&messages, &self.wanted);
+                    for transform in &mut self.through {
+                        batch = transform.apply(&batch, &mut Notes::default());
+                    }
+                    if batch.len > 0 {
+                        return Ok(Some(batch));
+                    }
+                }
+                Poll::Pending => return Ok(None),
+                Poll::Done => self.done = true,
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A SELECT over batches: passes rows on, or holds them until the end to group or sort them.
+struct LocalSelect {
+    transform: Transform,
+    columns: usize,
+    grouping: Option<Grouping>,
+    order_by: Vec<OrderKey>,
+    remaining: Option<u64>,
+    rows: Vec<Row>,
+}
+
+struct Grouping {
+    arguments: Arguments,
+    pre: PreAggregator,
+    groups: BTreeMap<Key, (State, BTreeMap<Element, i64>)>,
+    finisher: Finisher,
+    /// Without GROUP BY there is one group, even of no rows.
+    single: bool,
+}
+
+impl LocalSelect {
+    fn new(select: &SelectPlan) -> Result<LocalSelect> {
+        let (exprs, grouping) = match &select.shape {
+            Shape::Project(exprs) => (exprs.clone(), None),
+            Shape::Aggregate(aggregation) => (inputs(aggregation), Some(Grouping::new(select, aggregation)?)),
+        };
+        Ok(LocalSelect {
+            transform: Transform::new(select.filter.as_ref(), exprs)?,
+            columns: select.columns.len(),
+            grouping,
+            order_by: select.order_by.clone(),
+            remaining: select.limit,
+            rows: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, batch: &Batch) {
+        let batch = self.transform.apply(batch, &mut Notes::default());
+        match &mut self.grouping {
+            Some(grouping) => grouping.add(&batch),
+            None => self.rows.extend((0..batch.len).map(|i| batch.row(i))),
+        }
+    }
+
+    /// Sends what can go already. False when nothing more is wanted.
+    fn send_ready(&mut self, outlet: &Outlet) -> bool {
+        if self.grouping.is_some() || !self.order_by.is_empty() {
+            return !outlet.is_closed();
+        }
+        self.send(outlet)
+    }
+
+    fn send(&mut self, outlet: &Outlet) -> bool {
+        let mut rows = std::mem::take(&mut self.rows);
+        if let Some(remaining) = &mut self.remaining {
+            rows.truncate(*remaining as usize);
+            *remaining -= rows.len() as u64;
+        }
+        let columns = self.columns;
+        let mut rows = rows.into_iter().map(|mut row| {
+            row.truncate(columns);
+            AnswerRow { row, deleted: false }
+        });
+        loop {
+            let chunk: Vec<AnswerRow> = rows.by_ref().take(1_000).collect();
+            if chunk.is_empty() {
+                return self.remaining != Some(0);
+            }
+            if !outlet.send(AnswerEvent::Rows(chunk)) {
+                return false;
+            }
+        }
+    }
+
+    fn finish(mut self, outlet: &Outlet) -> Result<AnswerEnd> {
+        if let Some(grouping) = self.grouping.take() {
+            self.rows = grouping.finish();
+        }
+        if !self.order_by.is_empty() {
+            let keys = std::mem::take(&mut self.order_by);
+            self.rows.sort_by(|a, b| compare(&keys, a, b));
+        }
+        let more = self.send(outlet);
+        Ok(if more { AnswerEnd::Completed } else { AnswerEnd::LimitReached })
+    }
+}
+
+fn compare(keys: &[OrderKey], a: &Row, b: &Row) -> Ordering {
+    for key in keys {
+        let (a, b) = (&a[key.column], &b[key.column]);
+        let order = match (a.is_null(), b.is_null()) {
+            (true, true) => Ordering::Equal,
+            (true, false) if key.nulls_first => Ordering::Less,
+            (true, false) => Ordering::Greater,
+            (false, true) if key.nulls_first => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            _ if key.descending => b.cmp(a),
+            _ => a.cmp(b),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+impl Grouping {
+    fn new(select: &SelectPlan, aggregation: &Aggregation) -> Result<Grouping> {
+        Ok(Grouping {
+            arguments: Arguments::of(aggregation),
+            pre: groups(aggregation),
+            groups: BTreeMap::new(),
+            finisher: Finisher::new(&select.columns, aggregation)?,
+            single: aggregation.keys.is_empty(),
+        })
+    }
+
+    fn add(&mut self, batch: &Batch) {
+        self.arguments.add(&mut self.pre, batch);
+        let groups = &mut self.groups;
+        self.pre.flush(&mut |key, state, elements| match groups.get_mut(&key) {
+            Some((kept, collected)) => {
+                kept.merge(&state);
+                elements.into_iter().for_each(|(e, n)| *collected.entry(e).or_default() += n);
+            }
+            None => {
+                groups.insert(key, (state, elements.into_iter().collect()));
+            }
+        });
+    }
+
+    /// The result rows, ascending by their values: an order that does not depend on how they were made.
+    fn finish(mut self) -> Vec<Row> {
+        if self.single && self.groups.is_empty() {
+            self.groups.insert(Key::default(), (State(Box::default()), BTreeMap::new()));
+        }
+        let groups = self
+            .groups
+            .into_iter()
+            .map(|(key, (state, elements))| Group {
+                key,
+                kept: Kept::State(state, elements.into_iter().collect()),
+            })
+            .collect();
+        let finished = self.finisher.finish(groups);
+        let mut rows: Vec<Row> =
+            (0..finished.rows.len).filter(|&i| finished.keep[i]).map(|i| finished.rows.row(i)).collect();
+        rows.sort();
+        rows
+    }
+}
+
+/// PRINT: the messages of a topic as they are, a line each.
+pub fn print_topic(
+    place: &connector::Place,
+    start: Start,
+    until: Until,
+    interval: u64,
+    limit: Option<u64>,
+    outlet: &Outlet,
+) {
+    let run = || -> Result<AnswerEnd> {
+        let opening = Opening { share: Share::All, start, bounded: until == Until::End, opened_ms: now_ms() };
+        let mut source = connector::open(place, opening)?;
+        let mut seen = 0u64;
+        let mut sent = 0u64;
+        loop {
+            match source.poll(64 << 10, now_ms())? {
+                Poll::Done => return Ok(AnswerEnd::Completed),
+                Poll::Pending if outlet.is_closed() => return Ok(AnswerEnd::Completed),
+                Poll::Pending => std::thread::sleep(Duration::from_millis(5)),
+                Poll::Messages(messages) => {
+                    for i in 0..messages.len() {
+                        seen += 1;
+                        if (seen - 1) % interval != 0 {
+                            continue;
+                        }
+                        let row = vec![crate::value::Value::text(&line(&messages, i))];
+                        let event = AnswerEvent::Rows(vec![AnswerRow { row, deleted: false }]);
+                        if !outlet.send(event) {
+                            return Ok(AnswerEnd::Completed);
+                        }
+                        sent += 1;
+                        if limit == Some(sent) {
+                            return Ok(AnswerEnd::LimitReached);
+                        }
+                    }
+                }
+            }
+        }
+    };
+    end(run(), outlet);
+}
+
+fn line(messages: &crate::batch::MessageBatch, i: usize) -> String {
+    let text =
+        |bytes: Option<&[u8]>| bytes.map_or("<null>".into(), |b| String::from_utf8_lossy(b).into_owned());
+    let time = chrono::DateTime::from_timestamp_millis(messages.timestamps.at(i)).map_or_else(
+        || messages.timestamps.at(i).to_string(),
+        |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+    );
+    format!(
+        "rowtime: {time}, key: {}, value: {}, partition: {}, offset: {}",
+        text(messages.key(i)),
+        text(messages.value(i)),
+        messages.partition,
+        messages.offsets[i]
+    )
+}
+
+/// A place that cannot be read a second time.
+pub fn replayable(place: &connector::Place) -> Result<()> {
+    match place {
+        connector::Place::Stdin { .. } => Err(Error::statement("standard input cannot be read again")
+            .hint("SET 'auto.offset.reset' = 'latest', or query a table that was there from the start")),
+        connector::Place::Generator(spec) if spec.rows.is_none() => Err(Error::statement(format!(
+            "the past of the endless generator {} is not kept",
+            spec.feed
+        ))
+        .hint(
+            "query a table, use EMIT CHANGES with 'auto.offset.reset' = 'latest', or give the generator rows",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,334 @@
+//! The engine as its users see it: statements in, outcomes and answers out.
+//!
+//! [`Engine`] is a handle: cheap to clone, usable from any thread. Behind it one coordinator thread
+//! keeps the catalog and turns statements into plans, and the timely workers run them.
+
+pub mod outcome;
+mod coordinator;
+mod create;
+mod rules;
+mod reading;
+mod insert;
+mod ask;
+mod local;
+mod describe;
+pub mod shared;
+mod worker;
+mod post;
+mod cluster;
+
+use crate::error::{Error, Result};
+use crate::plan::{DataflowId, HubId, TableId};
+use crate::sql::ast::Parsed;
+use crate::types::ColumnDef;
+use crate::value::Row;
+use coordinator::Coordinator;
+use shared::{Command, Shared};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use timely::CommunicationConfig;
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
+
+pub use outcome::Outcome;
+
+/// How an engine is started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Worker threads of this process.
+    pub workers: usize,
+    /// All processes' addresses (`host:port`), in order; empty for a single process.
+    pub hosts: Vec<String>,
+    /// Index of this process.
+    pub process: usize,
+    /// `None`: a temporary directory, removed when the engine stops.
+    pub data_dir: Option<PathBuf>,
+    /// Inputs end when all that was there at the start is read.
+    pub once: bool,
+    pub topology: crate::topology::Topology,
+    pub pace: Pace,
+}
+
+/// How finely input is cut.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// A tick closes after this long ...
+    pub tick: Duration,
+    /// ... or when a worker has read so many bytes in it.
+    pub tick_bytes: usize,
+    /// Bytes of one message batch.
+    pub batch_bytes: usize,
+    /// Bytes a worker may have read that have not left the slowest query.
+    pub inflight_bytes: usize,
+}
+
+/// Properties that SET changes and that requests carry: `auto.offset.reset` and so on.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    pub properties: BTreeMap<String, String>,
+}
+
+/// The hub and the query of WHARFE_BOOKS, and its table.
+pub(crate) const BOOKS_HUB: HubId = 1;
+pub(crate) const BOOKS_QUERY: DataflowId = 1;
+pub(crate) const BOOKS_TABLE: TableId = 1;
+
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// Only on process 0.
+    coordinator: Option<Mutex<Coordinator>>,
+    workers: usize,
+    threads: Mutex<Option<WorkerGuards<()>>>,
+    /// Removed when the engine goes.
+    temporary: Mutex<Option<tempfile::TempDir>>,
+}
+
+impl Engine {
+    /// Starts the workers of this process. On process 0 the handle accepts statements; on the others
+    /// it only runs, see [`Engine::join`].
+    pub fn start(config: Config) -> Result<Engine> {
+        let processes = config.hosts.len().max(1);
+        let shared = Arc::new(Shared::new(config.process, processes, processes * config.workers));
+        let (data_dir, temporary) = data_dir(&config)?;
+        let hello = (config.process == 0).then(|| Command::Hello {
+            epoch_ms: crate::render::context::now_ms(),
+            data_dir: data_dir.clone(),
+        });
+        let threads = spawn(&config, &shared, hello)?;
+        let coordinator = (config.process == 0).then(|| {
+            Mutex::new(Coordinator::new(Arc::clone(&shared), config.topology.clone(), data_dir, config.once))
+        });
+        let inner = Inner {
+            shared,
+            coordinator,
+            workers: config.workers,
+            threads: Mutex::new(Some(threads)),
+            temporary: Mutex::new(temporary),
+        };
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+
+    /// Carries out one statement of a script or request.
+    ///
+    /// What a script starts begins to read only at [`Engine::begin`], all at one tick.
+    pub fn execute(&self, statement: &Parsed, session: &mut Session) -> Result<Outcome> {
+        self.coordinator()?.execute(statement, session)
+    }
+
+    /// The script is complete: installs all it asked for, at one tick.
+    pub fn begin(&self) -> Result<()> {
+        self.coordinator()?.begin()
+    }
+
+    fn coordinator(&self) -> Result<MutexGuard<'_, Coordinator>> {
+        match &self.inner.coordinator {
+            Some(coordinator) => Ok(coordinator.lock().unwrap_or_else(|e| e.into_inner())),
+            None => Err(Error::usage("statements go to process 0")),
+        }
+    }
+
+    /// Ends an answer by its id. False when there is none of that id.
+    pub fn close_query(&self, id: &str) -> bool {
+        self.coordinator().is_ok_and(|mut coordinator| coordinator.close_answer(id))
+    }
+
+    /// Blocks until all bounded inputs have been read and processed (`once`), or the engine stops.
+    /// Returns the error that stopped it, if one did. With `timeout`: returns Ok(false) when it passes.
+    pub fn wait_for_inputs(&self, timeout: Option<Duration>) -> Result<bool> {
+        self.inner.shared.wait_for_inputs(timeout)
+    }
+
+    /// Blocks until this process's workers have stopped; the error that stopped them, if one did.
+    pub fn join(&self) -> Result<()> {
+        self.inner.shared.wait_for_stop(self.inner.workers, None).map(|_| ())
+    }
+
+    /// The error that stopped the engine, if one did.
+    pub fn failure(&self) -> Option<Error> {
+        self.inner.shared.error()
+    }
+
+    /// Stops all workers of all processes; waits for this process's.
+    pub fn stop(&self) -> Result<()> {
+        if self.inner.coordinator.is_some() {
+            self.inner.shared.command(Command::Stop);
+        }
+        let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
+        if stopped {
+            if let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take() {
+                drop(threads.join());
+            }
+        }
+        self.inner.temporary.lock().unwrap_or_else(|e| e.into_inner()).take();
+        Ok(())
+    }
+
+    /// What has been read so far, by all workers; on process 0 of all processes.
+    pub fn progress(&self) -> Progress {
+        self.inner.shared.progress()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.lock().unwrap_or_else(|e| e.into_inner()).take() {
+            self.shared.command(Command::Stop);
+            // Joining could wait for a worker that waits for a lost peer.
+            std::mem::forget(threads);
+        }
+    }
+}
+
+fn data_dir(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+    match &config.data_dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir.join("topics")).map_err(|e| {
+                Error::runtime(format!("cannot write to the data directory {}: {e}", dir.display()))
+                    .hint("choose another one with --data-dir")
+            })?;
+            Ok((dir.clone(), None))
+        }
+        // The others use the directory that process 0 tells them.
+        None if config.process > 0 => Ok((PathBuf::new(), None)),
+        None => {
+            let dir = tempfile::Builder::new().prefix("wharfe-").tempdir().map_err(|e| {
+                Error::runtime(format!("cannot make a temporary data directory: {e}"))
+                    .hint("give one with --data-dir")
+            })?;
+            Ok((dir.path().to_path_buf(), Some(dir)))
+        }
+    }
+}
+
+fn spawn(config: &Config, shared: &Arc<Shared>, hello: Option<Command>) -> Result<WorkerGuards<()>> {
+    let failed = |e: String| Error::runtime(format!("cannot start the workers: {e}"));
+    let (builders, guard) = if config.hosts.len() > 1 {
+        report_lost_peers(Arc::clone(shared));
+        let sockets = cluster::connect(&config.hosts, config.process, config.workers)?;
+        let hooks = Hooks::default();
+        let local = ProcessBuilder::new_typed_vector(config.workers, hooks.refill.clone(), None);
+        let (builders, guard) =
+            initialize_networking_from_sockets(local, sockets, config.process, config.workers, hooks)
+                .map_err(|e| failed(e.to_string()))?;
+        let guard: Box<dyn std::any::Any + Send> = Box::new(guard);
+        (builders.into_iter().map(AllocatorBuilder::Tcp).collect(), guard)
+    } else if config.workers > 1 {
+        CommunicationConfig::Process(config.workers).try_build().map_err(failed)?
+    } else {
+        CommunicationConfig::Thread.try_build().map_err(failed)?
+    };
+    let (config, shared) = (config.clone(), Arc::clone(shared));
+    timely::execute::execute_from(builders, guard, timely::WorkerConfig::default(), move |worker| {
+        let _stopped = Stopped(Arc::clone(&shared));
+        worker::run(worker, &config, &shared, hello.clone());
+    })
+    .map_err(failed)
+}
+
+/// Timely's network threads panic when a peer goes away, and nothing can go on without it: that
+/// becomes one line and the end, instead of a backtrace and silence.
+fn report_lost_peers(shared: Arc<Shared>) {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        let peer =
+            message.starts_with("timely communication error") || message.starts_with("MergeQueue poisoned");
+        if peer {
+            shared.fail(
+                Error::runtime("another process of the cluster went away").hint("start all of them again"),
+            );
+        } else {
+            others(panic);
+        }
+    }));
+}
+
+/// Tells that a worker has ended, also when it ended by a panic.
+struct Stopped(Arc<Shared>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::runtime("a worker stopped unexpectedly; this is a bug"));
+        }
+        self.0.worker_stopped();
+    }
+}
+
+/// The plans of all queries of a script, as they would run.
+pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
+    let shared = Arc::new(Shared::new(0, 1, 1));
+    let mut coordinator = Coordinator::new(shared, topology.clone(), PathBuf::from("DATA"), true);
+    let mut session = Session::default();
+    session.properties.insert("auto.offset.reset".into(), "earliest".into());
+    coordinator.explain_script(statements, &mut session)
+}
+
+/// For the progress bar, the totals line of `--once`, and `--strict`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    pub bytes_read: u64,
+    /// 0 when unknown.
+    pub bytes_expected: u64,
+    pub rows_in: u64,
+    pub rows_rejected: u64,
+    pub notes: u64,
+}
+
+/// The answer to a SELECT or PRINT: its columns, then rows as they come.
+pub struct Answer {
+    pub id: String,
+    pub kind: AnswerKind,
+    /// Key columns are marked; their order is the SELECT's.
+    pub columns: Vec<ColumnDef>,
+    pub rows: tokio::sync::mpsc::Receiver<AnswerEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// Ends by itself when what is there has been sent.
+    Pull,
+    /// Goes on until it is closed or its LIMIT is reached.
+    Push,
+    /// One VARCHAR column: PRINT's lines.
+    Print,
+}
+
+#[derive(Debug)]
+pub enum AnswerEvent {
+    Rows(Vec<AnswerRow>),
+    /// Nothing follows.
+    End(AnswerEnd),
+    /// Nothing follows either.
+    Error(crate::error::Error),
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct AnswerRow {
+    pub row: Row,
+    /// A table's row went away: only the key columns are set.
+    pub deleted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerEnd {
+    LimitReached,
+    /// All there was (pull), or the input ended, or somebody closed the query.
+    Completed,
+}
+
+/// Dropping the receiver of an [`Answer`] closes it, too.
+impl Answer {
+    /// The next event, from a thread that may block.
+    pub fn next(&mut self) -> Option<AnswerEvent> {
+        self.rows.blocking_recv()
+    }
+}

@@ -1,0 +1,108 @@
+//! What statements answer: plain data that the REST interface and the command line show each in
+//! their own way.
+
+use super::Answer;
+use crate::sql::ast::SourceKind;
+use crate::types::{ColumnDef, Schema};
+
+pub enum Outcome {
+    /// CREATE, INSERT INTO, DROP, TERMINATE, SET, UNSET.
+    Status(Status),
+    /// SELECT and PRINT.
+    Answer(Answer),
+    Streams(Vec<SourceInfo>),
+    Tables(Vec<SourceInfo>),
+    Topics(Vec<TopicInfo>),
+    Queries(Vec<QueryInfo>),
+    Functions(Vec<FunctionInfo>),
+    Properties(Vec<PropertyInfo>),
+    /// DESCRIBE
+    Source(Box<SourceDescription>),
+    /// DESCRIBE FUNCTION
+    Function(FunctionInfo),
+    /// EXPLAIN
+    Explanation(Box<Explanation>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// `Stream ORDERS created`, `Created query with ID CSAS_X_3`, …
+    pub message: String,
+    /// `stream/ORDERS/create`
+    pub command_id: String,
+    /// The persistent query it started or ended.
+    pub query_id: Option<String>,
+    /// True for TERMINATE: REST has an entity of its own for it.
+    pub terminated: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct SourceInfo {
+    pub kind: SourceKind,
+    pub name: String,
+    pub topic: String,
+    pub key_format: String,
+    pub value_format: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicInfo {
+    pub name: String,
+    /// `file`, `log`, `generator`, `stdin`, or `memory` for a derived topic that is not stored.
+    pub connector: String,
+    /// Where: a path, a feed.
+    pub place: String,
+    pub partitions: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct QueryInfo {
+    pub id: String,
+    pub sql: String,
+    /// The stream or table that it writes; `None` for a push query.
+    pub sink: Option<String>,
+    pub sink_topic: Option<String>,
+    pub persistent: bool,
+    /// `RUNNING`, or `COMPLETED` when its bounded input has ended.
+    pub state: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct FunctionInfo {
+    pub name: String,
+    /// `SCALAR` or `AGGREGATE`
+    pub kind: String,
+    pub usage: String,
+    pub summary: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct PropertyInfo {
+    pub name: String,
+    pub value: String,
+    pub default: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct SourceDescription {
+    pub info: SourceInfo,
+    pub schema: Schema,
+    pub timestamp_column: Option<String>,
+    pub partitions: u32,
+    /// The CREATE statement.
+    pub statement: String,
+    pub read_by: Vec<QueryInfo>,
+    pub written_by: Vec<QueryInfo>,
+    /// EXTENDED: (name, value) pairs such as rows read and rejected, bytes, place.
+    pub statistics: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    pub query: Option<QueryInfo>,
+    pub columns: Vec<ColumnDef>,
+    /// Names of the sources read.
+    pub sources: Vec<String>,
+    /// The plan as it runs, indented text.
+    pub plan: String,
+}

@@ -1,0 +1,442 @@
+//! What the threads of one process share: commands on their way in, answers on their way out, state.
+
+use super::{AnswerEnd, AnswerEvent, AnswerRow, Progress};
+use crate::aggregate::Key;
+use crate::error::{Error, Result};
+use crate::expr::Expr;
+use crate::plan::{DataflowId, DataflowPlan, HubId, TableId};
+use crate::render::Tick;
+use crate::value::Row;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// What travels between workers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Mail {
+    /// Worker 0 → all, in one order.
+    Command(Command),
+    /// Any worker → process 0.
+    Rows {
+        answer: String,
+        rows: Vec<AnswerRow>,
+    },
+    Ended {
+        answer: String,
+    },
+    Peeked {
+        peek: u64,
+        reply: PeekReply,
+    },
+    Failed(Error),
+    /// What another process has read, and whether its inputs are through.
+    Read {
+        process: usize,
+        progress: Progress,
+        done: bool,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// The first one: what all processes must agree on.
+    Hello {
+        epoch_ms: i64,
+        data_dir: PathBuf,
+    },
+    Install {
+        plans: Vec<DataflowPlan>,
+        wanted: Vec<(HubId, Vec<bool>)>,
+        started_ms: i64,
+    },
+    Drop {
+        dataflows: Vec<DataflowId>,
+        tables: Vec<TableId>,
+    },
+    /// `tick` is filled in by worker 0: the newest closed one there.
+    Peek {
+        peek: u64,
+        table: TableId,
+        tick: Option<Tick>,
+        keys: Option<Vec<Key>>,
+        filter: Option<Expr>,
+    },
+    Stop,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PeekReply {
+    Rows(Vec<Row>),
+    /// The tick was compacted away before the question arrived: ask again.
+    TooLate,
+    /// The table went away.
+    Gone,
+}
+
+#[derive(Default)]
+pub struct Counters {
+    pub bytes_read: AtomicU64,
+    pub bytes_expected: AtomicU64,
+    pub rows_in: AtomicU64,
+    pub rows_rejected: AtomicU64,
+    pub notes: AtomicU64,
+}
+
+pub struct Shared {
+    pub process: usize,
+    /// Workers of all processes.
+    pub peers: usize,
+    pub counters: Counters,
+    started_ms: AtomicI64,
+    state: Mutex<State>,
+    changed: Condvar,
+    commands: Mutex<VecDeque<Command>>,
+    outbox: Mutex<VecDeque<Mail>>,
+    /// The first worker of this process, to be woken for commands.
+    worker: Mutex<Option<Thread>>,
+    answers: Mutex<BTreeMap<String, Outlet>>,
+    peeks: Mutex<BTreeMap<u64, Collecting>>,
+    /// On process 0: what the others have read.
+    others: Mutex<BTreeMap<usize, (Progress, bool)>>,
+    processes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    own_inputs_done: bool,
+    inputs_done: bool,
+    stopped: usize,
+    error: Option<Error>,
+}
+
+/// The engine's end of an answer.
+struct Outlet {
+    sender: mpsc::Sender<AnswerEvent>,
+    pending: VecDeque<AnswerEvent>,
+    pending_rows: usize,
+    remaining: Option<u64>,
+    ended: usize,
+    dataflows: Vec<DataflowId>,
+    tables: Vec<TableId>,
+}
+
+/// Rows that may wait for a client that reads slowly; then its query is closed.
+const PENDING_ROWS_MAX: usize = 200_000;
+
+struct Collecting {
+    replies: usize,
+    rows: Vec<Row>,
+    result: std::sync::mpsc::Sender<PeekReply>,
+}
+
+impl Shared {
+    /// `peers`: workers of all `processes`.
+    pub fn new(process: usize, processes: usize, peers: usize) -> Shared {
+        Shared {
+            process,
+            processes,
+            others: Mutex::default(),
+            peers,
+            counters: Counters::default(),
+            started_ms: AtomicI64::new(0),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            commands: Mutex::default(),
+            outbox: Mutex::default(),
+            worker: Mutex::default(),
+            answers: Mutex::default(),
+            peeks: Mutex::default(),
+        }
+    }
+
+    // ---- in: commands ----
+
+    pub fn command(&self, command: Command) {
+        lock(&self.commands).push_back(command);
+        if let Some(thread) = &*lock(&self.worker) {
+            thread.unpark();
+        }
+    }
+
+    pub fn take_commands(&self) -> VecDeque<Command> {
+        std::mem::take(&mut *lock(&self.commands))
+    }
+
+    pub fn set_worker_thread(&self) {
+        *lock(&self.worker) = Some(std::thread::current());
+    }
+
+    /// When reading began; the timestamp of what was there already.
+    pub fn started_ms(&self) -> i64 {
+        self.started_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn set_started_ms(&self, ms: i64) {
+        let _ = self.started_ms.compare_exchange(0, ms, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    // ---- out: mail to process 0 ----
+
+    /// Delivers at once on process 0; elsewhere the first worker carries it there.
+    pub fn mail(&self, mail: Mail) {
+        if self.process == 0 { self.deliver(mail) } else { lock(&self.outbox).push_back(mail) }
+    }
+
+    pub fn take_mail(&self) -> VecDeque<Mail> {
+        std::mem::take(&mut *lock(&self.outbox))
+    }
+
+    pub fn deliver(&self, mail: Mail) {
+        match mail {
+            Mail::Rows { answer, rows } => self.with_outlet(&answer, |outlet| outlet.push(rows)),
+            Mail::Ended { answer } => {
+                let peers = self.peers;
+                self.with_outlet(&answer, |outlet| {
+                    outlet.ended += 1;
+                    if outlet.ended == peers {
+                        outlet.finish(AnswerEvent::End(AnswerEnd::Completed));
+                    }
+                });
+            }
+            Mail::Peeked { peek, reply } => self.peeked(peek, reply),
+            Mail::Failed(error) => self.fail(error),
+            Mail::Read { process, progress, done } => {
+                lock(&self.others).insert(process, (progress, done));
+                self.check_inputs();
+            }
+            Mail::Command(command) => unreachable!("{command:?} is carried out by workers"),
+        }
+    }
+
+    // ---- answers ----
+
+    /// Opens the engine's end of an answer, whose rows will come by mail.
+    pub fn open_answer(
+        &self,
+        id: &str,
+        limit: Option<u64>,
+        dataflows: Vec<DataflowId>,
+        tables: Vec<TableId>,
+    ) -> (mpsc::Receiver<AnswerEvent>, mpsc::WeakSender<AnswerEvent>) {
+        let (sender, receiver) = mpsc::channel(64);
+        let weak = sender.downgrade();
+        let outlet = Outlet {
+            sender,
+            pending: VecDeque::new(),
+            pending_rows: 0,
+            remaining: limit,
+            ended: 0,
+            dataflows,
+            tables,
+        };
+        lock(&self.answers).insert(id.to_string(), outlet);
+        (receiver, weak)
+    }
+
+    /// Ends an answer from this side, if it comes by mail.
+    pub fn close_answer(&self, id: &str) {
+        self.with_outlet(id, |outlet| outlet.finish(AnswerEvent::End(AnswerEnd::Completed)));
+    }
+
+    /// Sends on what clients had no room for, and drops the answers that nobody reads any more.
+    pub fn pump_answers(&self) {
+        let ids: Vec<String> = lock(&self.answers).keys().cloned().collect();
+        ids.iter().for_each(|id| self.with_outlet(id, |_| {}));
+    }
+
+    /// Works on an outlet, then pumps it; when it is through, its dataflows are dropped.
+    fn with_outlet(&self, id: &str, work: impl FnOnce(&mut Outlet)) {
+        let mut answers = lock(&self.answers);
+        let Some(outlet) = answers.get_mut(id) else { return };
+        work(outlet);
+        if outlet.pump() {
+            let outlet = answers.remove(id).expect("it was there");
+            drop(answers);
+            self.command(Command::Drop { dataflows: outlet.dataflows, tables: outlet.tables });
+        }
+    }
+
+    // ---- peeks ----
+
+    /// Registers a question to all workers; their joint reply comes through the receiver.
+    pub fn open_peek(&self, peek: u64) -> std::sync::mpsc::Receiver<PeekReply> {
+        let (result, receiver) = std::sync::mpsc::channel();
+        lock(&self.peeks).insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
+        receiver
+    }
+
+    fn peeked(&self, peek: u64, reply: PeekReply) {
+        let mut peeks = lock(&self.peeks);
+        let Some(collecting) = peeks.get_mut(&peek) else { return };
+        match reply {
+            PeekReply::Rows(rows) => {
+                collecting.rows.extend(rows);
+                collecting.replies += 1;
+                if collecting.replies == self.peers {
+                    let done = peeks.remove(&peek).expect("it was there");
+                    let _ = done.result.send(PeekReply::Rows(done.rows));
+                }
+            }
+            other => {
+                let done = peeks.remove(&peek).expect("it was there");
+                let _ = done.result.send(other);
+            }
+        }
+    }
+
+    // ---- state ----
+
+    /// Something failed for good: everybody who waits gets the error, and the engine stops.
+    pub fn fail(&self, error: Error) {
+        if self.process != 0 {
+            lock(&self.outbox).push_back(Mail::Failed(error.clone()));
+        }
+        lock(&self.state).error.get_or_insert(error.clone());
+        self.changed.notify_all();
+        let answers = std::mem::take(&mut *lock(&self.answers));
+        for outlet in answers.into_values() {
+            let _ = outlet.sender.try_send(AnswerEvent::Error(error.clone()));
+        }
+        lock(&self.peeks).clear();
+        if self.process == 0 {
+            self.command(Command::Stop);
+        }
+    }
+
+    pub fn error(&self) -> Option<Error> {
+        lock(&self.state).error.clone()
+    }
+
+    /// This process's inputs are through.
+    pub fn set_inputs_done(&self) {
+        lock(&self.state).own_inputs_done = true;
+        if self.process > 0 {
+            self.mail(Mail::Read { process: self.process, progress: self.own_progress(), done: true });
+        }
+        self.check_inputs();
+    }
+
+    /// On process 0 all processes have to say so, since their counts come with it.
+    fn check_inputs(&self) {
+        let others = lock(&self.others).values().filter(|(_, done)| *done).count();
+        let mut state = lock(&self.state);
+        if state.own_inputs_done && (self.process > 0 || others + 1 == self.processes) {
+            state.inputs_done = true;
+            self.changed.notify_all();
+        }
+    }
+
+    pub fn worker_stopped(&self) {
+        lock(&self.state).stopped += 1;
+        self.changed.notify_all();
+    }
+
+    /// True when all bounded inputs are through; false when `timeout` passed before.
+    pub fn wait_for_inputs(&self, timeout: Option<Duration>) -> Result<bool> {
+        self.wait(timeout, |state| state.inputs_done)
+    }
+
+    /// Waits until `workers` workers have stopped.
+    pub fn wait_for_stop(&self, workers: usize, timeout: Option<Duration>) -> Result<bool> {
+        self.wait(timeout, |state| state.stopped >= workers)
+    }
+
+    fn wait(&self, timeout: Option<Duration>, ready: impl Fn(&State) -> bool) -> Result<bool> {
+        let deadline = timeout.map(|t| Instant::now() + t);
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(error) = &state.error {
+                return Err(error.clone());
+            }
+            if ready(&state) {
+                return Ok(true);
+            }
+            let left = match deadline {
+                None => Duration::from_secs(3_600),
+                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                    Some(left) if !left.is_zero() => left,
+                    _ => return Ok(false),
+                },
+            };
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+
+    pub fn progress(&self) -> Progress {
+        let others = lock(&self.others);
+        others.values().fold(self.own_progress(), |sum, (progress, _)| Progress {
+            bytes_read: sum.bytes_read + progress.bytes_read,
+            bytes_expected: sum.bytes_expected + progress.bytes_expected,
+            rows_in: sum.rows_in + progress.rows_in,
+            rows_rejected: sum.rows_rejected + progress.rows_rejected,
+            notes: sum.notes + progress.notes,
+        })
+    }
+
+    pub fn own_progress(&self) -> Progress {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Progress {
+            bytes_read: get(&self.counters.bytes_read),
+            bytes_expected: get(&self.counters.bytes_expected),
+            rows_in: get(&self.counters.rows_in),
+            rows_rejected: get(&self.counters.rows_rejected),
+            notes: get(&self.counters.notes),
+        }
+    }
+}
+
+/// A panic elsewhere must not hide its cause behind a poisoned lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Outlet {
+    fn push(&mut self, mut rows: Vec<AnswerRow>) {
+        if let Some(remaining) = &mut self.remaining {
+            rows.truncate(*remaining as usize);
+            *remaining -= rows.len() as u64;
+        }
+        if !rows.is_empty() {
+            self.pending_rows += rows.len();
+            self.pending.push_back(AnswerEvent::Rows(rows));
+        }
+        if self.remaining == Some(0) {
+            self.finish(AnswerEvent::End(AnswerEnd::LimitReached));
+        } else if self.pending_rows > PENDING_ROWS_MAX {
+            self.pending.clear();
+            let error = Error::runtime(format!(
+                "the client reads too slowly: over {PENDING_ROWS_MAX} rows wait for it"
+            ));
+            self.finish(AnswerEvent::Error(error.hint("select less, or read faster; the query was closed")));
+        }
+    }
+
+    /// Nothing follows `event`.
+    fn finish(&mut self, event: AnswerEvent) {
+        if self.ended != usize::MAX {
+            self.ended = usize::MAX;
+            self.pending.push_back(event);
+        }
+    }
+
+    /// Sends what there is room for. True when the answer is through, or nobody listens.
+    fn pump(&mut self) -> bool {
+        while let Some(event) = self.pending.pop_front() {
+            let rows = if let AnswerEvent::Rows(rows) = &event { rows.len() } else { 0 };
+            match self.sender.try_send(event) {
+                Ok(()) => self.pending_rows = self.pending_rows.saturating_sub(rows),
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.pending.push_front(event);
+                    return false;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return true,
+            }
+        }
+        self.ended == usize::MAX || self.sender.is_closed()
+    }
+}

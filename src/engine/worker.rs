@@ -1,0 +1,263 @@
+//! One worker's loop: commands, ticks, steps, and what follows from a closed tick.
+
+use super::post::Post;
+use super::shared::{Command, Mail, PeekReply, Shared};
+use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
+use crate::aggregate::Key;
+use crate::expr::Expr;
+use crate::expr::Notes;
+use crate::expr::compile::compile;
+use crate::plan::TableId;
+use crate::render::Tick;
+use crate::render::books::Books;
+use crate::render::context::{Clock, Context, Inflight, frontier};
+use crate::render::dataflow::{cancel, install};
+use crate::render::hub;
+use crate::render::rejects::{self, RejectLog};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use timely::worker::Worker;
+
+/// A question to a table that waits for its tick to close.
+struct Peek {
+    peek: u64,
+    table: TableId,
+    tick: Tick,
+    keys: Option<Vec<Key>>,
+    filter: Option<Expr>,
+}
+
+/// Runs until the engine is stopped.
+pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Option<Command>) {
+    let mut post = Post::new(worker);
+    let first_of_process = worker.index() % config.workers == 0;
+    if first_of_process {
+        shared.set_worker_thread();
+    }
+    if let Some(hello) = hello.filter(|_| worker.index() == 0) {
+        post.broadcast(&Mail::Command(hello));
+    }
+    let Some(context) = greet(worker, &post, config, shared) else {
+        post.close();
+        return;
+    };
+    let mut state = Loop {
+        context,
+        peeks: Vec::new(),
+        started: false,
+        once: config.once,
+        ended: false,
+        told: Cell::default(),
+    };
+    'run: loop {
+        if first_of_process {
+            forward(worker, &post, &state);
+        }
+        while let Some(mail) = post.receive() {
+            match mail {
+                Mail::Command(Command::Stop) => break 'run,
+                Mail::Command(command) => state.carry_out(worker, command),
+                mail => shared.deliver(mail),
+            }
+        }
+        if state.context.clock.advance() {
+            state.context.wake_sources();
+        }
+        worker.step_or_park(Some(state.patience()));
+        state.after_step();
+    }
+    state.stop();
+    post.close();
+    while worker.has_dataflows() {
+        worker.step_or_park(Some(Duration::from_millis(1)));
+    }
+    state.context.rejects.flush(&state.context);
+}
+
+/// Waits for the first command. `None` when the engine stops before.
+fn greet(worker: &mut Worker, post: &Post, config: &Config, shared: &Arc<Shared>) -> Option<Rc<Context>> {
+    loop {
+        worker.step_or_park(Some(Duration::from_millis(10)));
+        match post.receive() {
+            Some(Mail::Command(Command::Hello { epoch_ms, data_dir })) => {
+                let topic = data_dir.join("topics").join(rejects::TOPIC);
+                let rejects = match RejectLog::open(&topic, worker.index()) {
+                    Ok(rejects) => rejects,
+                    Err(error) => {
+                        shared.fail(error);
+                        return None;
+                    }
+                };
+                let context = Rc::new(Context {
+                    index: worker.index(),
+                    peers: worker.peers(),
+                    pace: config.pace.clone(),
+                    clock: Clock::new(epoch_ms, &config.pace),
+                    inflight: Inflight::new(config.pace.inflight_bytes),
+                    hubs: RefCell::default(),
+                    tables: RefCell::default(),
+                    dataflows: RefCell::new(BTreeMap::new()),
+                    sources: RefCell::default(),
+                    books: Books::default(),
+                    rejects,
+                    shared: Arc::clone(shared),
+                });
+                context.books.attach(context.hub(BOOKS_HUB));
+                return Some(context);
+            }
+            Some(Mail::Command(Command::Stop)) => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Worker 0 sends out commands; the first worker of another process carries its mail to worker 0.
+fn forward(worker: &Worker, post: &Post, state: &Loop) {
+    let shared = &state.context.shared;
+    if worker.index() == 0 {
+        for mut command in shared.take_commands() {
+            if let Command::Peek { table, tick: tick @ None, .. } = &mut command {
+                let closed = state.context.tables.borrow().get(table).and_then(|t| t.closed());
+                *tick = Some(closed.unwrap_or(state.context.clock.tick()));
+            }
+            post.broadcast(&Mail::Command(command));
+        }
+        shared.pump_answers();
+    } else {
+        let progress = shared.own_progress();
+        if progress != state.told.replace(progress) {
+            post.send(0, &Mail::Read { process: shared.process, progress, done: false });
+        }
+        for mail in shared.take_mail() {
+            post.send(0, &mail);
+        }
+    }
+}
+
+struct Loop {
+    context: Rc<Context>,
+    peeks: Vec<Peek>,
+    /// The script has been installed.
+    started: bool,
+    once: bool,
+    ended: bool,
+    /// What process 0 was last told that this one has read.
+    told: Cell<Progress>,
+}
+
+impl Loop {
+    fn carry_out(&mut self, worker: &mut Worker, command: Command) {
+        let context = &self.context;
+        match command {
+            Command::Install { plans, wanted, started_ms } => {
+                context.shared.set_started_ms(started_ms);
+                for (hub, wanted) in wanted {
+                    *context.hub(hub).wanted.borrow_mut() = wanted;
+                }
+                for plan in &plans {
+                    if let Err(error) = install(worker, plan, context) {
+                        context.shared.fail(error);
+                    }
+                }
+                self.started = true;
+            }
+            Command::Drop { dataflows, tables } => {
+                tables.iter().for_each(|table| drop(context.tables.borrow_mut().remove(table)));
+                dataflows.iter().for_each(|id| cancel(context, *id));
+            }
+            Command::Peek { peek, table, tick, keys, filter } => {
+                let tick = tick.expect("worker 0 fills it in");
+                self.peeks.push(Peek { peek, table, tick, keys, filter });
+                self.answer_peeks();
+            }
+            Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
+        }
+    }
+
+    /// How long to sleep when nothing is to be done.
+    fn patience(&self) -> Duration {
+        self.context.pace.tick.min(Duration::from_millis(10))
+    }
+
+    fn after_step(&mut self) {
+        let context = &self.context;
+        context.dataflows.borrow_mut().retain(|_, d| !(d.cancel.get() && d.probe.done()));
+        let drained = self.drained();
+        if context.inflight.release(drained.unwrap_or(Tick::MAX)) {
+            context.wake_sources();
+        }
+        let ended = self.once && self.started && drained.is_none();
+        context.books.publish(if ended { None } else { Some(drained.unwrap_or(context.clock.tick())) });
+        hub::tend(context, self.once && self.started);
+        context.rejects.flush(context);
+        self.compact();
+        self.answer_peeks();
+        if ended && !self.ended && self.books_done() {
+            self.ended = true;
+            self.context.shared.set_inputs_done();
+        }
+    }
+
+    /// The least tick that a maintained dataflow, the books' own apart, has not finished.
+    fn drained(&self) -> Option<Tick> {
+        let dataflows = self.context.dataflows.borrow();
+        dataflows
+            .iter()
+            .filter(|(id, d)| d.maintained && **id != BOOKS_QUERY)
+            .filter_map(|(_, d)| frontier(&d.probe))
+            .min()
+    }
+
+    fn books_done(&self) -> bool {
+        self.context.dataflows.borrow().get(&BOOKS_QUERY).is_none_or(|d| d.probe.done())
+    }
+
+    /// Keeps a little history, so that a question finds its tick on every worker.
+    fn compact(&self) {
+        let ticks = self.context.pace.tick.as_micros() as Tick;
+        let held = if self.context.peers > 1 { 5 * ticks.max(2_000) } else { 0 };
+        for table in self.context.tables.borrow().values() {
+            if let Some(closed) = table.closed() {
+                table.compact(closed.saturating_sub(held));
+            }
+        }
+    }
+
+    fn answer_peeks(&mut self) {
+        let context = Rc::clone(&self.context);
+        self.peeks.retain(|peek| {
+            let table = context.tables.borrow().get(&peek.table).cloned();
+            let reply = match table {
+                None => PeekReply::Gone,
+                Some(table) if table.closed().is_none_or(|closed| closed < peek.tick) => return true,
+                Some(table) if !table.readable(peek.tick) => PeekReply::TooLate,
+                Some(table) => PeekReply::Rows(read(&table, peek)),
+            };
+            context.shared.mail(Mail::Peeked { peek: peek.peek, reply });
+            false
+        });
+    }
+
+    fn stop(&self) {
+        let ids: Vec<_> = self.context.dataflows.borrow().keys().copied().collect();
+        ids.into_iter().for_each(|id| cancel(&self.context, id));
+        self.context.tables.borrow_mut().clear();
+        self.context.books.publish(None);
+        self.context.hubs.borrow().values().for_each(|hub| hub.close());
+    }
+}
+
+fn read(table: &crate::render::table::Table, peek: &Peek) -> Vec<crate::value::Row> {
+    let mut filter =
+        peek.filter.as_ref().map(|f| compile(f).expect("it compiled when the question was asked"));
+    let mut rows = Vec::new();
+    table.scan(peek.tick, peek.keys.as_deref(), &mut |batch| {
+        let kept = filter.as_mut().map(|f| batch.filter(&f.filter(batch, &mut Notes::default())));
+        let batch = kept.as_ref().unwrap_or(batch);
+        rows.extend((0..batch.len).map(|i| batch.row(i)));
+    });
+    rows
+}

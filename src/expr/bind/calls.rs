@@ -1,0 +1,106 @@
+//! Calls: the function, its overload, its arguments as the overload wants them.
+
+use super::{Binder, Operand, coerce, null, types};
+use crate::aggregate;
+use crate::error::{Error, Result, Span};
+use crate::expr::function::{Arg, Function};
+use crate::expr::nearest::nearest;
+use crate::expr::{Expr, ExprKind, call, functions};
+use crate::sql::ast;
+use crate::types::{SqlType, quote};
+use crate::value::Value;
+
+pub(super) fn aggregate_here(name: &str) -> Error {
+    Error::statement(format!("aggregate {name} needs GROUP BY, and stands in SELECT or HAVING only"))
+}
+
+impl Binder<'_> {
+    pub(super) fn call(&self, name: &ast::Ident, args: &[ast::Expr]) -> Result<Expr> {
+        match functions::find(&name.name) {
+            Some(function) => self.call_function(function, self.operands(args)?),
+            None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
+            None => Err(unknown_function(name)),
+        }
+    }
+
+    pub(super) fn call_function(&self, function: &Function, args: Vec<Operand>) -> Result<Expr> {
+        let overload = (function.resolve)(&given(&args))
+            .map_err(|reason| misfit(function, &reason, &args).hint(function.usage))?;
+        let mut exprs = Vec::with_capacity(args.len());
+        for (i, (arg, ty)) in args.iter().zip(&overload.args).enumerate() {
+            exprs.push(self.argument(function, i, arg, ty)?);
+        }
+        // A bad literal (a pattern, a zone) is found now: only the kernel's maker knows it is one.
+        let literals = call::literals(&exprs);
+        if let Err(reason) = (overload.kernel)(&literals) {
+            return Err(bad_literal(function, &reason, &args, &literals));
+        }
+        let kind = ExprKind::Call { function: function.name.to_string(), args: exprs };
+        Ok(Expr { kind, ty: overload.returns })
+    }
+
+    fn argument(&self, function: &Function, i: usize, arg: &Operand, ty: &SqlType) -> Result<Expr> {
+        let Some(expr) = &arg.expr else { return Ok(null(ty)) };
+        coerce(expr.clone(), ty).ok_or_else(|| {
+            if types::is_text(expr) && types::is_temporal(ty) {
+                return types::bad_text(&expr.to_string(), ty).at(arg.span);
+            }
+            let what = self.describe(expr);
+            Error::statement(format!("{what}, argument {} of {} needs {ty}", i + 1, function.name))
+                .at(arg.span)
+                .hint(format!("CAST(… AS {ty}); {}", function.usage))
+        })
+    }
+}
+
+fn given(args: &[Operand]) -> Vec<Arg<'_>> {
+    args.iter()
+        .map(|arg| Arg {
+            ty: arg.expr.as_ref().map(|e| &e.ty),
+            literal: match arg.expr.as_ref().map(|e| &e.kind) {
+                Some(ExprKind::Literal(value)) => Some(value),
+                Some(_) => None,
+                None => Some(&Value::Null),
+            },
+        })
+        .collect()
+}
+
+/// Points at the argument that the reason names: `argument 2 is …`.
+fn misfit(function: &Function, reason: &str, args: &[Operand]) -> Error {
+    let (reason, hint) = match reason.split_once("; hint: ") {
+        Some((reason, hint)) => (reason, Some(hint)),
+        None => (reason, None),
+    };
+    let error = Error::statement(format!("{}: {reason}", function.name));
+    let error = hint.into_iter().fold(error, Error::hint);
+    let number =
+        reason.strip_prefix("argument ").and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+    match number.and_then(|n| args.get(n.checked_sub(1)?)) {
+        Some(arg) => error.at(arg.span),
+        None => error,
+    }
+}
+
+/// Points at the literal that the reason quotes, or at the only one.
+fn bad_literal(function: &Function, reason: &str, args: &[Operand], literals: &[Option<Value>]) -> Error {
+    let error = misfit(function, reason, args);
+    let places: Vec<(Span, &Value)> =
+        args.iter().zip(literals).filter_map(|(arg, l)| l.as_ref().map(|l| (arg.span, l))).collect();
+    let quoted = places.iter().find(|(_, value)| match value {
+        Value::Varchar(text) => reason.contains(&format!("'{text}'")),
+        _ => false,
+    });
+    match (quoted, places.as_slice()) {
+        (Some((span, _)), _) | (None, [(span, _)]) => error.at(*span),
+        _ => error,
+    }
+}
+
+fn unknown_function(name: &ast::Ident) -> Error {
+    let error = Error::statement(format!("unknown function {}", quote(&name.name))).at(name.span);
+    match nearest(&name.name, functions::ALL.iter().map(|f| f.name)) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error.hint("SHOW FUNCTIONS lists them"),
+    }
+}

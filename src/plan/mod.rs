@@ -1,0 +1,209 @@
+//! Plans: what workers render and EXPLAIN prints. Plain data, the same on every worker.
+
+pub mod select;
+pub mod explain;
+
+use crate::aggregate::Spec;
+use crate::connector::{Place, Start, Survey};
+use crate::expr::Expr;
+use crate::format::Serialization;
+use crate::types::{ColumnDef, Schema, SqlType};
+use serde::{Deserialize, Serialize};
+
+/// Names a stream hub: where the writers of a stream meet its readers inside each worker.
+pub type HubId = u64;
+/// Names a maintained table.
+pub type TableId = u64;
+/// Names an installed dataflow.
+pub type DataflowId = u64;
+
+/// One dataflow: a source, or a query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum DataflowPlan {
+    Source(SourcePlan),
+    Query(QueryPlan),
+}
+
+impl DataflowPlan {
+    pub fn id(&self) -> DataflowId {
+        match self {
+            DataflowPlan::Source(plan) => plan.id,
+            DataflowPlan::Query(plan) => plan.id,
+        }
+    }
+}
+
+/// Reads a topic, decodes it and publishes the rows in a hub.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourcePlan {
+    pub id: DataflowId,
+    pub hub: HubId,
+    /// Name of the stream or table that declares the topic.
+    pub source: String,
+    /// Its ordinal: orders rows of different sources with the same ROWTIME.
+    pub ordinal: u32,
+    pub topic: String,
+    pub place: Place,
+    /// What was there at the start: the same for all workers, so that they split it alike.
+    pub survey: Survey,
+    pub start: Start,
+    /// End when all that was there at the start is read.
+    pub bounded: bool,
+    pub serialization: Serialization,
+    pub schema: Schema,
+    /// BIGINT expression over the schema that gives ROWTIME; `None`: the message's timestamp.
+    pub timestamp: Option<Expr>,
+}
+
+/// A continuous query: reads a hub or a table, writes a stream, a table or an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryPlan {
+    pub id: DataflowId,
+    /// `CSAS_CARPARK_EVENTS_3`, or the id of a push query.
+    pub query: String,
+    /// Name and topic of what it reads, for the books.
+    pub source: String,
+    pub topic: String,
+    pub input: Input,
+    /// How many columns the input has.
+    pub input_columns: usize,
+    pub select: SelectPlan,
+    pub sink: Sink,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    Hub(HubId),
+    Table(TableId),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Sink {
+    /// Publishes rows in a hub, and stores them where the topic has a place.
+    Stream { hub: HubId, store: Option<StorePlan> },
+    /// Maintains a table.
+    Table { table: TableId, strategy: Strategy },
+    /// Sends rows or changes to the client that holds the answer.
+    Answer { answer: String },
+}
+
+/// How a table is kept up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    /// Append-only input: accumulators merge as differential's difference.
+    Monoid,
+    /// A table filtered and projected: rows come and go one for one.
+    Project,
+    /// Aggregates over a table: a group is computed anew from its present rows when one changes.
+    Retractable,
+}
+
+/// Stores a derived stream in a local log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StorePlan {
+    pub topic: String,
+    pub place: Place,
+    pub partitions: u32,
+    pub serialization: Serialization,
+    pub schema: Schema,
+}
+
+/// A bound SELECT: filter, then project or aggregate; ORDER BY and LIMIT only in answers that end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectPlan {
+    /// The result's columns, in the order of `shape`'s expressions.
+    pub columns: Vec<ColumnDef>,
+    pub filter: Option<Expr>,
+    pub shape: Shape,
+    pub order_by: Vec<OrderKey>,
+    pub limit: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Shape {
+    /// One expression a column; those beyond `columns` are there for ORDER BY only.
+    Project(Vec<Expr>),
+    Aggregate(Aggregation),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aggregation {
+    /// Over the input's columns.
+    pub keys: Vec<Expr>,
+    pub calls: Vec<Call>,
+    /// Over the keys followed by the calls' results.
+    pub having: Option<Expr>,
+    /// Over the same: one expression a column; those beyond `columns` are there for ORDER BY only.
+    pub post: Vec<Expr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// As written: `MAX(TS)`.
+    pub text: String,
+    pub spec: Spec,
+    /// Over the input's columns.
+    pub args: Vec<Expr>,
+    pub returns: SqlType,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// Index of the expression in `shape`.
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+impl Aggregation {
+    pub fn specs(&self) -> Vec<Spec> {
+        self.calls.iter().map(|c| c.spec.clone()).collect()
+    }
+
+    /// The types of the keys and of the calls' results: what `having` and `post` read.
+    pub fn intermediate(&self) -> Vec<SqlType> {
+        self.keys.iter().map(|k| k.ty.clone()).chain(self.calls.iter().map(|c| c.returns.clone())).collect()
+    }
+}
+
+impl SelectPlan {
+    /// The input columns that the plan reads, of `len` there are. `wanted`: which of its own columns
+    /// somebody reads.
+    pub fn reads(&self, len: usize, wanted: Option<&[bool]>) -> Vec<bool> {
+        let mut reads = vec![false; len];
+        let mut mark = |expr: &Expr| {
+            crate::expr::references(expr, &mut |column| reads[column] = true);
+        };
+        self.filter.iter().for_each(&mut mark);
+        match &self.shape {
+            Shape::Project(exprs) => exprs
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| wanted.is_none_or(|w| w.get(*i).copied().unwrap_or(true)))
+                .for_each(|(_, e)| mark(e)),
+            Shape::Aggregate(aggregation) => {
+                aggregation.keys.iter().for_each(&mut mark);
+                aggregation.calls.iter().flat_map(|c| &c.args).for_each(&mut mark);
+            }
+        }
+        reads
+    }
+
+    /// Puts key columns first, the order that a stream's or table's schema has.
+    pub fn keys_first(mut self) -> SelectPlan {
+        debug_assert!(self.order_by.is_empty());
+        let mut order: Vec<usize> = (0..self.columns.len()).collect();
+        order.sort_by_key(|&i| !self.columns[i].key);
+        self.columns = order.iter().map(|&i| self.columns[i].clone()).collect();
+        let exprs = match &mut self.shape {
+            Shape::Project(exprs) => exprs,
+            Shape::Aggregate(aggregation) => &mut aggregation.post,
+        };
+        *exprs = order.iter().map(|&i| exprs[i].clone()).collect();
+        self
+    }
+
+    pub fn schema(&self) -> Schema {
+        Schema { columns: self.columns.clone() }
+    }
+}

@@ -1,0 +1,143 @@
+//! A table's changes as a stream: which keys a tick touched, and their rows before and after.
+//!
+//! Fed by a table's arrangement, feeds tables that are derived from it and clients that watch it.
+//! A reader that comes later first gets the present rows, as changes from nothing.
+
+use super::Tick;
+use super::table::{Content, RowSpine, StateSpine, Table};
+use crate::aggregate::Key;
+use crate::value::Row;
+use differential_dataflow::operators::arrange::TraceAgent;
+use differential_dataflow::operators::arrange::agent::ShutdownButton;
+use differential_dataflow::trace::cursor::Cursor;
+use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
+use std::collections::{BTreeMap, BTreeSet};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::CapabilitySet;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::{Scope, StreamVec};
+
+/// Keys that changed, with the ticks at which they did.
+pub type Touched<'s> = StreamVec<'s, Tick, (Key, Tick)>;
+
+/// Ends an import.
+pub type Press = ShutdownButton<CapabilitySet<Tick>>;
+
+/// One key's row before and after a tick; both are complete rows.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub tick: Tick,
+    pub old: Option<Row>,
+    pub new: Option<Row>,
+}
+
+/// Imports a table's arrangements into another dataflow.
+pub fn import<'s>(
+    scope: Scope<'s, Tick>,
+    content: &mut Content,
+    table: impl FnOnce(Content) -> Table,
+) -> (Touched<'s>, Table, Vec<Press>) {
+    match content {
+        Content::States { states, elements } => {
+            let (arranged, press) = states.import_core(scope, "ImportStates");
+            let mut touched = self::touched::<TraceAgent<StateSpine>>(arranged.stream);
+            let mut presses = vec![press];
+            let elements = elements.as_mut().map(|elements| {
+                let (arranged, press) = elements.import_core(scope, "ImportElements");
+                // Their keys are among the states' keys; they are imported so that the frontier
+                // below covers both.
+                use timely::dataflow::operators::Concat;
+                touched = touched.clone().concat(self::touched::<TraceAgent<RowSpine>>(arranged.stream));
+                presses.push(press);
+                arranged.trace
+            });
+            (touched, table(Content::States { states: arranged.trace, elements }), presses)
+        }
+        Content::Rows(rows) => {
+            let (arranged, press) = rows.import_core(scope, "ImportRows");
+            let touched = self::touched::<TraceAgent<RowSpine>>(arranged.stream);
+            (touched, table(Content::Rows(arranged.trace)), vec![press])
+        }
+    }
+}
+
+fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>) -> Touched<'s>
+where
+    Tr: TraceReader<Time = Tick> + 'static,
+    Tr::Batch: Navigable,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a Key, TimeGat<'a> = &'a Tick>,
+{
+    stream.unary(Pipeline, "Touched", |_, _| {
+        move |input, output| {
+            input.for_each(|cap, spans| {
+                let mut session = output.session(&cap);
+                for batch in spans.drain(..).filter_map(|span| span.inner) {
+                    let mut cursor = batch.cursor();
+                    while let Some(key) = cursor.get_key(&batch) {
+                        let mut ticks = BTreeSet::new();
+                        while cursor.val_valid(&batch) {
+                            cursor.map_times(&batch, |tick, _| {
+                                ticks.insert(*tick);
+                            });
+                            cursor.step_val(&batch);
+                        }
+                        ticks.into_iter().for_each(|tick| session.give((key.clone(), tick)));
+                        cursor.step_key(&batch);
+                    }
+                }
+            });
+        }
+    })
+}
+
+/// Touched keys → changes. `table` is this dataflow's own handle: it holds back compaction until a
+/// tick's changes have been read from it.
+pub fn changes<'s>(touched: Touched<'s>, table: Table) -> StreamVec<'s, Tick, Change> {
+    // All that is closed now is reported as one change from nothing, at this tick.
+    let start = table.closed().unwrap_or(0);
+    table.compact(start);
+    touched.unary_frontier(Pipeline, "Changes", move |capability, _| {
+        let mut capability = Some(capability);
+        let mut pending: BTreeMap<Tick, BTreeSet<Key>> = BTreeMap::new();
+        let mut started = false;
+        move |(input, frontier), output| {
+            input.for_each(|_, keys| {
+                for (key, tick) in keys.drain(..).filter(|(_, tick)| *tick > start) {
+                    pending.entry(tick).or_default().insert(key);
+                }
+            });
+            let Some(held) = capability.as_mut() else { return };
+            let open = frontier.frontier().first().copied();
+            if !started && open.is_none_or(|open| open > start) {
+                started = true;
+                let mut session = output.session(&*held);
+                table.scan(start, None, &mut |rows| {
+                    (0..rows.len).for_each(|i| {
+                        session.give(Change { tick: *held.time(), old: None, new: Some(rows.row(i)) })
+                    });
+                });
+            }
+            while let Some(entry) = pending.first_entry().filter(|e| open.is_none_or(|open| *e.key() < open))
+            {
+                let (tick, keys) = entry.remove_entry();
+                let keys: Vec<Key> = keys.into_iter().collect();
+                let at = held.delayed(&tick.max(*held.time()));
+                let mut session = output.session(&at);
+                let before = table.lookup(tick - 1, &keys);
+                let after = table.lookup(tick, &keys);
+                for (old, new) in before.into_iter().zip(after).filter(|(old, new)| old != new) {
+                    session.give(Change { tick, old, new });
+                }
+            }
+            match open {
+                Some(open) => {
+                    if open > *held.time() {
+                        held.downgrade(&open);
+                    }
+                    table.compact(open.saturating_sub(1).max(start));
+                }
+                None => capability = None,
+            }
+        }
+    })
+}

@@ -1,0 +1,130 @@
+//! Tables derived from tables: row for row, or grouped anew. Fed by `changes`.
+
+use super::Tick;
+use super::changes::{Change, changes};
+use super::context::Context;
+use super::preaggregate::inputs;
+use super::rejects::RejectedRecord;
+use super::table::{Content, Finisher, KeyedBatcher, RowBuilder, RowSpine, Table, route, rows_to_batch};
+use super::transform::Transform;
+use crate::aggregate::{Key, Spec, aggregate_rows};
+use crate::error::Result;
+use crate::expr::{Expr, Notes};
+use crate::plan::{Aggregation, QueryPlan, Shape};
+use crate::types::SqlType;
+use crate::value::{Row, decode_row, encode_row};
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use std::rc::Rc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::probe::{Handle, Probe};
+
+type RowUpdate = ((Key, Box<[u8]>), Tick, i64);
+
+/// Builds the derived table of `plan` from its parent's changes.
+pub fn derive(
+    touched: super::changes::Touched<'_>,
+    parent: Table,
+    plan: &QueryPlan,
+    probe: &Handle<Tick>,
+    context: &Rc<Context>,
+) -> Result<Table> {
+    let types: Vec<SqlType> = parent.columns.iter().map(|c| c.ty.clone()).collect();
+    let changes = changes(touched, parent);
+    let (exprs, keys) = match &plan.select.shape {
+        Shape::Project(exprs) => (exprs.clone(), plan.select.columns.iter().filter(|c| c.key).count()),
+        Shape::Aggregate(aggregation) => (inputs(aggregation), aggregation.keys.len()),
+    };
+    let grouped = matches!(plan.select.shape, Shape::Aggregate(_));
+    let rows = updates(changes, plan, exprs, keys, grouped, types, context)?;
+    let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
+        rows,
+        Exchange::new(|((key, _), _, _): &RowUpdate| route(key)),
+        "ArrangeRows",
+        KeyedBatcher::new,
+    );
+    let Shape::Aggregate(aggregation) = &plan.select.shape else {
+        arranged.stream.probe_with(probe);
+        return Ok(Table::new(Content::Rows(arranged.trace), None, &plan.select.columns, probe));
+    };
+    let specs = aggregation.specs();
+    let reduced = arranged.reduce_abelian::<_, RowBuilder, RowSpine, _, _>(
+        "Regroup",
+        move |key: &Key, rows, output| output.push((regroup(&specs, key, rows), 1i64)),
+        |into, key, updates| {
+            into.clear();
+            into.extend(updates.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
+        },
+    );
+    reduced.stream.probe_with(probe);
+    let finisher = Finisher::new(&plan.select.columns, aggregation)?;
+    Ok(Table::new(Content::Rows(reduced.trace), Some(finisher), &plan.select.columns, probe))
+}
+
+/// A group's key and results, from its present rows.
+fn regroup(specs: &[Spec], key: &Key, rows: &[(&Box<[u8]>, i64)]) -> Box<[u8]> {
+    let decoded: Vec<(Row, i64)> = rows
+        .iter()
+        .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))
+        .collect();
+    let args: Vec<(&[crate::value::Value], i64)> =
+        decoded.iter().map(|(row, count)| (&row[..], *count)).collect();
+    let mut out = key.to_vec();
+    aggregate_rows(specs, &args).iter().for_each(|value| value.encode(&mut out));
+    out.into()
+}
+
+/// Changes of the parent → changes of the rows that `exprs` make of them: the first `keys` are the
+/// key; a grouped row keeps only what follows, an ungrouped one everything.
+fn updates<'s>(
+    changes: StreamVec<'s, Tick, Change>,
+    plan: &QueryPlan,
+    exprs: Vec<Expr>,
+    keys: usize,
+    grouped: bool,
+    types: Vec<SqlType>,
+    context: &Rc<Context>,
+) -> Result<StreamVec<'s, Tick, RowUpdate>> {
+    let mut transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
+    let (plan, context) = (plan.clone(), Rc::clone(context));
+    Ok(changes.unary(Pipeline, "DeriveRows", move |_, _| {
+        move |input, output| {
+            input.for_each(|cap, changes| {
+                let mut session = output.session(&cap);
+                let mut notes = Notes::default();
+                for (diff, rows) in [(-1, side(changes, |c| &c.old)), (1, side(changes, |c| &c.new))] {
+                    // The ticks travel as offsets, since the filter drops rows.
+                    let mut batch = rows_to_batch(
+                        &types,
+                        &rows.iter().map(|(_, row)| (*row).clone()).collect::<Vec<_>>(),
+                    );
+                    batch.origin.offsets = rows.iter().map(|(tick, _)| *tick as i64).collect();
+                    let out = transform.apply(&batch, &mut notes);
+                    for i in 0..out.len {
+                        let row = out.row(i);
+                        let (key, rest) = row.split_at(keys);
+                        if grouped && key.iter().any(|v| v.is_null()) {
+                            continue;
+                        }
+                        let value = if grouped { encode_row(rest) } else { encode_row(&row) };
+                        session.give(((encode_row(key), value), out.origin.offsets[i] as Tick, diff));
+                    }
+                }
+                context
+                    .rejects
+                    .write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "derive", n)));
+                changes.clear();
+            });
+        }
+    }))
+}
+
+fn side(changes: &[Change], pick: impl Fn(&Change) -> &Option<Row>) -> Vec<(Tick, &Row)> {
+    changes.iter().filter_map(|c| pick(c).as_ref().map(|row| (c.tick, row))).collect()
+}
+
+/// The aggregates that a table cannot feed, since it has no order of arrival.
+pub fn order_sensitive(aggregation: &Aggregation) -> Option<&str> {
+    aggregation.calls.iter().find(|c| crate::aggregate::order_sensitive(&c.spec)).map(|c| c.text.as_str())
+}

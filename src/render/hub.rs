@@ -1,0 +1,184 @@
+//! Where the writers of a stream meet its readers, inside one worker.
+//!
+//! A stream is written by its source, or by queries that come and go, and read by queries that come
+//! and go. A hub hands every batch to every reader, and a frontier: the least tick that a writer may
+//! still send. It is the one place that orders them, so all readers see the same ticks.
+
+use super::Tick;
+use super::context::Context;
+use crate::batch::{Batch, Column};
+use crate::plan::DataflowId;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::{Rc, Weak};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::{Scope, StreamVec};
+use timely::scheduling::Activator;
+
+#[derive(Default)]
+pub struct Hub {
+    writers: RefCell<BTreeMap<DataflowId, Tick>>,
+    readers: RefCell<Vec<Weak<Reader>>>,
+    frontier: Cell<Tick>,
+    closed: Cell<bool>,
+    /// Which columns some reader reads; writers leave out the others. Empty: all.
+    pub wanted: RefCell<Vec<bool>>,
+}
+
+/// One reader's queue; what is in it was counted as in flight by its source.
+pub struct Reader {
+    queue: RefCell<VecDeque<Event>>,
+    needs: Vec<bool>,
+    activator: Activator,
+}
+
+enum Event {
+    Batch(Tick, Batch),
+    Frontier(Tick),
+    Closed,
+}
+
+impl Hub {
+    /// A new writer: nothing of it comes before the present frontier.
+    pub fn add_writer(&self, writer: DataflowId) {
+        self.writers.borrow_mut().insert(writer, self.frontier.get());
+        self.closed.set(false);
+    }
+
+    /// Hands a batch to the readers. One that comes late, from a writer that joined after other
+    /// workers' ticks had passed, counts for the present tick.
+    pub fn push(&self, tick: Tick, batch: Batch) {
+        let tick = tick.max(self.frontier.get());
+        self.readers.borrow_mut().retain(|reader| {
+            let Some(reader) = reader.upgrade() else { return false };
+            if reader.can_read(&batch) {
+                reader.push(Event::Batch(tick, batch.clone()));
+            }
+            true
+        });
+    }
+
+    /// The writer sends nothing before `tick` any more; `None`: nothing at all.
+    pub fn advance(&self, writer: DataflowId, tick: Option<Tick>) {
+        let least = {
+            let mut writers = self.writers.borrow_mut();
+            match tick {
+                Some(tick) => writers.insert(writer, tick),
+                None => writers.remove(&writer),
+            };
+            writers.values().min().copied()
+        };
+        if let Some(least) = least {
+            self.advance_to(least);
+        }
+    }
+
+    /// True when nobody writes: the engine then closes it, or lets it follow the clock.
+    pub fn idle(&self) -> bool {
+        self.writers.borrow().is_empty() && !self.closed.get()
+    }
+
+    pub fn advance_to(&self, tick: Tick) {
+        if tick > self.frontier.get() {
+            self.frontier.set(tick);
+            self.each_reader(|| Event::Frontier(tick));
+        }
+    }
+
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.each_reader(|| Event::Closed);
+    }
+
+    fn each_reader(&self, event: impl Fn() -> Event) {
+        self.readers.borrow_mut().retain(|reader| match reader.upgrade() {
+            Some(reader) => {
+                reader.push(event());
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+impl Reader {
+    fn push(&self, event: Event) {
+        self.queue.borrow_mut().push_back(event);
+        self.activator.activate();
+    }
+
+    /// False for a batch that was made before this reader came and lacks a column it needs: such a
+    /// batch lies before the reader's start.
+    fn can_read(&self, batch: &Batch) -> bool {
+        self.needs
+            .iter()
+            .zip(&batch.columns)
+            .all(|(needed, column)| !needed || !matches!(column, Column::Absent))
+    }
+}
+
+/// The last stage of a writer: hands its batches and its frontier to the hub.
+pub fn publish(stream: StreamVec<'_, Tick, Batch>, hub: Rc<Hub>, writer: DataflowId) {
+    hub.add_writer(writer);
+    let mut last = None;
+    let mut done = false;
+    stream.sink(Pipeline, "Publish", move |(input, frontier)| {
+        input.for_each(|cap, batches| {
+            let tick = *cap.least().expect("rows travel with a tick");
+            batches.drain(..).for_each(|batch| hub.push(tick, batch));
+        });
+        let now = frontier.frontier().first().copied();
+        if now != last || (now.is_none() && !done) {
+            last = now;
+            done = now.is_none();
+            hub.advance(writer, now);
+        }
+    });
+}
+
+/// The first stage of a reader.
+pub fn subscribe<'s>(
+    scope: Scope<'s, Tick>,
+    hub: &Rc<Hub>,
+    needs: Vec<bool>,
+    cancel: Rc<Cell<bool>>,
+    wake: &mut Vec<Activator>,
+) -> StreamVec<'s, Tick, Batch> {
+    source(scope, "Subscribe", |capability, info| {
+        let activator = scope.activator_for(std::rc::Rc::clone(&info.address));
+        wake.push(scope.activator_for(info.address));
+        let reader = Rc::new(Reader { queue: RefCell::default(), needs, activator });
+        reader.push(Event::Frontier(hub.frontier.get()));
+        if hub.closed.get() {
+            reader.push(Event::Closed);
+        }
+        hub.readers.borrow_mut().push(Rc::downgrade(&reader));
+        let mut state = Some((capability, reader));
+        move |output| {
+            if cancel.get() {
+                state = None;
+            }
+            while let Some((capability, reader)) = &mut state {
+                let Some(event) = reader.queue.borrow_mut().pop_front() else { break };
+                match event {
+                    Event::Batch(tick, batch) => {
+                        let at = capability.delayed(&tick.max(*capability.time()));
+                        output.session(&at).give(batch);
+                    }
+                    Event::Frontier(tick) if tick > *capability.time() => capability.downgrade(&tick),
+                    Event::Frontier(_) => {}
+                    Event::Closed => state = None,
+                }
+            }
+        }
+    })
+}
+
+/// Lets hubs without writers follow the clock, or ends them when no input will come any more.
+pub fn tend(context: &Context, ended: bool) {
+    for hub in context.hubs.borrow().values().filter(|hub| hub.idle()) {
+        if ended { hub.close() } else { hub.advance_to(context.clock.tick()) }
+    }
+}

@@ -1,0 +1,30 @@
+//! Plans → dataflows: a record's way, one stage a file.
+//!
+//! ```text
+//!  source    read ──► decode ──► hub                      one dataflow a source
+//!                                 │
+//!  query     hub ──► transform ──►│ publish in another hub, and store in a log
+//!                                 ├ preaggregate ──► exchange ──► arrange      (a table)
+//!                                 └ answer                                     (a client)
+//!  query     table ──► changes ──► …                                           (table to table)
+//! ```
+//!
+//! A source and a query are a dataflow each, since timely cannot add inputs to a built one; hubs
+//! join them inside each worker. Operators never block, sleep or touch the network.
+
+pub mod context;
+pub mod hub;
+pub mod source;
+pub mod transform;
+pub mod preaggregate;
+pub mod table;
+pub mod changes;
+pub mod derive;
+pub mod store;
+pub mod answer;
+pub mod books;
+pub mod rejects;
+pub mod dataflow;
+
+/// The timestamp of all dataflows: microseconds since the engine's epoch, cut by [`context::Clock`].
+pub type Tick = u64;

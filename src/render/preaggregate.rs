@@ -1,0 +1,206 @@
+//! Stages 4 to 6 of an aggregating query: pre-aggregate each tick, exchange by key, arrange.
+//!
+//! Fed by transform, whose columns are the group keys followed by the arguments of all calls. What
+//! crosses the exchange is one small state a group and tick, not rows: differential sees thousands
+//! of updates where there were millions of records.
+
+use super::Tick;
+use super::books::Stage;
+use super::context::Context;
+use super::table::{Content, Finisher, KeyedBatcher, RowSpine, StateBatcher, StateSpine, Table, route};
+use crate::aggregate::{Element, Key, PreAggregator, Spec, State, keeps_elements};
+use crate::batch::{Batch, Column};
+use crate::error::Result;
+use crate::plan::{Aggregation, QueryPlan, Shape};
+use arrow_array::BooleanArray;
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
+use timely::dataflow::operators::probe::{Handle, Probe};
+
+type StateUpdate = ((Key, ()), Tick, State);
+type ElementUpdate = ((Key, Box<[u8]>), Tick, i64);
+
+/// At so many groups or bytes a tick's groups are handed on before it closes.
+const GROUPS_MAX: usize = 64 << 10;
+const BYTES_MAX: usize = 16 << 20;
+
+/// Builds the stages; the table that comes out is readable through its traces.
+pub fn aggregate(
+    rows: StreamVec<'_, Tick, Batch>,
+    plan: &QueryPlan,
+    aggregation: &Aggregation,
+    probe: &Handle<Tick>,
+    context: &Rc<Context>,
+) -> Result<Table> {
+    let specs = aggregation.specs();
+    let (states, elements) = preaggregate(rows, plan, aggregation, context);
+    let states = arrange_core::<_, _, StateBatcher, StateSpine>(
+        states,
+        Exchange::new(|((key, _), _, _): &StateUpdate| route(key)),
+        "ArrangeStates",
+        StateBatcher::new,
+    );
+    states.stream.probe_with(probe);
+    let elements = keeps_elements(&specs).then(|| {
+        let elements = arrange_core::<_, _, KeyedBatcher, RowSpine>(
+            elements,
+            Exchange::new(|((key, _), _, _): &ElementUpdate| route(key)),
+            "ArrangeElements",
+            KeyedBatcher::new,
+        );
+        elements.stream.probe_with(probe);
+        elements.trace
+    });
+    let finisher = Finisher::new(&plan.select.columns, aggregation)?;
+    Ok(Table::new(
+        Content::States { states: states.trace, elements },
+        Some(finisher),
+        &plan.select.columns,
+        probe,
+    ))
+}
+
+/// Splits transform's columns into keys and the arguments of each call.
+pub struct Arguments {
+    keys: usize,
+    calls: Vec<usize>,
+    latest_row: bool,
+}
+
+impl Arguments {
+    pub fn of(aggregation: &Aggregation) -> Arguments {
+        Arguments {
+            keys: aggregation.keys.len(),
+            calls: aggregation.calls.iter().map(|c| c.args.len()).collect(),
+            latest_row: aggregation.calls.iter().any(|c| matches!(c.spec, Spec::LatestRow { .. })),
+        }
+    }
+
+    /// Adds a batch to the groups; returns how many rows belong to none.
+    pub fn add(&self, groups: &mut PreAggregator, batch: &Batch) -> usize {
+        let (keys, mut rest) = batch.columns.split_at(self.keys);
+        let mut args: Vec<Vec<Column>> = Vec::with_capacity(self.calls.len());
+        for &len in &self.calls {
+            let (these, others) = rest.split_at(len);
+            args.push(these.to_vec());
+            rest = others;
+        }
+        if self.latest_row {
+            args[0].push(deleted(batch));
+        }
+        groups.add(keys, &args, &batch.origin, batch.len)
+    }
+}
+
+fn deleted(batch: &Batch) -> Column {
+    match &batch.deleted {
+        Some(deleted) => Column::Array(Arc::new(BooleanArray::new(deleted.clone(), None))),
+        None => Column::Const(Arc::new(BooleanArray::from(vec![false]))),
+    }
+}
+
+/// A fresh pre-aggregator for the calls.
+pub fn groups(aggregation: &Aggregation) -> PreAggregator {
+    let types: Vec<_> = aggregation
+        .calls
+        .iter()
+        .map(|c| {
+            let mut types: Vec<_> = c.args.iter().map(|a| a.ty.clone()).collect();
+            if matches!(c.spec, Spec::LatestRow { .. }) {
+                types.push(crate::types::SqlType::Boolean);
+            }
+            types
+        })
+        .collect();
+    PreAggregator::new(&aggregation.specs(), &types)
+}
+
+fn preaggregate<'s>(
+    rows: StreamVec<'s, Tick, Batch>,
+    plan: &QueryPlan,
+    aggregation: &Aggregation,
+    context: &Rc<Context>,
+) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, ElementUpdate>) {
+    let context = Rc::clone(context);
+    let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "aggregate"));
+    let arguments = Arguments::of(aggregation);
+    let mut held = Held { groups: groups(aggregation), at: None };
+
+    let mut builder = OperatorBuilder::new("PreAggregate".to_owned(), rows.scope());
+    let mut input = builder.new_input(rows, Pipeline);
+    let (states, state_stream) = builder.new_output();
+    let (elements, element_stream) = builder.new_output();
+    let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
+        OutputBuilder::from(states);
+    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<ElementUpdate>>> =
+        OutputBuilder::from(elements);
+    builder.build(move |_| {
+        move |frontiers| {
+            let (mut states, mut elements) = (states.activate(), elements.activate());
+            input.for_each(|cap, batches| {
+                let tick = *cap.least().expect("rows travel with a tick");
+                if held.at.as_ref().is_some_and(|(at, _)| *at.time() != tick) {
+                    held.flush(&mut states, &mut elements);
+                }
+                for batch in batches.drain(..) {
+                    held.at.get_or_insert_with(|| (cap.delayed(&tick, 0), cap.delayed(&tick, 1)));
+                    let dropped = arguments.add(&mut held.groups, &batch);
+                    context.books.record(stage, tick, batch.len, batch.len - dropped, dropped, 0);
+                    if held.groups.groups() > GROUPS_MAX || held.groups.bytes() > BYTES_MAX {
+                        held.flush(&mut states, &mut elements);
+                    }
+                }
+            });
+            if held.at.as_ref().is_some_and(|(at, _)| !frontiers[0].less_equal(at.time())) {
+                held.flush(&mut states, &mut elements);
+            }
+        }
+    });
+    (state_stream, element_stream)
+}
+
+/// The groups of the tick that is being collected, with the right to send them.
+struct Held {
+    groups: PreAggregator,
+    at: Option<(Capability<Tick>, Capability<Tick>)>,
+}
+
+impl Held {
+    fn flush(
+        &mut self,
+        states: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<StateUpdate>>>,
+        elements: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<ElementUpdate>>>,
+    ) {
+        let Some((state_cap, element_cap)) = self.at.take() else { return };
+        let tick = *state_cap.time();
+        let mut states = states.session(&state_cap);
+        let mut elements = elements.session(&element_cap);
+        self.groups.flush(&mut |key, state, collected: Vec<(Element, i64)>| {
+            for (element, count) in collected {
+                elements.give(((key.clone(), element.0), tick, count));
+            }
+            states.give(((key, ()), tick, state));
+        });
+    }
+}
+
+/// The expressions that transform computes for an aggregation: keys, then all arguments.
+pub fn inputs(aggregation: &Aggregation) -> Vec<crate::expr::Expr> {
+    let args = aggregation.calls.iter().flat_map(|c| c.args.iter().cloned());
+    aggregation.keys.iter().cloned().chain(args).collect()
+}
+
+/// The aggregation of a grouping SELECT.
+pub fn aggregation(plan: &QueryPlan) -> Option<&Aggregation> {
+    match &plan.select.shape {
+        Shape::Aggregate(aggregation) => Some(aggregation),
+        Shape::Project(_) => None,
+    }
+}

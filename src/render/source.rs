@@ -1,0 +1,221 @@
+//! Stages 1 and 2: read a topic's messages, decode them into typed rows; feeds the source's hub.
+
+use super::Tick;
+use super::books::Stage;
+use super::context::Context;
+use super::rejects::RejectedRecord;
+use crate::batch::{Batch, MessageBatch, Origin, Reject, Timestamps};
+use crate::connector::{self, Opening, Poll, Share, Source};
+use crate::error::Result;
+use crate::expr::Notes;
+use crate::expr::compile::{Evaluator, compile};
+use crate::format::{Decoder, decoder};
+use crate::plan::SourcePlan;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, BooleanArray};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::{Scope, StreamVec};
+use timely::scheduling::Activator;
+
+/// Stage 1: one batch of messages each time it runs, as long as there is room in flight.
+pub fn read<'s>(
+    scope: Scope<'s, Tick>,
+    plan: &SourcePlan,
+    context: &Rc<Context>,
+    cancel: Rc<Cell<bool>>,
+    wake: &mut Vec<Activator>,
+) -> StreamVec<'s, Tick, MessageBatch> {
+    let (plan, context) = (plan.clone(), Rc::clone(context));
+    source(scope, "Read", |capability, info| {
+        let activator = scope.activator_for(Rc::clone(&info.address));
+        wake.push(scope.activator_for(Rc::clone(&info.address)));
+        context.sources.borrow_mut().push(scope.activator_for(info.address));
+        let mut capability = Some(capability);
+        let mut reader: Option<Box<dyn Source>> = None;
+        move |output| {
+            let Some(held) = capability.as_mut() else { return };
+            if cancel.get() {
+                (capability, reader) = (None, None);
+                return;
+            }
+            let tick = context.clock.tick();
+            if *held.time() < tick {
+                held.downgrade(&tick);
+            }
+            if context.inflight.full() {
+                return;
+            }
+            match poll(&mut reader, &plan, &context) {
+                Ok(Poll::Messages(batch)) => {
+                    let bytes = batch.buffer.len();
+                    context.inflight.add(tick, bytes);
+                    context.clock.count_bytes(bytes);
+                    context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+                    output.session(&*held).give(batch);
+                    activator.activate();
+                }
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Done) => {
+                    reader = None;
+                    // What is not bounded keeps its place in time, so that later readers find it open.
+                    if plan.bounded {
+                        capability = None;
+                    } else {
+                        reader = Some(Box::new(Ended));
+                    }
+                }
+                Err(error) => {
+                    context.shared.fail(error);
+                    capability = None;
+                }
+            }
+        }
+    })
+}
+
+/// A source that has ended, in an engine that has not.
+struct Ended;
+
+impl Source for Ended {
+    fn poll(&mut self, _: usize, _: i64) -> Result<Poll> {
+        Ok(Poll::Pending)
+    }
+    fn bytes_expected(&self) -> Option<u64> {
+        None
+    }
+}
+
+fn poll(reader: &mut Option<Box<dyn Source>>, plan: &SourcePlan, context: &Context) -> Result<Poll> {
+    let reader = match reader {
+        Some(reader) => reader,
+        None => {
+            let opening = Opening {
+                share: Share::Part { index: context.index, of: context.peers },
+                start: plan.start,
+                bounded: plan.bounded,
+                opened_ms: context.shared.started_ms(),
+            };
+            let opened = connector::open_surveyed(&plan.place, opening, &plan.survey)?;
+            let expected = opened.bytes_expected().unwrap_or(0);
+            context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
+            reader.insert(opened)
+        }
+    };
+    reader.poll(context.pace.batch_bytes, context.clock.now_ms())
+}
+
+/// Stage 2: typed rows; what cannot be decoded is rejected with its reason.
+pub fn decode<'s>(
+    messages: StreamVec<'s, Tick, MessageBatch>,
+    plan: &SourcePlan,
+    context: &Rc<Context>,
+) -> Result<StreamVec<'s, Tick, Batch>> {
+    let mut rows = RowDecoder::new(plan)?;
+    let (plan, context) = (plan.clone(), Rc::clone(context));
+    let hub = context.hub(plan.hub);
+    let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, "", "decode"));
+    Ok(messages.unary(Pipeline, "Decode", move |_, _| {
+        move |input, output| {
+            input.for_each(|cap, batches| {
+                let tick = *cap.least().expect("messages travel with a tick");
+                let mut session = output.session(&cap);
+                for messages in batches.drain(..) {
+                    let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
+                    context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
+                    context.books.record(stage, tick, messages.len(), batch.len, 0, rejects.len());
+                    context
+                        .rejects
+                        .write(&context, rejects.iter().map(|r| RejectedRecord::of(&plan, &messages, r)));
+                    if batch.len > 0 {
+                        session.give(batch);
+                    }
+                }
+            });
+        }
+    }))
+}
+
+/// Messages → rows of one source, with their origins; used by workers and by answers that read the
+/// past on their own.
+pub struct RowDecoder {
+    decoder: Box<dyn Decoder>,
+    timestamp: Option<(Evaluator, Vec<bool>)>,
+    ordinal: u32,
+    columns: usize,
+}
+
+impl RowDecoder {
+    pub fn new(plan: &SourcePlan) -> Result<RowDecoder> {
+        let timestamp = match &plan.timestamp {
+            None => None,
+            Some(expr) => {
+                let mut needs = vec![false; plan.schema.len()];
+                crate::expr::references(expr, &mut |c| needs[c] = true);
+                Some((compile(expr)?, needs))
+            }
+        };
+        Ok(RowDecoder {
+            decoder: decoder(&plan.serialization, &plan.schema)?,
+            timestamp,
+            ordinal: plan.ordinal,
+            columns: plan.schema.len(),
+        })
+    }
+
+    /// `wanted` may be empty: every column.
+    pub fn decode(&mut self, messages: &MessageBatch, wanted: &[bool]) -> (Batch, Vec<Reject>) {
+        let mut wanted = if wanted.is_empty() { vec![true; self.columns] } else { wanted.to_vec() };
+        if let Some((_, needs)) = &self.timestamp {
+            wanted.iter_mut().zip(needs).for_each(|(w, n)| *w |= n);
+        }
+        let decoded = self.decoder.decode(messages, &wanted);
+        let kept = decoded.kept;
+        let len = kept.as_ref().map_or(messages.len(), Vec::len);
+        let pick = |all: &arrow_buffer::ScalarBuffer<i64>| match &kept {
+            None => all.clone(),
+            Some(kept) => kept.iter().map(|&i| all[i as usize]).collect(),
+        };
+        let rowtime = match &messages.timestamps {
+            Timestamps::All(t) => Timestamps::All(*t),
+            Timestamps::Each(each) => Timestamps::Each(pick(each)),
+        };
+        let origin = Origin {
+            rowtime,
+            source: self.ordinal,
+            partition: messages.partition,
+            offsets: pick(&messages.offsets),
+        };
+        let batch = Batch { len, columns: decoded.columns, origin, deleted: decoded.deleted };
+        let mut rejects = decoded.rejects;
+        let batch = self.stamp(batch, kept.as_deref(), &mut rejects);
+        (batch, rejects)
+    }
+
+    /// Takes ROWTIME from the declared column; a row without a valid one is rejected.
+    fn stamp(&mut self, mut batch: Batch, kept: Option<&[u32]>, rejects: &mut Vec<Reject>) -> Batch {
+        let Some((evaluator, _)) = &mut self.timestamp else { return batch };
+        let mut notes = Notes::default();
+        let times = evaluator.eval(&batch, &mut notes).to_array(batch.len);
+        let times = times.as_primitive::<Int64Type>();
+        batch.origin.rowtime = Timestamps::Each(times.values().clone());
+        if times.null_count() == 0 {
+            return batch;
+        }
+        for row in (0..batch.len).filter(|&row| times.is_null(row)) {
+            let why = notes.notes.iter().find(|n| n.row == row).map_or("it is NULL", |n| n.reason.as_str());
+            rejects.push(Reject {
+                message: kept.map_or(row, |kept| kept[row] as usize),
+                column: None,
+                reason: format!("no ROWTIME from the TIMESTAMP column: {why}"),
+            });
+        }
+        rejects.sort_by_key(|r| r.message);
+        batch.filter(&BooleanArray::from_iter((0..batch.len).map(|row| Some(times.is_valid(row)))))
+    }
+}

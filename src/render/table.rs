@@ -1,0 +1,393 @@
+//! A maintained table: an arrangement, and how to read rows out of it at a closed tick.
+//!
+//! Two forms, one way to read them. *States*: the difference of each key is its merged accumulators;
+//! rows are finished when they are read, so a table costs one arrangement. *Rows*: key → row, ±1, for
+//! tables that are derived from tables.
+
+use super::Tick;
+use super::context::frontier;
+use crate::aggregate::{self, Element, Key, Spec, State};
+use crate::batch::{Batch, Column, Origin, Timestamps};
+use crate::error::Result;
+use crate::expr::compile::{Evaluator, Projection, compile};
+use crate::expr::{ExprKind, Notes};
+use crate::plan::Aggregation;
+use crate::types::{ColumnDef, SqlType};
+use crate::value::{Row, Value, decode_row};
+use arrow_array::BooleanArray;
+use differential_dataflow::difference::{IsZero, Semigroup};
+use differential_dataflow::operators::arrange::TraceAgent;
+use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
+use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine, ValBatcher, ValBuilder, ValSpine};
+use differential_dataflow::trace::{BatchCursor, BatchDiff, Navigable, TraceReader};
+use std::cell::RefCell;
+use timely::dataflow::operators::probe::Handle;
+use timely::progress::Antichain;
+
+pub type StateSpine = KeySpine<Key, Tick, State>;
+pub type StateBatcher = KeyBatcher<Key, Tick, State>;
+pub type RowSpine = ValSpine<Key, Box<[u8]>, Tick, i64>;
+pub type KeyedBatcher = ValBatcher<Key, Box<[u8]>, Tick, i64>;
+pub type RowBuilder = ValBuilder<Key, Box<[u8]>, Tick, i64>;
+
+/// Keys go to a fixed number of buckets, buckets to workers; kept data relies on both.
+pub const BUCKETS: u64 = 1_024;
+
+/// The bucket of a key. Timely sends bucket b to worker b modulo the workers.
+pub fn route(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key) % BUCKETS
+}
+
+impl IsZero for State {
+    fn is_zero(&self) -> bool {
+        false
+    }
+}
+
+impl Semigroup for State {
+    fn plus_equals(&mut self, other: &State) {
+        self.merge(other);
+    }
+}
+
+pub enum Content {
+    States { states: TraceAgent<StateSpine>, elements: Option<TraceAgent<RowSpine>> },
+    Rows(TraceAgent<RowSpine>),
+}
+
+pub struct Table {
+    pub columns: Vec<ColumnDef>,
+    content: RefCell<Content>,
+    finisher: RefCell<Option<Finisher>>,
+    pub probe: Handle<Tick>,
+}
+
+/// Rows read at once.
+const CHUNK: usize = 4_096;
+
+impl Table {
+    pub fn new(
+        content: Content,
+        finisher: Option<Finisher>,
+        columns: &[ColumnDef],
+        probe: &Handle<Tick>,
+    ) -> Table {
+        Table {
+            columns: columns.to_vec(),
+            content: RefCell::new(content),
+            finisher: RefCell::new(finisher),
+            probe: probe.clone(),
+        }
+    }
+
+    /// The newest tick whose rows are complete; `None` while there is none.
+    pub fn closed(&self) -> Option<Tick> {
+        match frontier(&self.probe) {
+            None => Some(Tick::MAX - 1),
+            Some(open) => open.checked_sub(1),
+        }
+    }
+
+    /// Lets ticks before `since` be told apart no more.
+    pub fn compact(&self, since: Tick) {
+        let since = Antichain::from_elem(since);
+        let upper = Antichain::from_elem(frontier(&self.probe).unwrap_or(Tick::MAX));
+        match &mut *self.content.borrow_mut() {
+            Content::States { states, elements } => {
+                compact(states, &since, &upper);
+                elements.iter_mut().for_each(|e| compact(e, &since, &upper));
+            }
+            Content::Rows(rows) => compact(rows, &since, &upper),
+        }
+    }
+
+    /// False when `tick` was compacted away already.
+    pub fn readable(&self, tick: Tick) -> bool {
+        let since = match &mut *self.content.borrow_mut() {
+            Content::States { states, .. } => states.get_logical_compaction().to_owned(),
+            Content::Rows(rows) => rows.get_logical_compaction().to_owned(),
+        };
+        since.less_equal(&tick)
+    }
+
+    /// A second handle on the same data, for another dataflow; it holds back compaction by itself.
+    pub fn share<'s>(
+        &self,
+        scope: timely::dataflow::Scope<'s, Tick>,
+    ) -> (super::changes::Touched<'s>, Table, Vec<super::changes::Press>) {
+        super::changes::import(scope, &mut self.content.borrow_mut(), |content| Table {
+            columns: self.columns.clone(),
+            content: RefCell::new(content),
+            finisher: RefCell::new(self.finisher.borrow().as_ref().map(Finisher::again)),
+            probe: self.probe.clone(),
+        })
+    }
+
+    /// Visits the table's rows at `tick`, some thousands at a time: all, or those of `keys`
+    /// (ascending), where keys without a row are left out.
+    pub fn scan(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(&Batch)) {
+        let mut chunk: Vec<Group> = Vec::new();
+        let mut emit = |groups: &mut Vec<Group>| {
+            let batch = self.finish(std::mem::take(groups));
+            let keep = BooleanArray::from(batch.keep);
+            visit(&if keep.true_count() == keep.len() { batch.rows } else { batch.rows.filter(&keep) });
+        };
+        self.groups(tick, keys, &mut |group| {
+            chunk.push(group);
+            if chunk.len() == CHUNK {
+                emit(&mut chunk);
+            }
+        });
+        if !chunk.is_empty() {
+            emit(&mut chunk);
+        }
+    }
+
+    /// The row of each key at `tick`; `keys` ascend.
+    pub fn lookup(&self, tick: Tick, keys: &[Key]) -> Vec<Option<Row>> {
+        let mut groups = Vec::new();
+        self.groups(tick, Some(keys), &mut |group| groups.push(group));
+        let found: Vec<Key> = groups.iter().map(|g| g.key.clone()).collect();
+        let finished = self.finish(groups);
+        let mut rows = vec![None; keys.len()];
+        let mut at = 0;
+        for (i, key) in found.iter().enumerate() {
+            while keys[at] != *key {
+                at += 1;
+            }
+            if finished.keep[i] {
+                rows[at] = Some(finished.rows.row(i));
+            }
+        }
+        rows
+    }
+
+    fn finish(&self, groups: Vec<Group>) -> Finished {
+        match &mut *self.finisher.borrow_mut() {
+            Some(finisher) => finisher.finish(groups),
+            None => {
+                let rows: Vec<Row> = groups.into_iter().map(|g| g.into_row()).collect();
+                let types: Vec<SqlType> = self.columns.iter().map(|c| c.ty.clone()).collect();
+                Finished { keep: vec![true; rows.len()], rows: rows_to_batch(&types, &rows) }
+            }
+        }
+    }
+
+    /// Reads keys with what is kept for them, ascending by key.
+    fn groups(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Group)) {
+        match &mut *self.content.borrow_mut() {
+            Content::States { states, elements } => {
+                let mut elements = elements
+                    .as_ref()
+                    .map(|e| collected(e, tick, keys))
+                    .unwrap_or_default()
+                    .into_iter()
+                    .peekable();
+                each(states, tick, keys, &mut |key, _, state: State| {
+                    while elements.next_if(|(k, _)| k < key).is_some() {}
+                    let elements = elements.next_if(|(k, _)| k == key).map_or(Vec::new(), |(_, e)| e);
+                    visit(Group { key: key.clone(), kept: Kept::State(state, elements) });
+                });
+            }
+            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row: &Box<[u8]>, count: i64| {
+                // One row a key, since a key's old row is retracted at the tick of its new one.
+                if count > 0 {
+                    visit(Group { key: key.clone(), kept: Kept::Row(row.clone()) });
+                }
+            }),
+        }
+    }
+}
+
+/// What is kept for a key.
+pub struct Group {
+    pub key: Key,
+    pub kept: Kept,
+}
+
+pub enum Kept {
+    State(State, Vec<(Element, i64)>),
+    /// All columns of the row, or a group's intermediate results behind its key.
+    Row(Box<[u8]>),
+}
+
+impl Group {
+    fn into_row(self) -> Row {
+        match self.kept {
+            Kept::Row(bytes) => decode_row(&bytes).expect("rows are kept as they were encoded"),
+            Kept::State(..) => unreachable!("states are finished by their finisher"),
+        }
+    }
+}
+
+fn compact<Tr: TraceReader<Time = Tick>>(
+    trace: &mut TraceAgent<Tr>,
+    since: &Antichain<Tick>,
+    upper: &Antichain<Tick>,
+) {
+    trace.set_logical_compaction(since.borrow());
+    trace.set_physical_compaction(upper.borrow());
+}
+
+/// Accumulates each (key, value) of a trace over the ticks up to `tick`.
+fn each<Tr, K, V, R>(trace: &TraceAgent<Tr>, tick: Tick, keys: Option<&[K]>, visit: &mut dyn FnMut(&K, &V, R))
+where
+    Tr: TraceReader<Time = Tick> + 'static,
+    Tr::Batch: Navigable,
+    R: Semigroup + 'static,
+    K: 'static + Ord,
+    V: 'static,
+    for<'a> BatchCursor<Tr>: Cursor<
+            Key<'a> = &'a K,
+            Val<'a> = &'a V,
+            TimeGat<'a> = &'a Tick,
+            DiffGat<'a> = &'a R,
+            Diff = R,
+            Time = Tick,
+        >,
+{
+    let mut batches = Vec::new();
+    trace.map_spans(|span| batches.extend(span.inner.clone()));
+    let (mut cursor, storage) = cursor_list(batches);
+    let mut at_key = |cursor: &mut CursorList<BatchCursor<Tr>>| {
+        let key: &K = cursor.key(&storage);
+        while let Some(value) = cursor.get_val(&storage) {
+            let mut sum: Option<BatchDiff<Tr>> = None;
+            cursor.map_times(&storage, |time, diff| {
+                if *time <= tick {
+                    match &mut sum {
+                        Some(sum) => sum.plus_equals(diff),
+                        None => sum = Some(diff.clone()),
+                    }
+                }
+            });
+            if let Some(sum) = sum.filter(|s| !s.is_zero()) {
+                visit(key, value, sum);
+            }
+            cursor.step_val(&storage);
+        }
+    };
+    match keys {
+        None => {
+            while cursor.key_valid(&storage) {
+                at_key(&mut cursor);
+                cursor.step_key(&storage);
+            }
+        }
+        Some(keys) => {
+            for key in keys {
+                cursor.seek_key(&storage, key);
+                if cursor.get_key(&storage) == Some(key) {
+                    at_key(&mut cursor);
+                }
+            }
+        }
+    }
+}
+
+/// The collection elements of each key, ascending.
+fn collected(
+    trace: &TraceAgent<RowSpine>,
+    tick: Tick,
+    keys: Option<&[Key]>,
+) -> Vec<(Key, Vec<(Element, i64)>)> {
+    let mut all: Vec<(Key, Vec<(Element, i64)>)> = Vec::new();
+    each(trace, tick, keys, &mut |key, value: &Box<[u8]>, count: i64| {
+        let element = (Element(value.clone()), count);
+        match all.last_mut() {
+            Some((last, elements)) if last == key => elements.push(element),
+            _ => all.push((key.clone(), vec![element])),
+        }
+    });
+    all
+}
+
+/// Rows of some groups, and which of them the table has (HAVING, deletions).
+pub struct Finished {
+    pub rows: Batch,
+    pub keep: Vec<bool>,
+}
+
+/// Accumulators → rows: finishes the calls, then HAVING and the SELECT's expressions over them.
+pub struct Finisher {
+    aggregation: Aggregation,
+    columns: Vec<ColumnDef>,
+    specs: Vec<Spec>,
+    intermediate: Vec<SqlType>,
+    having: Option<Evaluator>,
+    /// `None` where the expressions only name columns: then they are picked.
+    post: Option<Projection>,
+    picks: Vec<usize>,
+}
+
+impl Finisher {
+    pub fn new(columns: &[ColumnDef], aggregation: &Aggregation) -> Result<Finisher> {
+        let picks: Vec<usize> = aggregation
+            .post
+            .iter()
+            .filter_map(|e| if let ExprKind::Column(c) = e.kind { Some(c) } else { None })
+            .collect();
+        let only_picks = picks.len() == aggregation.post.len();
+        let mut intermediate = aggregation.intermediate();
+        if let [Spec::LatestRow { .. }] = aggregation.specs().as_slice() {
+            intermediate.pop();
+            intermediate.extend(aggregation.calls[0].args.iter().map(|a| a.ty.clone()));
+        }
+        Ok(Finisher {
+            specs: aggregation.specs(),
+            intermediate,
+            having: aggregation.having.as_ref().map(compile).transpose()?,
+            post: if only_picks { None } else { Some(Projection::compile(&aggregation.post)?) },
+            picks,
+            columns: columns.to_vec(),
+            aggregation: aggregation.clone(),
+        })
+    }
+
+    fn again(&self) -> Finisher {
+        Finisher::new(&self.columns, &self.aggregation).expect("it compiled before")
+    }
+
+    /// Finishes groups, in their order.
+    pub fn finish(&mut self, groups: Vec<Group>) -> Finished {
+        let mut keep = Vec::with_capacity(groups.len());
+        let rows: Vec<Row> = groups
+            .into_iter()
+            .map(|group| match group.kept {
+                Kept::Row(bytes) => {
+                    keep.push(true);
+                    decode_row(&bytes).expect("rows are kept as they were encoded")
+                }
+                Kept::State(state, elements) => {
+                    keep.push(!aggregate::row_deleted(&self.specs, &state));
+                    let mut row = decode_row(&group.key).expect("keys are kept as they were encoded");
+                    row.extend(aggregate::finish(&self.specs, &state, &elements));
+                    row
+                }
+            })
+            .collect();
+        let batch = rows_to_batch(&self.intermediate, &rows);
+        let mut notes = Notes::default();
+        if let Some(having) = &mut self.having {
+            let passed = having.filter(&batch, &mut notes);
+            keep.iter_mut().enumerate().for_each(|(i, keep)| *keep &= passed.value(i));
+        }
+        let columns = match &mut self.post {
+            None => self.picks.iter().map(|&c| batch.columns[c].clone()).collect(),
+            Some(post) => post.eval(&batch, &mut notes),
+        };
+        Finished { rows: Batch { columns, ..batch }, keep }
+    }
+}
+
+/// Rows as a batch; they have no origin of their own.
+pub fn rows_to_batch(types: &[SqlType], rows: &[Row]) -> Batch {
+    let columns = types
+        .iter()
+        .enumerate()
+        .map(|(c, ty)| Column::Array(Value::array(ty, rows.iter().map(|row| &row[c]))))
+        .collect();
+    let origin =
+        Origin { rowtime: Timestamps::All(0), source: 0, partition: 0, offsets: vec![0; rows.len()].into() };
+    Batch { len: rows.len(), columns, origin, deleted: None }
+}

@@ -1,0 +1,131 @@
+//! Stage 3: filter and project; fed by a hub, feeds publish, preaggregate or an answer.
+
+use super::Tick;
+use super::books::Stage;
+use super::context::Context;
+use super::rejects::RejectedRecord;
+use crate::batch::{Batch, Column};
+use crate::error::Result;
+use crate::expr::compile::{Evaluator, Projection, compile};
+use crate::expr::{Expr, Notes};
+use crate::plan::QueryPlan;
+use std::rc::Rc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+
+/// A compiled filter and projection.
+pub struct Transform {
+    filter: Option<Evaluator>,
+    exprs: Vec<Expr>,
+    /// The input columns that each expression reads.
+    reads: Vec<Vec<usize>>,
+    /// Which expressions somebody reads.
+    wanted: Vec<bool>,
+    projection: Projection,
+    /// Which expressions `projection` computes.
+    computed: Vec<bool>,
+}
+
+impl Transform {
+    pub fn new(filter: Option<&Expr>, exprs: Vec<Expr>) -> Result<Transform> {
+        let all = vec![true; exprs.len()];
+        Ok(Transform {
+            filter: filter.map(compile).transpose()?,
+            projection: Projection::compile(&exprs)?,
+            reads: exprs.iter().map(columns_of).collect(),
+            wanted: all.clone(),
+            computed: all,
+            exprs,
+        })
+    }
+
+    /// Computes only the marked expressions from now on; an empty list marks all.
+    pub fn want(&mut self, wanted: &[bool]) {
+        for (i, mine) in self.wanted.iter_mut().enumerate() {
+            *mine = wanted.get(i).copied().unwrap_or(true);
+        }
+    }
+
+    /// Settles on what is wanted and can be computed: a batch that was decoded before somebody asked
+    /// for more lacks those columns, and who asked does not get it.
+    fn settle(&mut self, batch: &Batch) {
+        let present = |column: &usize| !matches!(batch.columns[*column], Column::Absent);
+        let possible = |i: usize| self.wanted[i] && self.reads[i].iter().all(present);
+        if self.computed.iter().enumerate().any(|(i, computed)| *computed != possible(i)) {
+            self.computed = (0..self.exprs.len()).map(possible).collect();
+            let exprs: Vec<Expr> =
+                self.exprs.iter().zip(&self.computed).filter(|(_, c)| **c).map(|(e, _)| e.clone()).collect();
+            self.projection = Projection::compile(&exprs).expect("it compiled when the query was installed");
+        }
+    }
+
+    /// The rows that pass, projected. Notes refer to rows of the returned origin.
+    pub fn apply(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
+        self.settle(batch);
+        let kept;
+        let batch = match &mut self.filter {
+            None => batch,
+            Some(filter) => {
+                let keep = filter.filter(batch, notes);
+                // A note of the filter names a row of the input: record it by what that row becomes.
+                notes.notes.iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
+                kept = batch.filter(&keep);
+                &kept
+            }
+        };
+        let before = notes.notes.len();
+        let mut values = self.projection.eval(batch, notes).into_iter();
+        notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
+        let columns =
+            self.computed
+                .iter()
+                .map(|computed| {
+                    if *computed { values.next().expect("one column an expression") } else { Column::Absent }
+                })
+                .collect();
+        Batch { len: batch.len, columns, origin: batch.origin.clone(), deleted: batch.deleted.clone() }
+    }
+}
+
+fn columns_of(expr: &Expr) -> Vec<usize> {
+    let mut columns = Vec::new();
+    crate::expr::references(expr, &mut |column| columns.push(column));
+    columns
+}
+
+/// The operator; `feeds` is the hub it feeds, if any.
+pub fn transform<'s>(
+    stream: StreamVec<'s, Tick, Batch>,
+    plan: &QueryPlan,
+    exprs: Vec<Expr>,
+    feeds: Option<Rc<super::hub::Hub>>,
+    context: &Rc<Context>,
+) -> Result<StreamVec<'s, Tick, Batch>> {
+    let mut transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
+    let (plan, context) = (plan.clone(), Rc::clone(context));
+    let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "transform"));
+    Ok(stream.unary(Pipeline, "Transform", move |_, _| {
+        move |input, output| {
+            input.for_each(|cap, batches| {
+                let tick = *cap.least().expect("rows travel with a tick");
+                let mut session = output.session(&cap);
+                for batch in batches.drain(..) {
+                    if let Some(hub) = &feeds {
+                        transform.want(&hub.wanted.borrow());
+                    }
+                    let mut notes = Notes::default();
+                    let out = transform.apply(&batch, &mut notes);
+                    context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
+                    context.rejects.write(
+                        &context,
+                        notes.notes.iter().map(|n| RejectedRecord::note(&plan, "transform", n)),
+                    );
+                    if out.len > 0 {
+                        session.give(out);
+                    }
+                }
+            });
+        }
+    }))
+}

@@ -1,0 +1,139 @@
+//! The small routes: who serves, whether it is well, what became of a command, which properties are
+//! known.
+
+use super::error::{BAD_REQUEST, Failure};
+use super::{App, blocking, json};
+use crate::engine::outcome::Status;
+use crate::engine::{Outcome, Session};
+use crate::sql::parse_statement;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How many commands' ends are remembered.
+const COMMANDS_MAX: usize = 1_000;
+
+/// What became of the latest commands, for `/status`.
+#[derive(Default)]
+pub struct Commands {
+    sequence: AtomicU64,
+    latest: Mutex<VecDeque<(String, Value)>>,
+}
+
+impl Commands {
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn record(&self, status: &Status) {
+        // SET and the like are no commands.
+        if status.command_id.is_empty() {
+            return;
+        }
+        let entry = json!({
+            "status": "SUCCESS",
+            "message": status.message,
+            "queryId": status.query_id,
+        });
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.retain(|(id, _)| *id != status.command_id);
+        if latest.len() == COMMANDS_MAX {
+            latest.pop_front();
+        }
+        latest.push_back((status.command_id.clone(), entry));
+    }
+
+    fn get(&self, id: &str) -> Option<Value> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.iter().find(|(known, _)| known == id).map(|(_, entry)| entry.clone())
+    }
+
+    fn all(&self) -> Map<String, Value> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.iter().map(|(id, entry)| (id.clone(), entry["status"].clone())).collect()
+    }
+}
+
+pub async fn info() -> Response {
+    let info = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "kafkaClusterId": "wharfe",
+        "ksqlServiceId": "wharfe_",
+        "serverStatus": "RUNNING",
+    });
+    json(StatusCode::OK, &json!({ "KsqlServerInfo": info }))
+}
+
+pub async fn healthcheck() -> Response {
+    let well = json!({ "isHealthy": true });
+    let health = json!({
+        "isHealthy": true,
+        "details": { "metastore": well, "kafka": well, "commandRunner": well },
+        "serverState": "READY",
+    });
+    json(StatusCode::OK, &health)
+}
+
+pub async fn status(
+    State(app): State<App>,
+    Path((kind, entity, action)): Path<(String, String, String)>,
+) -> Result<Response, Failure> {
+    let id = format!("{kind}/{entity}/{action}");
+    match app.commands.get(&id) {
+        Some(status) => Ok(json(StatusCode::OK, &status)),
+        None => Err(Failure::generic(40400, format!("no command with id {id}"))),
+    }
+}
+
+pub async fn all_statuses(State(app): State<App>) -> Response {
+    json(StatusCode::OK, &json!({ "commandStatuses": app.commands.all() }))
+}
+
+pub async fn is_valid_property(
+    State(app): State<App>,
+    Path(property): Path<String>,
+) -> Result<Response, Failure> {
+    let name = property.clone();
+    let known = blocking(move || properties(&app).map(|known| known.contains(&name))).await?;
+    if known {
+        return Ok(json(StatusCode::OK, &true));
+    }
+    Err(Failure::generic(BAD_REQUEST, format!("unknown property {property}; SHOW PROPERTIES lists them")))
+}
+
+fn properties(app: &App) -> Result<Vec<String>, Failure> {
+    let text = "SHOW PROPERTIES";
+    let outcome = parse_statement(text).and_then(|s| app.engine.execute(&s, &mut Session::default()));
+    match outcome.map_err(|e| Failure::of(e, text, text, Vec::new()))? {
+        Outcome::Properties(properties) => Ok(properties.into_iter().map(|p| p.name).collect()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_remembered_up_to_a_limit() {
+        let commands = Commands::default();
+        for i in 0..COMMANDS_MAX + 2 {
+            commands.record(&Status {
+                message: format!("Stream S{i} created"),
+                command_id: format!("stream/S{i}/create"),
+                query_id: None,
+                terminated: false,
+            });
+        }
+        assert_eq!(commands.all().len(), COMMANDS_MAX);
+        assert_eq!(commands.get("stream/S1/create"), None);
+        assert_eq!(
+            commands.get("stream/S7/create").map(|v| v.to_string()).as_deref(),
+            Some(r#"{"status":"SUCCESS","message":"Stream S7 created","queryId":null}"#)
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! The REST interface, in ksqlDB's form: the routes, and the life of the server.
+//!
+//! A request's body becomes statements ([`request`]); statements go to the engine on a thread that
+//! may block; outcomes become JSON ([`entity`]) and answers become streams ([`query`], [`rows`]).
+
+pub mod entity;
+mod error;
+mod info;
+mod ksql;
+mod query;
+mod request;
+mod rows;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use error::Failure;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A request is its statements, escaped, and some properties.
+const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// How long open connections may take to finish once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct App {
+    engine: Engine,
+    commands: Arc<info::Commands>,
+    /// Becomes true when the server stops: streams end themselves then.
+    closing: watch::Receiver<bool>,
+}
+
+/// Serves until `stop` is done, HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    engine: Engine,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {e}"));
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    // A row must leave when it is written; a connection that refuses the option still works.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+    let (close, closing) = watch::channel(false);
+    let mut closed = closing.clone();
+    let app = App { engine, commands: Arc::default(), closing };
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        stop.await;
+        close.send_replace(true);
+    });
+    let overdue = async move {
+        if closed.wait_for(|closed| *closed).await.is_ok() {
+            tokio::time::sleep(DRAIN).await;
+        }
+    };
+    tokio::select! {
+        served = serving => served.map_err(failed),
+        () = overdue => Ok(()),
+    }
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::temporary("/info") }))
+        .route("/info", get(info::info))
+        .route("/healthcheck", get(info::healthcheck))
+        .route("/status", get(info::all_statuses))
+        .route("/status/{kind}/{entity}/{action}", get(info::status))
+        .route("/is_valid_property/{property}", get(info::is_valid_property))
+        .route("/ksql", post(ksql::ksql))
+        .route("/query", post(query::query))
+        .route("/query-stream", post(query::query_stream))
+        .route("/close-query", post(query::close_query))
+        .fallback(|| async { Failure::generic(40400, "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            Failure::generic(40500, "this path does not take this method")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(app)
+}
+
+/// Runs what may block where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::generic(50000, "the server failed on this request; its log says why")),
+    }
+}
+
+/// JSON with the media type that ksqlDB's clients look for.
+fn json(status: StatusCode, body: &impl serde::Serialize) -> axum::response::Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [("content-type", "application/json")], bytes).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}

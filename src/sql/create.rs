@@ -1,0 +1,206 @@
+//! The grammar of CREATE and INSERT, with their columns and properties.
+
+use super::ast::{ColumnSpec, KeySpec, Literal, Properties, Property, SourceKind, Statement};
+use super::hint::{Missing, missing};
+use super::lexer::TokenKind;
+use super::parser::Parser;
+use crate::error::{Error, Result};
+
+impl Parser<'_> {
+    pub(super) fn create(&mut self) -> Result<Statement> {
+        self.advance();
+        let or_replace = self.eat_word("OR");
+        if or_replace {
+            self.expect_word("REPLACE")?;
+        }
+        self.created_otherwise()?;
+        let source = self.span();
+        let read_only = self.eat_word("SOURCE");
+        let kind = self.source_kind()?;
+        // `IF` may also be the name.
+        let if_not_exists = self.at_words(&["IF", "NOT"]) && self.eat_word("IF") && self.eat_word("NOT");
+        if if_not_exists {
+            self.expect_word("EXISTS")?;
+        }
+        let name = self.source_name()?;
+        let declared = self.at("(");
+        let columns = if declared { self.columns(kind)? } else { Vec::new() };
+        let described = self.at_word("WITH");
+        let with = if described { self.properties()? } else { Vec::new() };
+        if declared && !described && (self.at(";") || self.at_end()) {
+            return Ok(Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with });
+        }
+        if self.at_word("AS") {
+            if declared {
+                let hint = "the columns of CREATE … AS SELECT come from the query: leave the list out";
+                return Err(self.expected("WITH", &[]).hint(hint));
+            }
+            if read_only {
+                let message = "SOURCE marks data that is only read, and AS SELECT writes";
+                return Err(Error::syntax(message).at(source).hint("leave SOURCE out"));
+            }
+            self.advance();
+            let query = self.query_here()?;
+            return Ok(Statement::CreateAs { kind, or_replace, if_not_exists, name, with, query });
+        }
+        if described {
+            return Ok(Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with });
+        }
+        let what = if declared { "WITH" } else { "columns in parentheses, WITH or AS SELECT" };
+        Err(self.expected(what, &["WITH", "AS"]))
+    }
+
+    /// What the dialect can create besides streams and tables.
+    fn created_otherwise(&self) -> Result<()> {
+        let what = if self.at_word("TYPE") {
+            Missing::CustomType
+        } else if self.at_words(&["SOURCE", "CONNECTOR"])
+            || self.at_words(&["SINK", "CONNECTOR"])
+            || self.at_word("CONNECTOR")
+        {
+            Missing::Connector
+        } else {
+            return Ok(());
+        };
+        Err(missing(what, self.span()))
+    }
+
+    /// A query where nothing else can stand; one in parentheses gets its own message.
+    fn query_here(&mut self) -> Result<super::ast::Query> {
+        if self.at("(") {
+            return Err(self.expected("SELECT", &[]).hint("leave the parentheses around the query out"));
+        }
+        self.query()
+    }
+
+    fn columns(&mut self, kind: SourceKind) -> Result<Vec<ColumnSpec>> {
+        let open = self.expect("(")?;
+        self.list(open, ")", |p| p.column(kind))
+    }
+
+    fn column(&mut self, kind: SourceKind) -> Result<ColumnSpec> {
+        if self.at_words(&["PRIMARY", "KEY"]) && self.ahead_is(2, "(") {
+            let hint = "write PRIMARY KEY behind the type of the column";
+            return Err(self.expected("a column name", &[]).hint(hint));
+        }
+        let name = self.ident("a column name")?;
+        let ty = self.sql_type(&name.name)?;
+        if self.at_any(&["HEADER", "HEADERS"]) {
+            return Err(missing(Missing::Headers, self.span()));
+        }
+        if self.at_any(&["NOT", "NULL", "DEFAULT", "UNIQUE"]) {
+            let hint = "a column has a name, a type and perhaps KEY or PRIMARY KEY; every value may be NULL";
+            return Err(self.expected("`,` or `)`", &[]).hint(hint));
+        }
+        let key = self.key(kind)?;
+        Ok(ColumnSpec { name, ty, key })
+    }
+
+    /// Streams have keys, of which any number of records may have the same; in a table a key is unique.
+    fn key(&mut self, kind: SourceKind) -> Result<KeySpec> {
+        let start = self.span();
+        let primary = self.eat_word("PRIMARY");
+        if primary {
+            self.expect_word("KEY")?;
+        } else if !self.eat_word("KEY") {
+            return match self.peek() {
+                TokenKind::Word(_) => Err(self.expected("`,` or `)`", &["KEY", "PRIMARY"])),
+                _ => Ok(KeySpec::None),
+            };
+        }
+        match (kind, primary) {
+            (SourceKind::Stream, false) => Ok(KeySpec::Key),
+            (SourceKind::Table, true) => Ok(KeySpec::PrimaryKey),
+            (SourceKind::Stream, true) => {
+                Err(Error::syntax("a stream has no PRIMARY KEY").at(self.since(start)).hint("write KEY"))
+            }
+            (SourceKind::Table, false) => Err(Error::syntax("the key of a table is its PRIMARY KEY")
+                .at(self.since(start))
+                .hint("write PRIMARY KEY")),
+        }
+    }
+
+    /// `WITH (NAME = literal, …)`
+    fn properties(&mut self) -> Result<Properties> {
+        self.expect_word("WITH")?;
+        let open = self.expect("(")?;
+        let properties = self.list(open, ")", Self::property)?;
+        for (i, property) in properties.iter().enumerate() {
+            if properties[..i].iter().any(|p| p.name.name == property.name.name) {
+                let message = format!("{} is given twice", property.name.name);
+                return Err(Error::syntax(message).at(property.name.span));
+            }
+        }
+        Ok(properties)
+    }
+
+    fn property(&mut self) -> Result<Property> {
+        let mut name = self.ident("the name of a property")?;
+        name.name = name.name.to_uppercase();
+        self.expect("=")?;
+        let start = self.span();
+        let value = self.property_value()?;
+        Ok(Property { name, value, value_span: self.since(start) })
+    }
+
+    fn property_value(&mut self) -> Result<Literal> {
+        let start = self.span();
+        let negative = self.eat("-");
+        if let Some(number) = self.number(negative, start)? {
+            return Ok(number);
+        }
+        if negative {
+            return Err(self.expected("a number", &[]));
+        }
+        const WHAT: &str = "a string, a number, TRUE or FALSE";
+        let literal = match self.peek() {
+            TokenKind::Word(word) if word == "TRUE" => Literal::Boolean(true),
+            TokenKind::Word(word) if word == "FALSE" => Literal::Boolean(false),
+            TokenKind::Word(_) => {
+                let hint = format!("strings take single quotes: '{}'", self.source(start));
+                return Err(self.expected(WHAT, &[]).hint(hint));
+            }
+            _ => return Ok(Literal::String(self.text_literal(WHAT)?)),
+        };
+        self.advance();
+        Ok(literal)
+    }
+
+    pub(super) fn insert(&mut self) -> Result<Statement> {
+        self.advance();
+        self.expect_word("INTO")?;
+        let target = self.source_name()?;
+        let with = if self.at_word("WITH") { self.properties()? } else { Vec::new() };
+        if self.at_word("SELECT") {
+            let query = self.query()?;
+            return Ok(Statement::InsertSelect { target, with, query });
+        }
+        if !with.is_empty() {
+            return Err(self.expected("SELECT", &["SELECT"]));
+        }
+        let open = self.span();
+        let columns =
+            if self.eat("(") { Some(self.list(open, ")", |p| p.ident("a column name"))?) } else { None };
+        if columns.is_some() && self.at_word("SELECT") {
+            let hint = "leave the list of columns out: the columns of the SELECT go by their names";
+            return Err(self.expected("VALUES", &[]).hint(hint));
+        }
+        if !self.eat_word("VALUES") {
+            let what = if columns.is_some() { "VALUES" } else { "columns in parentheses, VALUES or SELECT" };
+            return Err(self.expected(what, &["VALUES", "SELECT"]));
+        }
+        let open = self.expect("(")?;
+        let values = self.list(open, ")", Self::expression)?;
+        if self.at(",") {
+            let hint = "one INSERT takes one row; write an INSERT for each";
+            return Err(self.expected("the end of the statement", &[]).hint(hint));
+        }
+        if let Some(columns) = &columns
+            && columns.len() != values.len()
+        {
+            let message = format!("{} columns are named, and {} values given", columns.len(), values.len());
+            return Err(Error::syntax(message).at(self.since(open)));
+        }
+        Ok(Statement::InsertValues { target, columns, values })
+    }
+}

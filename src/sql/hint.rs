@@ -1,0 +1,140 @@
+//! What a mistaken word was probably meant to be, and what to say of things that the dialect has
+//! and this engine has not.
+
+use crate::error::{Error, Span};
+
+/// The candidate nearest to a misspelt word, if one is near enough to be meant.
+pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let allowed = if word.len() <= 5 { 1 } else { 2 };
+    candidates
+        .iter()
+        .map(|c| (distance(word, c), *c))
+        .filter(|(d, c)| (1..=allowed).contains(d) && *d < c.len())
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, c)| c)
+}
+
+/// Edits (insert, remove, replace, swap of neighbours) between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len().abs_diff(b.len()) > 2 {
+        return usize::MAX;
+    }
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// Parts of the dialect that this engine does not have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Missing {
+    Join,
+    Window,
+    Lambda,
+    Subquery,
+    SetOperation,
+    Distinct,
+    Over,
+    Offset,
+    TimeZone,
+    CommonTable,
+    Headers,
+    CustomType,
+    Connector,
+    Pause,
+    Variables,
+    Alter,
+    Assert,
+    RunScript,
+    DescribeAll,
+    Change,
+}
+
+pub(super) fn missing(what: Missing, span: Span) -> Error {
+    let (message, hint) = match what {
+        Missing::Join => (
+            "joins are not supported yet",
+            "a query reads one stream or table; INSERT INTO … SELECT merges several streams into one",
+        ),
+        Missing::Window => (
+            "windows are not supported yet",
+            "without WINDOW, GROUP BY aggregates over everything so far; a time formatted to its hour or day \
+             can be one of the keys",
+        ),
+        Missing::Lambda => {
+            ("lambda functions are not supported yet", "if `=>` was meant to compare, write `>=`")
+        }
+        Missing::Subquery => (
+            "subqueries are not supported",
+            "give the inner query a name with CREATE STREAM … AS SELECT or CREATE TABLE … AS SELECT and read \
+             from that",
+        ),
+        Missing::SetOperation => (
+            "queries cannot be combined by UNION, EXCEPT or INTERSECT",
+            "create a stream from the first query and add the others with INSERT INTO … SELECT",
+        ),
+        Missing::Distinct => (
+            "DISTINCT is not supported",
+            "GROUP BY the columns instead; COUNT_DISTINCT(x) counts distinct values",
+        ),
+        Missing::Over => ("OVER is not supported", "aggregate with GROUP BY"),
+        Missing::Offset => ("OFFSET is not supported", "use LIMIT alone, or a condition in WHERE"),
+        Missing::TimeZone => (
+            "AT TIME ZONE is not supported",
+            "CONVERT_TZ(timestamp, 'from zone', 'to zone') shifts a timestamp",
+        ),
+        Missing::CommonTable => (
+            "queries cannot start with WITH",
+            "give the inner query a name with CREATE STREAM … AS SELECT and read from that",
+        ),
+        Missing::Headers => ("columns of message headers are not supported yet", "leave the column out"),
+        Missing::CustomType => (
+            "custom types are not supported",
+            "write the type out where it is used, such as STRUCT<name STRING, age INT>",
+        ),
+        Missing::Connector => (
+            "connectors cannot be managed by statements",
+            "the topology file says by which connector a topic is read or written",
+        ),
+        Missing::Pause => ("queries cannot be paused", "TERMINATE stops a query"),
+        Missing::Variables => ("variables are not supported", "write the value itself"),
+        Missing::Alter => ("ALTER is not supported", "DROP and CREATE it again, or use CREATE OR REPLACE"),
+        Missing::Assert => ("ASSERT is not supported", "SHOW and DESCRIBE tell what there is"),
+        Missing::RunScript => ("RUN SCRIPT is not supported", "give the statements of the script themselves"),
+        Missing::DescribeAll => (
+            "only one stream or table can be described at a time",
+            "SHOW STREAMS EXTENDED or SHOW TABLES EXTENDED describes all",
+        ),
+        Missing::Change => (
+            "data cannot be changed in place",
+            "INSERT INTO adds records; in a table, a record replaces the one with its key",
+        ),
+    };
+    Error::syntax(message).at(span).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_word_is_found_and_a_far_one_is_not() {
+        assert_eq!(nearest("FORM", &["WHERE", "FROM"]), Some("FROM"));
+        assert_eq!(nearest("SELEC", &["SET", "SELECT"]), Some("SELECT"));
+        assert_eq!(nearest("WERE", &["WHERE"]), Some("WHERE"));
+        assert_eq!(nearest("FROM", &["FROM"]), None);
+        assert_eq!(nearest("NAME", &["FROM", "WHERE"]), None);
+    }
+}

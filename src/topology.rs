@@ -1,0 +1,134 @@
+//! Where each topic lives: topic name → place. Statements name topics and never say where they are.
+//!
+//! ```toml
+//! [topics.carparks]
+//! connector = "file"            # file | log | generator | stdin
+//! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
+//! ```
+
+mod parse;
+
+use crate::connector::{Framing, GeneratorSpec, Place};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Topology {
+    topics: BTreeMap<String, PlaceSpec>,
+}
+
+/// What was given for a topic; [`Topology::resolve`] makes a place of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PlaceSpec {
+    File {
+        path: PathBuf,
+        /// `None`: JSON for `*.json`, else lines.
+        framing: Option<Framing>,
+        header: bool,
+        follow: bool,
+    },
+    Log,
+    Generator(GeneratorSpec),
+    Stdin {
+        framing: Framing,
+        header: bool,
+    },
+}
+
+impl Topology {
+    pub fn empty() -> Topology {
+        Topology::default()
+    }
+
+    /// `name` stands in errors; relative paths are taken from `base_dir`.
+    pub fn parse(name: &str, text: &str, base_dir: &Path) -> Result<Topology> {
+        let topics = parse::topics(text, base_dir).map_err(|error| error.in_text(name, text))?;
+        Ok(Topology { topics })
+    }
+
+    pub fn load(path: &Path) -> Result<Topology> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::topology(format!("cannot read topology {}: {e}", path.display())))?;
+        let base_dir = path.parent().unwrap_or(Path::new(""));
+        Topology::parse(&path.display().to_string(), &text, base_dir)
+    }
+
+    /// `NAME=PATH` from the command line: a file in place of whatever the topology says; its framing,
+    /// header and follow stay. The path `-` is standard input.
+    pub fn with_override(mut self, given: &str) -> Result<Topology> {
+        let malformed = |why: &str| {
+            Error::usage(format!("--topic {given}: {why}"))
+                .hint("--topic NAME=PATH, for instance carparks=live.csv")
+        };
+        let Some((name, path)) = given.split_once('=') else { return Err(malformed("there is no =")) };
+        if path.is_empty() {
+            return Err(malformed("the path is empty"));
+        }
+        check_name(name).map_err(|why| malformed(&why))?;
+        let spec = PlaceSpec::over(self.topics.get(name), path);
+        self.topics.insert(name.to_string(), spec);
+        Ok(self)
+    }
+
+    pub fn place(&self, topic: &str) -> Option<&PlaceSpec> {
+        self.topics.get(topic)
+    }
+
+    /// The names of the topics that have a place, sorted.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.keys().map(String::as_str)
+    }
+
+    /// Where a topic is; `None` if the topology does not say. Logs live in the data directory, and
+    /// are created with so many partitions.
+    pub fn resolve(&self, topic: &str, data_dir: &Path, partitions: u32) -> Option<Place> {
+        Some(match self.place(topic)?.clone() {
+            PlaceSpec::File { path, framing, header, follow } => {
+                let framing = framing.unwrap_or_else(|| framing_of(&path));
+                Place::File { path, framing, header, follow }
+            }
+            PlaceSpec::Log => Place::Log { dir: data_dir.join("topics").join(topic), partitions },
+            PlaceSpec::Generator(spec) => Place::Generator(spec),
+            PlaceSpec::Stdin { framing, header } => Place::Stdin { framing, header },
+        })
+    }
+}
+
+impl PlaceSpec {
+    fn over(old: Option<&PlaceSpec>, path: &str) -> PlaceSpec {
+        let (framing, header, follow) = match old {
+            Some(PlaceSpec::File { framing, header, follow, .. }) => (*framing, *header, *follow),
+            Some(PlaceSpec::Stdin { framing, header }) => (Some(*framing), *header, true),
+            _ => (None, false, true),
+        };
+        match path {
+            "-" => PlaceSpec::Stdin { framing: framing.unwrap_or(Framing::Line), header },
+            _ => PlaceSpec::File { path: PathBuf::from(path), framing, header, follow },
+        }
+    }
+}
+
+fn framing_of(path: &Path) -> Framing {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("json") => Framing::Json,
+        _ => Framing::Line,
+    }
+}
+
+/// As Kafka has it, so that a topic can move there; a name is a directory name too.
+fn check_name(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match name {
+        "" => Err("the topic's name is empty".to_string()),
+        "." | ".." => Err(format!("{name} cannot be a topic's name")),
+        _ if name.len() > 249 => Err("a topic's name has at most 249 characters".to_string()),
+        _ => match name.chars().find(|c| !legal(*c)) {
+            Some(c) => Err(format!("a topic's name cannot hold {c:?}, only letters, digits and . _ -")),
+            None => Ok(()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

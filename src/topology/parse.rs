@@ -1,0 +1,212 @@
+//! TOML → places, with the place in the text of whatever is wrong.
+
+use super::{PlaceSpec, check_name};
+use crate::connector::{Framing, GeneratorSpec, generator};
+use crate::error::{Error, Result, Span};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+const SECTIONS: &[&str] = &["topics"];
+const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin"];
+const FRAMINGS: &[&str] = &["line", "json"];
+
+pub fn topics(text: &str, base_dir: &Path) -> Result<BTreeMap<String, PlaceSpec>> {
+    let table = DeTable::parse(text).map_err(|e| {
+        let error = Error::topology(e.message());
+        e.span().map_or(error.clone(), |s| error.at(span(s)))
+    })?;
+    let mut topics = BTreeMap::new();
+    for (section, value) in table.get_ref() {
+        match section.get_ref().as_ref() {
+            "topics" => {
+                for (name, value) in table_of(value, "topics")? {
+                    check_name(name.get_ref()).map_err(|why| Error::topology(why).at(span(name.span())))?;
+                    let keys = Keys::of(name.get_ref(), name.span(), value)?;
+                    topics.insert(name.get_ref().to_string(), place(&keys, base_dir)?);
+                }
+            }
+            other => return Err(unknown("section", other, section.span(), SECTIONS)),
+        }
+    }
+    Ok(topics)
+}
+
+fn place(keys: &Keys, base_dir: &Path) -> Result<PlaceSpec> {
+    let connector = keys.required("connector", "connector = \"file\"", string)?;
+    Ok(match connector {
+        "file" => {
+            keys.allow(&["connector", "path", "framing", "header", "follow"])?;
+            PlaceSpec::File {
+                path: path(keys, base_dir)?,
+                framing: keys.optional("framing", framing)?,
+                header: keys.optional("header", boolean)?.unwrap_or(false),
+                follow: keys.optional("follow", boolean)?.unwrap_or(true),
+            }
+        }
+        "log" => {
+            keys.allow(&["connector"])?;
+            PlaceSpec::Log
+        }
+        "generator" => {
+            keys.allow(&["connector", "feed", "rows", "rate", "seed", "car_parks", "dirty_every"])?;
+            PlaceSpec::Generator(generator_spec(keys)?)
+        }
+        "stdin" => {
+            keys.allow(&["connector", "framing", "header"])?;
+            PlaceSpec::Stdin {
+                framing: keys.optional("framing", framing)?.unwrap_or(Framing::Line),
+                header: keys.optional("header", boolean)?.unwrap_or(false),
+            }
+        }
+        other => return Err(unknown("connector", other, keys.span("connector"), CONNECTORS)),
+    })
+}
+
+fn path(keys: &Keys, base_dir: &Path) -> Result<PathBuf> {
+    let path = keys.required("path", "path = \"live.csv\"", string)?;
+    if path.is_empty() {
+        return Err(Error::topology("the path is empty").at(span(keys.span("path"))));
+    }
+    Ok(base_dir.join(path))
+}
+
+fn generator_spec(keys: &Keys) -> Result<GeneratorSpec> {
+    let feed = keys.required("feed", "feed = \"carparks\"", string)?;
+    if !generator::FEEDS.contains(&feed) {
+        return Err(unknown("feed", feed, keys.span("feed"), generator::FEEDS));
+    }
+    Ok(GeneratorSpec {
+        feed: feed.to_string(),
+        rows: keys.optional("rows", count)?,
+        rate: keys.optional("rate", rate)?,
+        seed: keys.optional("seed", unsigned)?.unwrap_or(0),
+        car_parks: keys.optional("car_parks", count)?,
+        dirty_every: keys.optional("dirty_every", count)?,
+    })
+}
+
+/// The keys of one topic.
+struct Keys<'t> {
+    topic: &'t str,
+    topic_span: Range<usize>,
+    table: &'t DeTable<'t>,
+}
+
+impl<'t> Keys<'t> {
+    fn of(topic: &'t str, topic_span: Range<usize>, value: &'t Spanned<DeValue<'t>>) -> Result<Keys<'t>> {
+        Ok(Keys { topic, topic_span, table: table_of(value, topic)? })
+    }
+
+    fn allow(&self, allowed: &[&str]) -> Result<()> {
+        match self.table.keys().find(|key| !allowed.contains(&key.get_ref().as_ref())) {
+            Some(key) => Err(unknown("key", key.get_ref(), key.span(), allowed)),
+            None => Ok(()),
+        }
+    }
+
+    fn optional<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&'t DeValue<'t>) -> Result<T, String>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let wrong = |expected| Error::topology(format!("{key} must be {expected}")).at(span(value.span()));
+        read(value.get_ref()).map(Some).map_err(wrong)
+    }
+
+    fn required<T>(
+        &self,
+        key: &str,
+        example: &str,
+        read: impl Fn(&'t DeValue<'t>) -> Result<T, String>,
+    ) -> Result<T> {
+        self.optional(key, read)?.ok_or_else(|| {
+            let message = format!("topic {} has no {key}", self.topic);
+            Error::topology(message).at(span(self.topic_span.clone())).hint(example)
+        })
+    }
+
+    fn span(&self, key: &str) -> Range<usize> {
+        self.table.get(key).map_or(self.topic_span.clone(), |value| value.span())
+    }
+}
+
+fn table_of<'t>(value: &'t Spanned<DeValue<'t>>, name: &str) -> Result<&'t DeTable<'t>> {
+    match value.get_ref() {
+        DeValue::Table(table) => Ok(table),
+        _ => Err(Error::topology(format!("{name} must be a table")).at(span(value.span()))),
+    }
+}
+
+fn string<'t>(value: &'t DeValue<'t>) -> Result<&'t str, String> {
+    value.as_str().ok_or_else(|| "a string".to_string())
+}
+
+fn boolean(value: &DeValue) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "true or false".to_string())
+}
+
+fn framing(value: &DeValue) -> Result<Framing, String> {
+    match value.as_str() {
+        Some("line") => Ok(Framing::Line),
+        Some("json") => Ok(Framing::Json),
+        _ => Err(one_of(FRAMINGS)),
+    }
+}
+
+fn unsigned(value: &DeValue) -> Result<u64, String> {
+    let number = value.as_integer().and_then(|i| u64::from_str_radix(i.as_str(), i.radix()).ok());
+    number.ok_or_else(|| "a whole number, 0 or more".to_string())
+}
+
+fn count(value: &DeValue) -> Result<u64, String> {
+    unsigned(value).ok().filter(|n| *n > 0).ok_or_else(|| "a whole number, 1 or more".to_string())
+}
+
+fn rate(value: &DeValue) -> Result<f64, String> {
+    let number = match value {
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        other => unsigned(other).ok().map(|n| n as f64),
+    };
+    number
+        .filter(|n: &f64| n.is_finite() && *n > 0.0)
+        .ok_or_else(|| "events a second, more than 0".to_string())
+}
+
+fn unknown(what: &str, given: &str, place: Range<usize>, allowed: &[&str]) -> Error {
+    let nearest = allowed.iter().map(|a| (distance(given, a), *a)).min().filter(|(d, a)| *d <= a.len() / 2);
+    let hint = match nearest {
+        Some((_, nearest)) if allowed.len() > 1 => format!("{nearest}? It is {}", one_of(allowed)),
+        _ => format!("it is {}", one_of(allowed)),
+    };
+    Error::topology(format!("unknown {what} {given}")).at(span(place)).hint(hint)
+}
+
+fn one_of(allowed: &[&str]) -> String {
+    match allowed {
+        [one] => one.to_string(),
+        [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// Edits from one name to the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + (x != y) as usize;
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn span(range: Range<usize>) -> Span {
+    Span::new(range.start, range.end)
+}

@@ -1,0 +1,128 @@
+use super::*;
+use crate::error::Code;
+
+fn parse(text: &str) -> Result<Topology> {
+    Topology::parse("t.toml", text, Path::new("/base"))
+}
+
+fn resolve(text: &str) -> Place {
+    parse(text).unwrap().resolve("t", Path::new("/data"), 3).unwrap()
+}
+
+#[test]
+fn places_are_resolved() {
+    let file =
+        |path: &str, framing, header, follow| Place::File { path: path.into(), framing, header, follow };
+    let generator = |rows, rate, seed| {
+        let feed = "carparks".to_string();
+        Place::Generator(GeneratorSpec { feed, rows, rate, seed, car_parks: Some(1000), dirty_every: None })
+    };
+    for (text, place) in [
+        ("connector = 'file'\npath = 'x/a.csv'", file("/base/x/a.csv", Framing::Line, false, true)),
+        ("connector = 'file'\npath = '/abs/*.json'", file("/abs/*.json", Framing::Json, false, true)),
+        (
+            "connector = 'file'\npath = 'a.json'\nframing = 'line'\nheader = true\nfollow = false",
+            file("/base/a.json", Framing::Line, true, false),
+        ),
+        ("connector = 'log'", Place::Log { dir: "/data/topics/t".into(), partitions: 3 }),
+        ("connector = 'stdin'\nframing = 'json'", Place::Stdin { framing: Framing::Json, header: false }),
+        (
+            "connector = 'generator'\nfeed = 'carparks'\nrows = 10_000\nrate = 0.5\nseed = 7\ncar_parks = 1000",
+            generator(Some(10_000), Some(0.5), 7),
+        ),
+        (
+            "connector = 'generator'\nfeed = 'carparks'\nrate = 100\ncar_parks = 0x3e8",
+            generator(None, Some(100.0), 0),
+        ),
+    ] {
+        assert_eq!(resolve(&format!("[topics.t]\n{text}")), place, "{text}");
+    }
+}
+
+#[test]
+fn names_of_topics_keep_their_case() {
+    let topology = parse("[topics.Ab]\nconnector = 'log'\n[topics.'a.b']\nconnector = 'log'").unwrap();
+    assert_eq!(topology.topics().collect::<Vec<_>>(), ["Ab", "a.b"]);
+    assert_eq!(topology.place("AB"), None);
+    assert_eq!(Topology::empty().resolve("t", Path::new(""), 1), None);
+}
+
+#[test]
+fn an_error_shows_its_line() {
+    let error = parse("[topics.t]\nconnector = \"file\"\npaht = \"a.csv\"").unwrap_err();
+    assert_eq!(error.code, Code::Topology);
+    assert_eq!(
+        error.to_string(),
+        "t.toml:3:1: unknown key paht\n  |\n3 | paht = \"a.csv\"\n  | ^^^^\n  = hint: path? It is connector, \
+         path, framing, header or follow"
+    );
+}
+
+#[test]
+fn errors_say_what_is_wrong() {
+    for (text, message) in [
+        ("[topics.t]\nconnector = 'flie'", "unknown connector flie"),
+        ("[clusters.t]", "unknown section clusters"),
+        ("[topics.t]\npath = 'x'", "topic t has no connector"),
+        ("[topics.t]\nconnector = 'file'", "topic t has no path"),
+        ("[topics.t]\nconnector = 'file'\npath = 3", "path must be a string"),
+        ("[topics.t]\nconnector = 'file'\npath = ''", "the path is empty"),
+        ("[topics.t]\nconnector = 'file'\npath = 'x'\nframing = 'word'", "framing must be line or json"),
+        ("[topics.t]\nconnector = 'file'\npath = 'x'\nheader = 1", "header must be true or false"),
+        ("[topics.t]\nconnector = 'log'\npath = 'x'", "unknown key path"),
+        ("[topics.t]\nconnector = 'generator'\nfeed = 'carpark'", "unknown feed carpark"),
+        (
+            "[topics.t]\nconnector = 'generator'\nfeed = 'carparks'\nrows = 0",
+            "rows must be a whole number, 1 or more",
+        ),
+        (
+            "[topics.t]\nconnector = 'generator'\nfeed = 'carparks'\nrate = -1",
+            "rate must be events a second, more than 0",
+        ),
+        (
+            "[topics.t]\nconnector = 'generator'\nfeed = 'carparks'\nrate = nan",
+            "rate must be events a second, more than 0",
+        ),
+        (
+            "[topics.'a/b']\nconnector = 'log'",
+            "a topic's name cannot hold '/', only letters, digits and . _ -",
+        ),
+        ("[topics.'..']\nconnector = 'log'", ".. cannot be a topic's name"),
+        ("[topics]\nt = 3", "t must be a table"),
+        ("topics = 3", "topics must be a table"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.message, message, "{text}");
+        assert!(error.span.is_some(), "{text}");
+    }
+    let error = parse("[topics.t]\nconnector = ").unwrap_err();
+    assert!(error.to_string().starts_with("t.toml:2:"), "{error}");
+}
+
+#[test]
+fn a_topic_is_overridden_by_a_path() {
+    let topology = parse("[topics.t]\nconnector = 'file'\npath = 'a.csv'\nheader = true").unwrap();
+    let place = |given: &str| {
+        topology.clone().with_override(given).unwrap().resolve("t", Path::new("/data"), 1).unwrap()
+    };
+    assert_eq!(
+        place("t=b=c.json"),
+        Place::File { path: "b=c.json".into(), framing: Framing::Json, header: true, follow: true }
+    );
+    assert_eq!(place("t=-"), Place::Stdin { framing: Framing::Line, header: true });
+    for (given, why) in
+        [("t", "there is no ="), ("t=", "the path is empty"), ("=x", "the topic's name is empty")]
+    {
+        let error = Topology::empty().with_override(given).unwrap_err();
+        assert_eq!((error.code, error.message), (Code::Usage, format!("--topic {given}: {why}")));
+    }
+}
+
+#[test]
+fn a_missing_topology_is_one_line() {
+    let error = Topology::load(Path::new("/no/such.toml")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read topology /no/such.toml: No such file or directory (os error 2)"
+    );
+}
