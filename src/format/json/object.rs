@@ -94,11 +94,12 @@ impl Object {
     /// Moves to the next value.
     #[inline(always)]
     fn next(&mut self, cursor: &mut Cursor<'_>, step: usize) -> Parsed<Target> {
-        if let Some(expected) = self.steps.get(step)
-            && cursor.buffer[cursor.at..cursor.end].starts_with(&expected.glue)
-        {
-            cursor.at += expected.glue.len();
-            return Ok(expected.target);
+        if let Some(expected) = self.steps.get(step) {
+            let behind = cursor.at + expected.glue.len();
+            if behind <= cursor.end && cursor.buffer[cursor.at..behind] == *expected.glue {
+                cursor.at = behind;
+                return Ok(expected.target);
+            }
         }
         self.learn(cursor, step)
     }
