@@ -22,11 +22,17 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Site {
     dir: TempDir,
     topology: String,
+    keeps_data: bool,
 }
 
 impl Site {
     pub fn new() -> Site {
-        Site { dir: tempfile::tempdir().unwrap(), topology: String::new() }
+        Site { dir: tempfile::tempdir().unwrap(), topology: String::new(), keeps_data: false }
+    }
+
+    /// Engines keep their data in the site, instead of each in a directory of its own.
+    pub fn keeping_data(self) -> Site {
+        Site { keeps_data: true, ..self }
     }
 
     /// A topic in a file; its framing follows the file's extension.
@@ -97,7 +103,7 @@ impl Cut {
             workers,
             hosts: Vec::new(),
             process: 0,
-            data_dir: None,
+            data_dir: site.keeps_data.then(|| site.path("data")),
             once,
             topology: site.topology(),
             pace: Pace { tick, tick_bytes, batch_bytes, inflight_bytes: 32 << 20 },
@@ -220,7 +226,7 @@ impl Watch {
             if let Some(row) = self.rows.next() {
                 return Some(row);
             }
-            match self.answer.next()? {
+            match self.answer.next_event()? {
                 AnswerEvent::Rows(rows) => {
                     let rows = rows.iter().map(|r| json(&self.answer, &r.row, r.deleted));
                     self.rows = rows.collect::<Vec<_>>().into_iter();

@@ -52,9 +52,9 @@ fn compare(script: &Path, how: &str, expected: &str, said: &str, wrong: &mut Str
     let (expected, said): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), said.lines().collect());
     let same = expected.iter().zip(&said).take_while(|(a, b)| a == b).count();
     let tail = expected[same..].iter().rev().zip(said[same..].iter().rev()).take_while(|(a, b)| a == b).count();
-    expected[same.saturating_sub(2)..same].iter().for_each(|l| drop(writeln!(wrong, "  {l}")));
-    expected[same..expected.len() - tail].iter().for_each(|l| drop(writeln!(wrong, "- {l}")));
-    said[same..said.len() - tail].iter().for_each(|l| drop(writeln!(wrong, "+ {l}")));
+    expected[same.saturating_sub(2)..same].iter().for_each(|l| *wrong += &format!("  {l}\n"));
+    expected[same..expected.len() - tail].iter().for_each(|l| *wrong += &format!("- {l}\n"));
+    said[same..said.len() - tail].iter().for_each(|l| *wrong += &format!("+ {l}\n"));
 }
 
 /// Each statement's first words with what it said below.
@@ -109,7 +109,7 @@ fn files(sql: &str) -> Site {
             let _ = writeln!(toml, "{text}");
         }
     }
-    let site = files.iter().fold(Site::new(), |site, (name, content)| {
+    let site = files.iter().fold(Site::new().keeping_data(), |site, (name, content)| {
         let topic = name.split('.').next().unwrap();
         site.with(topic, name, content)
     });
