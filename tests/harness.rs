@@ -181,7 +181,7 @@ impl Run {
 
     pub fn open(&mut self, sql: &str) -> Watch {
         match self.execute(sql) {
-            Ok(Outcome::Answer(answer)) => Watch { answer, rows: Vec::new().into_iter(), end: None },
+            Ok(Outcome::Answer(answer)) => Watch::new(answer),
             Ok(_) => panic!("{sql} has no rows"),
             Err(error) => panic!("{error}"),
         }
@@ -189,7 +189,12 @@ impl Run {
 
     /// The rows of a query that ends, as JSON.
     pub fn ask(&mut self, sql: &str) -> Vec<String> {
-        self.open(sql).rest()
+        let mut watch = self.open(sql);
+        let rows = watch.rest();
+        match watch.end {
+            Some(Err(error)) => panic!("{sql}: {error}"),
+            _ => rows,
+        }
     }
 
     /// The number that a query of one row and column answers.
@@ -216,10 +221,15 @@ impl Run {
 pub struct Watch {
     pub answer: Answer,
     rows: std::vec::IntoIter<String>,
-    pub end: Option<AnswerEnd>,
+    /// How it ended, once it has.
+    pub end: Option<Result<AnswerEnd>>,
 }
 
 impl Watch {
+    pub fn new(answer: Answer) -> Watch {
+        Watch { answer, rows: Vec::new().into_iter(), end: None }
+    }
+
     /// The next row; `None` at the end.
     pub fn next(&mut self) -> Option<String> {
         loop {
@@ -232,10 +242,13 @@ impl Watch {
                     self.rows = rows.collect::<Vec<_>>().into_iter();
                 }
                 AnswerEvent::End(end) => {
-                    self.end = Some(end);
+                    self.end = Some(Ok(end));
                     return None;
                 }
-                AnswerEvent::Error(error) => panic!("{error}"),
+                AnswerEvent::Error(error) => {
+                    self.end = Some(Err(error));
+                    return None;
+                }
             }
         }
     }

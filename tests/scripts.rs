@@ -4,7 +4,7 @@
 //! belongs to the file that the line `--file NAME` before it opened; the file's stem is its topic.
 //! `WHARFE_REWRITE=1 cargo test` writes the `.out` files anew; the difference shows in version control.
 
-use crate::harness::{COARSE, Cut, DEADLINE, FINE, Run, Site, is_query, statements};
+use crate::harness::{COARSE, Cut, DEADLINE, FINE, Run, Site, Watch, is_query, statements};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,10 +81,7 @@ fn transcript(sql: &str, cut: Cut) -> String {
     for (i, session) in later {
         run.session = session;
         let outcome = run.execute(statements[i]);
-        said[i] = Some(match outcome {
-            Ok(Outcome::Answer(_)) => run.ask(statements[i]).iter().map(|row| format!("{row}\n")).collect(),
-            other => tell(other, &site),
-        });
+        said[i] = Some(tell(outcome, &site));
     }
     let mut text = String::new();
     for (statement, said) in statements.iter().zip(said) {
@@ -139,9 +136,17 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
         Ok(Outcome::Source(source)) => describe(&source),
         Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
-        Ok(Outcome::Answer(_)) => unreachable!("queries are answered later"),
+        Ok(Outcome::Answer(answer)) => rows(Watch::new(answer)),
     };
     text.replace(&site.dir().display().to_string(), "DIR")
+}
+
+fn rows(mut answer: Watch) -> String {
+    let mut text: String = answer.rest().into_iter().map(|row| row + "\n").collect();
+    if let Some(Err(error)) = answer.end {
+        let _ = writeln!(text, "error: {error}");
+    }
+    text
 }
 
 fn lines<T>(items: &[T], line: impl Fn(&T) -> String) -> String {
