@@ -290,3 +290,37 @@ pub fn statements(script: &str) -> Vec<&str> {
 pub fn is_query(parsed: &Parsed) -> bool {
     matches!(parsed.statement, Statement::Select(_) | Statement::Print { .. })
 }
+
+/// SplitMix64 (Steele, Lea and Flood 2014): the same numbers for the same seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len() as u64) as usize]
+    }
+
+    /// Some way to cut input.
+    pub fn cut(&mut self) -> Cut {
+        Cut {
+            workers: *self.pick(&[1, 2, 3, 4]),
+            tick_ms: *self.pick(&[1, 2, 10]),
+            tick_bytes: *self.pick(&[1, 300, 5_000, 8 << 20]),
+            batch_bytes: *self.pick(&[1, 100, 4_000, 512 << 10]),
+        }
+    }
+}

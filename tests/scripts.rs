@@ -51,7 +51,8 @@ fn compare(script: &Path, how: &str, expected: &str, said: &str, wrong: &mut Str
     let _ = writeln!(wrong, "---- {name}, {how}: - expected, + said");
     let (expected, said): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), said.lines().collect());
     let same = expected.iter().zip(&said).take_while(|(a, b)| a == b).count();
-    let tail = expected[same..].iter().rev().zip(said[same..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let tail =
+        expected[same..].iter().rev().zip(said[same..].iter().rev()).take_while(|(a, b)| a == b).count();
     expected[same.saturating_sub(2)..same].iter().for_each(|l| *wrong += &format!("  {l}\n"));
     expected[same..expected.len() - tail].iter().for_each(|l| *wrong += &format!("- {l}\n"));
     said[same..said.len() - tail].iter().for_each(|l| *wrong += &format!("+ {l}\n"));
@@ -120,9 +121,9 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
         Ok(Outcome::Streams(sources) | Outcome::Tables(sources)) => lines(&sources, |s| {
             format!("{} in {}, key {}, value {}", s.name, s.topic, s.key_format, s.value_format)
         }),
-        Ok(Outcome::Topics(topics)) => {
-            lines(&topics, |t| format!("{}: {} {} ({} partitions)", t.name, t.connector, t.place, t.partitions))
-        }
+        Ok(Outcome::Topics(topics)) => lines(&topics, |t| {
+            format!("{}: {} {} ({} partitions)", t.name, t.connector, t.place, t.partitions)
+        }),
         Ok(Outcome::Queries(queries)) => lines(&queries, query),
         Ok(Outcome::Functions(functions)) => {
             let named = |kind: &str| -> Vec<&str> {
@@ -130,9 +131,9 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
             };
             format!("aggregates: {}\n", named("AGGREGATE").join(" "))
         }
-        Ok(Outcome::Properties(properties)) => {
-            lines(&properties, |p| format!("{} = {}{}", p.name, p.value, if p.default { " (default)" } else { "" }))
-        }
+        Ok(Outcome::Properties(properties)) => lines(&properties, |p| {
+            format!("{} = {}{}", p.name, p.value, if p.default { " (default)" } else { "" })
+        }),
         Ok(Outcome::Source(source)) => describe(&source),
         Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
@@ -159,7 +160,8 @@ fn query(query: &QueryInfo) -> String {
 }
 
 fn describe(source: &SourceDescription) -> String {
-    let mut text = format!("{} in {} ({} partitions)", source.info.name, source.info.topic, source.partitions);
+    let mut text =
+        format!("{} in {} ({} partitions)", source.info.name, source.info.topic, source.partitions);
     let _ = writeln!(text, ", key {}, value {}", source.info.key_format, source.info.value_format);
     for column in &source.schema.columns {
         let _ = writeln!(text, "  {} {}{}", column.name, column.ty, if column.key { " KEY" } else { "" });
@@ -174,7 +176,7 @@ fn describe(source: &SourceDescription) -> String {
         }
     }
     for (name, value) in &source.statistics {
-        let _ = writeln!(text, "  {name}: {value}");
+        let _ = writeln!(text, "  {}", format!("{name}: {value}").trim_end());
     }
     text
 }
