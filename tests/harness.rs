@@ -236,7 +236,7 @@ impl Watch {
             if let Some(row) = self.rows.next() {
                 return Some(row);
             }
-            match self.answer.next_event()? {
+            match next_event(&mut self.answer)? {
                 AnswerEvent::Rows(rows) => {
                     let rows = rows.iter().map(|r| json(&self.answer, &r.row, r.deleted));
                     self.rows = rows.collect::<Vec<_>>().into_iter();
@@ -260,6 +260,13 @@ impl Watch {
     pub fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.next()).collect()
     }
+}
+
+/// The next event; a hang becomes a failure.
+fn next_event(answer: &mut Answer) -> Option<AnswerEvent> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let next = async { tokio::time::timeout(DEADLINE, answer.rows.recv()).await };
+    runtime.block_on(next).unwrap_or_else(|_| panic!("{} says nothing", answer.id))
 }
 
 fn json(answer: &Answer, row: &[wharfe::value::Value], deleted: bool) -> String {

@@ -5,3 +5,6 @@ mod harness;
 mod scripts;
 mod operators;
 mod books;
+mod carparks;
+mod bytes;
+mod live;
