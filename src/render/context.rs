@@ -25,8 +25,6 @@ pub struct Context {
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
-    /// Woken at each tick.
-    pub sources: RefCell<Vec<Activator>>,
     pub books: Books,
     pub rejects: RejectLog,
     pub shared: Arc<Shared>,
@@ -37,6 +35,8 @@ pub struct Dataflow {
     pub probe: Handle<Tick>,
     /// Set to end it: its inputs drop their capabilities, and it completes by itself.
     pub cancel: Rc<Cell<bool>>,
+    /// Reads a topic: woken at each tick.
+    pub reads: bool,
     /// Wakes its inputs, so that they notice `cancel`.
     pub wake: Vec<Activator>,
     /// Ends what it imports from tables.
@@ -62,7 +62,8 @@ impl Context {
     }
 
     pub fn wake_sources(&self) {
-        self.sources.borrow().iter().for_each(Activator::activate);
+        let dataflows = self.dataflows.borrow();
+        dataflows.values().filter(|d| d.reads).flat_map(|d| &d.wake).for_each(Activator::activate);
     }
 }
 

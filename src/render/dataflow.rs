@@ -34,7 +34,8 @@ pub fn install(worker: &mut Worker, plan: &DataflowPlan, context: &Rc<Context>) 
         }
     })?;
     let maintained = !matches!(plan, DataflowPlan::Query(QueryPlan { sink: Sink::Answer { .. }, .. }));
-    let dataflow = Dataflow { probe, cancel, wake, presses, maintained };
+    let reads = matches!(plan, DataflowPlan::Source(_));
+    let dataflow = Dataflow { probe, cancel, reads, wake, presses, maintained };
     context.dataflows.borrow_mut().insert(plan.id(), dataflow);
     Ok(())
 }
