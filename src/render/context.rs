@@ -5,11 +5,14 @@ use super::books::Books;
 use super::hub::Hub;
 use super::rejects::RejectLog;
 use super::table::Table;
+use crate::connector::log::{LogOptions, LogWriter};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
+use crate::error::Result;
 use crate::plan::{DataflowId, HubId, TableId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -25,6 +28,8 @@ pub struct Context {
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
+    /// One writer a directory, since several queries may write one topic.
+    pub logs: RefCell<BTreeMap<PathBuf, Rc<RefCell<LogWriter>>>>,
     pub books: Books,
     pub rejects: RejectLog,
     pub shared: Arc<Shared>,
@@ -54,6 +59,18 @@ impl Context {
     pub fn hub(&self, id: HubId) -> Rc<Hub> {
         let mut hubs = self.hubs.borrow_mut();
         Rc::clone(hubs.entry(id).or_insert_with(|| Rc::new(Hub::default())))
+    }
+
+    /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.
+    pub fn log(&self, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
+        if let Some(writer) = self.logs.borrow().get(dir) {
+            return Ok(Rc::clone(writer));
+        }
+        let mine = (0..partitions).filter(|p| *p as usize % self.peers == self.index);
+        let (writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
+        let writer = Rc::new(RefCell::new(writer));
+        self.logs.borrow_mut().insert(dir.to_path_buf(), Rc::clone(&writer));
+        Ok(writer)
     }
 
     /// The least tick that some maintained dataflow has not finished; `None` when all are done.
