@@ -276,11 +276,15 @@ impl Coordinator {
             sink,
         };
         check_compiles(&plan.select)?;
+        let changelog = self.changelog(&plan, &target)?;
         dataflows.insert(0, plan.id);
+        dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {
             Sink::Table { table, .. } => drop(self.catalog.tables.insert(target.name.clone(), table)),
             Sink::Stream { hub, .. } => drop(self.catalog.hubs.insert(target.name.clone(), hub)),
-            Sink::Answer { .. } => unreachable!("a persistent query writes a stream or a table"),
+            Sink::Changelog(_) | Sink::Answer { .. } => {
+                unreachable!("a persistent query writes a stream or a table")
+            }
         }
         let query = Query {
             id: id.into(),
@@ -293,6 +297,7 @@ impl Coordinator {
         self.catalog.queries.insert(id.into(), query);
         self.catalog.insert(target);
         plans.push(DataflowPlan::Query(plan));
+        plans.extend(changelog.map(DataflowPlan::Query));
         self.install(plans)
     }
 
@@ -309,26 +314,15 @@ impl Coordinator {
             Some(hub) => *hub,
             None => self.id(),
         };
-        let place = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
-        let store = match place {
-            None => None,
-            Some(place @ Place::Log { .. }) => {
-                encoder(&target.serialization, &target.schema)?;
-                // What is derived is derived anew at each start.
-                if !self.catalog.hubs.contains_key(&target.name)
-                    && target.origin != Origin::Declared
-                    && let Place::Log { dir, .. } = &place
-                {
-                    clear(dir)?;
-                }
-                Some(StorePlan {
-                    topic: target.topic.clone(),
-                    place,
-                    partitions: target.partitions,
-                    serialization: target.serialization,
-                    schema: target.schema.clone(),
-                })
-            }
+        let store = self.store(target)?;
+        Ok(Sink::Stream { hub, store })
+    }
+
+    /// How a derived topic is stored, where the topology gives it a place.
+    fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
+        let place = match self.topology.resolve(&target.topic, &self.data_dir, target.partitions) {
+            None => return Ok(None),
+            Some(place @ Place::Log { .. }) => place,
             Some(_) => {
                 return Err(Error::topology(format!(
                     "topic {} is written by a query, so its connector must be \"log\"",
@@ -337,7 +331,35 @@ impl Coordinator {
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));
             }
         };
-        Ok(Sink::Stream { hub, store })
+        encoder(&target.serialization, &target.schema)?;
+        // What is derived is derived anew at each start.
+        if self.catalog.get(&target.name).is_none()
+            && let Place::Log { dir, .. } = &place
+        {
+            clear(dir)?;
+        }
+        Ok(Some(StorePlan {
+            topic: target.topic.clone(),
+            place,
+            partitions: target.partitions,
+            serialization: target.serialization,
+            schema: target.schema.clone(),
+        }))
+    }
+
+    /// The query beside a table's own that stores its changes, where its topic has a place.
+    fn changelog(&mut self, plan: &QueryPlan, target: &Source) -> Result<Option<QueryPlan>> {
+        let Sink::Table { table, .. } = plan.sink else { return Ok(None) };
+        let Some(store) = self.store(target)? else { return Ok(None) };
+        Ok(Some(QueryPlan {
+            id: self.id(),
+            source: target.name.clone(),
+            topic: target.topic.clone(),
+            input: Input::Table(table),
+            input_columns: target.schema.len(),
+            sink: Sink::Changelog(store),
+            ..plan.clone()
+        }))
     }
 }
 

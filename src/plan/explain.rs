@@ -61,6 +61,10 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
             };
             let _ = writeln!(out, "  maintain table: {how}");
         }
+        Sink::Changelog(store) => {
+            let _ =
+                writeln!(out, "  store changes in {}, {} partitions", place(&store.place), store.partitions);
+        }
         Sink::Answer { .. } => out.push_str("  send to the client\n"),
     }
 }
