@@ -397,6 +397,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Outlet {
     fn push(&mut self, mut rows: Vec<AnswerRow>) {
+        if self.ended == usize::MAX {
+            return;
+        }
         if let Some(remaining) = &mut self.remaining {
             rows.truncate(*remaining as usize);
             *remaining -= rows.len() as u64;
