@@ -8,3 +8,4 @@ mod books;
 mod carparks;
 mod bytes;
 mod live;
+mod processes;
