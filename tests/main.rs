@@ -9,3 +9,5 @@ mod carparks;
 mod bytes;
 mod live;
 mod processes;
+mod rest;
+mod cli;
