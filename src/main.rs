@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => cli::explain::run(args),
         Command::Generate(args) => cli::generate::run(args),
         Command::Bench(args) => cli::bench::run(args),
+        Command::BenchPart(args) => cli::bench::part::run(args),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -18,7 +18,7 @@ pub fn config(args: &run::Args) -> Result<Config> {
         data_dir: args.data_dir.as_deref().map(data_dir).transpose()?,
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
-        pace: pace(|name| std::env::var(name).ok())?,
+        pace: pace()?,
     })
 }
 
@@ -82,7 +82,11 @@ fn data_dir(dir: &Path) -> Result<PathBuf> {
 }
 
 /// The defaults, unless a test wants input cut otherwise.
-fn pace(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
+pub fn pace() -> Result<Pace> {
+    pace_of(|name| std::env::var(name).ok())
+}
+
+fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
     let number = |name: &str, default: u64| match variable(name) {
         None => Ok(default),
         Some(text) => match count(&text) {
@@ -137,11 +141,11 @@ mod tests {
 
     #[test]
     fn the_pace_can_be_overridden() {
-        let pace_of = |value: &'static str| pace(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
-        assert_eq!(pace_of("1_000").unwrap().tick_bytes, 1_000);
+        let pace = |value: &'static str| pace_of(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
+        assert_eq!(pace("1_000").unwrap().tick_bytes, 1_000);
         for bad in ["0", "-1", "many"] {
             assert_eq!(
-                pace_of(bad).unwrap_err().to_string(),
+                pace(bad).unwrap_err().to_string(),
                 format!("WHARFE_TICK_BYTES is `{bad}`; expected a whole number above 0")
             );
         }

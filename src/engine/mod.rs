@@ -8,6 +8,7 @@ mod coordinator;
 mod describe;
 mod local;
 mod post;
+pub mod replay;
 pub mod shared;
 mod worker;
 
@@ -158,6 +159,11 @@ impl Engine {
         }
         self.inner.temporary.lock().unwrap_or_else(|e| e.into_inner()).take();
         Ok(())
+    }
+
+    /// When reading began, in milliseconds since 1970; 0 before that.
+    pub fn started_ms(&self) -> i64 {
+        self.inner.shared.started_ms()
     }
 
     /// What has been read so far, by all workers of this process.

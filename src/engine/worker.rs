@@ -4,6 +4,7 @@ use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, Config};
 use crate::aggregate::Key;
+use crate::error::Result;
 use crate::expr::Expr;
 use crate::expr::Notes;
 use crate::expr::compile::compile;
@@ -16,6 +17,7 @@ use crate::render::rejects::{self, RejectLog};
 use crate::render::hub;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
         post.close();
         return;
     };
-    let mut state = Loop { context, peeks: Vec::new(), started: false, once: config.once, ended: false };
+    let mut state = Loop::new(context, config.once);
     'run: loop {
         if first_of_process {
             forward(worker, &post, &state);
@@ -76,35 +78,38 @@ fn greet(worker: &mut Worker, post: &Post, config: &Config, shared: &Arc<Shared>
         worker.step_or_park(Some(Duration::from_millis(10)));
         match post.receive() {
             Some(Mail::Command(Command::Hello { epoch_ms, data_dir })) => {
-                let topic = data_dir.join("topics").join(rejects::TOPIC);
-                let rejects = match RejectLog::open(&topic, worker.index()) {
-                    Ok(rejects) => rejects,
-                    Err(error) => {
-                        shared.fail(error);
-                        return None;
-                    }
-                };
-                let context = Rc::new(Context {
-                    index: worker.index(),
-                    peers: worker.peers(),
-                    pace: config.pace.clone(),
-                    clock: Clock::new(epoch_ms, &config.pace),
-                    inflight: Inflight::new(config.pace.inflight_bytes),
-                    hubs: RefCell::default(),
-                    tables: RefCell::default(),
-                    dataflows: RefCell::new(BTreeMap::new()),
-                    sources: RefCell::default(),
-                    books: Books::default(),
-                    rejects,
-                    shared: Arc::clone(shared),
-                });
-                context.books.attach(context.hub(BOOKS_HUB));
-                return Some(context);
+                return context(worker, config, shared, epoch_ms, &data_dir).map_err(|e| shared.fail(e)).ok();
             }
             Some(Mail::Command(Command::Stop)) => return None,
             _ => {}
         }
     }
+}
+
+/// What the operators of this worker share, before anything is installed.
+pub(super) fn context(
+    worker: &Worker,
+    config: &Config,
+    shared: &Arc<Shared>,
+    epoch_ms: i64,
+    data_dir: &Path,
+) -> Result<Rc<Context>> {
+    let context = Rc::new(Context {
+        index: worker.index(),
+        peers: worker.peers(),
+        pace: config.pace.clone(),
+        clock: Clock::new(epoch_ms, &config.pace),
+        inflight: Inflight::new(config.pace.inflight_bytes),
+        hubs: RefCell::default(),
+        tables: RefCell::default(),
+        dataflows: RefCell::new(BTreeMap::new()),
+        sources: RefCell::default(),
+        books: Books::default(),
+        rejects: RejectLog::open(&data_dir.join("topics").join(rejects::TOPIC), worker.index())?,
+        shared: Arc::clone(shared),
+    });
+    context.books.attach(context.hub(BOOKS_HUB));
+    Ok(context)
 }
 
 /// Worker 0 sends out commands; the first worker of another process carries its mail to worker 0.
@@ -126,8 +131,8 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
     }
 }
 
-struct Loop {
-    context: Rc<Context>,
+pub(super) struct Loop {
+    pub(super) context: Rc<Context>,
     peeks: Vec<Peek>,
     /// The script has been installed.
     started: bool,
@@ -136,7 +141,16 @@ struct Loop {
 }
 
 impl Loop {
-    fn carry_out(&mut self, worker: &mut Worker, command: Command) {
+    pub(super) fn new(context: Rc<Context>, once: bool) -> Loop {
+        Loop { context, peeks: Vec::new(), started: false, once, ended: false }
+    }
+
+    /// All inputs have ended, and all that came of them is done.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn carry_out(&mut self, worker: &mut Worker, command: Command) {
         let context = &self.context;
         match command {
             Command::Install { plans, wanted, started_ms } => {
@@ -169,7 +183,7 @@ impl Loop {
         self.context.pace.tick.min(Duration::from_millis(10))
     }
 
-    fn after_step(&mut self) {
+    pub(super) fn after_step(&mut self) {
         let context = &self.context;
         context.dataflows.borrow_mut().retain(|_, d| !(d.cancel.get() && d.probe.done()));
         let drained = self.drained();
@@ -224,7 +238,7 @@ impl Loop {
         });
     }
 
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         let ids: Vec<_> = self.context.dataflows.borrow().keys().copied().collect();
         ids.into_iter().for_each(|id| cancel(&self.context, id));
         self.context.tables.borrow_mut().clear();
