@@ -1,6 +1,7 @@
 //! What exists: streams, tables, and the persistent queries between them.
 
 use crate::error::{Error, Result, Span};
+use crate::expr::nearest::nearest;
 use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, QueryPlan, TableId};
 use crate::sql::ast::{Ident, Literal, Property, SourceKind};
@@ -114,28 +115,6 @@ impl Catalog {
     }
 }
 
-/// The candidate with the least edit distance, where that is small.
-pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(1);
-    candidates.map(|c| (distance(name, c), c)).filter(|(d, _)| *d <= limit).min().map(|(_, c)| c)
-}
-
-/// Levenshtein's distance, ignoring case.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_uppercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.to_uppercase().chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// The properties of a WITH clause, understood.
 #[derive(Clone, Debug, Default)]
 pub struct With {
@@ -149,8 +128,19 @@ pub struct With {
 }
 
 const PROPERTIES: &[&str] = &[
-    "KAFKA_TOPIC", "FORMAT", "KEY_FORMAT", "VALUE_FORMAT", "PARTITIONS", "REPLICAS", "RETENTION_MS", "TIMESTAMP",
-    "TIMESTAMP_FORMAT", "WRAP_SINGLE_VALUE", "KEY_DELIMITER", "VALUE_DELIMITER", "QUERY_ID",
+    "KAFKA_TOPIC",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "WRAP_SINGLE_VALUE",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "QUERY_ID",
 ];
 
 impl With {
@@ -179,14 +169,17 @@ impl With {
             Ok(Some((parse_format(property, delimiter, wrap)?, property.value_span)))
         };
         if let (Some(both), Some(_)) = (text("FORMAT"), text("KEY_FORMAT").or(text("VALUE_FORMAT"))) {
-            return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them").at(both.name.span));
+            return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them")
+                .at(both.name.span));
         }
         Ok(With {
             topic: text("KAFKA_TOPIC").map(string).transpose()?,
             key_format: format(["KEY_FORMAT", "FORMAT"], "KEY_DELIMITER")?,
             value_format: format(["VALUE_FORMAT", "FORMAT"], "VALUE_DELIMITER")?,
             partitions: text("PARTITIONS").map(parse_partitions).transpose()?,
-            timestamp: text("TIMESTAMP").map(|p| Ok::<_, Error>((column_name(&string(p)?), p.value_span))).transpose()?,
+            timestamp: text("TIMESTAMP")
+                .map(|p| Ok::<_, Error>((column_name(&string(p)?), p.value_span)))
+                .transpose()?,
             timestamp_format: text("TIMESTAMP_FORMAT").map(string).transpose()?,
             query_id: text("QUERY_ID").map(string).transpose()?,
         })

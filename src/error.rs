@@ -91,10 +91,10 @@ impl Error {
     ///
     /// `name` is the file, or `<statement>` for text that came over the wire.
     pub fn in_text(mut self, name: &str, text: &str) -> Error {
-        if self.rendered.is_none() {
-            if let Some(span) = self.span {
-                self.rendered = Some(self.render(name, text, span));
-            }
+        if self.rendered.is_none()
+            && let Some(span) = self.span
+        {
+            self.rendered = Some(self.render(name, text, span));
         }
         self
     }

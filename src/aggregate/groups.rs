@@ -4,6 +4,7 @@
 //! the tables that know the keys stay, while they are small.
 
 use super::intern::Intern;
+use super::recent::Recent;
 use super::view::{Cells, View, encode_bytes};
 use super::{Key, packed};
 use crate::batch::Column;
@@ -37,37 +38,6 @@ struct Table {
     shape: Shape,
 }
 
-/// Slots of recent strings of up to 12 bytes: their views hold all of them, so that one comparison
-/// of 16 bytes stands for the lookup.
-struct Recent(Vec<(u128, u32)>);
-
-const RECENT: usize = 1024;
-const INLINE_MAX: u32 = 12;
-
-impl Recent {
-    #[inline(always)]
-    fn place(view: u128) -> usize {
-        let mixed = (view as u64 ^ ((view >> 64) as u64).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 54) as usize
-    }
-
-    #[inline(always)]
-    fn get(&self, view: u128) -> u32 {
-        match self.0.get(Recent::place(view)) {
-            Some((known, slot)) if *known == view => *slot,
-            _ => NONE,
-        }
-    }
-
-    #[inline]
-    fn set(&mut self, view: u128, slot: u32) {
-        if view as u32 <= INLINE_MAX {
-            self.0.resize(RECENT, (0, NONE));
-            self.0[Recent::place(view)] = (view, slot);
-        }
-    }
-}
-
 #[derive(PartialEq)]
 enum Shape {
     Whole,
@@ -79,7 +49,8 @@ enum Shape {
     },
 }
 
-const NONE: u32 = u32::MAX;
+/// No slot.
+pub const NONE: u32 = u32::MAX;
 /// Tables beyond these are forgotten at a flush: memory is bounded by the state, not by history.
 const KEPT_KEYS: usize = 64 << 10;
 const KEPT_BYTES: usize = 8 << 20;
@@ -157,9 +128,9 @@ impl Groups {
                 self.assign_views(table, values.views(), |i| values.value(i).as_bytes(), slots)
             }
             Cells::Bytes(values) => self.assign_views(table, values.views(), |i| values.value(i), slots),
-            Cells::Int(_, values) => self.assign_words(table, *values, |v| v.to_le_bytes(), slots),
-            Cells::Long(_, values) => self.assign_words(table, *values, |v| v.to_le_bytes(), slots),
-            Cells::Double(values) => self.assign_words(table, *values, double_bytes, slots),
+            Cells::Int(_, values) => self.assign_words(table, values, |v| v.to_le_bytes(), slots),
+            Cells::Long(_, values) => self.assign_words(table, values, |v| v.to_le_bytes(), slots),
+            Cells::Double(values) => self.assign_words(table, values, double_bytes, slots),
             _ => (0..rows).for_each(|_| slots.push(0)),
         }
     }
@@ -294,7 +265,7 @@ impl Groups {
         }
         for table in &mut self.tables {
             table.slots.fill(NONE);
-            table.recent.0.clear();
+            table.recent.clear();
         }
         self.keys.clear();
         self.mixed = false;
@@ -303,7 +274,7 @@ impl Groups {
 
 impl Table {
     fn new(shape: Shape) -> Table {
-        Table { ids: Intern::new(), slots: Vec::new(), recent: Recent(Vec::new()), shape }
+        Table { ids: Intern::new(), slots: Vec::new(), recent: Recent::default(), shape }
     }
 
     fn slot(&self, id: u32) -> u32 {

@@ -75,7 +75,7 @@ impl PreAggregator {
         match rows_with_key(keys, rows) {
             None => self.add_grouped(keys, args, origin, rows),
             Some(keep) if keep.true_count() > 0 => self.add_filtered(keys, args, origin, &keep),
-            Some(_) => return rows,
+            Some(_) => rows,
         }
     }
 

@@ -267,7 +267,7 @@ fn oracle(spec: &Spec, rows: &[&Row], call: usize) -> Vec<Value> {
     if !matches!(spec, Spec::CountRows | Spec::LatestRow { .. }) {
         sorted.sort_by_cached_key(|row| (row.position, packed(row)));
     }
-    let values = || sorted.iter().map(|row| arg(row)).filter(|v| !v.is_null()).collect::<Vec<Value>>();
+    let values = || sorted.iter().map(&arg).filter(|v| !v.is_null()).collect::<Vec<Value>>();
     let by_offset = |ignore_nulls: bool, n: Option<u32>, latest: bool| {
         let mut rows: Vec<(Position, Vec<u8>, Value)> = (sorted.iter())
             .map(|row| (row.position, packed(row), arg(row)))
@@ -341,9 +341,9 @@ fn oracle(spec: &Spec, rows: &[&Row], call: usize) -> Vec<Value> {
         Spec::Latest { ignore_nulls, n } => by_offset(*ignore_nulls, *n, true),
         Spec::Earliest { ignore_nulls, n } => by_offset(*ignore_nulls, *n, false),
         Spec::CountDistinct => Value::Bigint(distinct.len() as i64),
-        Spec::CollectList => Value::Array(sorted.iter().map(|row| arg(row)).collect()),
+        Spec::CollectList => Value::Array(sorted.iter().map(&arg).collect()),
         Spec::CollectSet => {
-            let mut all: Vec<Value> = sorted.iter().map(|row| arg(row)).collect();
+            let mut all: Vec<Value> = sorted.iter().map(&arg).collect();
             all.sort();
             all.dedup();
             Value::Array(all)
@@ -515,6 +515,14 @@ fn results_of_nothing() {
     assert_eq!(finish(&specs, &nothing, &[]), expected);
     assert_eq!(aggregate_rows(&specs, &[]), expected);
     assert!(row_deleted(&specs, &nothing));
+}
+
+#[test]
+fn deviations_survive_cancellation() {
+    let rows = [1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0].map(|x| [Value::Double(x)]);
+    let given: Vec<(&[Value], i64)> = rows.iter().map(|row| (&row[..], 1)).collect();
+    assert_eq!(aggregate_rows(&[Spec::StddevSamp], &given), [Value::Double(30f64.sqrt())]);
+    assert_eq!(aggregate_rows(&[Spec::StddevSamp], &given[..1]), [Value::Null]);
 }
 
 #[test]

@@ -55,11 +55,15 @@ impl Wide {
             return value as f64;
         }
         let magnitude = if self.high < 0 { self.negated() } else { self };
-        let shift = 64 - magnitude.high.leading_zeros();
-        // The lost bits can only tip a tie: one bit stands for them all.
-        let lost = magnitude.low << (128 - shift) != 0;
-        let top = (magnitude.high as u128) << (128 - shift) | magnitude.low >> shift | lost as u128;
-        let value = top as f64 * 2f64.powi(shift as i32);
+        let value = match 64 - magnitude.high.leading_zeros() {
+            0 => magnitude.low as f64,
+            shift => {
+                // The lost bits can only tip a tie: one bit stands for them all.
+                let lost = magnitude.low << (128 - shift) != 0;
+                let top = (magnitude.high as u128) << (128 - shift) | magnitude.low >> shift | lost as u128;
+                top as f64 * 2f64.powi(shift as i32)
+            }
+        };
         if self.high < 0 { -value } else { value }
     }
 
@@ -108,7 +112,11 @@ mod tests {
         let mut bytes = Vec::new();
         sum.encode(&mut bytes);
         assert_eq!(Wide::decode(&mut &bytes[..]), Some(sum));
-        sum.add_times(i128::MAX, -7);
+        sum.add_times(i128::MAX, -4);
+        sum.add(1);
+        assert_eq!(sum.to_f64(), 2f64.powi(127));
+        sum.add(-1);
+        sum.add_times(i128::MAX, -3);
         assert_eq!(sum.to_f64(), -2.0 * 2f64.powi(127));
         sum.add_times(i128::MAX, 2);
         assert_eq!(sum, Wide::default());

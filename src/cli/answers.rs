@@ -59,7 +59,7 @@ pub fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<
     }
     let names = answer.columns.iter().map(|c| c.name.clone()).collect();
     let mut printer = Printer::new(out, format, names).map_err(output_failed)?;
-    while let Some(event) = answer.next() {
+    while let Some(event) = answer.next_event() {
         let rows = match event {
             AnswerEvent::Rows(rows) => rows,
             AnswerEvent::End(_) => break,
@@ -78,7 +78,7 @@ pub fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<
 }
 
 fn print_lines(mut answer: Answer, out: &mut dyn Write) -> Result<()> {
-    while let Some(event) = answer.next() {
+    while let Some(event) = answer.next_event() {
         match event {
             AnswerEvent::Rows(rows) => {
                 for row in rows {

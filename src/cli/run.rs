@@ -112,6 +112,8 @@ pub fn run(args: Args) -> Result<u8> {
     let config = settings::config(&args)?;
     let listener = serving::bind(&args)?;
     interrupt::install()?;
+    // A cluster's start waits for the other processes, and nothing is there to be stopped yet.
+    interrupt::then(|| std::process::exit(130));
     let engine = Engine::start(config)?;
     let stopped = engine.clone();
     interrupt::then(move || drop(stopped.stop()));
@@ -151,6 +153,7 @@ fn lead(
         }
         once(engine, started, asked, &mut answers)?;
     } else if let Some(serving) = &serving {
+        answer(engine, asked, &mut answers)?;
         live::watch(engine, &args.script, &serving.url)?;
     }
     serving.map_or(Ok(()), Serving::stop)
@@ -160,11 +163,15 @@ fn once(engine: &Engine, started: Instant, asked: Vec<Question>, answers: &mut A
     progress::wait(engine)?;
     let read_in = started.elapsed();
     interrupt::check()?;
+    answer(engine, asked, answers)?;
+    eprintln!("{}", progress::totals(&engine.progress(), read_in));
+    Ok(())
+}
+
+fn answer(engine: &Engine, asked: Vec<Question>, answers: &mut Answers) -> Result<()> {
     for mut question in asked {
         let outcome = question.answer(engine)?;
         answers.show(question.statement, outcome)?;
     }
-    answers.finish()?;
-    eprintln!("{}", progress::totals(&engine.progress(), read_in));
-    Ok(())
+    answers.finish()
 }

@@ -88,7 +88,7 @@ impl Question<'_> {
     }
 }
 
-/// Carries out a script. With `once`, its queries are returned, to be answered later.
+/// Carries out a script. Its queries are returned, to be answered when it has begun.
 pub fn execute<'a>(
     engine: &Engine,
     script: &'a Script,
@@ -103,7 +103,7 @@ pub fn execute<'a>(
     }
     for statement in &script.statements {
         interrupt::check()?;
-        if once && is_query(&statement.statement) {
+        if is_query(&statement.statement) {
             later.push(question(engine, script, statement, session)?);
             continue;
         }

@@ -3,11 +3,12 @@
 use super::coordinator::Coordinator;
 use super::outcome::*;
 use super::{Session, outcome};
-use crate::catalog::{Origin, Query, Source, nearest};
+use crate::catalog::{Origin, Query, Source};
 use crate::connector::Place;
 use crate::error::{Error, Result};
-use crate::plan::explain::{explain, explain_select};
+use crate::expr::nearest::nearest;
 use crate::plan::DataflowPlan;
+use crate::plan::explain::{explain, explain_select};
 use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
 use crate::{aggregate, expr};
 
@@ -34,20 +35,29 @@ impl Coordinator {
             if topics.iter().any(|t| t.name == source.topic) {
                 continue;
             }
-            let stored = self.topology.place(&source.topic).is_some() || source.origin == Origin::Declared || source.name == crate::render::rejects::STREAM;
+            let stored = self.topology.place(&source.topic).is_some()
+                || source.origin == Origin::Declared
+                || source.name == crate::render::rejects::STREAM;
             let place = if stored { self.place(source).ok() } else { None };
-            let (connector, place) = place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p));
-            topics.push(TopicInfo { name: source.topic.clone(), connector, place, partitions: source.partitions });
+            let (connector, place) =
+                place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p));
+            topics.push(TopicInfo {
+                name: source.topic.clone(),
+                connector,
+                place,
+                partitions: source.partitions,
+            });
         }
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         topics
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
-        let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty()).map(|q| self.query_info(q));
-        let push = self.answers.iter().map(|(id, sql)| QueryInfo {
+        let persistent =
+            self.catalog.queries.values().filter(|q| !q.reads.is_empty()).map(|q| self.query_info(q));
+        let push = self.open_answers().map(|(id, watcher)| QueryInfo {
             id: id.clone(),
-            sql: sql.clone(),
+            sql: watcher.sql.clone(),
             sink: None,
             sink_topic: None,
             persistent: false,
@@ -70,12 +80,10 @@ impl Coordinator {
     pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
         let source = self.catalog.source(name)?;
         let mut statistics = Vec::new();
-        if extended {
-            if let Ok(place) = self.place(source) {
-                let (connector, place) = describe_place(&place);
-                statistics.push(("connector".to_string(), connector));
-                statistics.push(("place".to_string(), place));
-            }
+        if extended && let Ok(place) = self.place(source) {
+            let (connector, place) = describe_place(&place);
+            statistics.push(("connector".to_string(), connector));
+            statistics.push(("place".to_string(), place));
         }
         Ok(Outcome::Source(Box::new(SourceDescription {
             info: info(source),
@@ -84,14 +92,23 @@ impl Coordinator {
             partitions: source.partitions,
             statement: source.statement.clone(),
             read_by: self.catalog.readers_of(&source.name).map(|q| self.query_info(q)).collect(),
-            written_by: self.catalog.writers_of(&source.name).filter(|q| !q.reads.is_empty()).map(|q| self.query_info(q)).collect(),
+            written_by: self
+                .catalog
+                .writers_of(&source.name)
+                .filter(|q| !q.reads.is_empty())
+                .map(|q| self.query_info(q))
+                .collect(),
             statistics,
         })))
     }
 
     pub(super) fn explain_query(&self, id: &Ident) -> Result<Outcome> {
         let found = self.catalog.queries.values().find(|q| q.id.eq_ignore_ascii_case(&id.name));
-        let query = found.ok_or_else(|| Error::statement(format!("there is no query {}", id.name)).at(id.span).hint("SHOW QUERIES lists what runs"))?;
+        let query = found.ok_or_else(|| {
+            Error::statement(format!("there is no query {}", id.name))
+                .at(id.span)
+                .hint("SHOW QUERIES lists what runs")
+        })?;
         Ok(Outcome::Explanation(Box::new(outcome::Explanation {
             query: Some(self.query_info(query)),
             columns: query.plan.select.columns.clone(),
@@ -101,12 +118,15 @@ impl Coordinator {
     }
 
     fn column_names(&self, source: &str) -> Vec<String> {
-        self.catalog.get(source).map_or(Vec::new(), |s| s.schema.columns.iter().map(|c| c.name.clone()).collect())
+        self.catalog
+            .get(source)
+            .map_or(Vec::new(), |s| s.schema.columns.iter().map(|c| c.name.clone()).collect())
     }
 
     pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
         let (source, select) = self.plan_of(parsed, session)?;
-        let mut plan = format!("read {} {}\n", super::coordinator::word(source.kind).to_lowercase(), source.name);
+        let mut plan =
+            format!("read {} {}\n", super::coordinator::word(source.kind).to_lowercase(), source.name);
         explain_select(&select, &self.column_names(&source.name), &mut plan);
         Ok(Outcome::Explanation(Box::new(outcome::Explanation {
             query: None,
@@ -121,7 +141,10 @@ impl Coordinator {
         let mut out = String::new();
         for parsed in statements {
             match &parsed.statement {
-                Statement::InsertValues { .. } | Statement::Show(_) | Statement::Print { .. } | Statement::Terminate { .. } => continue,
+                Statement::InsertValues { .. }
+                | Statement::Show(_)
+                | Statement::Print { .. }
+                | Statement::Terminate { .. } => continue,
                 Statement::Select(_) => {
                     if let Outcome::Explanation(explanation) = self.explain_statement(parsed, session)? {
                         out.push_str(&format!("query (answered once)\n{}\n", indent(&explanation.plan)));

@@ -17,6 +17,9 @@ use crate::render::transform::Transform;
 use crate::value::Row;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
@@ -33,8 +36,45 @@ pub enum Until {
     Closed,
 }
 
+/// Where an answer goes, and whether it is still wanted.
+pub struct Outlet {
+    pub sender: Sender<AnswerEvent>,
+    pub closed: Closed,
+}
+
+/// Whether an answer was closed: by the engine, or because it is through.
+#[derive(Clone, Default)]
+pub struct Closed(Arc<AtomicBool>);
+
+impl Closed {
+    pub fn close(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    pub fn open(&self) -> bool {
+        !self.0.load(Relaxed)
+    }
+}
+
+impl Outlet {
+    /// Waits for room. False when nobody wants it any more.
+    fn send(&self, event: AnswerEvent) -> bool {
+        self.closed.open() && self.sender.blocking_send(event).is_ok()
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.closed.open() || self.sender.is_closed()
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.closed.close();
+    }
+}
+
 /// Answers a SELECT over a stream's rows, in the order of its ways.
-pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_ms: i64, sender: &Sender<AnswerEvent>) {
+pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_ms: i64, outlet: &Outlet) {
     let run = || -> Result<AnswerEnd> {
         let mut local = LocalSelect::new(select)?;
         let mut readers = Vec::new();
@@ -49,40 +89,41 @@ pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_m
                 while let Some(batch) = reader.next()? {
                     idle = false;
                     local.add(&batch);
-                    if !local.send_ready(sender) {
+                    if !local.send_ready(outlet) {
                         return Ok(AnswerEnd::LimitReached);
                     }
                 }
             }
             if idle && reading {
-                if sender.is_closed() {
+                if outlet.is_closed() {
                     return Ok(AnswerEnd::Completed);
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        local.finish(sender)
+        local.finish(outlet)
     };
-    end(run(), sender);
+    end(run(), outlet);
 }
 
 /// Answers a SELECT over rows that are all there.
-pub fn answer_rows(batches: &[Batch], select: &SelectPlan, sender: &Sender<AnswerEvent>) {
+pub fn answer_rows(batches: &[Batch], select: &SelectPlan, outlet: &Outlet) {
     let run = || -> Result<AnswerEnd> {
         let mut local = LocalSelect::new(select)?;
         for batch in batches {
             local.add(batch);
-            if !local.send_ready(sender) {
+            if !local.send_ready(outlet) {
                 return Ok(AnswerEnd::LimitReached);
             }
         }
-        local.finish(sender)
+        local.finish(outlet)
     };
-    end(run(), sender);
+    end(run(), outlet);
 }
 
-fn end(result: Result<AnswerEnd>, sender: &Sender<AnswerEvent>) {
-    let _ = sender.blocking_send(match result {
+fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
+    // Said also when the engine closed it: the client shall know that this is the end.
+    let _ = outlet.sender.blocking_send(match result {
         Ok(end) => AnswerEvent::End(end),
         Err(error) => AnswerEvent::Error(error),
     });
@@ -100,7 +141,8 @@ impl WayReader {
     fn open(way: Way, last: &SelectPlan, until: Until, opened_ms: i64) -> Result<WayReader> {
         // What the answer reads decides, way back to the source, what each step computes.
         let mut wants: Vec<Vec<bool>> = Vec::new();
-        for (i, select) in way.through.iter().chain([last]).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        for (i, select) in way.through.iter().chain([last]).enumerate().collect::<Vec<_>>().into_iter().rev()
+        {
             let width = if i == 0 { way.source.schema.len() } else { way.through[i - 1].columns.len() };
             wants.push(select.reads(width, wants.last().map(Vec::as_slice)));
         }
@@ -109,7 +151,9 @@ impl WayReader {
             Opening { share: Share::All, start: Start::Earliest, bounded: until == Until::End, opened_ms };
         let mut through = Vec::new();
         for (select, wanted) in way.through.iter().zip(wants.iter().rev()) {
-            let Shape::Project(exprs) = &select.shape else { unreachable!("a stream is never written by an aggregate") };
+            let Shape::Project(exprs) = &select.shape else {
+                unreachable!("a stream is never written by an aggregate")
+            };
             let mut transform = Transform::new(select.filter.as_ref(), exprs.clone())?;
             transform.want(wanted);
             through.push(transform);
@@ -188,14 +232,14 @@ impl LocalSelect {
     }
 
     /// Sends what can go already. False when nothing more is wanted.
-    fn send_ready(&mut self, sender: &Sender<AnswerEvent>) -> bool {
+    fn send_ready(&mut self, outlet: &Outlet) -> bool {
         if self.grouping.is_some() || !self.order_by.is_empty() {
-            return !sender.is_closed();
+            return !outlet.is_closed();
         }
-        self.send(sender)
+        self.send(outlet)
     }
 
-    fn send(&mut self, sender: &Sender<AnswerEvent>) -> bool {
+    fn send(&mut self, outlet: &Outlet) -> bool {
         let mut rows = std::mem::take(&mut self.rows);
         if let Some(remaining) = &mut self.remaining {
             rows.truncate(*remaining as usize);
@@ -211,13 +255,13 @@ impl LocalSelect {
             if chunk.is_empty() {
                 return self.remaining != Some(0);
             }
-            if sender.blocking_send(AnswerEvent::Rows(chunk)).is_err() {
+            if !outlet.send(AnswerEvent::Rows(chunk)) {
                 return false;
             }
         }
     }
 
-    fn finish(mut self, sender: &Sender<AnswerEvent>) -> Result<AnswerEnd> {
+    fn finish(mut self, outlet: &Outlet) -> Result<AnswerEnd> {
         if let Some(grouping) = self.grouping.take() {
             self.rows = grouping.finish();
         }
@@ -225,7 +269,7 @@ impl LocalSelect {
             let keys = std::mem::take(&mut self.order_by);
             self.rows.sort_by(|a, b| compare(&keys, a, b));
         }
-        let more = self.send(sender);
+        let more = self.send(outlet);
         Ok(if more { AnswerEnd::Completed } else { AnswerEnd::LimitReached })
     }
 }
@@ -282,7 +326,10 @@ impl Grouping {
         let groups = self
             .groups
             .into_iter()
-            .map(|(key, (state, elements))| Group { key, kept: Kept::State(state, elements.into_iter().collect()) })
+            .map(|(key, (state, elements))| Group {
+                key,
+                kept: Kept::State(state, elements.into_iter().collect()),
+            })
             .collect();
         let finished = self.finisher.finish(groups);
         let mut rows: Vec<Row> =
@@ -299,7 +346,7 @@ pub fn print_topic(
     until: Until,
     interval: u64,
     limit: Option<u64>,
-    sender: &Sender<AnswerEvent>,
+    outlet: &Outlet,
 ) {
     let run = || -> Result<AnswerEnd> {
         let opening = Opening { share: Share::All, start, bounded: until == Until::End, opened_ms: now_ms() };
@@ -309,17 +356,17 @@ pub fn print_topic(
         loop {
             match source.poll(64 << 10, now_ms())? {
                 Poll::Done => return Ok(AnswerEnd::Completed),
-                Poll::Pending if sender.is_closed() => return Ok(AnswerEnd::Completed),
+                Poll::Pending if outlet.is_closed() => return Ok(AnswerEnd::Completed),
                 Poll::Pending => std::thread::sleep(Duration::from_millis(5)),
                 Poll::Messages(messages) => {
                     for i in 0..messages.len() {
                         seen += 1;
-                        if (seen - 1) % interval != 0 {
+                        if !(seen - 1).is_multiple_of(interval) {
                             continue;
                         }
                         let row = vec![crate::value::Value::text(&line(&messages, i))];
                         let event = AnswerEvent::Rows(vec![AnswerRow { row, deleted: false }]);
-                        if sender.blocking_send(event).is_err() {
+                        if !outlet.send(event) {
                             return Ok(AnswerEnd::Completed);
                         }
                         sent += 1;
@@ -331,13 +378,16 @@ pub fn print_topic(
             }
         }
     };
-    end(run(), sender);
+    end(run(), outlet);
 }
 
 fn line(messages: &crate::batch::MessageBatch, i: usize) -> String {
-    let text = |bytes: Option<&[u8]>| bytes.map_or("<null>".into(), |b| String::from_utf8_lossy(b).into_owned());
-    let time = chrono::DateTime::from_timestamp_millis(messages.timestamps.at(i))
-        .map_or_else(|| messages.timestamps.at(i).to_string(), |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+    let text =
+        |bytes: Option<&[u8]>| bytes.map_or("<null>".into(), |b| String::from_utf8_lossy(b).into_owned());
+    let time = chrono::DateTime::from_timestamp_millis(messages.timestamps.at(i)).map_or_else(
+        || messages.timestamps.at(i).to_string(),
+        |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+    );
     format!(
         "rowtime: {time}, key: {}, value: {}, partition: {}, offset: {}",
         text(messages.key(i)),
@@ -352,10 +402,13 @@ pub fn replayable(place: &connector::Place) -> Result<()> {
     match place {
         connector::Place::Stdin { .. } => Err(Error::statement("standard input cannot be read again")
             .hint("SET 'auto.offset.reset' = 'latest', or query a table that was there from the start")),
-        connector::Place::Generator(spec) if spec.rows.is_none() => {
-            Err(Error::statement(format!("the past of the endless generator {} is not kept", spec.feed))
-                .hint("query a table, use EMIT CHANGES with 'auto.offset.reset' = 'latest', or give the generator rows"))
-        }
+        connector::Place::Generator(spec) if spec.rows.is_none() => Err(Error::statement(format!(
+            "the past of the endless generator {} is not kept",
+            spec.feed
+        ))
+        .hint(
+            "query a table, use EMIT CHANGES with 'auto.offset.reset' = 'latest', or give the generator rows",
+        )),
         _ => Ok(()),
     }
 }

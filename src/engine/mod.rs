@@ -5,12 +5,18 @@
 
 pub mod outcome;
 mod coordinator;
-mod describe;
+mod create;
+mod rules;
+mod reading;
+mod insert;
+mod ask;
 mod local;
-mod post;
-pub mod replay;
+mod describe;
 pub mod shared;
 mod worker;
+mod post;
+mod cluster;
+pub mod replay;
 
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
@@ -24,7 +30,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use timely::CommunicationConfig;
-use timely::communication::WorkerGuards;
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
 
 pub use outcome::Outcome;
 
@@ -89,13 +97,16 @@ impl Engine {
     /// it only runs, see [`Engine::join`].
     pub fn start(config: Config) -> Result<Engine> {
         let processes = config.hosts.len().max(1);
-        let shared = Arc::new(Shared::new(config.process, processes * config.workers));
+        let shared = Arc::new(Shared::new(config.process, processes, processes * config.workers));
         let (data_dir, temporary) = data_dir(&config)?;
-        let hello = (config.process == 0)
-            .then(|| Command::Hello { epoch_ms: crate::render::context::now_ms(), data_dir: data_dir.clone() });
+        let hello = (config.process == 0).then(|| Command::Hello {
+            epoch_ms: crate::render::context::now_ms(),
+            data_dir: data_dir.clone(),
+        });
         let threads = spawn(&config, &shared, hello)?;
-        let coordinator = (config.process == 0)
-            .then(|| Mutex::new(Coordinator::new(Arc::clone(&shared), config.topology.clone(), data_dir, config.once)));
+        let coordinator = (config.process == 0).then(|| {
+            Mutex::new(Coordinator::new(Arc::clone(&shared), config.topology.clone(), data_dir, config.once))
+        });
         let inner = Inner {
             shared,
             coordinator,
@@ -127,7 +138,7 @@ impl Engine {
 
     /// Ends an answer by its id. False when there is none of that id.
     pub fn close_query(&self, id: &str) -> bool {
-        self.inner.shared.close_answer(id)
+        self.coordinator().is_ok_and(|mut coordinator| coordinator.close_answer(id))
     }
 
     /// Blocks until all bounded inputs have been read and processed (`once`), or the engine stops.
@@ -152,10 +163,9 @@ impl Engine {
             self.inner.shared.command(Command::Stop);
         }
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
-        if stopped {
-            if let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take() {
-                drop(threads.join());
-            }
+        if stopped && let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take()
+        {
+            drop(threads.join());
         }
         self.inner.temporary.lock().unwrap_or_else(|e| e.into_inner()).take();
         Ok(())
@@ -166,7 +176,7 @@ impl Engine {
         self.inner.shared.started_ms()
     }
 
-    /// What has been read so far, by all workers of this process.
+    /// What has been read so far, by all workers; on process 0 of all processes.
     pub fn progress(&self) -> Progress {
         self.inner.shared.progress()
     }
@@ -195,7 +205,8 @@ fn data_dir(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
         None if config.process > 0 => Ok((PathBuf::new(), None)),
         None => {
             let dir = tempfile::Builder::new().prefix("wharfe-").tempdir().map_err(|e| {
-                Error::runtime(format!("cannot make a temporary data directory: {e}")).hint("give one with --data-dir")
+                Error::runtime(format!("cannot make a temporary data directory: {e}"))
+                    .hint("give one with --data-dir")
             })?;
             Ok((dir.path().to_path_buf(), Some(dir)))
         }
@@ -203,26 +214,46 @@ fn data_dir(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
 }
 
 fn spawn(config: &Config, shared: &Arc<Shared>, hello: Option<Command>) -> Result<WorkerGuards<()>> {
-    let communication = if config.hosts.len() > 1 {
-        CommunicationConfig::Cluster {
-            threads: config.workers,
-            process: config.process,
-            addresses: config.hosts.clone(),
-            report: false,
-            zerocopy: false,
-        }
+    let failed = |e: String| Error::runtime(format!("cannot start the workers: {e}"));
+    let (builders, guard) = if config.hosts.len() > 1 {
+        report_lost_peers(Arc::clone(shared));
+        let sockets = cluster::connect(&config.hosts, config.process, config.workers)?;
+        let hooks = Hooks::default();
+        let local = ProcessBuilder::new_typed_vector(config.workers, hooks.refill.clone(), None);
+        let (builders, guard) =
+            initialize_networking_from_sockets(local, sockets, config.process, config.workers, hooks)
+                .map_err(|e| failed(e.to_string()))?;
+        let guard: Box<dyn std::any::Any + Send> = Box::new(guard);
+        (builders.into_iter().map(AllocatorBuilder::Tcp).collect(), guard)
     } else if config.workers > 1 {
-        CommunicationConfig::Process(config.workers)
+        CommunicationConfig::Process(config.workers).try_build().map_err(failed)?
     } else {
-        CommunicationConfig::Thread
+        CommunicationConfig::Thread.try_build().map_err(failed)?
     };
-    let timely = timely::Config { communication, worker: timely::WorkerConfig::default() };
     let (config, shared) = (config.clone(), Arc::clone(shared));
-    timely::execute(timely, move |worker| {
+    timely::execute::execute_from(builders, guard, timely::WorkerConfig::default(), move |worker| {
         let _stopped = Stopped(Arc::clone(&shared));
         worker::run(worker, &config, &shared, hello.clone());
     })
-    .map_err(|e| Error::runtime(format!("cannot start the workers: {e}")).hint("check the hostfile and that its ports are free"))
+    .map_err(failed)
+}
+
+/// Timely's network threads panic when a peer goes away, and nothing can go on without it: that
+/// becomes one line and the end, instead of a backtrace and silence.
+fn report_lost_peers(shared: Arc<Shared>) {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        let peer =
+            message.starts_with("timely communication error") || message.starts_with("MergeQueue poisoned");
+        if peer {
+            shared.fail(
+                Error::runtime("another process of the cluster went away").hint("start all of them again"),
+            );
+        } else {
+            others(panic);
+        }
+    }));
 }
 
 /// Tells that a worker has ended, also when it ended by a panic.
@@ -239,7 +270,7 @@ impl Drop for Stopped {
 
 /// The plans of all queries of a script, as they would run.
 pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
-    let shared = Arc::new(Shared::new(0, 1));
+    let shared = Arc::new(Shared::new(0, 1, 1));
     let mut coordinator = Coordinator::new(shared, topology.clone(), PathBuf::from("DATA"), true);
     let mut session = Session::default();
     session.properties.insert("auto.offset.reset".into(), "earliest".into());
@@ -247,7 +278,7 @@ pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topolog
 }
 
 /// For the progress bar, the totals line of `--once`, and `--strict`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Progress {
     pub bytes_read: u64,
     /// 0 when unknown.
@@ -302,7 +333,7 @@ pub enum AnswerEnd {
 /// Dropping the receiver of an [`Answer`] closes it, too.
 impl Answer {
     /// The next event, from a thread that may block.
-    pub fn next(&mut self) -> Option<AnswerEvent> {
+    pub fn next_event(&mut self) -> Option<AnswerEvent> {
         self.rows.blocking_recv()
     }
 }

@@ -43,11 +43,15 @@ impl Post {
                     }
                 }
             })
-            .sink(Exchange::new(|letter: &(u64, Vec<u8>)| letter.0), "PostIn", move |(input, _)| {
-                input.for_each(|_, letters| {
-                    delivered.borrow_mut().extend(letters.drain(..).map(|(_, bytes)| bytes));
-                });
-            });
+            .sink(
+                Exchange::new(|letter: &(u64, Vec<u8>)| letter.0),
+                "PostIn",
+                move |(input, _)| {
+                    input.for_each(|_, letters| {
+                        delivered.borrow_mut().extend(letters.drain(..).map(|(_, bytes)| bytes));
+                    });
+                },
+            );
         });
         let activator = activator.expect("the source was built");
         Post { peers: worker.peers(), out: Some(out), inbox, activator }

@@ -28,7 +28,7 @@ pub struct Planned {
 impl Planned {
     /// Plans a script as a run would; nothing is read, and queries that are answered once are left out.
     pub fn script(statements: &[Parsed], topology: &Topology) -> Result<Planned> {
-        let shared = Arc::new(Shared::new(0, 1));
+        let shared = Arc::new(Shared::new(0, 1, 1));
         let mut coordinator =
             super::coordinator::Coordinator::new(shared, topology.clone(), "DATA".into(), true);
         let mut session = Session::default();
@@ -94,7 +94,7 @@ pub fn replay(
     let planned = planned.clone();
     let dir = dir.to_path_buf();
     timely::execute_directly(move |worker| {
-        let shared = Arc::new(Shared::new(0, 1));
+        let shared = Arc::new(Shared::new(0, 1, 1));
         let context = context(worker, &config, &shared, now_ms(), &dir)?;
         let mut state = Loop::new(context, true);
         for feed in &feeds {

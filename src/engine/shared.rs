@@ -22,20 +22,50 @@ pub enum Mail {
     /// Worker 0 → all, in one order.
     Command(Command),
     /// Any worker → process 0.
-    Rows { answer: String, rows: Vec<AnswerRow> },
-    Ended { answer: String },
-    Peeked { peek: u64, reply: PeekReply },
+    Rows {
+        answer: String,
+        rows: Vec<AnswerRow>,
+    },
+    Ended {
+        answer: String,
+    },
+    Peeked {
+        peek: u64,
+        reply: PeekReply,
+    },
     Failed(Error),
+    /// What another process has read, and whether its inputs are through.
+    Read {
+        process: usize,
+        progress: Progress,
+        done: bool,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// The first one: what all processes must agree on.
-    Hello { epoch_ms: i64, data_dir: PathBuf },
-    Install { plans: Vec<DataflowPlan>, wanted: Vec<(HubId, Vec<bool>)>, started_ms: i64 },
-    Drop { dataflows: Vec<DataflowId>, tables: Vec<TableId> },
+    Hello {
+        epoch_ms: i64,
+        data_dir: PathBuf,
+    },
+    Install {
+        plans: Vec<DataflowPlan>,
+        wanted: Vec<(HubId, Vec<bool>)>,
+        started_ms: i64,
+    },
+    Drop {
+        dataflows: Vec<DataflowId>,
+        tables: Vec<TableId>,
+    },
     /// `tick` is filled in by worker 0: the newest closed one there.
-    Peek { peek: u64, table: TableId, tick: Option<Tick>, keys: Option<Vec<Key>>, filter: Option<Expr> },
+    Peek {
+        peek: u64,
+        table: TableId,
+        tick: Option<Tick>,
+        keys: Option<Vec<Key>>,
+        filter: Option<Expr>,
+    },
     Stop,
 }
 
@@ -71,10 +101,14 @@ pub struct Shared {
     worker: Mutex<Option<Thread>>,
     answers: Mutex<BTreeMap<String, Outlet>>,
     peeks: Mutex<BTreeMap<u64, Collecting>>,
+    /// On process 0: what the others have read.
+    others: Mutex<BTreeMap<usize, (Progress, bool)>>,
+    processes: usize,
 }
 
 #[derive(Default)]
 struct State {
+    own_inputs_done: bool,
     inputs_done: bool,
     stopped: usize,
     error: Option<Error>,
@@ -101,9 +135,12 @@ struct Collecting {
 }
 
 impl Shared {
-    pub fn new(process: usize, peers: usize) -> Shared {
+    /// `peers`: workers of all `processes`.
+    pub fn new(process: usize, processes: usize, peers: usize) -> Shared {
         Shared {
             process,
+            processes,
+            others: Mutex::default(),
             peers,
             counters: Counters::default(),
             started_ms: AtomicI64::new(0),
@@ -168,6 +205,10 @@ impl Shared {
             }
             Mail::Peeked { peek, reply } => self.peeked(peek, reply),
             Mail::Failed(error) => self.fail(error),
+            Mail::Read { process, progress, done } => {
+                lock(&self.others).insert(process, (progress, done));
+                self.check_inputs();
+            }
             Mail::Command(command) => unreachable!("{command:?} is carried out by workers"),
         }
     }
@@ -181,8 +222,9 @@ impl Shared {
         limit: Option<u64>,
         dataflows: Vec<DataflowId>,
         tables: Vec<TableId>,
-    ) -> mpsc::Receiver<AnswerEvent> {
+    ) -> (mpsc::Receiver<AnswerEvent>, mpsc::WeakSender<AnswerEvent>) {
         let (sender, receiver) = mpsc::channel(64);
+        let weak = sender.downgrade();
         let outlet = Outlet {
             sender,
             pending: VecDeque::new(),
@@ -193,14 +235,12 @@ impl Shared {
             tables,
         };
         lock(&self.answers).insert(id.to_string(), outlet);
-        receiver
+        (receiver, weak)
     }
 
-    /// Ends an answer from this side.
-    pub fn close_answer(&self, id: &str) -> bool {
-        let known = lock(&self.answers).contains_key(id);
+    /// Ends an answer from this side, if it comes by mail.
+    pub fn close_answer(&self, id: &str) {
         self.with_outlet(id, |outlet| outlet.finish(AnswerEvent::End(AnswerEnd::Completed)));
-        known
     }
 
     /// Sends on what clients had no room for, and drops the answers that nobody reads any more.
@@ -272,9 +312,20 @@ impl Shared {
         lock(&self.state).error.clone()
     }
 
+    /// This process's inputs are through.
     pub fn set_inputs_done(&self) {
+        lock(&self.state).own_inputs_done = true;
+        if self.process > 0 {
+            self.mail(Mail::Read { process: self.process, progress: self.own_progress(), done: true });
+        }
+        self.check_inputs();
+    }
+
+    /// On process 0 all processes have to say so, since their counts come with it.
+    fn check_inputs(&self) {
+        let others = lock(&self.others).values().filter(|(_, done)| *done).count();
         let mut state = lock(&self.state);
-        if !state.inputs_done {
+        if state.own_inputs_done && (self.process > 0 || others + 1 == self.processes) {
             state.inputs_done = true;
             self.changed.notify_all();
         }
@@ -317,6 +368,17 @@ impl Shared {
     }
 
     pub fn progress(&self) -> Progress {
+        let others = lock(&self.others);
+        others.values().fold(self.own_progress(), |sum, (progress, _)| Progress {
+            bytes_read: sum.bytes_read + progress.bytes_read,
+            bytes_expected: sum.bytes_expected + progress.bytes_expected,
+            rows_in: sum.rows_in + progress.rows_in,
+            rows_rejected: sum.rows_rejected + progress.rows_rejected,
+            notes: sum.notes + progress.notes,
+        })
+    }
+
+    pub fn own_progress(&self) -> Progress {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Progress {
             bytes_read: get(&self.counters.bytes_read),
@@ -347,7 +409,9 @@ impl Outlet {
             self.finish(AnswerEvent::End(AnswerEnd::LimitReached));
         } else if self.pending_rows > PENDING_ROWS_MAX {
             self.pending.clear();
-            let error = Error::runtime(format!("the client reads too slowly: over {PENDING_ROWS_MAX} rows wait for it"));
+            let error = Error::runtime(format!(
+                "the client reads too slowly: over {PENDING_ROWS_MAX} rows wait for it"
+            ));
             self.finish(AnswerEvent::Error(error.hint("select less, or read faster; the query was closed")));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
-use super::{BOOKS_HUB, BOOKS_QUERY, Config};
+use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
 use crate::aggregate::Key;
 use crate::error::Result;
 use crate::expr::Expr;
@@ -13,9 +13,9 @@ use crate::render::Tick;
 use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
 use crate::render::dataflow::{cancel, install};
-use crate::render::rejects::{self, RejectLog};
 use crate::render::hub;
-use std::cell::RefCell;
+use crate::render::rejects::{self, RejectLog};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ struct Peek {
 /// Runs until the engine is stopped.
 pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Option<Command>) {
     let mut post = Post::new(worker);
-    let first_of_process = worker.index() % config.workers == 0;
+    let first_of_process = worker.index().is_multiple_of(config.workers);
     if first_of_process {
         shared.set_worker_thread();
     }
@@ -125,6 +125,10 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
         }
         shared.pump_answers();
     } else {
+        let progress = shared.own_progress();
+        if progress != state.told.replace(progress) {
+            post.send(0, &Mail::Read { process: shared.process, progress, done: false });
+        }
         for mail in shared.take_mail() {
             post.send(0, &mail);
         }
@@ -138,11 +142,13 @@ pub(super) struct Loop {
     started: bool,
     once: bool,
     ended: bool,
+    /// What process 0 was last told that this one has read.
+    told: Cell<Progress>,
 }
 
 impl Loop {
     pub(super) fn new(context: Rc<Context>, once: bool) -> Loop {
-        Loop { context, peeks: Vec::new(), started: false, once, ended: false }
+        Loop { context, peeks: Vec::new(), started: false, once, ended: false, told: Cell::default() }
     }
 
     /// All inputs have ended, and all that came of them is done.
@@ -205,7 +211,11 @@ impl Loop {
     /// The least tick that a maintained dataflow, the books' own apart, has not finished.
     fn drained(&self) -> Option<Tick> {
         let dataflows = self.context.dataflows.borrow();
-        dataflows.iter().filter(|(id, d)| d.maintained && **id != BOOKS_QUERY).filter_map(|(_, d)| frontier(&d.probe)).min()
+        dataflows
+            .iter()
+            .filter(|(id, d)| d.maintained && **id != BOOKS_QUERY)
+            .filter_map(|(_, d)| frontier(&d.probe))
+            .min()
     }
 
     fn books_done(&self) -> bool {
@@ -248,7 +258,8 @@ impl Loop {
 }
 
 fn read(table: &crate::render::table::Table, peek: &Peek) -> Vec<crate::value::Row> {
-    let mut filter = peek.filter.as_ref().map(|f| compile(f).expect("it compiled when the question was asked"));
+    let mut filter =
+        peek.filter.as_ref().map(|f| compile(f).expect("it compiled when the question was asked"));
     let mut rows = Vec::new();
     table.scan(peek.tick, peek.keys.as_deref(), &mut |batch| {
         let kept = filter.as_mut().map(|f| batch.filter(&f.filter(batch, &mut Notes::default())));

@@ -59,7 +59,7 @@ fn unary<P: ArrowPrimitiveType>(ty: &SqlType, f: impl Fn(P::Native) -> P::Native
 }
 
 macro_rules! integer {
-    ($name:ident, $native:ty, $arrow:ty, $ty:literal) => {
+    ($name:ident, $native:ty, $arrow:ty) => {
         fn $name(op: BinaryOp) -> Option<Kernel2> {
             Some(match op {
                 BinaryOp::Plus => total::<$arrow>(<$native>::wrapping_add),
@@ -77,8 +77,8 @@ macro_rules! integer {
     };
 }
 
-integer!(int, i32, Int32Type, "INTEGER");
-integer!(bigint, i64, Int64Type, "BIGINT");
+integer!(int, i32, Int32Type);
+integer!(bigint, i64, Int64Type);
 
 fn double(op: BinaryOp) -> Option<Kernel2> {
     Some(match op {

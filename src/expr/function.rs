@@ -47,8 +47,11 @@ pub struct Overload {
     /// Makes the kernel of one call site; literal arguments come as values, after coercion, so that
     /// patterns, zones and regular expressions are compiled once. A literal that cannot work
     /// (`unknown zone 'Europe/Leeds'`) is an error of the statement.
-    pub kernel: Box<dyn Fn(&[Option<Value>]) -> Result<Box<dyn Kernel>, String>>,
+    pub kernel: MakeKernel,
 }
+
+/// Literal arguments → kernel.
+pub type MakeKernel = Box<dyn Fn(&[Option<Value>]) -> Result<Box<dyn Kernel>, String>>;
 
 /// Evaluates one call site, a batch at a time. May keep scratch space and caches.
 pub trait Kernel {

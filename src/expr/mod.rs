@@ -57,7 +57,8 @@ pub enum ExprKind {
     Literal(Value),
     Negate(Box<Expr>),
     Not(Box<Expr>),
-    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic, whose scales may differ.
+    /// Both sides have one type (AND/OR: BOOLEAN), except DECIMAL arithmetic and comparison, whose
+    /// scales may differ.
     Binary {
         op: BinaryOp,
         left: Box<Expr>,

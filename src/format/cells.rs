@@ -56,6 +56,17 @@ impl<T: Default> Cells<T> {
         self.values.push(value);
     }
 
+    /// Appends `count` cells to be filled in.
+    #[inline(always)]
+    pub fn push_defaults(&mut self, count: usize) -> &mut [T]
+    where
+        T: Copy,
+    {
+        let len = self.values.len();
+        self.values.resize(len + count, T::default());
+        &mut self.values[len..]
+    }
+
     pub fn push_null(&mut self) {
         self.nulls.mark(self.values.len());
         self.values.push(T::default());
@@ -102,33 +113,47 @@ pub struct Texts {
     pub cells: Cells<u128>,
 }
 
-/// Masks that keep the first n bytes, for texts that fit into their view.
-const KEEP: [u128; 13] = {
-    let mut masks = [0; 13];
-    let mut n = 1;
-    while n < 13 {
-        masks[n] = masks[n - 1] << 8 | 0xff;
-        n += 1;
+/// Texts of up to so many bytes lie in their view.
+const INLINE_MAX: usize = 12;
+
+/// What a view takes of the bytes of a text, and of its place, for each length; longer texts share the
+/// last entry.
+struct Masks {
+    first_four: u32,
+    next_eight: u64,
+    place: u64,
+}
+
+const MASKS: [Masks; INLINE_MAX + 2] = {
+    const NONE: Masks = Masks { first_four: 0, next_eight: 0, place: 0 };
+    let mut masks = [NONE; INLINE_MAX + 2];
+    let mut len = 0;
+    while len <= INLINE_MAX {
+        let kept = (1u128 << (8 * len)) - 1;
+        masks[len] = Masks { first_four: kept as u32, next_eight: (kept >> 32) as u64, place: 0 };
+        len += 1;
     }
+    masks[len] = Masks { first_four: u32::MAX, next_eight: 0, place: u64::MAX };
     masks
 };
 
 /// The view of a text; one in a column of VARCHAR must be UTF-8, and `place` must be where it lies.
 ///
 /// A view is the length in 32 bits, then either up to 12 bytes of text, or the first 4 bytes, the
-/// number of the buffer and the offset in it.
+/// number of the buffer and the offset in it. Which of the two is as good as random in many columns, so
+/// both are made and masked instead of a branch.
 #[inline(always)]
 pub fn view(text: Field<'_>, place: Place) -> u128 {
     let len = text.len();
     let bytes = text.double_word();
-    if len < KEEP.len() {
-        return (bytes & KEEP[len]) << 32 | len as u128;
-    }
-    let (buffer, offset) = match place {
-        Place::Messages(offset) => (0u128, offset),
-        Place::Unescaped(offset) => (1u128, offset),
+    let place = match place {
+        Place::Messages(offset) => (offset as u64) << 32,
+        Place::Unescaped(offset) => (offset as u64) << 32 | 1,
     };
-    (offset as u128) << 96 | buffer << 64 | (bytes & 0xffff_ffff) << 32 | len as u128
+    let masks = &MASKS[len.min(INLINE_MAX + 1)];
+    let low = u64::from(bytes as u32 & masks.first_four) << 32 | len as u64;
+    let high = (bytes >> 32) as u64 & masks.next_eight | place & masks.place;
+    u128::from(high) << 64 | u128::from(low)
 }
 
 impl Texts {
@@ -142,17 +167,12 @@ impl Texts {
         let views = std::mem::take(&mut self.cells.values);
         let nulls = self.cells.nulls.finish(views.len());
         // A column whose texts are all short needs no buffer and should not keep one alive.
-        let lens = [messages.len(), unescaped.len()];
-        let mut short = true;
-        for view in views.iter().filter(|view| **view as u32 as usize >= KEEP.len()) {
-            short = false;
-            let end = (view >> 96) as usize + *view as u32 as usize;
-            assert!(end <= lens[(view >> 64) as u32 as usize], "a text outside its buffer");
-        }
+        let short = views.iter().all(|view| *view as u32 as usize <= INLINE_MAX);
         let buffers = if short { vec![] } else { vec![messages.clone(), unescaped.clone()] };
         // SAFETY: all views come from `view`, so short texts are inline and long ones name one of the
-        // two buffers; that they lie inside was just asserted. Decoders push nothing but UTF-8 that they
-        // have checked; checking it again here would cost about as much as all the rest of decoding.
+        // two buffers. They lie inside it, since a field is always taken from that buffer at that place,
+        // and they are UTF-8, since decoders have checked that of every message or text. To validate
+        // all of it again here would take longer than all the rest of decoding.
         Arc::new(unsafe { StringViewArray::new_unchecked(ScalarBuffer::from(views), buffers, nulls) })
     }
 }

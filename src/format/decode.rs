@@ -137,7 +137,7 @@ impl Sides {
                 }
             }
         }
-        if !messages.values.iter().any(|range| range.is_null()) {
+        if !messages.values.contains(&Range32::NULL) {
             return None;
         }
         if self.changelog {

@@ -2,7 +2,8 @@
 //!
 //! A decoder validates every declared column of every record, so that all queries agree on what is a
 //! bad record, but materialises only the wanted ones. A bad record becomes a reject; the rest of its
-//! batch is not touched by it.
+//! batch is not touched by it. A message without a key has NULL key columns in a stream and is a reject
+//! in a changelog, since a table has no row without a key.
 
 mod base64;
 mod cells;

@@ -83,43 +83,44 @@ fn long_integer(negative: bool, text: &[u8]) -> Option<i64> {
 /// A DOUBLE as `Double.parseDouble` reads it, but for hexadecimal forms and surrounding blanks.
 #[inline(always)]
 pub fn double(field: Field<'_>) -> Option<f64> {
-    match short_double(field) {
-        Some(value) => Some(value),
-        None => long_double(field.bytes()),
+    let (negative, rest) = sign(field);
+    match short_double(rest) {
+        Some((digits, places)) if digits <= EXACT_MAX => {
+            let value = digits as i64 as f64 / POWERS[places];
+            Some(if negative { -value } else { value })
+        }
+        _ => long_double(field.bytes()),
     }
 }
 
-/// Up to eight digits, perhaps a point and up to eight more.
+/// Whether [`double`] reads the field.
 #[inline(always)]
-fn short_double(field: Field<'_>) -> Option<f64> {
-    let (negative, rest) = sign(field);
-    let word = rest.word();
+pub fn is_double(field: Field<'_>) -> bool {
+    short_double(sign(field).1).is_some() || long_double(field.bytes()).is_some()
+}
+
+/// Up to eight digits, perhaps a point and up to eight more: all of them as one number, and how many are
+/// behind the point.
+#[inline(always)]
+fn short_double(field: Field<'_>) -> Option<(u64, usize)> {
+    let word = field.word();
     // The lowest byte with its top bit set is the first point (those above it may be none).
     let differing = word ^ 0x2e2e_2e2e_2e2e_2e2e;
     let points = differing.wrapping_sub(0x0101_0101_0101_0101) & !differing & 0x8080_8080_8080_8080;
     let point = (points.trailing_zeros() / 8) as usize;
-    let value = if point < rest.len() {
-        if point == 0 || point == 8 {
+    if point >= field.len() {
+        if field.len().wrapping_sub(1) >= 8 {
             return None;
         }
-        let fraction = rest.skip(point + 1);
-        if fraction.len().wrapping_sub(1) >= 8 {
-            return None;
-        }
-        let whole = digits(word, point)?;
-        let places = fraction.len();
-        let mantissa = whole * SHORT_POWERS[places] + digits(fraction.word(), places)?;
-        if mantissa > EXACT_MAX {
-            return None;
-        }
-        mantissa as i64 as f64 / POWERS[places]
-    } else {
-        if rest.len().wrapping_sub(1) >= 8 {
-            return None;
-        }
-        digits(word, rest.len())? as i64 as f64
-    };
-    Some(if negative { -value } else { value })
+        return Some((digits(word, field.len())?, 0));
+    }
+    let places = field.len() - point - 1;
+    if point.wrapping_sub(1) >= 7 || places.wrapping_sub(1) >= 8 {
+        return None;
+    }
+    let whole = digits(word, point)?;
+    let fraction = digits(field.skip(point + 1).word(), places)?;
+    Some((whole * SHORT_POWERS[places] + fraction, places))
 }
 
 /// Any other DOUBLE: many digits, exponents, Java's suffixes, NaN and Infinity.
@@ -310,7 +311,8 @@ mod tests {
             ("Infinity", Some(f64::INFINITY)),
             ("-Infinity", Some(f64::NEG_INFINITY)),
             ("99999999.99999999", Some(99999999.99999999)),
-            ("123456789.123456789", Some(123456789.123456789)),
+            ("123456789.125", Some(123456789.125)),
+            ("1234567.123456789", Some(1234567.123456789)),
             ("", None),
             (".", None),
             ("-", None),
@@ -331,6 +333,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(both(text, double), expected, "{text:?}");
+            assert_eq!(is_double(text.as_bytes().into()), expected.is_some(), "{text:?}");
         }
         assert!(both("NaN", double).is_some_and(f64::is_nan));
         assert!(both("-0", double).is_some_and(|v| v.is_sign_negative()));
@@ -388,7 +391,9 @@ mod tests {
 
         #[test]
         fn doubles_read_as_the_standard_library_does(text in "[+-]?[0-9]{0,12}[.]?[0-9]{0,12}([eE][+-]?[0-9]{0,3})?") {
-            prop_assert_eq!(both(&text, double), text.parse::<f64>().ok());
+            let value = both(&text, double);
+            prop_assert_eq!(value, text.parse::<f64>().ok());
+            prop_assert_eq!(both(&text, |f| is_double(f).then_some(())).is_some(), value.is_some());
         }
 
         #[test]

@@ -1,7 +1,115 @@
-//! Sixteen bytes at a time: the scans for separators, quotes, ends of strings and blanks.
+//! Many bytes at a time: the scans for separators and quotes, ends of strings, and blanks.
 //!
-//! A scan answers with one bit a byte, the lowest for the first. SSE2 is part of every x86-64; other
-//! processors take the portable loops, which compilers vectorise.
+//! A [`Block`] answers with one bit a byte, the lowest for the first; [`Stops`] lists the positions in a
+//! whole region. Processors other than x86-64 take the portable loops, which compilers vectorise.
+
+/// Where separators and quotes stand in a region of a buffer.
+#[derive(Default)]
+pub struct Stops {
+    /// The first `found` are positions, then comes `u32::MAX`, then anything.
+    delimiters: Vec<u32>,
+    found: usize,
+    quotes: Vec<u32>,
+    /// Whether the whole region is.
+    pub ascii: bool,
+}
+
+/// Positions that a word of bits yields without a look at how many it has.
+const AT_ONCE: usize = 8;
+
+impl Stops {
+    /// The positions of delimiters, ascending; the last is `u32::MAX`.
+    #[inline(always)]
+    pub fn delimiters(&self) -> &[u32] {
+        &self.delimiters[..=self.found]
+    }
+
+    /// As [`Stops::delimiters`], of quotes.
+    #[inline(always)]
+    pub fn quotes(&self) -> &[u32] {
+        &self.quotes
+    }
+
+    /// Scans bytes `start..end`.
+    pub fn scan(&mut self, buffer: &[u8], start: usize, end: usize, delimiter: u8) {
+        self.quotes.clear();
+        self.found = 0;
+        self.ascii = true;
+        imp::scan(self, &buffer[start..end], start as u32, delimiter);
+        self.delimiters[self.found] = u32::MAX;
+        self.quotes.push(u32::MAX);
+    }
+
+    /// Scans a region that starts at `start`, with the classes of each 64 bytes from `classes`.
+    #[inline(always)]
+    fn scan_with(&mut self, region: &[u8], start: u32, classes: impl Fn(&[u8; 64]) -> Classes) {
+        let (words, rest) = region.as_chunks::<64>();
+        let (mut at, mut not_ascii) = (start, 0);
+        for word in words {
+            not_ascii |= self.add(at, classes(word));
+            at += 64;
+        }
+        // Zeros behind the end: a delimiter that is one is found there too, and does no harm there.
+        let mut word = [0; 64];
+        word[..rest.len()].copy_from_slice(rest);
+        not_ascii |= self.add(at, classes(&word));
+        self.ascii = not_ascii == 0;
+    }
+
+    /// Adds what the 64 bytes from `at` on have; answers which are not ASCII.
+    #[inline(always)]
+    fn add(&mut self, at: u32, classes: Classes) -> u64 {
+        if self.delimiters.len() - self.found <= 64 {
+            self.grow();
+        }
+        self.found += positions(&mut self.delimiters[self.found..], at, classes.delimiters);
+        if classes.quotes != 0 {
+            self.push_quotes(at, classes.quotes);
+        }
+        classes.not_ascii
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.delimiters.resize(2 * self.delimiters.len() + 1024, 0);
+    }
+
+    #[inline(never)]
+    fn push_quotes(&mut self, at: u32, mut quotes: u64) {
+        while quotes != 0 {
+            self.quotes.push(at + quotes.trailing_zeros());
+            quotes &= quotes - 1;
+        }
+    }
+}
+
+/// Which of 64 bytes are what, one bit a byte.
+struct Classes {
+    delimiters: u64,
+    quotes: u64,
+    not_ascii: u64,
+}
+
+/// Writes the positions of the set bits; answers how many there are.
+///
+/// How many separators a word has is as good as random, so a loop over them would be mispredicted about
+/// once a word; writing more than there are costs less.
+#[inline(always)]
+fn positions(out: &mut [u32], at: u32, mut bits: u64) -> usize {
+    let count = bits.count_ones() as usize;
+    let mut write = |out: &mut [u32]| {
+        for position in out {
+            *position = at.wrapping_add(bits.trailing_zeros());
+            bits &= bits.wrapping_sub(1);
+        }
+    };
+    let out = &mut out[..64];
+    write(&mut out[..AT_ONCE]);
+    if count > AT_ONCE {
+        write(&mut out[AT_ONCE..count]);
+    }
+    count
+}
 
 /// Sixteen bytes of a buffer; zeros behind its end.
 #[derive(Clone, Copy)]
@@ -52,8 +160,10 @@ fn last(buffer: &[u8], at: usize) -> [u8; 16] {
 
 #[cfg(target_arch = "x86_64")]
 mod imp {
-    //! The only thing that is unsafe here is to run SSE2 on a processor without it; x86-64 always has it.
+    //! What is unsafe here is to run instructions that the processor lacks: x86-64 always has SSE2, and
+    //! AVX2 is asked for.
 
+    use super::{Classes, Stops};
     use std::arch::x86_64::*;
 
     pub type Bytes = __m128i;
@@ -85,10 +195,64 @@ mod imp {
             _mm_movemask_epi8(_mm_cmpeq_epi8(least, bytes)) as u32
         }
     }
+
+    /// Finding the positions of bits is what takes most of the time, and twice as long without the
+    /// instructions for it that came with AVX2.
+    pub fn scan(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8) {
+        let modern = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("popcnt");
+        if modern {
+            // SAFETY: the processor has what the function is compiled for.
+            unsafe { scan_avx2(stops, region, start, delimiter) }
+        } else {
+            stops.scan_with(region, start, |word| super::classes_of_blocks(word, delimiter));
+        }
+    }
+
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn scan_avx2(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8) {
+        let delimiter = _mm256_set1_epi8(delimiter as i8);
+        let quote = _mm256_set1_epi8(b'"' as i8);
+        let join = |low: __m256i, high: __m256i| {
+            u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
+        };
+        stops.scan_with(region, start, |word| {
+            // SAFETY: both halves of the 64 bytes are readable, and `loadu` asks for no alignment.
+            let (low, high) = unsafe {
+                (_mm256_loadu_si256(word.as_ptr().cast()), _mm256_loadu_si256(word.as_ptr().add(32).cast()))
+            };
+            Classes {
+                delimiters: join(_mm256_cmpeq_epi8(low, delimiter), _mm256_cmpeq_epi8(high, delimiter)),
+                quotes: join(_mm256_cmpeq_epi8(low, quote), _mm256_cmpeq_epi8(high, quote)),
+                not_ascii: _mm256_movemask_epi8(_mm256_or_si256(low, high)) as u32 as u64,
+            }
+        });
+    }
+}
+
+/// As it is done without anything newer than [`Block`].
+#[inline(always)]
+fn classes_of_blocks(word: &[u8; 64], delimiter: u8) -> Classes {
+    let (blocks, _) = word.as_chunks::<16>();
+    let mut classes = Classes { delimiters: 0, quotes: 0, not_ascii: 0 };
+    for (i, block) in blocks.iter().enumerate() {
+        let block = Block(imp::load(block));
+        classes.delimiters |= u64::from(block.equal(delimiter)) << (16 * i);
+        classes.quotes |= u64::from(block.equal(b'"')) << (16 * i);
+        classes.not_ascii |= u64::from(block.not_ascii());
+    }
+    classes
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod imp {
+    use super::Stops;
+
+    pub fn scan(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8) {
+        stops.scan_with(region, start, |word| super::classes_of_blocks(word, delimiter));
+    }
+
     pub type Bytes = [u8; 16];
 
     pub fn load(bytes: &[u8; 16]) -> Bytes {
@@ -129,5 +293,26 @@ mod tests {
         }
         assert_eq!(Block::load(b"abc", 9).equal(b'c'), 0);
         assert_eq!(Block::load(b"0123456789abcdefc", 1).equal(b'c'), 1 << 11 | 1 << 15);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn all_ways_to_scan_agree(region in "[a,\"é]{0,300}", before in 0..5usize) {
+            let buffer = format!("{}{region},,", ",".repeat(before));
+            let (start, end) = (before, before + region.len());
+            let positions = |byte| {
+                let all = memchr::memchr_iter(byte, region.as_bytes()).map(|i| (start + i) as u32);
+                all.chain([u32::MAX]).collect::<Vec<_>>()
+            };
+            let (mut best, mut portable) = (Stops::default(), Stops::default());
+            best.scan(buffer.as_bytes(), start, end, b',');
+            portable.scan_with(region.as_bytes(), start as u32, |word| classes_of_blocks(word, b','));
+            assert_eq!(best.delimiters(), positions(b','));
+            assert_eq!(best.quotes(), positions(b'"'));
+            assert_eq!(best.ascii, region.is_ascii());
+            assert_eq!(portable.delimiters[..portable.found], positions(b',')[..best.found]);
+            assert_eq!(portable.quotes, positions(b'"')[..portable.quotes.len()]);
+            assert_eq!((portable.ascii, portable.found), (best.ascii, best.found));
+        }
     }
 }

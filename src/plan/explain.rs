@@ -17,8 +17,19 @@ pub fn explain(plan: &DataflowPlan, columns: &[String]) -> String {
 
 fn explain_source(plan: &SourcePlan, out: &mut String) {
     let _ = writeln!(out, "source {} (topic {})", plan.source, plan.topic);
-    let _ = writeln!(out, "  read {}, from {:?}{}", place(&plan.place), plan.start, if plan.bounded { ", until its present end" } else { "" });
-    let _ = writeln!(out, "  decode key {}, value {}", plan.serialization.key.name(), plan.serialization.value.name());
+    let _ = writeln!(
+        out,
+        "  read {}, from {:?}{}",
+        place(&plan.place),
+        plan.start,
+        if plan.bounded { ", until its present end" } else { "" }
+    );
+    let _ = writeln!(
+        out,
+        "  decode key {}, value {}",
+        plan.serialization.key.name(),
+        plan.serialization.value.name()
+    );
     let names: Vec<String> = plan.schema.columns.iter().map(|c| c.name.clone()).collect();
     if let Some(timestamp) = &plan.timestamp {
         let _ = writeln!(out, "  ROWTIME = {}", display(timestamp, &names));
@@ -34,7 +45,13 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
         Sink::Stream { store: None, .. } => out.push_str("  publish in memory\n"),
         Sink::Stream { store: Some(store), .. } => {
             out.push_str("  publish in memory\n");
-            let _ = writeln!(out, "  store in {}, {} partitions, value {}", place(&store.place), store.partitions, store.serialization.value.name());
+            let _ = writeln!(
+                out,
+                "  store in {}, {} partitions, value {}",
+                place(&store.place),
+                store.partitions,
+                store.serialization.value.name()
+            );
         }
         Sink::Table { strategy, .. } => {
             let how = match strategy {
@@ -58,13 +75,24 @@ pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String)
             out.push_str("  project\n");
             for (column, expr) in select.columns.iter().zip(exprs) {
                 let key = if column.key { " KEY" } else { "" };
-                let _ = writeln!(out, "    {} {}{key} = {}", quote(&column.name), column.ty, display(expr, columns));
+                let _ = writeln!(
+                    out,
+                    "    {} {}{key} = {}",
+                    quote(&column.name),
+                    column.ty,
+                    display(expr, columns)
+                );
             }
         }
         Shape::Aggregate(aggregation) => explain_aggregation(select, aggregation, columns, out),
     }
     for key in &select.order_by {
-        let _ = writeln!(out, "  order by column {}{}", key.column + 1, if key.descending { " descending" } else { "" });
+        let _ = writeln!(
+            out,
+            "  order by column {}{}",
+            key.column + 1,
+            if key.descending { " descending" } else { "" }
+        );
     }
     if let Some(limit) = select.limit {
         let _ = writeln!(out, "  limit {limit}");
@@ -76,9 +104,19 @@ fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: 
     let calls: Vec<String> = aggregation
         .calls
         .iter()
-        .map(|c| format!("{}({})", c.text, c.args.iter().map(|a| display(a, columns)).collect::<Vec<_>>().join(", ")))
+        .map(|c| {
+            format!(
+                "{}({})",
+                c.text,
+                c.args.iter().map(|a| display(a, columns)).collect::<Vec<_>>().join(", ")
+            )
+        })
         .collect();
-    let _ = writeln!(out, "  pre-aggregate each batch by {}", if keys.is_empty() { "nothing (one group)".into() } else { keys.join(", ") });
+    let _ = writeln!(
+        out,
+        "  pre-aggregate each batch by {}",
+        if keys.is_empty() { "nothing (one group)".into() } else { keys.join(", ") }
+    );
     for call in &calls {
         let _ = writeln!(out, "    {call}");
     }

@@ -18,6 +18,8 @@ pub type TableId = u64;
 pub type DataflowId = u64;
 
 /// One dataflow: a source, or a query.
+// A handful exist; boxing one variant would only make every reader unbox it.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DataflowPlan {
     Source(SourcePlan),

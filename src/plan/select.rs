@@ -3,9 +3,9 @@
 use super::{Aggregation, Call, OrderKey, SelectPlan, Shape};
 use crate::aggregate;
 use crate::error::{Error, Result, Span};
-use crate::expr::{Scope, bind, coerce};
 use crate::expr::function::Arg;
 use crate::expr::{Expr, ExprKind as Bound};
+use crate::expr::{Scope, bind, coerce};
 use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind};
 use crate::types::{ColumnDef, Schema, SqlType};
 use crate::value::Value;
@@ -37,8 +37,11 @@ pub fn bind_select(query: &Query, source: &Source) -> Result<SelectPlan> {
             .at(query.span)
             .hint("use EMIT CHANGES"));
     }
-    let mut plan =
-        if grouped { bind_grouped(query, source, &scope, items)? } else { bind_plain(query, source, &scope, items)? };
+    let mut plan = if grouped {
+        bind_grouped(query, source, &scope, items)?
+    } else {
+        bind_plain(query, source, &scope, items)?
+    };
     plan.filter = filter;
     plan.limit = query.limit;
     if let Some(twice) = duplicate(&plan.columns) {
@@ -56,7 +59,11 @@ fn scope_of<'a>(query: &'a Query, source: &'a Source) -> Scope<'a> {
 }
 
 fn duplicate(columns: &[ColumnDef]) -> Option<&str> {
-    columns.iter().enumerate().find(|(i, c)| columns[..*i].iter().any(|o| o.name == c.name)).map(|(_, c)| c.name.as_str())
+    columns
+        .iter()
+        .enumerate()
+        .find(|(i, c)| columns[..*i].iter().any(|o| o.name == c.name))
+        .map(|(_, c)| c.name.as_str())
 }
 
 /// Resolves stars and names the items: alias, column or field name, else `KSQL_COL_n`.
@@ -67,7 +74,13 @@ fn expand(query: &Query, source: &Source, scope: &Scope) -> Result<Vec<Item>> {
         match item {
             SelectItem::Star { qualifier, span } => {
                 check_qualifier(qualifier.as_ref(), scope)?;
-                items.extend(source.schema.columns.iter().map(|c| Item { name: c.name.clone(), expr: column(&c.name, *span) }));
+                items.extend(
+                    source
+                        .schema
+                        .columns
+                        .iter()
+                        .map(|c| Item { name: c.name.clone(), expr: column(&c.name, *span) }),
+                );
             }
             SelectItem::StructStar { base, span } => {
                 let SqlType::Struct(fields) = bind(base, scope)?.ty else {
@@ -76,7 +89,10 @@ fn expand(query: &Query, source: &Source, scope: &Scope) -> Result<Vec<Item>> {
                 items.extend(fields.iter().map(|f| Item {
                     name: f.name.clone(),
                     expr: ast::Expr {
-                        kind: ExprKind::Field { base: Box::new(base.clone()), field: Ident { name: f.name.clone(), span: *span } },
+                        kind: ExprKind::Field {
+                            base: Box::new(base.clone()),
+                            field: Ident { name: f.name.clone(), span: *span },
+                        },
                         span: *span,
                     },
                 }));
@@ -101,7 +117,9 @@ fn expand(query: &Query, source: &Source, scope: &Scope) -> Result<Vec<Item>> {
 fn check_qualifier(qualifier: Option<&Ident>, scope: &Scope) -> Result<()> {
     match qualifier {
         Some(q) if !scope.names.contains(&q.name.as_str()) => {
-            Err(Error::statement(format!("{}.* names no source of this query", q.name)).at(q.span).hint(format!("write {}.* or *", scope.names[0])))
+            Err(Error::statement(format!("{}.* names no source of this query", q.name))
+                .at(q.span)
+                .hint(format!("write {}.* or *", scope.names[0])))
         }
         _ => Ok(()),
     }
@@ -146,7 +164,8 @@ fn bind_plain(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>) -
     }
     if !query.partition_by.is_empty() {
         if source.kind == SourceKind::Table {
-            return Err(Error::statement("PARTITION BY works on streams, and this reads a table").at(query.partition_by[0].span));
+            return Err(Error::statement("PARTITION BY works on streams, and this reads a table")
+                .at(query.partition_by[0].span));
         }
         partition(query, scope, &mut columns, &mut exprs)?;
     }
@@ -159,7 +178,12 @@ fn is_key_column(expr: &Expr, schema: &Schema) -> bool {
 }
 
 /// PARTITION BY: the named columns become the key, the old key stays as values; NULL drops the key.
-fn partition(query: &Query, scope: &Scope, columns: &mut Vec<ColumnDef>, exprs: &mut Vec<Expr>) -> Result<()> {
+fn partition(
+    query: &Query,
+    scope: &Scope,
+    columns: &mut Vec<ColumnDef>,
+    exprs: &mut Vec<Expr>,
+) -> Result<()> {
     for (n, expr) in query.partition_by.iter().enumerate() {
         if expr.kind == ExprKind::Literal(ast::Literal::Null) {
             return Ok(());
@@ -199,7 +223,9 @@ struct Grouping<'a> {
 
 fn bind_grouped(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>) -> Result<SelectPlan> {
     if let Some(first) = query.partition_by.first() {
-        return Err(Error::statement("PARTITION BY and GROUP BY exclude each other").at(first.span).hint("the GROUP BY columns are the key already"));
+        return Err(Error::statement("PARTITION BY and GROUP BY exclude each other")
+            .at(first.span)
+            .hint("the GROUP BY columns are the key already"));
     }
     let mut grouping = Grouping { scope, keys: Vec::new(), calls: Vec::new() };
     for expr in &query.group_by {
@@ -211,8 +237,11 @@ fn bind_grouped(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>)
     }
     let rewritten: Vec<ast::Expr> = items.iter().map(|i| grouping.rewrite(&i.expr)).collect::<Result<_>>()?;
     let having = query.having.as_ref().map(|e| grouping.rewrite(e)).transpose()?;
-    let order: Vec<ast::Expr> =
-        query.order_by.iter().map(|o| grouping.rewrite(&resolve_alias(&o.expr, &items, source.schema))).collect::<Result<_>>()?;
+    let order: Vec<ast::Expr> = query
+        .order_by
+        .iter()
+        .map(|o| grouping.rewrite(&resolve_alias(&o.expr, &items, source.schema)))
+        .collect::<Result<_>>()?;
 
     let schema = grouping.schema();
     let inner = Scope { schema: &schema, names: Vec::new(), pseudo: false };
@@ -242,9 +271,13 @@ fn bind_grouped(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>)
 
 /// Says which rule an unknown column breaks: it may exist, but not be grouped.
 fn ungrouped(error: Error, source: &Source) -> Error {
-    let name = source.schema.columns.iter().find(|c| error.message.split(|ch: char| !(ch.is_alphanumeric() || "_:$".contains(ch))).any(|w| w == c.name));
+    let name = source.schema.columns.iter().find(|c| {
+        error.message.split(|ch: char| !(ch.is_alphanumeric() || "_:$".contains(ch))).any(|w| w == c.name)
+    });
     match (name, error.span) {
-        (Some(column), Some(span)) if error.message.contains("unknown column") || error.message.contains("no column") => {
+        (Some(column), Some(span))
+            if error.message.contains("unknown column") || error.message.contains("no column") =>
+        {
             Error::statement(format!("column {} is neither in GROUP BY nor inside an aggregate", column.name))
                 .at(span)
                 .hint(format!("add it to GROUP BY, or write LATEST_BY_OFFSET({})", column.name))
@@ -255,12 +288,11 @@ fn ungrouped(error: Error, source: &Source) -> Error {
 
 /// GROUP BY and ORDER BY may use the name of a select item, where no column has it.
 fn resolve_alias(expr: &ast::Expr, items: &[Item], schema: &Schema) -> ast::Expr {
-    if let ExprKind::Column { qualifier: None, name } = &expr.kind {
-        if schema.index_of(name).is_none() {
-            if let Some(item) = items.iter().find(|i| &i.name == name) {
-                return item.expr.clone();
-            }
-        }
+    if let ExprKind::Column { qualifier: None, name } = &expr.kind
+        && schema.index_of(name).is_none()
+        && let Some(item) = items.iter().find(|i| &i.name == name)
+    {
+        return item.expr.clone();
     }
     expr.clone()
 }
@@ -301,7 +333,8 @@ impl Grouping<'_> {
             ExprKind::Call { name, args } => (name.name.as_str(), args.as_slice(), name.span),
             _ => ("COUNT", &[][..], expr.span),
         };
-        let aggregate = aggregate::find(name).ok_or_else(|| Error::statement(format!("unknown aggregate {name}")).at(span))?;
+        let aggregate = aggregate::find(name)
+            .ok_or_else(|| Error::statement(format!("unknown aggregate {name}")).at(span))?;
         let mut bound = Vec::new();
         for arg in args {
             if let Some(inner) = find_aggregate(arg) {
@@ -309,8 +342,10 @@ impl Grouping<'_> {
             }
             bound.push(bind(arg, self.scope)?);
         }
-        let literals: Vec<Option<Value>> =
-            bound.iter().map(|b| if let Bound::Literal(v) = &b.kind { Some(v.clone()) } else { None }).collect();
+        let literals: Vec<Option<Value>> = bound
+            .iter()
+            .map(|b| if let Bound::Literal(v) = &b.kind { Some(v.clone()) } else { None })
+            .collect();
         let described: Vec<Arg> =
             bound.iter().zip(&literals).map(|(b, l)| Arg { ty: Some(&b.ty), literal: l.as_ref() }).collect();
         let overload = (aggregate.resolve)(&described)
@@ -321,15 +356,25 @@ impl Grouping<'_> {
             .zip(bound)
             .map(|(ty, arg)| {
                 let from = arg.ty.clone();
-                coerce(arg, ty).ok_or_else(|| Error::statement(format!("{name} takes {ty} here, not {from}")).at(expr.span))
+                coerce(arg, ty).ok_or_else(|| {
+                    Error::statement(format!("{name} takes {ty} here, not {from}")).at(expr.span)
+                })
             })
             .collect::<Result<_>>()?;
         Ok(Call { text: name.to_string(), spec: overload.spec, args, returns: overload.returns })
     }
 
     fn schema(&self) -> Schema {
-        let keys = self.keys.iter().enumerate().map(|(i, (_, e))| ColumnDef { name: key_name(i), ty: e.ty.clone(), key: false });
-        let calls = self.calls.iter().enumerate().map(|(i, (_, c))| ColumnDef { name: call_name(i), ty: c.returns.clone(), key: false });
+        let keys = self.keys.iter().enumerate().map(|(i, (_, e))| ColumnDef {
+            name: key_name(i),
+            ty: e.ty.clone(),
+            key: false,
+        });
+        let calls = self.calls.iter().enumerate().map(|(i, (_, c))| ColumnDef {
+            name: call_name(i),
+            ty: c.returns.clone(),
+            key: false,
+        });
         Schema { columns: keys.chain(calls).collect() }
     }
 }
@@ -377,7 +422,9 @@ fn map_children(expr: &ast::Expr, f: &mut dyn FnMut(&ast::Expr) -> Result<ast::E
         ExprKind::Field { base, field } => ExprKind::Field { base: one(base)?, field: field.clone() },
         ExprKind::Subscript { base, index } => ExprKind::Subscript { base: one(base)?, index: one(index)? },
         ExprKind::Unary { op, operand } => ExprKind::Unary { op: *op, operand: one(operand)? },
-        ExprKind::Binary { op, left, right } => ExprKind::Binary { op: *op, left: one(left)?, right: one(right)? },
+        ExprKind::Binary { op, left, right } => {
+            ExprKind::Binary { op: *op, left: one(left)?, right: one(right)? }
+        }
         ExprKind::Between { operand, low, high, negated } => {
             ExprKind::Between { operand: one(operand)?, low: one(low)?, high: one(high)?, negated: *negated }
         }
@@ -386,10 +433,15 @@ fn map_children(expr: &ast::Expr, f: &mut dyn FnMut(&ast::Expr) -> Result<ast::E
             list: list.iter().map(&mut *f).collect::<Result<_>>()?,
             negated: *negated,
         },
-        ExprKind::Like { operand, pattern, escape, negated } => {
-            ExprKind::Like { operand: one(operand)?, pattern: one(pattern)?, escape: *escape, negated: *negated }
+        ExprKind::Like { operand, pattern, escape, negated } => ExprKind::Like {
+            operand: one(operand)?,
+            pattern: one(pattern)?,
+            escape: *escape,
+            negated: *negated,
+        },
+        ExprKind::IsNull { operand, negated } => {
+            ExprKind::IsNull { operand: one(operand)?, negated: *negated }
         }
-        ExprKind::IsNull { operand, negated } => ExprKind::IsNull { operand: one(operand)?, negated: *negated },
         ExprKind::Case { operand, branches, otherwise } => ExprKind::Case {
             operand: operand.as_ref().map(|e| one(e)).transpose()?,
             otherwise: otherwise.as_ref().map(|e| one(e)).transpose()?,
@@ -416,7 +468,9 @@ fn bind_order(query: &Query, scope: &Scope, items: &[Item], exprs: &mut Vec<Expr
     let mut keys = Vec::new();
     for key in &query.order_by {
         let named = match &key.expr.kind {
-            ExprKind::Column { qualifier: None, name } => items.iter().find(|i| &i.name == name).map(|i| &i.expr),
+            ExprKind::Column { qualifier: None, name } => {
+                items.iter().find(|i| &i.name == name).map(|i| &i.expr)
+            }
             _ => None,
         };
         let bound = bind(named.unwrap_or(&key.expr), scope)?;

@@ -17,13 +17,22 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
 
 /// Sends the rows of a stream as they come.
-pub fn answer_rows(rows: StreamVec<'_, Tick, Batch>, columns: usize, answer: String, probe: &Handle<Tick>, context: &Rc<Context>) {
+pub fn answer_rows(
+    rows: StreamVec<'_, Tick, Batch>,
+    columns: usize,
+    answer: String,
+    probe: &Handle<Tick>,
+    context: &Rc<Context>,
+) {
     let context = Rc::clone(context);
     rows.probe_with(probe).sink(Pipeline, "AnswerRows", move |(input, frontier)| {
         input.for_each(|_, batches| {
             for batch in batches.drain(..) {
                 let rows = (0..batch.len)
-                    .map(|i| AnswerRow { row: batch.row(i).into_iter().take(columns).collect(), deleted: false })
+                    .map(|i| AnswerRow {
+                        row: batch.row(i).into_iter().take(columns).collect(),
+                        deleted: false,
+                    })
                     .collect();
                 context.shared.mail(Mail::Rows { answer: answer.clone(), rows });
             }
@@ -43,7 +52,9 @@ pub fn answer_changes(
     probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> crate::error::Result<()> {
-    let Shape::Project(exprs) = &plan.select.shape else { unreachable!("aggregates are tables of their own") };
+    let Shape::Project(exprs) = &plan.select.shape else {
+        unreachable!("aggregates are tables of their own")
+    };
     let mut transform = super::transform::Transform::new(plan.select.filter.as_ref(), exprs.clone())?;
     let keys: Vec<bool> = plan.select.columns.iter().map(|c| c.key).collect();
     let (context, parent) = (Rc::clone(context), parent.to_vec());
@@ -58,9 +69,14 @@ pub fn answer_changes(
             for change in changes.drain(..) {
                 let (old, new) = (apply(change.old), apply(change.new));
                 match (old, new) {
-                    (old, Some(row)) if old.as_ref() != Some(&row) => rows.push(AnswerRow { row, deleted: false }),
+                    (old, Some(row)) if old.as_ref() != Some(&row) => {
+                        rows.push(AnswerRow { row, deleted: false })
+                    }
                     (Some(old), None) => {
-                        let row = old.into_iter().zip(&keys).map(|(v, key)| if *key { v } else { crate::value::Value::Null });
+                        let row = old
+                            .into_iter()
+                            .zip(&keys)
+                            .map(|(v, key)| if *key { v } else { crate::value::Value::Null });
                         rows.push(AnswerRow { row: row.collect(), deleted: true });
                     }
                     _ => {}

@@ -26,7 +26,8 @@ const UNBOOKED: usize = usize::MAX;
 pub fn schema() -> Schema {
     let column = |name: &str, ty| ColumnDef { name: name.into(), ty, key: false };
     let names = ["SOURCE_NAME", "TOPIC", "QUERY_ID", "STAGE"].map(|n| column(n, SqlType::Varchar));
-    let counts = ["ROWS_IN", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(|n| column(n, SqlType::Bigint));
+    let counts =
+        ["ROWS_IN", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(|n| column(n, SqlType::Bigint));
     Schema::new(names.into_iter().chain(counts))
 }
 
@@ -67,7 +68,15 @@ impl Books {
         stages.len() - 1
     }
 
-    pub fn record(&self, stage: usize, tick: Tick, rows_in: usize, out: usize, filtered: usize, rejected: usize) {
+    pub fn record(
+        &self,
+        stage: usize,
+        tick: Tick,
+        rows_in: usize,
+        out: usize,
+        filtered: usize,
+        rejected: usize,
+    ) {
         debug_assert_eq!(rows_in, out + filtered + rejected);
         if stage == UNBOOKED {
             return;

@@ -13,8 +13,8 @@ use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use std::collections::{BTreeMap, BTreeSet};
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::CapabilitySet;
+use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{Scope, StreamVec};
 
 /// Keys that changed, with the ticks at which they did.
@@ -112,10 +112,13 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table) -> StreamVec<'s, Tick, Ch
                 started = true;
                 let mut session = output.session(&*held);
                 table.scan(start, None, &mut |rows| {
-                    (0..rows.len).for_each(|i| session.give(Change { tick: *held.time(), old: None, new: Some(rows.row(i)) }));
+                    (0..rows.len).for_each(|i| {
+                        session.give(Change { tick: *held.time(), old: None, new: Some(rows.row(i)) })
+                    });
                 });
             }
-            while let Some(entry) = pending.first_entry().filter(|e| open.is_none_or(|open| *e.key() < open)) {
+            while let Some(entry) = pending.first_entry().filter(|e| open.is_none_or(|open| *e.key() < open))
+            {
                 let (tick, keys) = entry.remove_entry();
                 let keys: Vec<Key> = keys.into_iter().collect();
                 let at = held.delayed(&tick.max(*held.time()));

@@ -61,7 +61,12 @@ fn install_source(
     Ok(())
 }
 
-fn install_query(scope: Scope<'_, Tick>, plan: &QueryPlan, parts: Parts<'_>, context: &Rc<Context>) -> Result<()> {
+fn install_query(
+    scope: Scope<'_, Tick>,
+    plan: &QueryPlan,
+    parts: Parts<'_>,
+    context: &Rc<Context>,
+) -> Result<()> {
     match plan.input {
         Input::Hub(hub) => {
             // What only passes on needs no column by itself: who reads it does.
@@ -87,7 +92,13 @@ fn install_query(scope: Scope<'_, Tick>, plan: &QueryPlan, parts: Parts<'_>, con
                 }
                 (Sink::Answer { answer }, Shape::Project(exprs)) => {
                     let rows = transform(rows, plan, exprs.clone(), None, context)?;
-                    answer::answer_rows(rows, plan.select.columns.len(), answer.clone(), parts.probe, context);
+                    answer::answer_rows(
+                        rows,
+                        plan.select.columns.len(),
+                        answer.clone(),
+                        parts.probe,
+                        context,
+                    );
                 }
                 (sink, _) => unreachable!("a stream cannot be read into {sink:?} this way"),
             }

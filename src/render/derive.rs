@@ -5,7 +5,9 @@ use super::changes::{Change, changes};
 use super::context::Context;
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
-use super::table::{Content, Finisher, KeyedBatcher, RowBuilder, RowSpine, Table, route, rows_to_batch};
+use super::table::{
+    Content, Finisher, KeyedBatcher, RowBuilder, RowBytes, RowSpine, Table, route, rows_to_batch,
+};
 use super::transform::Transform;
 use crate::aggregate::{Key, Spec, aggregate_rows};
 use crate::error::Result;
@@ -63,12 +65,13 @@ pub fn derive(
 }
 
 /// A group's key and results, from its present rows.
-fn regroup(specs: &[Spec], key: &Key, rows: &[(&Box<[u8]>, i64)]) -> Box<[u8]> {
+fn regroup(specs: &[Spec], key: &Key, rows: &[(&RowBytes, i64)]) -> RowBytes {
     let decoded: Vec<(Row, i64)> = rows
         .iter()
         .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))
         .collect();
-    let args: Vec<(&[crate::value::Value], i64)> = decoded.iter().map(|(row, count)| (&row[..], *count)).collect();
+    let args: Vec<(&[crate::value::Value], i64)> =
+        decoded.iter().map(|(row, count)| (&row[..], *count)).collect();
     let mut out = key.to_vec();
     aggregate_rows(specs, &args).iter().for_each(|value| value.encode(&mut out));
     out.into()
@@ -94,7 +97,10 @@ fn updates<'s>(
                 let mut notes = Notes::default();
                 for (diff, rows) in [(-1, side(changes, |c| &c.old)), (1, side(changes, |c| &c.new))] {
                     // The ticks travel as offsets, since the filter drops rows.
-                    let mut batch = rows_to_batch(&types, &rows.iter().map(|(_, row)| (*row).clone()).collect::<Vec<_>>());
+                    let mut batch = rows_to_batch(
+                        &types,
+                        &rows.iter().map(|(_, row)| (*row).clone()).collect::<Vec<_>>(),
+                    );
                     batch.origin.offsets = rows.iter().map(|(tick, _)| *tick as i64).collect();
                     let out = transform.apply(&batch, &mut notes);
                     for i in 0..out.len {
@@ -107,7 +113,9 @@ fn updates<'s>(
                         session.give(((encode_row(key), value), out.origin.offsets[i] as Tick, diff));
                     }
                 }
-                context.rejects.write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "derive", n)));
+                context
+                    .rejects
+                    .write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "derive", n)));
                 changes.clear();
             });
         }

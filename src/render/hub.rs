@@ -112,7 +112,10 @@ impl Reader {
     /// False for a batch that was made before this reader came and lacks a column it needs: such a
     /// batch lies before the reader's start.
     fn can_read(&self, batch: &Batch) -> bool {
-        self.needs.iter().zip(&batch.columns).all(|(needed, column)| !needed || !matches!(column, Column::Absent))
+        self.needs
+            .iter()
+            .zip(&batch.columns)
+            .all(|(needed, column)| !needed || !matches!(column, Column::Absent))
     }
 }
 

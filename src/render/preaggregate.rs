@@ -59,7 +59,12 @@ pub fn aggregate(
         elements.trace
     });
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-    Ok(Table::new(Content::States { states: states.trace, elements }, Some(finisher), &plan.select.columns, probe))
+    Ok(Table::new(
+        Content::States { states: states.trace, elements },
+        Some(finisher),
+        &plan.select.columns,
+        probe,
+    ))
 }
 
 /// Splits transform's columns into keys and the arguments of each call.
@@ -132,8 +137,10 @@ fn preaggregate<'s>(
     let mut input = builder.new_input(rows, Pipeline);
     let (states, state_stream) = builder.new_output();
     let (elements, element_stream) = builder.new_output();
-    let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> = OutputBuilder::from(states);
-    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<ElementUpdate>>> = OutputBuilder::from(elements);
+    let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
+        OutputBuilder::from(states);
+    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<ElementUpdate>>> =
+        OutputBuilder::from(elements);
     builder.build(move |_| {
         move |frontiers| {
             let (mut states, mut elements) = (states.activate(), elements.activate());

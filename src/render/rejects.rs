@@ -104,7 +104,8 @@ impl RejectLog {
             let counter = if record.note { &counters.notes } else { &counters.rows_rejected };
             counter.fetch_add(1, Ordering::Relaxed);
             let json = record.json.to_string();
-            let written = self.writer.borrow_mut().append(self.partition, now_ms(), None, Some(json.as_bytes()));
+            let written =
+                self.writer.borrow_mut().append(self.partition, now_ms(), None, Some(json.as_bytes()));
             if let Err(error) = written {
                 context.shared.fail(error);
             }
@@ -114,10 +115,10 @@ impl RejectLog {
 
     /// Makes what was written visible to readers.
     pub fn flush(&self, context: &Context) {
-        if self.dirty.replace(false) {
-            if let Err(error) = self.writer.borrow_mut().flush() {
-                context.shared.fail(error);
-            }
+        if self.dirty.replace(false)
+            && let Err(error) = self.writer.borrow_mut().flush()
+        {
+            context.shared.fail(error);
         }
     }
 }

@@ -129,7 +129,9 @@ pub fn decode<'s>(
                     let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
                     context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                     context.books.record(stage, tick, messages.len(), batch.len, 0, rejects.len());
-                    context.rejects.write(&context, rejects.iter().map(|r| RejectedRecord::of(&plan, &messages, r)));
+                    context
+                        .rejects
+                        .write(&context, rejects.iter().map(|r| RejectedRecord::of(&plan, &messages, r)));
                     if batch.len > 0 {
                         session.give(batch);
                     }
@@ -183,8 +185,12 @@ impl RowDecoder {
             Timestamps::All(t) => Timestamps::All(*t),
             Timestamps::Each(each) => Timestamps::Each(pick(each)),
         };
-        let origin =
-            Origin { rowtime, source: self.ordinal, partition: messages.partition, offsets: pick(&messages.offsets) };
+        let origin = Origin {
+            rowtime,
+            source: self.ordinal,
+            partition: messages.partition,
+            offsets: pick(&messages.offsets),
+        };
         let batch = Batch { len, columns: decoded.columns, origin, deleted: decoded.deleted };
         let mut rejects = decoded.rejects;
         let batch = self.stamp(batch, kept.as_deref(), &mut rejects);

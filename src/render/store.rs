@@ -40,7 +40,10 @@ pub fn store(
 ) -> Result<()> {
     let chunks = encode(rows, query, plan, context)?;
     let Place::Log { dir, .. } = &plan.place else {
-        return Err(crate::error::Error::topology(format!("topic {} can only be stored in a log", plan.topic)));
+        return Err(crate::error::Error::topology(format!(
+            "topic {} can only be stored in a log",
+            plan.topic
+        )));
     };
     let mine = (0..plan.partitions).filter(|p| *p as usize % context.peers == context.index);
     let (mut writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
@@ -135,13 +138,21 @@ fn copy(range: Range32, from: &[u8], to: &mut Vec<u8>) -> (u32, u32) {
 
 /// Appends a closed tick's messages in the order of their origins, whatever worker sent them.
 fn append(writer: &mut LogWriter, chunks: Vec<Chunk>) -> Result<()> {
-    let mut order: Vec<(usize, usize)> =
-        chunks.iter().enumerate().flat_map(|(c, chunk)| (0..chunk.positions.len()).map(move |row| (c, row))).collect();
+    let mut order: Vec<(usize, usize)> = chunks
+        .iter()
+        .enumerate()
+        .flat_map(|(c, chunk)| (0..chunk.positions.len()).map(move |row| (c, row)))
+        .collect();
     order.sort_by_key(|&(c, row)| (chunks[c].partition, chunks[c].positions[row]));
     for (c, row) in order {
         let chunk = &chunks[c];
         let range = |(start, end): (u32, u32)| Range32 { start, end }.of(&chunk.buffer);
-        writer.append(chunk.partition, chunk.positions[row].0, range(chunk.keys[row]), range(chunk.values[row]))?;
+        writer.append(
+            chunk.partition,
+            chunk.positions[row].0,
+            range(chunk.keys[row]),
+            range(chunk.values[row]),
+        )?;
     }
     Ok(())
 }

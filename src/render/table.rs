@@ -18,13 +18,14 @@ use arrow_array::BooleanArray;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
-use differential_dataflow::trace::implementations::{
-    KeyBatcher, KeySpine, ValBatcher, ValBuilder, ValSpine,
-};
+use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine, ValBatcher, ValBuilder, ValSpine};
 use differential_dataflow::trace::{BatchCursor, BatchDiff, Navigable, TraceReader};
 use std::cell::RefCell;
 use timely::dataflow::operators::probe::Handle;
 use timely::progress::Antichain;
+
+/// A row in its stable byte form, by [`crate::value::encode_row`].
+pub type RowBytes = Box<[u8]>;
 
 pub type StateSpine = KeySpine<Key, Tick, State>;
 pub type StateBatcher = KeyBatcher<Key, Tick, State>;
@@ -68,7 +69,12 @@ pub struct Table {
 const CHUNK: usize = 4_096;
 
 impl Table {
-    pub fn new(content: Content, finisher: Option<Finisher>, columns: &[ColumnDef], probe: &Handle<Tick>) -> Table {
+    pub fn new(
+        content: Content,
+        finisher: Option<Finisher>,
+        columns: &[ColumnDef],
+        probe: &Handle<Tick>,
+    ) -> Table {
         Table {
             columns: columns.to_vec(),
             content: RefCell::new(content),
@@ -174,14 +180,19 @@ impl Table {
     fn groups(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Group)) {
         match &mut *self.content.borrow_mut() {
             Content::States { states, elements } => {
-                let mut elements = elements.as_ref().map(|e| collected(e, tick, keys)).unwrap_or_default().into_iter().peekable();
+                let mut elements = elements
+                    .as_ref()
+                    .map(|e| collected(e, tick, keys))
+                    .unwrap_or_default()
+                    .into_iter()
+                    .peekable();
                 each(states, tick, keys, &mut |key, _, state: State| {
                     while elements.next_if(|(k, _)| k < key).is_some() {}
                     let elements = elements.next_if(|(k, _)| k == key).map_or(Vec::new(), |(_, e)| e);
                     visit(Group { key: key.clone(), kept: Kept::State(state, elements) });
                 });
             }
-            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row: &Box<[u8]>, count: i64| {
+            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row: &RowBytes, count: i64| {
                 // One row a key, since a key's old row is retracted at the tick of its new one.
                 if count > 0 {
                     visit(Group { key: key.clone(), kept: Kept::Row(row.clone()) });
@@ -212,7 +223,11 @@ impl Group {
     }
 }
 
-fn compact<Tr: TraceReader<Time = Tick>>(trace: &mut TraceAgent<Tr>, since: &Antichain<Tick>, upper: &Antichain<Tick>) {
+fn compact<Tr: TraceReader<Time = Tick>>(
+    trace: &mut TraceAgent<Tr>,
+    since: &Antichain<Tick>,
+    upper: &Antichain<Tick>,
+) {
     trace.set_logical_compaction(since.borrow());
     trace.set_physical_compaction(upper.borrow());
 }
@@ -225,8 +240,14 @@ where
     R: Semigroup + 'static,
     K: 'static + Ord,
     V: 'static,
-    for<'a> BatchCursor<Tr>:
-        Cursor<Key<'a> = &'a K, Val<'a> = &'a V, TimeGat<'a> = &'a Tick, DiffGat<'a> = &'a R, Diff = R, Time = Tick>,
+    for<'a> BatchCursor<Tr>: Cursor<
+            Key<'a> = &'a K,
+            Val<'a> = &'a V,
+            TimeGat<'a> = &'a Tick,
+            DiffGat<'a> = &'a R,
+            Diff = R,
+            Time = Tick,
+        >,
 {
     let mut batches = Vec::new();
     trace.map_spans(|span| batches.extend(span.inner.clone()));
@@ -268,9 +289,13 @@ where
 }
 
 /// The collection elements of each key, ascending.
-fn collected(trace: &TraceAgent<RowSpine>, tick: Tick, keys: Option<&[Key]>) -> Vec<(Key, Vec<(Element, i64)>)> {
+fn collected(
+    trace: &TraceAgent<RowSpine>,
+    tick: Tick,
+    keys: Option<&[Key]>,
+) -> Vec<(Key, Vec<(Element, i64)>)> {
     let mut all: Vec<(Key, Vec<(Element, i64)>)> = Vec::new();
-    each(trace, tick, keys, &mut |key, value: &Box<[u8]>, count: i64| {
+    each(trace, tick, keys, &mut |key, value: &RowBytes, count: i64| {
         let element = (Element(value.clone()), count);
         match all.last_mut() {
             Some((last, elements)) if last == key => elements.push(element),

@@ -77,11 +77,13 @@ impl Transform {
         let before = notes.notes.len();
         let mut values = self.projection.eval(batch, notes).into_iter();
         notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
-        let columns = self
-            .computed
-            .iter()
-            .map(|computed| if *computed { values.next().expect("one column an expression") } else { Column::Absent })
-            .collect();
+        let columns =
+            self.computed
+                .iter()
+                .map(|computed| {
+                    if *computed { values.next().expect("one column an expression") } else { Column::Absent }
+                })
+                .collect();
         Batch { len: batch.len, columns, origin: batch.origin.clone(), deleted: batch.deleted.clone() }
     }
 }
@@ -115,7 +117,10 @@ pub fn transform<'s>(
                     let mut notes = Notes::default();
                     let out = transform.apply(&batch, &mut notes);
                     context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
-                    context.rejects.write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "transform", n)));
+                    context.rejects.write(
+                        &context,
+                        notes.notes.iter().map(|n| RejectedRecord::note(&plan, "transform", n)),
+                    );
                     if out.len > 0 {
                         session.give(out);
                     }

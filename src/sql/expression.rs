@@ -24,37 +24,66 @@ enum Operator {
     Predicate,
 }
 
+/// An operator whose right side is still being read.
+struct Waiting {
+    left: Expr,
+    op: BinaryOp,
+    binds: u8,
+}
+
 impl Parser<'_> {
     pub(super) fn expression(&mut self) -> Result<Expr> {
         self.nested(|p| p.operators(precedence::OR))
     }
 
     /// An expression whose operators all bind at least as tightly as `least`.
+    ///
+    /// What waits for its right side is kept in a list and not on the stack, which the many levels of
+    /// precedence would fill quickly.
     fn operators(&mut self, least: u8) -> Result<Expr> {
-        let mut left =
-            if least <= precedence::NOT && self.at_word("NOT") { self.not()? } else { self.unary()? };
+        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut operand = self.operand_under(least)?;
+        // Whether `operand` is a comparison.
         let mut compared = false;
-        while let Some((operator, binds)) = self.operator() {
+        loop {
             // Behind `x IS NULL` and `x IN (…)` nothing binds tighter: they are no operand of a sum.
-            if binds < least || compared && binds > precedence::COMPARISON {
-                break;
+            let next =
+                self.operator().filter(|(_, b)| *b >= least && !(compared && *b > precedence::COMPARISON));
+            let binds = next.as_ref().map_or(0, |(_, binds)| *binds);
+            while let Some(outer) = waiting.pop_if(|w| w.binds >= binds) {
+                compared = outer.binds == precedence::COMPARISON;
+                operand = binary(outer.op, outer.left, operand);
             }
-            if binds == precedence::COMPARISON && std::mem::replace(&mut compared, true) {
-                return Err(Error::syntax(format!("{} cannot follow another comparison", self.found()))
-                    .at(self.span())
-                    .hint("combine comparisons with AND or OR, or put one of them in parentheses"));
+            let Some((operator, _)) = next else { return Ok(operand) };
+            if compared && binds == precedence::COMPARISON {
+                return Err(self.chained_comparison());
             }
             self.grow()?;
-            left = match operator {
-                Operator::Predicate => self.predicate(left)?,
+            match operator {
+                Operator::Predicate => {
+                    operand = self.predicate(operand)?;
+                    compared = true;
+                }
                 Operator::Binary(op) => {
                     self.advance();
-                    let right = self.operators(binds + 1)?;
-                    binary(op, left, right)
+                    let right = self.operand_under(least.max(binds))?;
+                    let left = std::mem::replace(&mut operand, right);
+                    waiting.push(Waiting { left, op, binds });
+                    compared = false;
                 }
-            };
+            }
         }
-        Ok(left)
+    }
+
+    /// One operand of an operator that binds so tightly; NOT is an operand of AND and OR only.
+    fn operand_under(&mut self, binds: u8) -> Result<Expr> {
+        if binds <= precedence::NOT && self.at_word("NOT") { self.not() } else { self.unary() }
+    }
+
+    fn chained_comparison(&self) -> Error {
+        Error::syntax(format!("{} cannot follow another comparison", self.found()))
+            .at(self.span())
+            .hint("combine comparisons with AND or OR, or put one of them in parentheses")
     }
 
     fn not(&mut self) -> Result<Expr> {

@@ -5,7 +5,7 @@ use crate::error::{Error, Span};
 
 /// The candidate nearest to a misspelt word, if one is near enough to be meant.
 pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let allowed = if word.len() <= 4 { 1 } else { 2 };
+    let allowed = if word.len() <= 5 { 1 } else { 2 };
     candidates
         .iter()
         .map(|c| (distance(word, c), *c))
@@ -70,13 +70,12 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
         ),
         Missing::Window => (
             "windows are not supported yet",
-            "without WINDOW, GROUP BY aggregates over everything seen so far; a time formatted by the \
-             hour or the day can be a key of it",
+            "without WINDOW, GROUP BY aggregates over everything so far; a time formatted to its hour or day \
+             can be one of the keys",
         ),
-        Missing::Lambda => (
-            "lambda functions are not supported yet",
-            "if a comparison was meant: greater or equal is written `>=`",
-        ),
+        Missing::Lambda => {
+            ("lambda functions are not supported yet", "if `=>` was meant to compare, write `>=`")
+        }
         Missing::Subquery => (
             "subqueries are not supported",
             "give the inner query a name with CREATE STREAM … AS SELECT or CREATE TABLE … AS SELECT and read \
@@ -107,7 +106,7 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
         ),
         Missing::Connector => (
             "connectors cannot be managed by statements",
-            "CREATE STREAM … WITH (…) says where a stream's data is",
+            "the topology file says by which connector a topic is read or written",
         ),
         Missing::Pause => ("queries cannot be paused", "TERMINATE stops a query"),
         Missing::Variables => ("variables are not supported", "write the value itself"),

@@ -88,8 +88,10 @@ impl<'a> Parser<'a> {
         self.tokens[self.pos].span
     }
 
-    pub(super) fn span_ahead(&self, by: usize) -> Span {
-        self.tokens[(self.pos + by).min(self.tokens.len() - 1)].span
+    /// The text from here on up to a blank or the end of the statement; for hints that quote it.
+    pub(super) fn unbroken(&self, from: Span) -> &str {
+        let rest = self.text.get(from.start..).unwrap_or_default();
+        rest.split(|c: char| c.is_whitespace() || matches!(c, ';' | '=' | '\'')).next().unwrap_or_default()
     }
 
     /// From `start` to the end of the token last taken.
@@ -316,6 +318,9 @@ impl Parser<'_> {
         let closes = self.at(")") || self.at("]") || self.at(">") || self.at_word("FROM");
         if after_comma && closes {
             return Some("remove the comma before it".to_string());
+        }
+        if self.at("->") {
+            return Some("`->*` stands only in a select list, behind a struct".to_string());
         }
         let TokenKind::Word(word) = self.peek() else { return None };
         if let Some(meant) = nearest(word, candidates) {

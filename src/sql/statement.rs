@@ -101,11 +101,7 @@ impl Parser<'_> {
 
     fn property_text(&mut self) -> Result<String> {
         if let TokenKind::Word(_) = self.peek() {
-            let mut end = 0;
-            while self.ahead_is(end + 1, ".") && matches!(self.peek_ahead(end + 2), TokenKind::Word(_)) {
-                end += 2;
-            }
-            let name = self.source(self.span().to(self.span_ahead(end)));
+            let name = self.unbroken(self.span());
             let error = self.expected("a property as a string", &[]);
             return Err(error.hint(format!("write the property as a string: '{name}'")));
         }
@@ -170,8 +166,7 @@ impl Parser<'_> {
             return Err(missing(Missing::DescribeAll, self.span()));
         }
         if self.at_word("EXTENDED") && followed {
-            let name = self.source(self.span_ahead(1));
-            let hint = format!("EXTENDED comes last: DESCRIBE {name} EXTENDED");
+            let hint = "EXTENDED comes last: DESCRIBE name EXTENDED";
             return Err(self.expected("the name of a stream or table", &[]).hint(hint));
         }
         let name = self.source_name()?;
@@ -221,7 +216,7 @@ impl Parser<'_> {
             topic.name = self.source(span).to_string();
         }
         if self.at("-") || self.at(".") {
-            let hint = format!("a topic with other characters needs quotes: '{}…'", topic.name);
+            let hint = format!("a topic with such characters needs quotes: '{}'", self.unbroken(span));
             return Err(self.expected("the end of the topic's name", &[]).hint(hint));
         }
         Ok(topic)

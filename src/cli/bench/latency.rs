@@ -56,7 +56,7 @@ pub fn ask(engine: &Engine, question: &str, mut visit: impl FnMut(&Row)) -> Resu
             continue;
         };
         loop {
-            match answer.next() {
+            match answer.rows.blocking_recv() {
                 Some(AnswerEvent::Rows(rows)) => rows.iter().for_each(|row| visit(&row.row)),
                 Some(AnswerEvent::Error(error)) => return Err(error),
                 Some(AnswerEvent::End(_)) | None => break,

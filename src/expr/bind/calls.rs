@@ -68,7 +68,12 @@ fn given(args: &[Operand]) -> Vec<Arg<'_>> {
 
 /// Points at the argument that the reason names: `argument 2 is …`.
 fn misfit(function: &Function, reason: &str, args: &[Operand]) -> Error {
+    let (reason, hint) = match reason.split_once("; hint: ") {
+        Some((reason, hint)) => (reason, Some(hint)),
+        None => (reason, None),
+    };
     let error = Error::statement(format!("{}: {reason}", function.name));
+    let error = hint.into_iter().fold(error, Error::hint);
     let number =
         reason.strip_prefix("argument ").and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
     match number.and_then(|n| args.get(n.checked_sub(1)?)) {

@@ -15,10 +15,10 @@ pub fn coerce(expr: Expr, ty: &SqlType) -> Option<Expr> {
     if expr.ty == *ty {
         return Some(expr);
     }
-    if let ExprKind::Literal(value) = &expr.kind {
-        if let Some(value) = literal_as(value, ty) {
-            return Some(literal(value, ty.clone()));
-        }
+    if let ExprKind::Literal(value) = &expr.kind
+        && let Some(value) = literal_as(value, ty)
+    {
+        return Some(literal(value, ty.clone()));
     }
     widens(&expr.ty, ty).then(|| cast(expr, ty))
 }

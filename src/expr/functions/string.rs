@@ -333,8 +333,10 @@ fn instr(s: &str, wanted: &str, position: i32, occurrence: i32) -> i32 {
 /// The longest result of a padding; a length from a column is no reason to fill the memory.
 const PADDED_MAX: usize = 1 << 20;
 
-/// `order` puts padding and text behind each other.
-fn pad(args: &[Arg], name: &'static str, order: fn(Vec<u8>, Vec<u8>) -> (Vec<u8>, Vec<u8>)) -> Resolved {
+/// Puts padding and text behind each other.
+type Order = fn(Vec<u8>, Vec<u8>) -> (Vec<u8>, Vec<u8>);
+
+fn pad(args: &[Arg], name: &'static str, order: Order) -> Resolved {
     let ty = match args.first() {
         Some(Arg { ty: Some(SqlType::Bytes), .. }) => SqlType::Bytes,
         _ => SqlType::Varchar,

@@ -7,6 +7,7 @@ use crate::expr::function::{Arg, Overload};
 use crate::types::SqlType;
 use crate::value::Value;
 use Value::*;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 /// Resolves a call as the binder does: literals are known where `literal` says so.
@@ -58,6 +59,10 @@ fn run(name: &str, given: &[Value], literal: bool) -> Result<Value, String> {
     let types: Vec<_> = given.iter().map(type_of).collect();
     let known: Vec<_> = given.iter().map(|value| literal.then(|| value.clone())).collect();
     let overload = resolve(name, &types, &known)?;
+    // A plan holds the coerced arguments only: they must lead to the same overload.
+    let types: Vec<_> = overload.args.iter().cloned().map(Some).collect();
+    let again = resolve(name, &types, &known)?;
+    assert_eq!((&again.args, &again.returns), (&overload.args, &overload.returns), "{name}{given:?}");
     let coerced: Vec<Value> = given.iter().zip(&overload.args).map(|(v, ty)| coerce(v, ty)).collect();
     let literals: Vec<_> = coerced.iter().map(|value| literal.then(|| value.clone())).collect();
     let mut kernel = (overload.kernel)(&literals)?;
@@ -164,7 +169,7 @@ fn no_function_fails_on_any_shape_of_arguments() {
     for f in ALL {
         let _ = run(f.name, &[], false);
         for a in &given {
-            let _ = run(f.name, &[a.clone()], true);
+            let _ = run(f.name, std::slice::from_ref(a), true);
             for b in &given {
                 let _ = run(f.name, &[a.clone(), b.clone()], false);
                 for c in &given {
@@ -197,4 +202,19 @@ fn a_constant_is_not_expanded() {
     let result = kernel.eval(&[column, constant], 2, &mut Notes::default());
     assert_eq!([Value::at(&result, 0), Value::at(&result, 1)], [s("a!"), s("!")]);
     assert_eq!(Arc::strong_count(&result), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn any_text_is_survived(a in "\\PC{0,12}", b in "[-a-z0-9é.*:/%?&#{}\\[\\]\"',$\\\\]{0,8}", n: i32, bytes: Vec<u8>) {
+        for f in ALL {
+            for given in [vec![s(&a), s(&b)], vec![s(&a), s(&b), s(&b)], vec![s(&a), Int(n), s(&b)], vec![s(&a)]] {
+                let _ = run(f.name, &given, false);
+            }
+            for given in [vec![s(&a), Int(n % 20)], vec![s(&a), s(&b), Int(n % 5)], vec![super::tests::b(&bytes), s("utf8")]] {
+                let _ = run(f.name, &given, false);
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod binding;
 mod evaluation;
+mod functions;
 mod oracle;
 
 use super::{Expr, Notes, Scope, bind, compile};

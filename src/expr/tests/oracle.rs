@@ -41,7 +41,7 @@ impl Random {
             SqlType::Decimal { scale, .. } => {
                 Value::Decimal(self.pick(&[0, 1, -1, 12345, -99999, 50, 1000]), *scale)
             }
-            SqlType::Varchar => Value::text(&self.pick(&[
+            SqlType::Varchar => Value::text(self.pick(&[
                 "",
                 "a",
                 "12",

@@ -45,7 +45,7 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[inline]
 fn civil_from_march(days: u32) -> (u32, u32, u32) {
     let quarters = 4 * days + 3;
-    let (century, of_century) = (quarters / CYCLE as u32, quarters % CYCLE as u32 | 3);
+    let (century, of_century) = (quarters / CYCLE as u32, (quarters % CYCLE as u32) | 3);
     let scaled = 2_939_745 * of_century as u64;
     let (of_century, of_year) = ((scaled >> 32) as u32, scaled as u32 / 2_939_745 / 4);
     let scaled = 2_141 * of_year + 197_913;

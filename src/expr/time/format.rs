@@ -14,7 +14,7 @@ impl Pattern {
     pub fn format_timestamp(&self, utc_ms: i64, zone: &mut Zone, out: &mut String) {
         let local = zone.to_local(utc_ms);
         let days = local.div_euclid(DAY_MS);
-        let (date, of_day_ms) = (civil_from_days(days), local - days * DAY_MS);
+        let (date, of_day_ms) = (civil_from_days(days), local.rem_euclid(DAY_MS));
         if let Some(fixed) = &self.fixed {
             let mut buffer = BUFFER;
             let written = fixed.format(date, of_day_ms, &mut buffer);

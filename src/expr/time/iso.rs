@@ -71,7 +71,7 @@ fn number(text: &str, least: usize, most: usize) -> Option<i64> {
 /// Appends `2020-10-11T22:25:00.000`.
 pub fn format_iso_timestamp(ms: i64, out: &mut String) {
     let days = ms.div_euclid(DAY_MS);
-    let of_day = ms - days * DAY_MS;
+    let of_day = ms.rem_euclid(DAY_MS);
     format_days(days, out);
     // Writing to a String cannot fail, here and below.
     let _ = write!(

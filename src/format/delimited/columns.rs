@@ -3,7 +3,7 @@
 //! An empty field is NULL, whatever the type. A column that is not wanted goes through the same parsers
 //! and keeps nothing, so that what is a bad record does not depend on who asks.
 
-use super::split::{Span, Splitter};
+use super::split::Splitter;
 use crate::batch::Column;
 use crate::format::cells::{Blobs, Cells, Place, Scalars, view};
 use crate::format::decode::{Rejects, unfit};
@@ -23,12 +23,13 @@ pub struct Chunk<'a> {
 
 impl<'a> Chunk<'a> {
     fn bytes(&self, row: usize, column: usize) -> &'a [u8] {
-        self.fields.field(self.messages, self.fields.span(row, column)).0.bytes()
+        self.field(row, column).0.bytes()
     }
 
+    /// The field of a row, and where it starts.
     #[inline(always)]
-    fn column(&self, column: usize) -> impl Iterator<Item = Span> {
-        self.fields.rows(self.rows).map(move |row| row[column])
+    fn field(&self, row: usize, column: usize) -> (Field<'a>, Place) {
+        self.fields.field(self.messages, row, column)
     }
 }
 
@@ -78,20 +79,16 @@ impl Reader {
     pub fn read(&mut self, chunk: &Chunk<'_>, column: usize, rejects: &mut Rejects) {
         let (wanted, unread) = (self.wanted, &mut self.unread);
         match &mut self.cells {
-            Scalars::Int(cells) => read(cells, wanted, chunk, column, unread, numbers::int),
-            Scalars::Bigint(cells) => read(cells, wanted, chunk, column, unread, numbers::bigint),
-            Scalars::Double(cells) => read(cells, wanted, chunk, column, unread, numbers::double),
-            Scalars::Boolean(cells) => {
-                read(cells, wanted, chunk, column, unread, |f| numbers::boolean(f.bytes()))
-            }
-            Scalars::Date(cells) => read(cells, wanted, chunk, column, unread, |f| times::date(f.bytes())),
-            Scalars::Time(cells) => read(cells, wanted, chunk, column, unread, |f| times::time(f.bytes())),
-            Scalars::Timestamp(cells) => {
-                read(cells, wanted, chunk, column, unread, |f| times::timestamp(f.bytes()))
-            }
+            Scalars::Int(cells) => read(cells, wanted, chunk, column, unread, Int),
+            Scalars::Bigint(cells) => read(cells, wanted, chunk, column, unread, Bigint),
+            Scalars::Double(cells) => read(cells, wanted, chunk, column, unread, Double),
+            Scalars::Boolean(cells) => read(cells, wanted, chunk, column, unread, numbers::boolean),
+            Scalars::Date(cells) => read(cells, wanted, chunk, column, unread, times::date),
+            Scalars::Time(cells) => read(cells, wanted, chunk, column, unread, times::time),
+            Scalars::Timestamp(cells) => read(cells, wanted, chunk, column, unread, times::timestamp),
             Scalars::Decimal { cells, precision, scale } => {
                 let (p, s) = (*precision, *scale);
-                read(cells, wanted, chunk, column, unread, |f| numbers::decimal(f.bytes(), p, s))
+                read(cells, wanted, chunk, column, unread, |text: &[u8]| numbers::decimal(text, p, s))
             }
             Scalars::Varchar(texts) => read_texts(&mut texts.cells, wanted, chunk, column, unread),
             Scalars::Bytes(blobs) => read_blobs(blobs, wanted, chunk, column, unread),
@@ -112,27 +109,73 @@ impl Reader {
     }
 }
 
+/// How the fields of a type are read. Traits, unlike closures, can insist on being inlined; a call
+/// for each field would take as long as reading it.
+trait Parse<T> {
+    fn parse(&self, field: Field<'_>) -> Option<T>;
+
+    /// Whether there would be a value.
+    #[inline(always)]
+    fn check(&self, field: Field<'_>) -> bool {
+        self.parse(field).is_some()
+    }
+}
+
+struct Int;
+struct Bigint;
+struct Double;
+
+impl Parse<i32> for Int {
+    #[inline(always)]
+    fn parse(&self, field: Field<'_>) -> Option<i32> {
+        numbers::int(field)
+    }
+}
+
+impl Parse<i64> for Bigint {
+    #[inline(always)]
+    fn parse(&self, field: Field<'_>) -> Option<i64> {
+        numbers::bigint(field)
+    }
+}
+
+impl Parse<f64> for Double {
+    #[inline(always)]
+    fn parse(&self, field: Field<'_>) -> Option<f64> {
+        numbers::double(field)
+    }
+
+    #[inline(always)]
+    fn check(&self, field: Field<'_>) -> bool {
+        numbers::is_double(field)
+    }
+}
+
+impl<T, F: Fn(&[u8]) -> Option<T>> Parse<T> for F {
+    fn parse(&self, field: Field<'_>) -> Option<T> {
+        self(field.bytes())
+    }
+}
+
 #[inline(always)]
-fn read<T: Default>(
+fn read<T: Copy + Default>(
     cells: &mut Cells<T>,
     wanted: bool,
     chunk: &Chunk<'_>,
     column: usize,
     unread: &mut Vec<usize>,
-    parse: impl Fn(Field<'_>) -> Option<T>,
+    reader: impl Parse<T>,
 ) {
-    let (messages, fields) = (chunk.messages, chunk.fields);
-    let spans = chunk.column(column);
     if wanted {
-        cells.values.extend(spans.enumerate().map(|(row, span)| {
-            parse(fields.field(messages, span).0).unwrap_or_else(|| {
-                unread.push(row);
-                T::default()
-            })
-        }));
+        for (row, cell) in cells.push_defaults(chunk.rows).iter_mut().enumerate() {
+            match reader.parse(chunk.field(row, column).0) {
+                Some(value) => *cell = value,
+                None => unread.push(row),
+            }
+        }
     } else {
-        for (row, span) in spans.enumerate() {
-            if parse(fields.field(messages, span).0).is_none() {
+        for row in 0..chunk.rows {
+            if !reader.check(chunk.field(row, column).0) {
                 unread.push(row);
             }
         }
@@ -146,18 +189,17 @@ fn read_texts(
     column: usize,
     unread: &mut Vec<usize>,
 ) {
-    let (messages, fields) = (chunk.messages, chunk.fields);
     if wanted {
-        cells.values.extend(chunk.column(column).enumerate().map(|(row, span)| {
-            let (text, start, unescaped) = fields.field(messages, span);
+        for (row, cell) in cells.push_defaults(chunk.rows).iter_mut().enumerate() {
+            let (text, place) = chunk.field(row, column);
+            *cell = view(text, place);
             if text.is_empty() {
                 unread.push(row);
             }
-            view(text, if unescaped { Place::Unescaped(start) } else { Place::Messages(start) })
-        }));
+        }
     }
     // Rows were checked as a whole; only in the few that failed each field is checked for itself.
-    for &row in fields.doubtful() {
+    for &row in chunk.fields.doubtful() {
         if std::str::from_utf8(chunk.bytes(row, column)).is_err() {
             unread.push(row);
             if wanted {
@@ -168,8 +210,8 @@ fn read_texts(
 }
 
 fn read_blobs(blobs: &mut Blobs, wanted: bool, chunk: &Chunk<'_>, column: usize, unread: &mut Vec<usize>) {
-    for (row, span) in chunk.column(column).enumerate() {
-        let text = chunk.fields.field(chunk.messages, span).0;
+    for row in 0..chunk.rows {
+        let text = chunk.field(row, column).0;
         let bytes = if text.is_empty() { None } else { base64::read(text.bytes()) };
         if bytes.is_none() {
             unread.push(row);

@@ -33,10 +33,10 @@ impl DelimitedSide {
     }
 
     fn split_chunk(&mut self, buffer: &[u8], ranges: &[Range32], first: usize, rejects: &mut Rejects) {
-        self.splitter.start_chunk();
+        self.splitter.start_chunk(buffer, ranges);
         for (row, range) in ranges.iter().enumerate() {
             let message = first + row;
-            if range.is_null() || rejects.is_bad(message) {
+            if *range == Range32::NULL || rejects.is_bad(message) {
                 self.splitter.no_fields(row);
             } else if let Err(fault) = self.splitter.split(buffer, *range, row) {
                 self.splitter.no_fields(row);
@@ -55,6 +55,9 @@ impl Side for DelimitedSide {
         wanted: &[bool],
         rejects: &mut Rejects,
     ) -> Vec<Column> {
+        if self.readers.is_empty() {
+            return vec![];
+        }
         self.splitter.start_batch();
         for (reader, wanted) in self.readers.iter_mut().zip(wanted) {
             reader.start_batch(*wanted, ranges.len());

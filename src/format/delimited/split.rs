@@ -1,11 +1,11 @@
 //! Messages → fields. Reads commas and quotes, knows no types; feeds `columns`.
 
 use crate::batch::Range32;
+use crate::format::cells::Place;
 use crate::format::decode::shown;
 use crate::format::field::Field;
-use crate::format::scan::Block;
+use crate::format::scan::Stops;
 use arrow_buffer::Buffer;
-use memchr::memchr;
 
 const QUOTE: u8 = b'"';
 /// Rows of a chunk: their bytes and fields together stay within the first-level cache.
@@ -17,7 +17,7 @@ const UNESCAPED: u32 = 1 << 31;
 
 /// Where the content of a field lies, without its quotes.
 #[derive(Clone, Copy, Default)]
-pub struct Span {
+struct Span {
     start: u32,
     end: u32,
 }
@@ -33,6 +33,12 @@ pub struct Splitter {
     unescaped: Vec<u8>,
     /// Rows of the chunk that are not UTF-8 as a whole, ascending.
     doubtful: Vec<usize>,
+    stops: Stops,
+    /// Whether `stops` are those of the whole chunk, or still to be found for each message.
+    scanned: bool,
+    /// The first delimiter and the first quote that are not behind us.
+    delimiter_next: usize,
+    quote_next: usize,
 }
 
 /// Why a message could not be split; `field` counts from 0.
@@ -81,6 +87,10 @@ impl Splitter {
             spans: vec![Span::default(); rows_max * width],
             unescaped: vec![],
             doubtful: vec![],
+            stops: Stops::default(),
+            scanned: false,
+            delimiter_next: 0,
+            quote_next: 0,
         }
     }
 
@@ -93,8 +103,27 @@ impl Splitter {
         self.unescaped.clear();
     }
 
-    pub fn start_chunk(&mut self) {
+    /// Looks for separators, once for all messages of the chunk if they lie one behind the other.
+    pub fn start_chunk(&mut self, buffer: &[u8], ranges: &[Range32]) {
         self.doubtful.clear();
+        let (mut start, mut end, mut bytes) = (u32::MAX, 0, 0);
+        let mut ascending = true;
+        for range in ranges.iter().filter(|range| **range != Range32::NULL) {
+            ascending &= end <= range.start;
+            start = start.min(range.start);
+            end = range.end;
+            bytes += (range.end - range.start) as usize;
+        }
+        // Much between the messages would be scanned in vain.
+        self.scanned = ascending && start <= end && (end - start) as usize <= 2 * bytes + ranges.len();
+        if self.scanned {
+            self.scan(buffer, start as usize, end as usize);
+        }
+    }
+
+    fn scan(&mut self, buffer: &[u8], start: usize, end: usize) {
+        self.stops.scan(buffer, start, end, self.delimiter);
+        (self.delimiter_next, self.quote_next) = (0, 0);
     }
 
     /// The texts that fields of the whole batch point into.
@@ -106,25 +135,16 @@ impl Splitter {
         &self.doubtful
     }
 
-    /// The spans of the first `rows` rows, one slice a row.
+    /// A field of the chunk, and where it starts.
     #[inline(always)]
-    pub fn rows(&self, rows: usize) -> std::slice::ChunksExact<'_, Span> {
-        self.spans[..rows * self.width].chunks_exact(self.width)
-    }
-
-    pub fn span(&self, row: usize, column: usize) -> Span {
-        self.spans[row * self.width + column]
-    }
-
-    /// The field of a span, and where it starts: in the messages, or among the unescaped texts (`true`).
-    #[inline(always)]
-    pub fn field<'a>(&'a self, messages: &'a [u8], span: Span) -> (Field<'a>, usize, bool) {
+    pub fn field<'a>(&'a self, messages: &'a [u8], row: usize, column: usize) -> (Field<'a>, Place) {
+        let span = self.spans[row * self.width + column];
         if span.start & UNESCAPED == 0 {
             let start = span.start as usize;
-            (Field::within(messages, start, span.end as usize), start, false)
+            (Field::within(messages, start, span.end as usize), Place::Messages(start))
         } else {
             let start = (span.start & !UNESCAPED) as usize;
-            (Field::within(&self.unescaped, start, span.end as usize), start, true)
+            (Field::within(&self.unescaped, start, span.end as usize), Place::Unescaped(start))
         }
     }
 
@@ -133,80 +153,74 @@ impl Splitter {
         self.spans[row * self.width..][..self.width].fill(Span::default());
     }
 
+    /// Splits the next message of the chunk.
     #[inline(always)]
     pub fn split(&mut self, buffer: &[u8], range: Range32, row: usize) -> Result<(), Fault> {
-        let (start, end) = (range.start as usize, without_line_end(buffer, range));
-        match self.split_plain(buffer, start, end, row) {
-            Some((fields, true)) if fields == self.width => Ok(()),
-            plain => self.split_rare(buffer, start, end, row, plain),
+        if !self.scanned {
+            self.scan(buffer, range.start as usize, range.end as usize);
         }
+        let end = without_line_end(buffer, range);
+        // Delimiters between this message and the one before it.
+        while self.stops.delimiters()[self.delimiter_next] < range.start {
+            self.delimiter_next += 1;
+        }
+        let quoted = self.stops.quotes()[self.quote_next] < end;
+        if !quoted && self.stops.ascii && self.split_plain(range.start, end, row) {
+            return Ok(());
+        }
+        self.split_rare(buffer, range.start, end, row)
     }
 
-    /// Splits a message without quotes: how many fields it has and whether it is ASCII.
-    /// `None` at the first quote.
+    /// Splits a message without quotes, if it has as many fields as there should be.
     #[inline(always)]
-    fn split_plain(&mut self, buffer: &[u8], start: usize, end: usize, row: usize) -> Option<(usize, bool)> {
-        let spans = &mut self.spans[row * self.width..][..self.width];
-        let (mut field_start, mut fields, mut not_ascii) = (start, 0, 0);
-        let mut at = start;
-        while at < end {
-            let block = Block::load(buffer, at);
-            let inside = if end - at < 16 { (1 << (end - at)) - 1 } else { 0xffff };
-            if block.equal(QUOTE) & inside != 0 {
-                return None;
-            }
-            not_ascii |= block.not_ascii() & inside;
-            let mut stops = block.equal(self.delimiter) & inside;
-            while stops != 0 {
-                let stop = at + stops.trailing_zeros() as usize;
-                if let Some(span) = spans.get_mut(fields) {
-                    *span = Span { start: field_start as u32, end: stop as u32 };
-                }
-                fields += 1;
-                field_start = stop + 1;
-                stops &= stops - 1;
-            }
-            at += 16;
+    fn split_plain(&mut self, start: u32, end: u32, row: usize) -> bool {
+        let (first, inner) = (self.delimiter_next, self.width - 1);
+        let delimiters = self.stops.delimiters();
+        // The last delimiter must lie in the message, the next one behind it.
+        if first + inner >= delimiters.len()
+            || delimiters[first + inner] < end
+            || inner > 0 && delimiters[first + inner - 1] >= end
+        {
+            return false;
         }
-        if let Some(span) = spans.get_mut(fields) {
-            *span = Span { start: field_start as u32, end: end as u32 };
+        let delimiters = &delimiters[first..first + inner];
+        let spans = &mut self.spans[row * self.width..][..inner + 1];
+        let mut field_start = start;
+        for i in 0..inner {
+            spans[i] = Span { start: field_start, end: delimiters[i] };
+            field_start = delimiters[i] + 1;
         }
-        Some((fields + 1, not_ascii == 0))
+        spans[inner] = Span { start: field_start, end };
+        self.delimiter_next = first + inner;
+        true
     }
 
     /// What is not the usual: quotes, text beyond ASCII, a wrong number of fields.
     #[inline(never)]
-    fn split_rare(
-        &mut self,
-        buffer: &[u8],
-        start: usize,
-        end: usize,
-        row: usize,
-        plain: Option<(usize, bool)>,
-    ) -> Result<(), Fault> {
-        let fields = match plain {
-            Some((fields, _)) => fields,
-            None => self.split_quoted(buffer, start, end, row)?,
-        };
+    fn split_rare(&mut self, buffer: &[u8], start: u32, end: u32, row: usize) -> Result<(), Fault> {
+        while self.stops.quotes()[self.quote_next] < start {
+            self.quote_next += 1;
+        }
         // Only a lone column can be told from no column at all when there are no bytes.
-        let fields = if start == end && self.width != 1 { 0 } else { fields };
+        let fields =
+            if start == end && self.width != 1 { 0 } else { self.split_quoted(buffer, start, end, row)? };
         if fields != self.width {
             return Err(Fault::Count(fields));
         }
-        if std::str::from_utf8(&buffer[start..end]).is_err() {
+        if !self.stops.ascii && std::str::from_utf8(&buffer[start as usize..end as usize]).is_err() {
             self.doubtful.push(row);
         }
         Ok(())
     }
 
-    fn split_quoted(&mut self, buffer: &[u8], start: usize, end: usize, row: usize) -> Result<usize, Fault> {
+    fn split_quoted(&mut self, buffer: &[u8], start: u32, end: u32, row: usize) -> Result<usize, Fault> {
         let (mut at, mut fields) = (start, 0);
         loop {
-            let (span, stop) = if at < end && buffer[at] == QUOTE {
+            let (span, stop) = if at < end && self.next_quote(at) == at {
                 self.quoted_field(buffer, at, end, fields)?
             } else {
-                let stop = memchr(self.delimiter, &buffer[at..end]).map_or(end, |n| at + n);
-                (Span { start: at as u32, end: stop as u32 }, stop)
+                let stop = self.next_delimiter(at).min(end);
+                (Span { start: at, end: stop }, stop)
             };
             if fields < self.width {
                 self.spans[row * self.width + fields] = span;
@@ -219,50 +233,68 @@ impl Splitter {
         }
     }
 
+    fn next_delimiter(&mut self, at: u32) -> u32 {
+        next(self.stops.delimiters(), &mut self.delimiter_next, at)
+    }
+
+    fn next_quote(&mut self, at: u32) -> u32 {
+        next(self.stops.quotes(), &mut self.quote_next, at)
+    }
+
     /// The field whose opening quote is at `open`, and where the delimiter or the end follows it.
     fn quoted_field(
         &mut self,
         buffer: &[u8],
-        open: usize,
-        end: usize,
+        open: u32,
+        end: u32,
         field: usize,
-    ) -> Result<(Span, usize), Fault> {
-        let text = || buffer[open..end].to_vec();
+    ) -> Result<(Span, u32), Fault> {
+        // Enough to be shown.
+        let text = || buffer[open as usize..end.min(open + 1000) as usize].to_vec();
         let kept = self.unescaped.len();
         let mut start = open + 1;
         loop {
-            let Some(n) = memchr(QUOTE, &buffer[start..end]) else {
+            let quote = self.next_quote(start);
+            if quote >= end {
                 return Err(Fault::Open { field, text: text() });
-            };
-            let quote = start + n;
-            if quote + 1 < end && buffer[quote + 1] == QUOTE {
-                self.unescaped.extend_from_slice(&buffer[start..=quote]);
-                start = quote + 2;
+            }
+            let content = &buffer[start as usize..quote as usize];
+            let behind = quote + 1;
+            if behind < end && self.next_quote(behind) == behind {
+                self.unescaped.extend_from_slice(content);
+                self.unescaped.push(QUOTE);
+                start = behind + 1;
                 continue;
             }
-            if quote + 1 < end && buffer[quote + 1] != self.delimiter {
+            if behind < end && self.next_delimiter(behind) != behind {
                 return Err(Fault::AfterQuote { field, text: text() });
             }
             let span = if self.unescaped.len() == kept {
-                Span { start: start as u32, end: quote as u32 }
+                Span { start, end: quote }
             } else {
-                self.unescaped.extend_from_slice(&buffer[start..quote]);
+                self.unescaped.extend_from_slice(content);
                 Span { start: kept as u32 | UNESCAPED, end: self.unescaped.len() as u32 }
             };
-            return Ok((span, quote + 1));
+            return Ok((span, behind));
         }
     }
 }
 
+/// The first of ascending positions that is not before `at`; all before `index` are.
+#[inline(always)]
+fn next(positions: &[u32], index: &mut usize, at: u32) -> u32 {
+    while positions[*index] < at {
+        *index += 1;
+    }
+    positions[*index]
+}
+
 /// The end of a message without the line's end, if a framing left it there.
 #[inline(always)]
-fn without_line_end(buffer: &[u8], range: Range32) -> usize {
-    let (start, mut end) = (range.start as usize, range.end as usize);
-    if end > start && buffer[end - 1] == b'\n' {
-        end -= 1;
-    }
-    if end > start && buffer[end - 1] == b'\r' {
-        end -= 1;
-    }
-    end
+fn without_line_end(buffer: &[u8], range: Range32) -> u32 {
+    let mut end = range.end as usize;
+    let ends_with = |end: usize, byte| end > range.start as usize && buffer[end - 1] == byte;
+    end -= usize::from(ends_with(end, b'\n'));
+    end -= usize::from(ends_with(end, b'\r'));
+    end as u32
 }

@@ -86,6 +86,7 @@ impl<'a> Cursor<'a> {
         self.peek().ok_or_else(|| Fault::ends("where a value should be"))
     }
 
+    #[inline(always)]
     pub fn text(&self, text: Text) -> Field<'_> {
         let buffer = if text.unescaped { self.unescaped.as_slice() } else { self.buffer };
         Field::within(buffer, text.start, text.end)

@@ -76,7 +76,7 @@ impl Side for JsonSide {
         self.unescaped.clear();
         self.root.start(wanted, ranges.len());
         for (i, range) in ranges.iter().enumerate() {
-            if range.is_null() || rejects.is_bad(i) {
+            if *range == Range32::NULL || rejects.is_bad(i) {
                 self.root.push_nulls();
             } else if let Err(fault) = self.parse(buffer, *range) {
                 self.root.truncate(i);

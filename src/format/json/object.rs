@@ -95,8 +95,9 @@ impl Object {
     #[inline(always)]
     fn next(&mut self, cursor: &mut Cursor<'_>, step: usize) -> Parsed<Target> {
         if let Some(expected) = self.steps.get(step) {
-            if cursor.buffer[cursor.at..cursor.end].starts_with(&expected.glue) {
-                cursor.at += expected.glue.len();
+            let behind = cursor.at + expected.glue.len();
+            if behind <= cursor.end && cursor.buffer[cursor.at..behind] == *expected.glue {
+                cursor.at = behind;
                 return Ok(expected.target);
             }
         }

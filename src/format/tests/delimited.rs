@@ -110,10 +110,11 @@ fn other_delimiters() {
     let schema = schema("A VARCHAR, B DOUBLE");
     let tab = Format::Delimited { delimiter: b'\t' };
     let row = vec![Value::text("a\tb"), Value::Double(1.0)];
-    assert_eq!(read(tab, &schema, &["\"a\tb\"\t1"]), [Ok(row.clone())]);
-    assert_eq!(written(tab, &schema, &[row.clone()]), ["\"a\tb\"\t1.0"]);
+    let rows = [row];
+    assert_eq!(read(tab, &schema, &["\"a\tb\"\t1"]), [Ok(rows[0].clone())]);
+    assert_eq!(written(tab, &schema, &rows), ["\"a\tb\"\t1.0"]);
     let dot = Format::Delimited { delimiter: b'.' };
-    assert_eq!(written(dot, &schema, &[row]), ["a\tb.\"1.0\""]);
+    assert_eq!(written(dot, &schema, &rows), ["a\tb.\"1.0\""]);
     for delimiter in [b'"', b'\n', 0xc3] {
         assert!(decoder(&stream(Format::Delimited { delimiter }), &schema).is_err());
     }
@@ -141,6 +142,35 @@ fn rows_are_written() {
         vec![Value::Null; 5],
     ];
     assert_eq!(written(DELIMITED, &schema, &rows), ["\"a,\"\"b\"\"\",1.0,3,AQ==,0.05", ",,,,"]);
+}
+
+/// Many chunks, in whatever order the messages lie.
+#[test]
+fn messages_lie_anywhere() {
+    let schema = schema("A VARCHAR, B INT");
+    let line = |i: usize| match i % 7 {
+        0 => format!("\"quoted, number {i}\",{i}"),
+        1 => format!("\"escaped \"\" {i}\",{i}"),
+        2 => format!("é{i},{i}"),
+        3 => format!("bad{i},"),
+        4 => format!("bad{i}"),
+        _ => format!("plain {i} and rather long,{i}"),
+    };
+    let lines: Vec<Option<String>> = (0..2000).map(|i| Some(line(i)).filter(|_| i % 11 > 0)).collect();
+    let mut messages = messages(None, &lines);
+    let forwards = read_messages(&stream(DELIMITED), &schema, &messages);
+    assert_eq!(forwards[4], Err("2 columns declared, the record has 1".to_string()));
+    assert_eq!(forwards[5], Ok(vec![Value::text("plain 5 and rather long"), Value::Int(5)]));
+    messages.values.reverse();
+    let mut backwards = read_messages(&stream(DELIMITED), &schema, &messages);
+    backwards.reverse();
+    assert_eq!(forwards, backwards);
+    messages.values.reverse();
+    // One message after the other, each in a buffer that ends with it.
+    for (i, outcome) in forwards.iter().enumerate() {
+        let alone = super::messages(None, &lines[i..=i]);
+        assert_eq!(&read_messages(&stream(DELIMITED), &schema, &alone)[0], outcome);
+    }
 }
 
 proptest! {

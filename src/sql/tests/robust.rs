@@ -106,6 +106,8 @@ proptest! {
     }
 }
 
+const STACK: usize = 1 << 19;
+
 /// Nesting of every kind, on a stack far smaller than any thread has.
 #[test]
 fn deep_texts_end_in_an_error() {
@@ -125,7 +127,7 @@ fn deep_texts_end_in_an_error() {
             repeated("STRUCT(a := ", n, "1", ")"),
             repeated("CASE WHEN a THEN ", n, "1", " END"),
             repeated("CAST(", n, "1", " AS INT)"),
-            format!("SELECT a FROM t GROUP BY {}a", "(".repeat(n)),
+            format!("SELECT a FROM t GROUP BY {}a{}", "(".repeat(n), ")".repeat(n)),
             format!("CREATE STREAM s (a {}INT{})", "ARRAY<".repeat(n), ">".repeat(n)),
             format!("CREATE STREAM s (a {}INT{})", "STRUCT<a ".repeat(n), ">".repeat(n)),
             format!("{} SELECT a FROM t", "EXPLAIN ".repeat(n)),
@@ -145,7 +147,7 @@ fn deep_texts_end_in_an_error() {
             check(&text).expect("not too deep");
         }
     };
-    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(run).expect("a thread");
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(run).expect("a thread");
     thread.join().expect("no overflow");
 }
 

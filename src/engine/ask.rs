@@ -1,0 +1,330 @@
+//! SELECT and PRINT: pulls, pushes, and the past of streams.
+
+use super::coordinator::{Coordinator, start_of};
+use super::local::{self, Until};
+use super::rules::{check_compiles, check_shape, fit, order_sensitive};
+use super::shared::{Command, PeekReply, Shared};
+use super::{Answer, AnswerEvent, AnswerKind, Session};
+use crate::aggregate::Key;
+use crate::catalog::{Origin, Source};
+use crate::connector::Start;
+use crate::error::{Error, Result};
+use crate::expr::{Expr, ExprKind};
+use crate::plan::{DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy, TableId};
+use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
+use crate::types::{ColumnDef, Schema, SqlType};
+use crate::value::{Value, encode_row};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A push query that somebody reads.
+pub(super) struct Watcher {
+    pub sql: String,
+    /// Of a query that a thread answers: told to end by this.
+    closed: local::Closed,
+    sender: Option<mpsc::WeakSender<AnswerEvent>>,
+}
+
+impl Coordinator {
+    pub(super) fn select(
+        &mut self,
+        parsed: &Parsed,
+        query: &ast::Query,
+        session: &Session,
+    ) -> Result<Answer> {
+        let source = self.catalog.source(&query.from)?.clone();
+        let select = self.bind(query, &source)?;
+        check_compiles(&select)?;
+        if query.emit.is_some() && !select.order_by.is_empty() {
+            return Err(Error::statement("ORDER BY needs an answer that ends")
+                .at(query.span)
+                .hint("leave out EMIT CHANGES"));
+        }
+        if let (SourceKind::Table, Some(text)) = (source.kind, order_sensitive(&select)) {
+            return Err(Error::statement(format!(
+                "{text} needs an order of arrival, and {} is a table",
+                source.name
+            ))
+            .at(query.span));
+        }
+        let id = format!("transient_{}_{}", source.name, self.id());
+        let columns = select.columns.clone();
+        let push = query.emit.is_some() && !self.once;
+        let rows = match (source.kind, push) {
+            (SourceKind::Table, false) => self.pull_table(&source, select)?,
+            (SourceKind::Stream, false) => {
+                self.read_stream(&source, select, Until::End, local::Closed::default())?
+            }
+            (_, true) => self.push(&id, &parsed.text, &source, select, session)?,
+        };
+        let kind = if push { AnswerKind::Push } else { AnswerKind::Pull };
+        Ok(Answer { id, kind, columns, rows })
+    }
+
+    /// Asks all workers for a table's rows at one closed tick; the rest is done by a thread.
+    pub(super) fn pull_table(
+        &mut self,
+        source: &Source,
+        select: SelectPlan,
+    ) -> Result<mpsc::Receiver<AnswerEvent>> {
+        if !self.begun {
+            return Err(Error::statement("a table can be asked when the script has begun"));
+        }
+        let table = self.table_of(source)?;
+        let keys = key_lookup(&select, &source.schema);
+        let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
+        let (sender, receiver) = mpsc::channel(64);
+        let shared = Arc::clone(&self.shared);
+        self.peeks += 1_000_000;
+        let first = self.peeks;
+        let filter = select.filter.clone();
+        std::thread::spawn(move || {
+            let event = match peek(&shared, first, table, keys, filter) {
+                Ok(mut rows) => {
+                    // Keys ascend, whatever worker they came from.
+                    rows.sort();
+                    let batches: Vec<_> = rows
+                        .chunks(8_192)
+                        .map(|rows| crate::render::table::rows_to_batch(&types, rows))
+                        .collect();
+                    return local::answer_rows(
+                        &batches,
+                        &select,
+                        &local::Outlet { sender, closed: local::Closed::default() },
+                    );
+                }
+                Err(error) => AnswerEvent::Error(error),
+            };
+            let _ = sender.blocking_send(event);
+        });
+        Ok(receiver)
+    }
+
+    pub(super) fn read_stream(
+        &mut self,
+        source: &Source,
+        select: SelectPlan,
+        until: Until,
+        closed: local::Closed,
+    ) -> Result<mpsc::Receiver<AnswerEvent>> {
+        let ways = self.ways(source)?;
+        let (sender, receiver) = mpsc::channel(64);
+        let started_ms = self.shared.started_ms();
+        std::thread::spawn(move || {
+            local::answer_stream(ways, &select, until, started_ms, &local::Outlet { sender, closed })
+        });
+        Ok(receiver)
+    }
+
+    pub(super) fn push(
+        &mut self,
+        id: &str,
+        sql: &str,
+        source: &Source,
+        select: SelectPlan,
+        session: &Session,
+    ) -> Result<mpsc::Receiver<AnswerEvent>> {
+        let closed = local::Closed::default();
+        let start = start_of(session, self.begun)?;
+        let limit = select.limit;
+        let grouped = matches!(select.shape, Shape::Aggregate(_));
+        if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest {
+            let receiver = self.read_stream(source, select, Until::Closed, closed.clone())?;
+            self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: None });
+            return Ok(receiver);
+        }
+        let mut plans = Vec::new();
+        let mut dataflows = Vec::new();
+        let mut tables = Vec::new();
+        let input = self.input(source, start, &mut plans, &mut dataflows)?;
+        let mut watch = QueryPlan {
+            id: self.id(),
+            query: id.into(),
+            source: source.name.clone(),
+            topic: source.topic.clone(),
+            input,
+            input_columns: source.schema.len(),
+            select: SelectPlan { limit: None, ..select },
+            sink: Sink::Answer { answer: id.into() },
+        };
+        if grouped {
+            // A table of its own, which is then watched.
+            let table = self.id();
+            let strategy =
+                if source.kind == SourceKind::Table { Strategy::Retractable } else { Strategy::Monoid };
+            let all = watch.select.columns.iter().enumerate();
+            let exprs = all.map(|(i, c)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() }).collect();
+            let columns = watch.select.columns.clone();
+            let aggregate = QueryPlan { sink: Sink::Table { table, strategy }, ..watch.clone() };
+            watch = QueryPlan {
+                id: self.id(),
+                input: Input::Table(table),
+                input_columns: columns.len(),
+                select: SelectPlan {
+                    columns,
+                    filter: None,
+                    shape: Shape::Project(exprs),
+                    order_by: Vec::new(),
+                    limit: None,
+                },
+                ..watch
+            };
+            dataflows.push(aggregate.id);
+            tables.push(table);
+            plans.push(DataflowPlan::Query(aggregate));
+        }
+        dataflows.push(watch.id);
+        plans.push(DataflowPlan::Query(watch));
+        let (receiver, sender) = self.shared.open_answer(id, limit, dataflows, tables);
+        self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: Some(sender) });
+        self.install(plans)?;
+        Ok(receiver)
+    }
+
+    pub(super) fn print(
+        &mut self,
+        topic: &Ident,
+        from_beginning: bool,
+        interval: u64,
+        limit: Option<u64>,
+    ) -> Result<Answer> {
+        let known = self.catalog.sources(SourceKind::Stream).chain(self.catalog.sources(SourceKind::Table));
+        let source = known.filter(|s| s.topic == topic.name).min_by_key(|s| s.ordinal).cloned();
+        let placed = self.topology.place(&topic.name).is_some();
+        let place = match &source {
+            None if !placed => {
+                return Err(Error::statement(format!("there is no topic {}", topic.name))
+                    .at(topic.span)
+                    .hint("SHOW TOPICS lists what there is; topic names are case-sensitive"));
+            }
+            Some(source) if !placed && matches!(source.origin, Origin::Derived(_)) => {
+                return Err(Error::statement(format!("topic {} is not stored", topic.name))
+                    .at(topic.span)
+                    .hint(format!(
+                        "SELECT * FROM {}; or give the topic connector = \"log\" in the topology",
+                        source.name
+                    )));
+            }
+            source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.partitions))?,
+        };
+        local::replayable(&place)?;
+        let (sender, receiver) = mpsc::channel(64);
+        let until = if self.once { Until::End } else { Until::Closed };
+        let start = if from_beginning || self.once { Start::Earliest } else { Start::Latest };
+        std::thread::spawn(move || {
+            local::print_topic(
+                &place,
+                start,
+                until,
+                interval.max(1),
+                limit,
+                &local::Outlet { sender, closed: local::Closed::default() },
+            )
+        });
+        let columns = vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, key: false }];
+        Ok(Answer {
+            id: format!("print_{}_{}", topic.name, self.id()),
+            kind: AnswerKind::Print,
+            columns,
+            rows: receiver,
+        })
+    }
+
+    /// Push queries that somebody still reads.
+    pub(super) fn open_answers(&self) -> impl Iterator<Item = (&String, &Watcher)> {
+        self.answers.iter().filter(|(_, watcher)| watcher.open())
+    }
+
+    /// Ends a push query. False when there is none of that id that is still read.
+    pub fn close_answer(&mut self, id: &str) -> bool {
+        self.answers.retain(|_, watcher| watcher.open());
+        let Some(id) = self.answers.keys().find(|k| k.eq_ignore_ascii_case(id)).cloned() else {
+            return false;
+        };
+        if let Some(watcher) = self.answers.remove(&id) {
+            watcher.closed.close();
+            self.shared.close_answer(&id);
+        }
+        true
+    }
+
+    /// The plan that a statement would run, without running it.
+    pub(super) fn plan_of(&mut self, parsed: &Parsed, session: &Session) -> Result<(Source, SelectPlan)> {
+        let (query, kind) = match &parsed.statement {
+            Statement::CreateAs { query, kind, .. } => (query, Some(*kind)),
+            Statement::InsertSelect { query, .. } => (query, Some(SourceKind::Stream)),
+            Statement::Select(query) => (query, None),
+            _ => {
+                return Err(Error::statement("only queries have a plan")
+                    .at(parsed.span)
+                    .hint("EXPLAIN a SELECT, CREATE … AS or INSERT INTO … SELECT"));
+            }
+        };
+        let source = self.catalog.source(&query.from)?.clone();
+        let mut select = self.bind(query, &source)?;
+        if let Some(kind) = kind {
+            select = select.keys_first();
+            check_shape(kind, &source, &select, query)?;
+        }
+        if let Statement::InsertSelect { target, .. } = &parsed.statement {
+            select = fit(select, self.catalog.source(target)?, query)?;
+        }
+        start_of(session, self.begun)?;
+        Ok((source, select))
+    }
+}
+
+impl Watcher {
+    fn open(&self) -> bool {
+        match &self.sender {
+            None => self.closed.open(),
+            Some(sender) => sender.upgrade().is_some_and(|s| !s.is_closed()),
+        }
+    }
+}
+
+/// Asks for a table's rows until a tick is found that all workers can still read.
+pub(super) fn peek(
+    shared: &Shared,
+    first: u64,
+    table: TableId,
+    keys: Option<Vec<Key>>,
+    filter: Option<Expr>,
+) -> Result<Vec<crate::value::Row>> {
+    for attempt in 0..100 {
+        let peek = first + attempt;
+        let reply = shared.open_peek(peek);
+        shared.command(Command::Peek { peek, table, tick: None, keys: keys.clone(), filter: filter.clone() });
+        match reply.recv() {
+            Ok(PeekReply::Rows(rows)) => return Ok(rows),
+            Ok(PeekReply::TooLate) => {}
+            Ok(PeekReply::Gone) => return Err(Error::runtime("the table was dropped while it was read")),
+            Err(_) => return Err(shared.error().unwrap_or_else(|| Error::runtime("the engine has stopped"))),
+        }
+    }
+    Err(Error::runtime("the table changes faster than it can be read").hint("try again"))
+}
+
+/// WHERE key = literal for every key column: the keys to look up instead of a scan.
+pub(super) fn key_lookup(select: &SelectPlan, schema: &Schema) -> Option<Vec<Key>> {
+    let mut found: Vec<Option<Value>> = vec![None; schema.key_len()];
+    let mut pending: Vec<&Expr> = select.filter.iter().collect();
+    while let Some(expr) = pending.pop() {
+        match &expr.kind {
+            ExprKind::Binary { op: BinaryOp::And, left, right } => {
+                pending.extend([left.as_ref(), right.as_ref()])
+            }
+            ExprKind::Binary { op: BinaryOp::Eq, left, right } => {
+                let (ExprKind::Column(column), ExprKind::Literal(value)) = (&left.kind, &right.kind) else {
+                    continue;
+                };
+                if let Some(slot) = found.get_mut(*column) {
+                    *slot = Some(value.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    let key: Option<Vec<Value>> = found.into_iter().collect();
+    key.filter(|k| !k.is_empty()).map(|key| vec![encode_row(&key)])
+}

@@ -1,0 +1,433 @@
+//! CREATE and INSERT INTO … SELECT: catalog entries, and the queries that keep them going.
+
+use super::Session;
+use super::coordinator::{Coordinator, clear, created, start_of, status, word};
+use super::outcome::Outcome;
+use super::rules::{check_compiles, check_persistent, check_shape, fit};
+use crate::aggregate::Spec;
+use crate::catalog::{Origin, Query, Source, With};
+use crate::connector::{Place, Start};
+use crate::error::{Error, Result};
+use crate::expr::{Expr, ExprKind};
+use crate::expr::{Scope, bind};
+use crate::format::{Format, Serialization, decoder, encoder};
+use crate::plan::{
+    Aggregation, Call, DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, StorePlan, Strategy,
+};
+use crate::sql::ast::{self, ColumnSpec, Ident, KeySpec, Parsed, SourceKind, Statement};
+use crate::types::{ColumnDef, Schema, SqlType};
+
+impl Coordinator {
+    pub(super) fn create_source(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
+        let Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with } =
+            &parsed.statement
+        else {
+            unreachable!("the caller matched it")
+        };
+        if let Some(status) = self.already_there(*kind, name, *or_replace, *if_not_exists)? {
+            return Ok(status);
+        }
+        let with = With::parse(with)?;
+        let schema = declared_schema(*kind, name, columns)?;
+        let topic = with.topic.clone().ok_or_else(|| {
+            Error::statement(format!("{} {} needs a topic", word(*kind), name.name))
+                .at(name.span)
+                .hint("WITH (KAFKA_TOPIC='…', VALUE_FORMAT='…')")
+        })?;
+        let value = with.value_format.map(|f| f.0).or(default_format(session)?).ok_or_else(|| {
+            Error::statement(format!("{} {} needs a VALUE_FORMAT", word(*kind), name.name))
+                .at(name.span)
+                .hint("formats: DELIMITED, JSON, KAFKA")
+        })?;
+        let key = with.key_format.map_or(default_key_format(&schema), |f| f.0);
+        let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
+        decoder(&serialization, &schema).map_err(|e| e.at(with.value_format.map_or(name.span, |f| f.1)))?;
+        let source = Source {
+            kind: *kind,
+            name: name.name.clone(),
+            schema,
+            topic,
+            serialization,
+            timestamp: with
+                .timestamp
+                .as_ref()
+                .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
+            partitions: with.partitions.unwrap_or(1),
+            ordinal: self.catalog.next_ordinal(),
+            statement: parsed.text.clone(),
+            origin: Origin::Declared,
+        };
+        if let Some((_, span)) = &with.timestamp {
+            timestamp_expr(&source).map_err(|e| e.at(*span))?;
+        }
+        // The place must make sense before anything starts.
+        self.place(&source)?;
+        self.catalog.insert(source);
+        if *kind == SourceKind::Table {
+            self.maintain(&name.name.clone(), &parsed.text)?;
+        }
+        Ok(created(*kind, &name.name, None))
+    }
+
+    pub(super) fn already_there(
+        &mut self,
+        kind: SourceKind,
+        name: &Ident,
+        or_replace: bool,
+        if_not_exists: bool,
+    ) -> Result<Option<Outcome>> {
+        let Some(existing) = self.catalog.get(&name.name) else { return Ok(None) };
+        if if_not_exists {
+            let message = format!("{} {} exists already; nothing was done", word(existing.kind), name.name);
+            return Ok(Some(status(message, kind, &name.name, "create", None)));
+        }
+        let existing = existing.clone();
+        if !or_replace {
+            return Err(Error::statement(format!("{} {} exists already", word(existing.kind), name.name))
+                .at(name.span)
+                .hint("DROP it first, or CREATE OR REPLACE"));
+        }
+        if existing.origin == Origin::System || existing.kind != kind {
+            return Err(Error::statement(format!(
+                "{} {} cannot be replaced",
+                word(existing.kind),
+                name.name
+            ))
+            .at(name.span));
+        }
+        self.remove(&existing, name)?;
+        Ok(None)
+    }
+
+    /// Keeps a declared table up to date from its topic: the latest row of each key.
+    pub(super) fn maintain(&mut self, name: &str, sql: &str) -> Result<()> {
+        let source = self.catalog.get(name).expect("it was just declared").clone();
+        let mut plans = Vec::new();
+        let (reader, hub) = self.read_topic(&source, Start::Earliest, &mut plans)?;
+        let keys = source.schema.key_len();
+        let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };
+        let all: Vec<Expr> = source.schema.columns.iter().enumerate().map(column).collect();
+        let call = Call {
+            text: "latest row".into(),
+            spec: Spec::LatestRow { columns: all.len() - keys },
+            args: all[keys..].to_vec(),
+            returns: SqlType::Boolean,
+        };
+        let aggregation =
+            Aggregation { keys: all[..keys].to_vec(), calls: vec![call], having: None, post: all };
+        let table = self.id();
+        let plan = QueryPlan {
+            id: self.id(),
+            query: format!("TABLE_{name}"),
+            source: name.into(),
+            topic: source.topic.clone(),
+            input: Input::Hub(hub),
+            input_columns: source.schema.len(),
+            select: SelectPlan {
+                columns: source.schema.columns.clone(),
+                filter: None,
+                shape: Shape::Aggregate(aggregation),
+                order_by: Vec::new(),
+                limit: None,
+            },
+            sink: Sink::Table { table, strategy: Strategy::Monoid },
+        };
+        let query = Query {
+            id: plan.query.clone(),
+            sql: sql.into(),
+            reads: String::new(),
+            writes: name.into(),
+            dataflows: vec![plan.id, reader],
+            plan: plan.clone(),
+        };
+        plans.push(DataflowPlan::Query(plan));
+        self.catalog.tables.insert(name.into(), table);
+        self.catalog.queries.insert(query.id.clone(), query);
+        self.install(plans)
+    }
+
+    pub(super) fn create_as(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
+        let Statement::CreateAs { kind, or_replace, if_not_exists, name, with, query } = &parsed.statement
+        else {
+            unreachable!("the caller matched it")
+        };
+        if let Some(existing) = self.already_there(*kind, name, *or_replace, *if_not_exists)? {
+            return Ok(existing);
+        }
+        let with = With::parse(with)?;
+        let source = self.catalog.source(&query.from)?.clone();
+        let select = self.bind(query, &source)?.keys_first();
+        check_persistent(query)?;
+        check_shape(*kind, &source, &select, query)?;
+        let target = Source {
+            kind: *kind,
+            name: name.name.clone(),
+            schema: select.schema(),
+            topic: with.topic.clone().unwrap_or_else(|| name.name.clone()),
+            serialization: derived_serialization(&with, &source, &select.schema(), *kind, name)?,
+            timestamp: with
+                .timestamp
+                .as_ref()
+                .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
+            partitions: with.partitions.unwrap_or(source.partitions),
+            ordinal: self.catalog.next_ordinal(),
+            statement: parsed.text.clone(),
+            origin: Origin::Derived(String::new()),
+        };
+        let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
+        let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
+        let target = Source { origin: Origin::Derived(id.clone()), ..target };
+        self.start(&id, &parsed.text, &source, target, select, session)?;
+        Ok(created(*kind, &name.name, Some(id)))
+    }
+
+    pub(super) fn insert_select(
+        &mut self,
+        parsed: &Parsed,
+        target: &Ident,
+        with: &[ast::Property],
+        query: &ast::Query,
+        session: &Session,
+    ) -> Result<Outcome> {
+        let with = With::parse(with)?;
+        let sink = self.catalog.source(target)?.clone();
+        if sink.kind == SourceKind::Table || sink.origin == Origin::System {
+            return Err(Error::statement(format!(
+                "INSERT INTO … SELECT writes streams; {} is not one to write",
+                sink.name
+            ))
+            .at(target.span));
+        }
+        let source = self.catalog.source(&query.from)?.clone();
+        if self.catalog.feeds(&sink.name, &source.name) {
+            return Err(Error::statement(format!(
+                "{} is fed by {}: the rows would go round for ever",
+                source.name, sink.name
+            ))
+            .at(query.from.span)
+            .hint("insert into another stream"));
+        }
+        let select = self.bind(query, &source)?.keys_first();
+        check_persistent(query)?;
+        check_shape(SourceKind::Stream, &source, &select, query)?;
+        let select = fit(select, &sink, query)?;
+        let id = match with.query_id {
+            Some(id) if self.catalog.queries.contains_key(&id) => {
+                return Err(Error::statement(format!("there is a query {id} already")).at(parsed.span));
+            }
+            Some(id) => id,
+            None => self.catalog.next_query_id("INSERTQUERY"),
+        };
+        self.start(&id, &parsed.text, &source, sink, select, session)?;
+        let message = format!("Created query with ID {id}");
+        Ok(status(message, SourceKind::Stream, &target.name, "create", Some(id)))
+    }
+
+    /// Plans and installs a persistent query.
+    pub(super) fn start(
+        &mut self,
+        id: &str,
+        sql: &str,
+        source: &Source,
+        target: Source,
+        select: SelectPlan,
+        session: &Session,
+    ) -> Result<()> {
+        let mut plans = Vec::new();
+        let mut dataflows = Vec::new();
+        let input = self.input(source, start_of(session, self.begun)?, &mut plans, &mut dataflows)?;
+        let sink = self.sink(source, &target, &select)?;
+        let plan = QueryPlan {
+            id: self.id(),
+            query: id.into(),
+            source: source.name.clone(),
+            topic: source.topic.clone(),
+            input,
+            input_columns: source.schema.len(),
+            select,
+            sink,
+        };
+        check_compiles(&plan.select)?;
+        dataflows.insert(0, plan.id);
+        match plan.sink {
+            Sink::Table { table, .. } => drop(self.catalog.tables.insert(target.name.clone(), table)),
+            Sink::Stream { hub, .. } => drop(self.catalog.hubs.insert(target.name.clone(), hub)),
+            Sink::Answer { .. } => unreachable!("a persistent query writes a stream or a table"),
+        }
+        let query = Query {
+            id: id.into(),
+            sql: sql.into(),
+            reads: source.name.clone(),
+            writes: target.name.clone(),
+            plan: plan.clone(),
+            dataflows,
+        };
+        self.catalog.queries.insert(id.into(), query);
+        self.catalog.insert(target);
+        plans.push(DataflowPlan::Query(plan));
+        self.install(plans)
+    }
+
+    pub(super) fn sink(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<Sink> {
+        if target.kind == SourceKind::Table {
+            let strategy = match (&select.shape, source.kind) {
+                (Shape::Aggregate(_), SourceKind::Stream) => Strategy::Monoid,
+                (Shape::Aggregate(_), SourceKind::Table) => Strategy::Retractable,
+                (Shape::Project(_), _) => Strategy::Project,
+            };
+            return Ok(Sink::Table { table: self.id(), strategy });
+        }
+        let hub = match self.catalog.hubs.get(&target.name) {
+            Some(hub) => *hub,
+            None => self.id(),
+        };
+        let place = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
+        let store = match place {
+            None => None,
+            Some(place @ Place::Log { .. }) => {
+                encoder(&target.serialization, &target.schema)?;
+                // What is derived is derived anew at each start.
+                if !self.catalog.hubs.contains_key(&target.name)
+                    && target.origin != Origin::Declared
+                    && let Place::Log { dir, .. } = &place
+                {
+                    clear(dir)?;
+                }
+                Some(StorePlan {
+                    topic: target.topic.clone(),
+                    place,
+                    partitions: target.partitions,
+                    serialization: target.serialization,
+                    schema: target.schema.clone(),
+                })
+            }
+            Some(_) => {
+                return Err(Error::topology(format!(
+                    "topic {} is written by a query, so its connector must be \"log\"",
+                    target.topic
+                ))
+                .hint("change it in the topology, or leave the topic out: then it is not stored"));
+            }
+        };
+        Ok(Sink::Stream { hub, store })
+    }
+}
+
+pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnSpec]) -> Result<Schema> {
+    if columns.is_empty() {
+        return Err(Error::statement(format!(
+            "{} {} needs columns: there is no schema registry to take them from yet",
+            word(kind),
+            name.name
+        ))
+        .at(name.span));
+    }
+    for (i, column) in columns.iter().enumerate() {
+        if columns[..i].iter().any(|c| c.name.name == column.name.name) {
+            return Err(Error::statement(format!("column {} is declared twice", column.name.name))
+                .at(column.name.span));
+        }
+        let wrong = match (kind, column.key) {
+            (SourceKind::Stream, KeySpec::PrimaryKey) => Some(("a stream has no PRIMARY KEY", "write KEY")),
+            (SourceKind::Table, KeySpec::Key) => {
+                Some(("a table's key is its PRIMARY KEY", "write PRIMARY KEY"))
+            }
+            _ => None,
+        };
+        if let Some((what, hint)) = wrong {
+            return Err(Error::statement(what).at(column.name.span).hint(hint));
+        }
+    }
+    if kind == SourceKind::Table && columns.iter().all(|c| c.key == KeySpec::None) {
+        return Err(Error::statement(format!("table {} needs a PRIMARY KEY", name.name))
+            .at(name.span)
+            .hint("mark its key column: id VARCHAR PRIMARY KEY"));
+    }
+    Ok(Schema::new(columns.iter().map(|c| ColumnDef {
+        name: c.name.name.clone(),
+        ty: c.ty.clone(),
+        key: c.key != KeySpec::None,
+    })))
+}
+
+pub(super) fn default_key_format(schema: &Schema) -> Format {
+    if schema.key_len() == 0 { Format::None } else { Format::Kafka }
+}
+
+pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
+    match session.properties.get("ksql.persistence.default.format.value").map(String::as_str) {
+        None => Ok(None),
+        Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
+        Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),
+        Some("KAFKA") => Ok(Some(Format::Kafka)),
+        Some(other) => Err(Error::statement(format!("ksql.persistence.default.format.value is {other}"))
+            .hint("formats: DELIMITED, JSON, KAFKA")),
+    }
+}
+
+/// Formats of a derived source: as written, else its input's. What cannot carry its columns is only an
+/// error where it was written: a topic that nobody stores needs no format.
+pub(super) fn derived_serialization(
+    with: &With,
+    source: &Source,
+    schema: &Schema,
+    kind: SourceKind,
+    name: &Ident,
+) -> Result<Serialization> {
+    let written = with.value_format.or(with.key_format);
+    let inherited_key = if schema.key_len() == 0 {
+        Format::None
+    } else if source.serialization.key == Format::None
+        || schema.key_len() > 1 && source.serialization.key == Format::Kafka
+    {
+        Format::Kafka
+    } else {
+        source.serialization.key
+    };
+    let serialization = Serialization {
+        key: with.key_format.map_or(inherited_key, |f| f.0),
+        value: with.value_format.map_or(source.serialization.value, |f| f.0),
+        changelog: kind == SourceKind::Table,
+    };
+    match encoder(&serialization, schema) {
+        Ok(_) => Ok(serialization),
+        Err(error) => {
+            let span = written.map_or(name.span, |f| f.1);
+            Err(error.at(span).hint("choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')"))
+        }
+    }
+}
+
+/// The BIGINT expression that gives ROWTIME.
+pub(super) fn timestamp_expr(source: &Source) -> Result<Option<Expr>> {
+    let Some((name, format)) = &source.timestamp else { return Ok(None) };
+    let span = crate::error::Span::default();
+    let Some(column) = source.schema.index_of(name).map(|i| &source.schema.columns[i]) else {
+        return Err(Error::statement(format!(
+            "TIMESTAMP names the column {name}, which {} does not have",
+            source.name
+        )));
+    };
+    let reference = ast::Expr { kind: ast::ExprKind::Column { qualifier: None, name: name.clone() }, span };
+    let call = |function: &str, args| ast::Expr {
+        kind: ast::ExprKind::Call { name: Ident { name: function.into(), span }, args },
+        span,
+    };
+    let text =
+        |text: &str| ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::String(text.into())), span };
+    let expr = match (&column.ty, format) {
+        (SqlType::Bigint, None) => reference,
+        (SqlType::Timestamp, None) => call("UNIX_TIMESTAMP", vec![reference]),
+        (SqlType::Varchar, Some(format)) => call("STRINGTOTIMESTAMP", vec![reference, text(format)]),
+        (SqlType::Varchar, None) => {
+            return Err(Error::statement(format!("TIMESTAMP column {name} is STRING"))
+                .hint("add TIMESTAMP_FORMAT='yyyy-MM-dd …'"));
+        }
+        (ty, _) => {
+            return Err(Error::statement(format!("TIMESTAMP column {name} is {ty}"))
+                .hint("it must be BIGINT, TIMESTAMP, or STRING with a TIMESTAMP_FORMAT"));
+        }
+    };
+    let scope = Scope { schema: &source.schema, names: Vec::new(), pseudo: false };
+    bind(&expr, &scope).map(Some)
+}

@@ -1,0 +1,150 @@
+//! Where queries read: shared readers of topics, tables, and the past derived once more.
+
+use super::coordinator::Coordinator;
+use super::create::timestamp_expr;
+use super::local::{self, Way};
+use crate::catalog::{Origin, Query, Source};
+use crate::connector::{Place, Start, Survey};
+use crate::error::{Error, Result};
+use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryPlan, Sink, SourcePlan, TableId};
+use crate::sql::ast::SourceKind;
+
+impl Coordinator {
+    /// What a query that reads `source` is connected to; plans that it needs for that are added.
+    pub(super) fn input(
+        &mut self,
+        source: &Source,
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+        private: &mut Vec<DataflowId>,
+    ) -> Result<Input> {
+        if source.kind == SourceKind::Table {
+            return Ok(Input::Table(self.table_of(source)?));
+        }
+        // Before the script begins everything starts at the same place.
+        let past = start == Start::Earliest && self.begun;
+        if self.catalog.hubs.contains_key(&source.name) {
+            let hub = self.catalog.hubs[&source.name];
+            return Ok(Input::Hub(if past { self.derive_again(source, plans, private)? } else { hub }));
+        }
+        if past && self.readers.contains_key(&(source.name.clone(), Start::Earliest)) {
+            local::replayable(&self.place(source)?)?;
+            let (id, hub) = self.new_reader(source, start, plans)?;
+            private.push(id);
+            return Ok(Input::Hub(hub));
+        }
+        Ok(Input::Hub(self.read_topic(source, start, plans)?.1))
+    }
+
+    pub(super) fn table_of(&self, source: &Source) -> Result<TableId> {
+        self.catalog
+            .tables
+            .get(&source.name)
+            .copied()
+            .ok_or_else(|| Error::statement(format!("table {} is not maintained", source.name)))
+    }
+
+    /// The shared reader of a declared stream's topic.
+    pub(super) fn read_topic(
+        &mut self,
+        source: &Source,
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+    ) -> Result<(DataflowId, HubId)> {
+        let any = [Start::Latest, Start::Earliest].map(|s| (source.name.clone(), s));
+        let known = match (start, self.begun) {
+            (Start::Latest, true) => any.iter().find_map(|k| self.readers.get(k)),
+            _ => self.readers.get(&(source.name.clone(), start)),
+        };
+        if let Some(known) = known {
+            return Ok(*known);
+        }
+        let reader = self.new_reader(source, start, plans)?;
+        self.readers.insert((source.name.clone(), start), reader);
+        Ok(reader)
+    }
+
+    pub(super) fn new_reader(
+        &mut self,
+        source: &Source,
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+    ) -> Result<(DataflowId, HubId)> {
+        let plan = self.source_plan(source, start)?;
+        let ids = (plan.id, plan.hub);
+        plans.push(DataflowPlan::Source(plan));
+        Ok(ids)
+    }
+
+    pub(super) fn source_plan(&mut self, source: &Source, start: Start) -> Result<SourcePlan> {
+        Ok(SourcePlan {
+            id: self.id(),
+            hub: self.id(),
+            source: source.name.clone(),
+            ordinal: source.ordinal,
+            topic: source.topic.clone(),
+            place: self.place(source)?,
+            survey: Survey::default(),
+            start,
+            bounded: self.once,
+            serialization: source.serialization,
+            schema: source.schema.clone(),
+            timestamp: timestamp_expr(source)?,
+        })
+    }
+
+    /// Where a source's topic lives; without a place of its own it is a log in the data directory.
+    pub(super) fn place(&self, source: &Source) -> Result<Place> {
+        self.topic_place(&source.topic, source.partitions)
+    }
+
+    pub(super) fn topic_place(&self, topic: &str, partitions: u32) -> Result<Place> {
+        let place = self.topology.resolve(topic, &self.data_dir, partitions);
+        Ok(place.unwrap_or_else(|| Place::Log { dir: self.data_dir.join("topics").join(topic), partitions }))
+    }
+
+    /// Derives a stream once more, from the start of its sources, for a query that came late.
+    pub(super) fn derive_again(
+        &mut self,
+        source: &Source,
+        plans: &mut Vec<DataflowPlan>,
+        private: &mut Vec<DataflowId>,
+    ) -> Result<HubId> {
+        let hub = self.id();
+        let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
+        for writer in writers {
+            let reads =
+                self.catalog.get(&writer.reads).expect("a source that is read cannot be dropped").clone();
+            let input = self.input(&reads, Start::Earliest, plans, private)?;
+            let plan =
+                QueryPlan { id: self.id(), input, sink: Sink::Stream { hub, store: None }, ..writer.plan };
+            private.push(plan.id);
+            plans.push(DataflowPlan::Query(plan));
+        }
+        Ok(hub)
+    }
+
+    /// All ways on which rows come into a stream, with what they pass.
+    pub(super) fn ways(&mut self, source: &Source) -> Result<Vec<Way>> {
+        if !self.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
+            let plan = self.source_plan(source, Start::Earliest)?;
+            local::replayable(&plan.place)?;
+            return Ok(vec![Way { source: plan, through: Vec::new() }]);
+        }
+        let mut ways = Vec::new();
+        if source.origin == Origin::Declared {
+            let plan = self.source_plan(source, Start::Earliest)?;
+            ways.push(Way { source: plan, through: Vec::new() });
+        }
+        let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
+        for writer in writers {
+            let reads =
+                self.catalog.get(&writer.reads).expect("a source that is read cannot be dropped").clone();
+            for mut way in self.ways(&reads)? {
+                way.through.push(writer.plan.select.clone());
+                ways.push(way);
+            }
+        }
+        Ok(ways)
+    }
+}
