@@ -135,6 +135,7 @@ fn feed_once(worker: &mut Worker, state: &mut Loop, feeds: &[Feed], last: bool) 
         for feed in feeds {
             let Some((batch, bytes)) = feed.batches.get(i) else { continue };
             let clock = &state.context.clock;
+            clock.look_now();
             clock.count_bytes(*bytes);
             state.context.hub(feed.hub).push(clock.tick(), batch.clone());
             step(worker, state, feeds);
@@ -150,12 +151,13 @@ fn feed_once(worker: &mut Worker, state: &mut Loop, feeds: &[Feed], last: bool) 
 }
 
 fn step(worker: &mut Worker, state: &mut Loop, feeds: &[Feed]) {
-    if state.context.clock.advance() {
-        let tick = state.context.clock.tick();
-        feeds.iter().for_each(|feed| state.context.hub(feed.hub).advance(feed.writer, Some(tick)));
-    }
+    let tick = state.context.clock.tick();
     worker.step();
     state.after_step();
+    let now = state.context.clock.tick();
+    if now > tick {
+        feeds.iter().for_each(|feed| state.context.hub(feed.hub).advance(feed.writer, Some(now)));
+    }
 }
 
 impl Feed {

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timely::worker::Worker;
 
@@ -58,10 +59,8 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
                 mail => shared.deliver(mail),
             }
         }
-        if state.context.clock.advance() {
-            state.context.wake_sources();
-        }
-        worker.step_or_park(Some(state.patience()));
+        state.look();
+        worker.step_or_park(Some(state.context.clock.until_look()));
         state.after_step();
     }
     state.stop();
@@ -184,16 +183,23 @@ impl Loop {
         }
     }
 
-    /// How long to sleep when nothing is to be done.
-    fn patience(&self) -> Duration {
-        self.context.pace.tick.min(Duration::from_millis(10))
+    /// Wakes the sources when it is time to look at their inputs.
+    fn look(&self) {
+        let read = self.context.shared.counters.bytes_read.load(Ordering::Relaxed);
+        if self.context.clock.look(read) {
+            self.context.wake_sources();
+        }
     }
 
     pub(super) fn after_step(&mut self) {
         let context = &self.context;
         context.dataflows.borrow_mut().retain(|_, d| !(d.cancel.get() && d.probe.done()));
+        if context.clock.cut() {
+            context.wake_sources();
+        }
         let drained = self.drained();
         if context.inflight.release(drained.unwrap_or(Tick::MAX)) {
+            context.clock.look_now();
             context.wake_sources();
         }
         let ended = self.once && self.started && drained.is_none();
