@@ -4,7 +4,8 @@
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
 use super::Tick;
-use super::table::{Content, RowSpine, StateSpine, Table};
+use super::packed::{Bytes, RowSpine, StateSpine};
+use super::table::{Content, Table};
 use crate::aggregate::Key;
 use crate::value::Row;
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -65,7 +66,7 @@ fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::Spa
 where
     Tr: TraceReader<Time = Tick> + 'static,
     Tr::Batch: Navigable,
-    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a Key, TimeGat<'a> = &'a Tick>,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick>,
 {
     stream.unary(Pipeline, "Touched", |_, _| {
         move |input, output| {
@@ -81,7 +82,7 @@ where
                             });
                             cursor.step_val(&batch);
                         }
-                        ticks.into_iter().for_each(|tick| session.give((key.clone(), tick)));
+                        ticks.into_iter().for_each(|tick| session.give((key.0.into(), tick)));
                         cursor.step_key(&batch);
                     }
                 }
