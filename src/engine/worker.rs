@@ -102,7 +102,7 @@ pub(super) fn context(
         hubs: RefCell::default(),
         tables: RefCell::default(),
         dataflows: RefCell::new(BTreeMap::new()),
-        sources: RefCell::default(),
+        logs: RefCell::default(),
         books: Books::default(),
         rejects: RejectLog::open(&data_dir.join("topics").join(rejects::TOPIC), worker.index())?,
         shared: Arc::clone(shared),
