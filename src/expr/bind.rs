@@ -11,10 +11,9 @@ mod types;
 
 pub use types::{coerce, common_type};
 
-use super::decimal::PRECISION_MAX;
+use super::decimal::{self, PRECISION_MAX};
 use super::display::display;
 use super::nearest::nearest;
-use super::number_text::parse_decimal;
 use super::{Expr, ExprKind, Pseudo, cast};
 use crate::error::{Error, Result, Span};
 use crate::sql::ast;
@@ -319,7 +318,7 @@ fn integer(v: i64) -> Expr {
 /// The type of a decimal literal has just its digits.
 fn decimal(text: &str) -> Result<Expr> {
     let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-    let parsed = parse_decimal(text, PRECISION_MAX).filter(|_| fraction <= PRECISION_MAX as usize);
+    let parsed = decimal::parse(text, PRECISION_MAX).filter(|_| fraction <= PRECISION_MAX as usize);
     let sized = parsed.map(|(digits, scale)| {
         let count = digits.checked_abs().unwrap_or(i128::MAX).checked_ilog10().map_or(1, |n| n as u8 + 1);
         (digits, count.max(scale), scale)

@@ -22,9 +22,6 @@ pub mod cast;
 mod nested;
 mod call;
 mod texts;
-pub mod iso;
-pub mod time;
-pub mod number_text;
 pub mod function;
 pub mod functions;
 
