@@ -144,14 +144,12 @@ impl Binder<'_> {
             let ty = self.scope.schema.columns[index].ty.clone();
             return Ok(Expr { kind: ExprKind::Column(index), ty });
         }
-        let pseudo = match name {
-            "ROWTIME" => Some((Pseudo::Rowtime, SqlType::Bigint)),
-            "ROWPARTITION" => Some((Pseudo::Rowpartition, SqlType::Int)),
-            "ROWOFFSET" => Some((Pseudo::Rowoffset, SqlType::Bigint)),
-            _ => None,
-        };
-        match pseudo.filter(|_| self.scope.pseudo) {
-            Some((pseudo, ty)) => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty }),
+        match Pseudo::find(name) {
+            Some(pseudo) if self.scope.pseudo => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() }),
+            Some(_) => {
+                Err(Error::statement(format!("{name} belongs to a stream's record, and there is none here"))
+                    .hint("a table keeps what its query selects: MAX(ROWTIME) AS …"))
+            }
             None => Err(self.unknown_column(name)),
         }
     }
