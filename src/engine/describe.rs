@@ -35,12 +35,7 @@ impl Coordinator {
             if topics.iter().any(|t| t.name == source.topic) {
                 continue;
             }
-            let stored = self.topology.place(&source.topic).is_some()
-                || source.origin == Origin::Declared
-                || source.name == crate::render::rejects::STREAM;
-            let place = if stored { self.place(source).ok() } else { None };
-            let (connector, place) =
-                place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p));
+            let (connector, place) = self.stored_in(source);
             topics.push(TopicInfo {
                 name: source.topic.clone(),
                 connector,
@@ -50,6 +45,15 @@ impl Coordinator {
         }
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         topics
+    }
+
+    /// The connector of a source's topic, and where it is; what is derived may be nowhere.
+    fn stored_in(&self, source: &Source) -> (String, String) {
+        let stored = self.topology.place(&source.topic).is_some()
+            || source.origin == Origin::Declared
+            || source.name == crate::render::rejects::STREAM;
+        let place = if stored { self.place(source).ok() } else { None };
+        place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p))
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
@@ -80,8 +84,8 @@ impl Coordinator {
     pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
         let source = self.catalog.source(name)?;
         let mut statistics = Vec::new();
-        if extended && let Ok(place) = self.place(source) {
-            let (connector, place) = describe_place(&place);
+        if extended {
+            let (connector, place) = self.stored_in(source);
             statistics.push(("connector".to_string(), connector));
             statistics.push(("place".to_string(), place));
         }

@@ -100,7 +100,7 @@ fn greet(worker: &mut Worker, post: &Post, config: &Config, shared: &Arc<Shared>
                     hubs: RefCell::default(),
                     tables: RefCell::default(),
                     dataflows: RefCell::new(BTreeMap::new()),
-                    sources: RefCell::default(),
+                    logs: RefCell::default(),
                     books: Books::default(),
                     rejects,
                     shared: Arc::clone(shared),

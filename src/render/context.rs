@@ -5,11 +5,14 @@ use super::books::Books;
 use super::hub::Hub;
 use super::rejects::RejectLog;
 use super::table::Table;
+use crate::connector::log::{LogOptions, LogWriter};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
+use crate::error::Result;
 use crate::plan::{DataflowId, HubId, TableId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -25,8 +28,8 @@ pub struct Context {
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
-    /// Woken at each tick.
-    pub sources: RefCell<Vec<Activator>>,
+    /// One writer a directory, since several queries may write one topic.
+    pub logs: RefCell<BTreeMap<PathBuf, Rc<RefCell<LogWriter>>>>,
     pub books: Books,
     pub rejects: RejectLog,
     pub shared: Arc<Shared>,
@@ -37,6 +40,8 @@ pub struct Dataflow {
     pub probe: Handle<Tick>,
     /// Set to end it: its inputs drop their capabilities, and it completes by itself.
     pub cancel: Rc<Cell<bool>>,
+    /// Reads a topic: woken at each tick.
+    pub reads: bool,
     /// Wakes its inputs, so that they notice `cancel`.
     pub wake: Vec<Activator>,
     /// Ends what it imports from tables.
@@ -56,13 +61,26 @@ impl Context {
         Rc::clone(hubs.entry(id).or_insert_with(|| Rc::new(Hub::default())))
     }
 
+    /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.
+    pub fn log(&self, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
+        if let Some(writer) = self.logs.borrow().get(dir) {
+            return Ok(Rc::clone(writer));
+        }
+        let mine = (0..partitions).filter(|p| *p as usize % self.peers == self.index);
+        let (writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
+        let writer = Rc::new(RefCell::new(writer));
+        self.logs.borrow_mut().insert(dir.to_path_buf(), Rc::clone(&writer));
+        Ok(writer)
+    }
+
     /// The least tick that some maintained dataflow has not finished; `None` when all are done.
     pub fn drained(&self) -> Option<Tick> {
         self.dataflows.borrow().values().filter(|d| d.maintained).filter_map(|d| frontier(&d.probe)).min()
     }
 
     pub fn wake_sources(&self) {
-        self.sources.borrow().iter().for_each(Activator::activate);
+        let dataflows = self.dataflows.borrow();
+        dataflows.values().filter(|d| d.reads).flat_map(|d| &d.wake).for_each(Activator::activate);
     }
 }
 

@@ -75,6 +75,11 @@ impl Hub {
         }
     }
 
+    /// Nobody writes, and nobody reads.
+    fn unused(&self) -> bool {
+        self.writers.borrow().is_empty() && self.readers.borrow().iter().all(|r| r.strong_count() == 0)
+    }
+
     /// True when nobody writes: the engine then closes it, or lets it follow the clock.
     pub fn idle(&self) -> bool {
         self.writers.borrow().is_empty() && !self.closed.get()
@@ -176,8 +181,10 @@ pub fn subscribe<'s>(
     })
 }
 
-/// Lets hubs without writers follow the clock, or ends them when no input will come any more.
+/// Lets hubs without writers follow the clock, or ends them when no input will come any more; forgets
+/// those that nobody uses.
 pub fn tend(context: &Context, ended: bool) {
+    context.hubs.borrow_mut().retain(|_, hub| !hub.unused());
     for hub in context.hubs.borrow().values().filter(|hub| hub.idle()) {
         if ended { hub.close() } else { hub.advance_to(context.clock.tick()) }
     }

@@ -34,8 +34,7 @@ pub fn read<'s>(
     let (plan, context) = (plan.clone(), Rc::clone(context));
     source(scope, "Read", |capability, info| {
         let activator = scope.activator_for(Rc::clone(&info.address));
-        wake.push(scope.activator_for(Rc::clone(&info.address)));
-        context.sources.borrow_mut().push(scope.activator_for(info.address));
+        wake.push(scope.activator_for(info.address));
         let mut capability = Some(capability);
         let mut reader: Option<Box<dyn Source>> = None;
         move |output| {

@@ -5,7 +5,7 @@ use super::books::Stage;
 use super::context::Context;
 use crate::batch::{Batch, Column, Position, Range32};
 use crate::connector::Place;
-use crate::connector::log::{LogOptions, LogWriter};
+use crate::connector::log::LogWriter;
 use crate::error::Result;
 use crate::format::{Encoded, Encoder, encoder};
 use crate::partition::partition_of;
@@ -45,8 +45,7 @@ pub fn store(
             plan.topic
         )));
     };
-    let mine = (0..plan.partitions).filter(|p| *p as usize % context.peers == context.index);
-    let (mut writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
+    let writer = context.log(dir, plan.partitions)?;
     let mut pending: BTreeMap<Tick, Vec<Chunk>> = BTreeMap::new();
     let context = Rc::clone(context);
     chunks
@@ -59,6 +58,7 @@ pub fn store(
                         let tick = *cap.least().expect("messages travel with a tick");
                         pending.entry(tick).or_default().append(chunks);
                     });
+                    let mut writer = writer.borrow_mut();
                     let mut written = Ok(());
                     while let Some(entry) = pending.first_entry().filter(|e| !frontier.less_equal(e.key())) {
                         written = written.and(append(&mut writer, entry.remove()));

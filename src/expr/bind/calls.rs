@@ -23,6 +23,10 @@ impl Binder<'_> {
             Some(function @ Function { name: "UNIX_TIMESTAMP" | "UNIX_DATE", .. }) if args.is_empty() => {
                 self.rowtime_as(function)
             }
+            Some(function) if function.usage.contains("(unit,") => {
+                let args: Vec<ast::Expr> = args.iter().map(|arg| self.unit_as_text(arg)).collect();
+                self.call_function(function, self.operands(&args)?)
+            }
             Some(function) => self.call_function(function, self.operands(args)?),
             None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
             None => Err(unknown_function(name)),
@@ -66,6 +70,18 @@ impl Binder<'_> {
         }
         Err(Error::statement(format!("{function}() is made of a stream's record, and there is none here"))
             .hint("it stands in queries of streams, in front of any grouping"))
+    }
+
+    /// The dialect writes a unit of time without quotes: `DATEADD(DAYS, 1, d)`.
+    fn unit_as_text(&self, arg: &ast::Expr) -> ast::Expr {
+        match &arg.kind {
+            ast::ExprKind::Column { qualifier: None, name }
+                if functions::is_unit(name) && self.scope.schema.index_of(name).is_none() =>
+            {
+                ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::String(name.clone())), span: arg.span }
+            }
+            _ => arg.clone(),
+        }
     }
 
     pub(super) fn call_function(&self, function: &Function, args: Vec<Operand>) -> Result<Expr> {

@@ -10,6 +10,7 @@ mod numeric;
 mod rounding;
 mod random;
 mod datetime;
+pub use datetime::is_unit;
 mod collection;
 mod json;
 mod url;
