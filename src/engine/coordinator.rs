@@ -212,6 +212,7 @@ impl Coordinator {
             ordinal,
             statement: String::new(),
             origin: Origin::System,
+            read_only: false,
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();

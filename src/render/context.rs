@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::plan::{DataflowId, HubId, TableId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
@@ -28,8 +28,9 @@ pub struct Context {
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
-    /// One writer a directory, since several queries may write one topic.
-    pub logs: RefCell<BTreeMap<PathBuf, Rc<RefCell<LogWriter>>>>,
+    /// One writer for all queries that write one topic, by what it belongs to (a stream's hub). Not by
+    /// its directory: a stream that is made anew has a new directory of the same name.
+    pub logs: RefCell<BTreeMap<u64, Weak<RefCell<LogWriter>>>>,
     pub books: Books,
     pub rejects: RejectLog,
     pub shared: Arc<Shared>,
@@ -62,14 +63,16 @@ impl Context {
     }
 
     /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.
-    pub fn log(&self, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
-        if let Some(writer) = self.logs.borrow().get(dir) {
-            return Ok(Rc::clone(writer));
+    pub fn log(&self, owner: u64, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
+        let mut logs = self.logs.borrow_mut();
+        if let Some(writer) = logs.get(&owner).and_then(Weak::upgrade) {
+            return Ok(writer);
         }
         let mine = (0..partitions).filter(|p| *p as usize % self.peers == self.index);
         let (writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
         let writer = Rc::new(RefCell::new(writer));
-        self.logs.borrow_mut().insert(dir.to_path_buf(), Rc::clone(&writer));
+        logs.retain(|_, writer| writer.strong_count() > 0);
+        logs.insert(owner, Rc::downgrade(&writer));
         Ok(writer)
     }
 
