@@ -7,9 +7,6 @@ use crate::topology::Topology;
 use std::path::Path;
 use std::time::Duration;
 
-/// Twice this is about what a change takes to be visible; a tick costs some 150 µs of CPU.
-const LIVE_TICK: Duration = Duration::from_millis(2);
-
 /// Where timely's processes listen unless a hostfile says otherwise.
 const FIRST_PORT: u16 = 2101;
 
@@ -89,10 +86,8 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
             _ => Err(Error::usage(format!("{name} is `{text}`; expected a whole number above 0"))),
         },
     };
-    let tick = Duration::from_millis(number("WHARFE_TICK_MS", 10)?);
     Ok(Pace {
-        tick,
-        live_tick: tick.min(LIVE_TICK),
+        tick: Duration::from_millis(number("WHARFE_TICK_MS", 10)?),
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
         batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
         inflight_bytes: 32 << 20,

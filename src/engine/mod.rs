@@ -62,10 +62,8 @@ pub struct Config {
 pub struct Pace {
     /// Where there is always more to read, a tick closes after this long ...
     pub tick: Duration,
-    /// ... or when a worker has read so many bytes in it.
+    /// ... or when a worker has read so many bytes in it. Else it closes when all that is there is read.
     pub tick_bytes: usize,
-    /// Where input comes live it is looked at so often, and each look is a tick; else every `tick`.
-    pub live_tick: Duration,
     /// Bytes of one message batch.
     pub batch_bytes: usize,
     /// Bytes a worker may have read that have not left the slowest query.
