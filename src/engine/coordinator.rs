@@ -328,6 +328,13 @@ impl Coordinator {
         Ok(())
     }
 
+    /// The plans that wait, with the columns that they read of each hub.
+    pub(super) fn planned_with_wants(mut self) -> super::replay::Planned {
+        let plans = std::mem::take(&mut self.waiting);
+        self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
+        super::replay::Planned { plans, wanted: self.changed_wants() }
+    }
+
     /// Plans that wait for [`Coordinator::begin`].
     pub(super) fn planned(&self) -> &[DataflowPlan] {
         &self.waiting
