@@ -37,7 +37,7 @@ pub fn watch(engine: &Engine, script: &Path, url: &str) -> Result<()> {
         println!("listening on {url}");
         return engine.join();
     }
-    let (ended, end) = mpsc::channel();
+    let (ended, end) = mpsc::sync_channel(1);
     let joined = engine.clone();
     std::thread::spawn(move || ended.send(joined.join()));
     let mut view = View::new(engine, script, url);

@@ -1,3 +1,5 @@
+//! Topology files: what they resolve to, and what they are refused for.
+
 use super::*;
 use crate::error::Code;
 
