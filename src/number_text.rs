@@ -120,12 +120,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn doubles_have_the_digits_of_the_standard_library(bits: u64, whole in -1e17..1e17, small in -1e-3..1e-3) {
+        fn doubles_read_back_and_are_as_short_as_the_standard_library_has_them(bits: u64, whole in -1e17..1e17, small in -1e-3..1e-3) {
             for v in [f64::from_bits(bits), whole, whole.trunc(), whole / 1e12, (whole / 1e12).trunc(), small] {
                 let mut out = String::new();
                 write_plain_double(v, &mut out);
-                let expected = if v.is_finite() { format!("{v:?}") } else { out.clone() };
-                prop_assert_eq!(&out, &expected);
+                if v.is_finite() {
+                    // Between two shortest texts that are equally near, the libraries choose differently.
+                    prop_assert_eq!(out.parse::<f64>().map(f64::to_bits), Ok(v.to_bits()));
+                    prop_assert_eq!(out.len(), format!("{v:?}").len());
+                }
             }
         }
     }
