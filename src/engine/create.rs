@@ -4,6 +4,7 @@ use super::Session;
 use super::coordinator::{Coordinator, clear, created, start_of, status, word};
 use super::outcome::Outcome;
 use super::rules::{check_compiles, check_persistent, check_shape, fit};
+use super::session::DEFAULT_VALUE_FORMAT;
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{Place, Start};
@@ -414,7 +415,7 @@ pub(super) fn default_key_format(schema: &Schema) -> Format {
 }
 
 pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
-    match session.properties.get("ksql.persistence.default.format.value").map(String::as_str) {
+    match session.properties.get(DEFAULT_VALUE_FORMAT).map(String::as_str) {
         None => Ok(None),
         Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
         Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),

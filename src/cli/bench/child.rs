@@ -1,7 +1,8 @@
 //! One measurement, in a process of its own: what came before it cannot disturb it, and the system
 //! counts its CPU time and memory apart.
 
-use super::super::{interrupt, reason};
+use super::super::interrupt;
+use crate::error::reason;
 use super::input::Feed;
 use super::usage::{self, Machine, Used};
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! The input of a bench: each feed in a file, and topologies that name some of them.
 
-use super::super::{grouped, interrupt, mib, reason};
+use super::super::{grouped, interrupt, mib};
+use crate::error::reason;
 use super::report::Progress;
 use crate::connector::{GeneratorSpec, generator};
 use crate::error::{Error, Result};
