@@ -2,9 +2,9 @@
 //! counts its CPU time and memory apart.
 
 use super::super::interrupt;
-use crate::error::reason;
 use super::input::Feed;
 use super::usage::{self, Machine, Used};
+use crate::error::reason;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
