@@ -20,13 +20,14 @@ use crate::plan::{
     TableId,
 };
 use crate::render::context::now_ms;
+use crate::render::rejects::RejectLog;
 use crate::render::{books, rejects};
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::Topology;
 use crate::types::{ColumnDef, SqlType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub struct Coordinator {
     pub(super) shared: Arc<Shared>,
@@ -50,6 +51,8 @@ pub struct Coordinator {
     pub(super) peeks: u64,
     /// Writers of logs that rows are inserted into.
     pub(super) logs: BTreeMap<String, LogWriter>,
+    /// Where answers say what was wrong with rows that only they have read.
+    pub(super) rejects: Option<Arc<Mutex<RejectLog>>>,
 }
 
 impl Coordinator {
@@ -70,6 +73,7 @@ impl Coordinator {
             next_id: BOOKS_QUERY + 1,
             peeks: 0,
             logs: BTreeMap::new(),
+            rejects: None,
         };
         coordinator.declare_system();
         coordinator
