@@ -2,8 +2,8 @@
 //! so does a replay that gives records their ROWTIME again. A file without WITH (TIMESTAMP = …) does not:
 //! its records have the time at which the engine started.
 //!
-//! The binder adds what the dialect does not write: ROWTIME, the source with its partition, ROWOFFSET, and a text that tells
-//! the call sites of all statements apart (`plan/sites.rs`).
+//! The binder adds what the dialect does not write: ROWTIME, the source with its partition, ROWOFFSET, and a
+//! text that tells the call sites of all statements apart (`plan/sites.rs`).
 
 use super::call::*;
 use crate::expr::function::{Arg, Category, Function};
