@@ -51,7 +51,7 @@ pub fn survey(path: &Path, follow: bool) -> Result<Survey> {
         let hint = if several { "no file matches the pattern" } else { "check the topic's path" };
         return Err(Error::runtime(format!("there is no file {}", path.display())).hint(hint));
     }
-    Ok(Survey { files })
+    Ok(Survey { files, ..Survey::default() })
 }
 
 /// Opens what a survey found.

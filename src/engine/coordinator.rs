@@ -9,8 +9,7 @@ use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::LogWriter;
-use crate::connector::{self, Place, Start};
+use crate::connector::{self, Place, Start, Writer};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
@@ -46,8 +45,10 @@ pub struct Coordinator {
     pub(super) answers: BTreeMap<String, Watcher>,
     pub(super) next_id: u64,
     pub(super) peeks: u64,
-    /// Writers of logs that rows are inserted into.
-    pub(super) logs: BTreeMap<String, LogWriter>,
+    /// Writers of topics that rows are inserted into.
+    pub(super) writers: BTreeMap<String, Box<dyn Writer>>,
+    /// Only plans are asked for: no cluster is.
+    pub(super) dry: bool,
 }
 
 impl Coordinator {
@@ -66,7 +67,8 @@ impl Coordinator {
             answers: BTreeMap::new(),
             next_id: BOOKS_QUERY + 1,
             peeks: 0,
-            logs: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            dry: false,
         };
         coordinator.declare_system();
         coordinator
@@ -281,9 +283,13 @@ impl Coordinator {
             return Err(Error::statement(format!("{} belongs to the engine", name.name)).at(name.span));
         }
         self.remove(&source, name)?;
-        if delete_topic && let Place::Log { dir, .. } = self.place(&source)? {
-            self.logs.remove(&source.topic);
-            clear(&dir)?;
+        if delete_topic {
+            self.writers.remove(&source.topic);
+            match self.place(&source)? {
+                Place::Log { dir, .. } => clear(&dir)?,
+                Place::Kafka { cluster, topic } => connector::kafka::delete(&cluster, &topic)?,
+                _ => {}
+            }
         }
         let message = format!("{} {} dropped", word(kind), name.name);
         Ok(status(message, kind, &name.name, "drop", None))

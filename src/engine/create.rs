@@ -6,7 +6,7 @@ use super::outcome::Outcome;
 use super::rules::{check_compiles, check_persistent, check_shape, fit};
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
-use crate::connector::{Place, Start};
+use crate::connector::{self, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::expr::{Scope, bind};
@@ -46,13 +46,13 @@ impl Coordinator {
             kind: *kind,
             name: name.name.clone(),
             schema,
-            topic,
             serialization,
             timestamp: with
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions: with.partitions.unwrap_or(1),
+            partitions: self.partitions(&topic, with.partitions, 1, with.partitions)?,
+            topic,
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
@@ -159,17 +159,26 @@ impl Coordinator {
         let select = self.bind(query, &source)?.keys_first();
         check_persistent(query)?;
         check_shape(*kind, &source, &select, query)?;
+        let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
+        let partitions = with.partitions.unwrap_or(source.partitions);
+        let partitions = match kind {
+            // A table's changes are not stored.
+            SourceKind::Table => partitions,
+            SourceKind::Stream => self
+                .partitions(&topic, with.partitions, partitions, Some(partitions))
+                .map_err(|e| e.at(name.span))?,
+        };
         let target = Source {
             kind: *kind,
             name: name.name.clone(),
             schema: select.schema(),
-            topic: with.topic.clone().unwrap_or_else(|| name.name.clone()),
+            topic,
             serialization: derived_serialization(&with, &source, &select.schema(), *kind, name)?,
             timestamp: with
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions: with.partitions.unwrap_or(source.partitions),
+            partitions,
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
@@ -268,6 +277,24 @@ impl Coordinator {
         self.install(plans)
     }
 
+    /// How many partitions a topic has. On a cluster: as many as it has there, where it is created with
+    /// `create` if it is not there; if the cluster is away, what the statement says or the default.
+    fn partitions(&self, topic: &str, said: Option<u32>, default: u32, create: Option<u32>) -> Result<u32> {
+        let assumed = said.unwrap_or(default);
+        let Place::Kafka { cluster, topic } = self.topic_place(topic, assumed)? else { return Ok(assumed) };
+        if self.dry {
+            return Ok(assumed);
+        }
+        match (connector::kafka::prepare(&cluster, &topic, create)?, said) {
+            (None, _) => Ok(assumed),
+            (Some(found), Some(said)) if found != said => Err(Error::statement(format!(
+                "topic {topic} on {cluster} has {found} partitions, not {said}"
+            ))
+            .hint(format!("PARTITIONS={found}, or another topic"))),
+            (Some(found), _) => Ok(found),
+        }
+    }
+
     pub(super) fn sink(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<Sink> {
         if target.kind == SourceKind::Table {
             let strategy = match (&select.shape, source.kind) {
@@ -284,7 +311,7 @@ impl Coordinator {
         let place = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
         let store = match place {
             None => None,
-            Some(place @ Place::Log { .. }) => {
+            Some(place) if place.is_writable() => {
                 encoder(&target.serialization, &target.schema)?;
                 // What is derived is derived anew at each start.
                 if !self.catalog.hubs.contains_key(&target.name)
@@ -303,7 +330,7 @@ impl Coordinator {
             }
             Some(_) => {
                 return Err(Error::topology(format!(
-                    "topic {} is written by a query, so its connector must be \"log\"",
+                    "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
                     target.topic
                 ))
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));

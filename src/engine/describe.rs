@@ -4,7 +4,7 @@ use super::coordinator::Coordinator;
 use super::outcome::*;
 use super::{Session, outcome};
 use crate::catalog::{Origin, Query, Source};
-use crate::connector::Place;
+use crate::connector::{self, Place};
 use crate::error::{Error, Result};
 use crate::expr::nearest::nearest;
 use crate::plan::DataflowPlan;
@@ -39,17 +39,50 @@ impl Coordinator {
                 || source.origin == Origin::Declared
                 || source.name == crate::render::rejects::STREAM;
             let place = if stored { self.place(source).ok() } else { None };
-            let (connector, place) =
-                place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p));
-            topics.push(TopicInfo {
-                name: source.topic.clone(),
-                connector,
-                place,
-                partitions: source.partitions,
-            });
+            topics.push(topic_info(&source.topic, place.as_ref(), source.partitions));
+        }
+        for (name, place, partitions) in self.unread_topics() {
+            if !topics.iter().any(|t| t.name == name) {
+                topics.push(topic_info(&name, Some(&place), partitions));
+            }
         }
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         topics
+    }
+
+    /// Topics on clusters that statements can name, whether or not one has.
+    fn unread_topics(&self) -> Vec<(String, Place, u32)> {
+        let mut topics = Vec::new();
+        if let Some(cluster) = self.topology.default_cluster() {
+            // A cluster that is away has none to show; it is said elsewhere that it is.
+            let found = connector::kafka::topics(cluster).ok().flatten().unwrap_or_default();
+            // Those with two underscores are the cluster's own.
+            for (topic, partitions) in found.into_iter().filter(|(name, _)| !name.starts_with("__")) {
+                let place = Place::Kafka { cluster: cluster.clone(), topic: topic.clone() };
+                topics.push((topic, place, partitions));
+            }
+        }
+        for name in self.topology.topics() {
+            if let Ok(Place::Kafka { cluster, topic }) = self.topic_place(name, 1)
+                && let Ok(Some(partitions)) = connector::kafka::prepare(&cluster, &topic, None)
+            {
+                topics.push((name.to_string(), Place::Kafka { cluster, topic }, partitions));
+            }
+        }
+        topics
+    }
+
+    /// How many records a topic on a cluster holds, and in which partitions.
+    fn marks(&self, source: &Source) -> Vec<(String, String)> {
+        let place = self.place(source).ok().filter(|p| matches!(p, Place::Kafka { .. }));
+        let survey = place.and_then(|place| connector::survey(&place).ok());
+        let Some(marks) = survey.and_then(|survey| survey.marks) else { return Vec::new() };
+        let records: i64 = marks.iter().map(|(low, high)| high - low).sum();
+        let each = marks
+            .iter()
+            .enumerate()
+            .map(|(p, (low, high))| (format!("partition {p}"), format!("{low} … {high}")));
+        [("records".to_string(), records.to_string())].into_iter().chain(each).collect()
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
@@ -84,6 +117,7 @@ impl Coordinator {
             let (connector, place) = describe_place(&place);
             statistics.push(("connector".to_string(), connector));
             statistics.push(("place".to_string(), place));
+            statistics.extend(self.marks(source));
         }
         Ok(Outcome::Source(Box::new(SourceDescription {
             info: info(source),
@@ -138,6 +172,7 @@ impl Coordinator {
 
     /// The plans of a script's queries, each below its statement's first line.
     pub fn explain_script(&mut self, statements: &[Parsed], session: &mut Session) -> Result<String> {
+        self.dry = true;
         let mut out = String::new();
         for parsed in statements {
             match &parsed.statement {
@@ -181,12 +216,18 @@ fn info(source: &Source) -> SourceInfo {
     }
 }
 
+fn topic_info(name: &str, place: Option<&Place>, partitions: u32) -> TopicInfo {
+    let (connector, place) = place.map_or(("memory".to_string(), String::new()), describe_place);
+    TopicInfo { name: name.to_string(), connector, place, partitions }
+}
+
 fn describe_place(place: &Place) -> (String, String) {
     match place {
         Place::File { path, .. } => ("file".into(), path.display().to_string()),
         Place::Log { dir, .. } => ("log".into(), dir.display().to_string()),
         Place::Generator(spec) => ("generator".into(), spec.feed.clone()),
         Place::Stdin { .. } => ("stdin".into(), String::new()),
+        Place::Kafka { cluster, topic } => ("kafka".into(), format!("topic {topic} on {cluster}")),
     }
 }
 

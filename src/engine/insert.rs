@@ -1,10 +1,9 @@
-//! INSERT INTO … VALUES: a row into a log.
+//! INSERT INTO … VALUES: a row into a log or a topic on a cluster.
 
 use super::coordinator::{Coordinator, status};
 use super::outcome::Outcome;
 use crate::catalog::{Origin, Source};
-use crate::connector::Place;
-use crate::connector::log::{LogOptions, LogWriter};
+use crate::connector::{self, Room, Share, Writer};
 use crate::error::{Error, Result};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
@@ -15,6 +14,7 @@ use crate::render::context::now_ms;
 use crate::sql::ast::{self, Ident, SourceKind};
 use crate::types::{Schema, SqlType};
 use crate::value::Value;
+use std::time::{Duration, Instant};
 
 impl Coordinator {
     pub(super) fn insert_values(
@@ -32,35 +32,61 @@ impl Coordinator {
             .at(target.span)
             .hint("insert into a stream that was declared with columns"));
         }
-        let Place::Log { dir, partitions } = self.place(&source)? else {
+        let place = self.place(&source)?;
+        if !place.is_writable() {
             return Err(Error::statement(format!(
                 "topic {} is not a log: rows cannot be inserted into it",
                 source.topic
             ))
             .at(target.span)
-            .hint("give the topic connector = \"log\" in the topology"));
-        };
+            .hint("give the topic connector = \"log\" or \"kafka\" in the topology"));
+        }
         let (row, rowtime) = inserted_row(&source, target, columns, values)?;
         let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
         let mut encoded = Encoded::default();
         encoder(&source.serialization, &source.schema)?
             .encode(&crate::render::table::rows_to_batch(&types, &[row]), &mut encoded);
-        let writer = match self.logs.entry(source.topic.clone()) {
+        let writer = match self.writers.entry(source.topic.clone()) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(LogWriter::open(&dir, 0..partitions, LogOptions::default())?.0)
+                entry.insert(connector::writer(&place, source.partitions, Share::All)?)
             }
         };
-        let key = encoded.keys[0].of(&encoded.buffer);
-        let partition = key.map_or(0, |key| partition_of(key, partitions));
-        writer.append(
-            partition,
-            rowtime.unwrap_or_else(now_ms),
-            key,
-            encoded.values[0].of(&encoded.buffer),
-        )?;
-        writer.flush()?;
+        let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
+        let partition = key.map_or(0, |key| partition_of(key, source.partitions));
+        let written = write(writer.as_mut(), partition, rowtime.unwrap_or_else(now_ms), key, value);
+        if written.is_err() {
+            // The next one begins with a new writer, which has forgotten what failed.
+            self.writers.remove(&source.topic);
+        }
+        written.map_err(|e| e.at(target.span))?;
         Ok(status("1 row inserted".into(), source.kind, &source.name, "insert", None))
+    }
+}
+
+/// How long a statement waits until its row is written.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes one record and waits until it is written.
+fn write(
+    writer: &mut dyn Writer,
+    partition: u32,
+    timestamp: i64,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut taken = false;
+    loop {
+        taken = taken || writer.append(0, partition, timestamp, key, value)? == Room::Taken;
+        if writer.flush()?.is_none() && taken {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::runtime(format!("the row was not written within {PATIENCE:?}"))
+                .hint("the cluster may be away; the row may still be written"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

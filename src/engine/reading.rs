@@ -7,6 +7,7 @@ use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryPlan, Sink, SourcePlan, TableId};
+use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
 
 impl Coordinator {
@@ -99,6 +100,9 @@ impl Coordinator {
     }
 
     pub(super) fn topic_place(&self, topic: &str, partitions: u32) -> Result<Place> {
+        if [rejects::TOPIC, books::TOPIC].contains(&topic) {
+            return Ok(Place::Log { dir: self.data_dir.join("topics").join(topic), partitions });
+        }
         let place = self.topology.resolve(topic, &self.data_dir, partitions);
         Ok(place.unwrap_or_else(|| Place::Log { dir: self.data_dir.join("topics").join(topic), partitions }))
     }

@@ -102,6 +102,7 @@ fn greet(worker: &mut Worker, post: &Post, config: &Config, shared: &Arc<Shared>
                     dataflows: RefCell::new(BTreeMap::new()),
                     books: Books::default(),
                     rejects,
+                    writers: RefCell::default(),
                     shared: Arc::clone(shared),
                 });
                 context.books.attach(context.hub(BOOKS_HUB));

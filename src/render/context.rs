@@ -5,12 +5,14 @@ use super::books::Books;
 use super::hub::Hub;
 use super::rejects::RejectLog;
 use super::table::Table;
+use crate::connector::{self, Share, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
-use crate::plan::{DataflowId, HubId, TableId};
+use crate::error::Result;
+use crate::plan::{DataflowId, HubId, StorePlan, TableId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
@@ -27,6 +29,8 @@ pub struct Context {
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
     pub books: Books,
     pub rejects: RejectLog,
+    /// Of topics that some query writes; all who write one topic share its writer.
+    pub writers: RefCell<BTreeMap<String, Weak<RefCell<Box<dyn Writer>>>>>,
     pub shared: Arc<Shared>,
 }
 
@@ -54,6 +58,18 @@ impl Context {
     pub fn hub(&self, id: HubId) -> Rc<Hub> {
         let mut hubs = self.hubs.borrow_mut();
         Rc::clone(hubs.entry(id).or_insert_with(|| Rc::new(Hub::default())))
+    }
+
+    /// This worker's writer of a topic.
+    pub fn writer(&self, plan: &StorePlan) -> Result<Rc<RefCell<Box<dyn Writer>>>> {
+        let mut writers = self.writers.borrow_mut();
+        if let Some(writer) = writers.get(&plan.topic).and_then(Weak::upgrade) {
+            return Ok(writer);
+        }
+        let share = Share::Part { index: self.index, of: self.peers };
+        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.partitions, share)?));
+        writers.insert(plan.topic.clone(), Rc::downgrade(&writer));
+        Ok(writer)
     }
 
     /// The least tick that some maintained dataflow has not finished; `None` when all are done.

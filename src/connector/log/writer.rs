@@ -1,7 +1,7 @@
 //! Appends to the partitions of a log.
 
 use super::{RECORD_BYTES_MAX, frame, segment};
-use crate::connector::io_error;
+use crate::connector::{Room, Writer, io_error};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -79,6 +79,23 @@ impl LogWriter {
     /// Flushes, and waits until the records would outlive a crash of the machine.
     pub fn sync(&mut self) -> Result<()> {
         self.partitions.values_mut().try_for_each(Partition::sync)
+    }
+}
+
+impl Writer for LogWriter {
+    fn append(
+        &mut self,
+        _epoch: u64,
+        partition: u32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<Room> {
+        LogWriter::append(self, partition, timestamp, key, value).map(|_| Room::Taken)
+    }
+
+    fn flush(&mut self) -> Result<Option<u64>> {
+        LogWriter::flush(self).map(|()| None)
     }
 }
 
