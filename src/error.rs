@@ -112,6 +112,7 @@ impl Error {
             "^".repeat(width)
         );
         if let Some(hint) = &self.hint {
+            let hint = hint.replace('\n', &format!("\n{gutter}         "));
             out.push_str(&format!("\n{gutter} = hint: {hint}"));
         }
         out

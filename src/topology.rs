@@ -148,7 +148,7 @@ fn framing_of(path: &Path) -> Framing {
 }
 
 /// As Kafka has it, so that a topic can move there; a name is a directory name too.
-fn check_name(name: &str) -> Result<(), String> {
+pub fn check_name(name: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match name {
         "" => Err("the topic's name is empty".to_string()),

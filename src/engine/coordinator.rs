@@ -90,7 +90,9 @@ impl Coordinator {
                 self.insert_values(target, columns.as_deref(), values)
             }
             Statement::Select(query) => Ok(Outcome::Answer(self.select(parsed, query, session)?)),
-            Statement::Set { property, value } => set(session, property, Some(value)),
+            Statement::Set { property, value } => {
+                set(session, property, Some(value)).map_err(|e| e.at(parsed.span))
+            }
             Statement::Unset { property } => set(session, property, None),
             Statement::Show(show) => Ok(self.show(show, session)),
             Statement::Describe { name, extended } => self.describe(name, *extended),
@@ -234,7 +236,8 @@ impl Coordinator {
             Some(id) => vec![id.name.clone()],
         };
         for query in &ids {
-            let known = self.catalog.queries.keys().find(|k| k.eq_ignore_ascii_case(query)).cloned();
+            let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty());
+            let known = persistent.map(|q| &q.id).find(|id| id.eq_ignore_ascii_case(query)).cloned();
             if let Some(query) = known {
                 self.stop_query(&query);
             } else if self.close_answer(query) {
@@ -295,8 +298,8 @@ impl Coordinator {
         Ok(status(message, kind, &name.name, "drop", None))
     }
 
-    /// Takes a source out of the catalog, with the query that created it.
-    pub(super) fn remove(&mut self, source: &Source, name: &Ident) -> Result<()> {
+    /// Refuses to take away what a query reads or another one writes.
+    pub(super) fn check_unused(&self, source: &Source, name: &Ident) -> Result<()> {
         let readers: Vec<&str> = self.catalog.readers_of(&source.name).map(|q| q.id.as_str()).collect();
         let own = |id: &str| {
             matches!(&source.origin, Origin::Derived(own) if own == id)
@@ -310,6 +313,12 @@ impl Coordinator {
                 .at(name.span)
                 .hint(format!("TERMINATE {first}; first")));
         }
+        Ok(())
+    }
+
+    /// Takes a source out of the catalog, with the query that created it.
+    pub(super) fn remove(&mut self, source: &Source, name: &Ident) -> Result<()> {
+        self.check_unused(source, name)?;
         let own: Vec<String> = self.catalog.writers_of(&source.name).map(|q| q.id.clone()).collect();
         own.iter().for_each(|id| self.stop_query(id));
         let tables = self.catalog.tables.get(&source.name).copied().into_iter().collect();

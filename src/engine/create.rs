@@ -15,7 +15,16 @@ use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, StorePlan, Strategy,
 };
 use crate::sql::ast::{self, ColumnSpec, Ident, KeySpec, Parsed, SourceKind, Statement};
+use crate::topology::check_name;
 use crate::types::{ColumnDef, Schema, SqlType};
+
+/// What has the name that a CREATE wants to give.
+enum Found {
+    Nothing,
+    /// IF NOT EXISTS is content with it.
+    Enough(Outcome),
+    Replaced(Box<Source>),
+}
 
 impl Coordinator {
     pub(super) fn create_source(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
@@ -24,7 +33,8 @@ impl Coordinator {
         else {
             unreachable!("the caller matched it")
         };
-        if let Some(status) = self.already_there(*kind, name, *or_replace, *if_not_exists)? {
+        let found = self.under_name(*kind, name, *or_replace, *if_not_exists)?;
+        if let Found::Enough(status) = found {
             return Ok(status);
         }
         let with = With::parse(with)?;
@@ -34,6 +44,7 @@ impl Coordinator {
                 .at(name.span)
                 .hint("WITH (KAFKA_TOPIC='…', VALUE_FORMAT='…')")
         })?;
+        check_topic(&topic, name)?;
         let value = with.value_format.map(|f| f.0).or(default_format(session)?).ok_or_else(|| {
             Error::statement(format!("{} {} needs a VALUE_FORMAT", word(*kind), name.name))
                 .at(name.span)
@@ -62,6 +73,7 @@ impl Coordinator {
         }
         // The place must make sense before anything starts.
         self.place(&source)?;
+        self.replace(found, name)?;
         self.catalog.insert(source);
         if *kind == SourceKind::Table {
             self.maintain(&name.name.clone(), &parsed.text)?;
@@ -69,19 +81,20 @@ impl Coordinator {
         Ok(created(*kind, &name.name, None))
     }
 
-    pub(super) fn already_there(
-        &mut self,
+    /// What a CREATE finds under its name. What it replaces is only taken away by [`Self::replace`],
+    /// when nothing can go wrong any more.
+    fn under_name(
+        &self,
         kind: SourceKind,
         name: &Ident,
         or_replace: bool,
         if_not_exists: bool,
-    ) -> Result<Option<Outcome>> {
-        let Some(existing) = self.catalog.get(&name.name) else { return Ok(None) };
+    ) -> Result<Found> {
+        let Some(existing) = self.catalog.get(&name.name) else { return Ok(Found::Nothing) };
         if if_not_exists {
             let message = format!("{} {} exists already; nothing was done", word(existing.kind), name.name);
-            return Ok(Some(status(message, kind, &name.name, "create", None)));
+            return Ok(Found::Enough(status(message, kind, &name.name, "create", None)));
         }
-        let existing = existing.clone();
         if !or_replace {
             return Err(Error::statement(format!("{} {} exists already", word(existing.kind), name.name))
                 .at(name.span)
@@ -95,8 +108,15 @@ impl Coordinator {
             ))
             .at(name.span));
         }
-        self.remove(&existing, name)?;
-        Ok(None)
+        self.check_unused(existing, name)?;
+        Ok(Found::Replaced(Box::new(existing.clone())))
+    }
+
+    fn replace(&mut self, found: Found, name: &Ident) -> Result<()> {
+        match found {
+            Found::Replaced(existing) => self.remove(&existing, name),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps a declared table up to date from its topic: the latest row of each key.
@@ -151,23 +171,25 @@ impl Coordinator {
         else {
             unreachable!("the caller matched it")
         };
-        if let Some(existing) = self.already_there(*kind, name, *or_replace, *if_not_exists)? {
-            return Ok(existing);
+        let found = self.under_name(*kind, name, *or_replace, *if_not_exists)?;
+        if let Found::Enough(status) = found {
+            return Ok(status);
         }
         let with = With::parse(with)?;
         let source = self.catalog.source(&query.from)?.clone();
+        if matches!(found, Found::Replaced(_)) && source.name == name.name {
+            return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span));
+        }
         let select = self.bind(query, &source)?.keys_first();
         check_persistent(query)?;
         check_shape(*kind, &source, &select, query)?;
+        check_compiles(&select)?;
         let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
+        check_topic(&topic, name)?;
         let partitions = with.partitions.unwrap_or(source.partitions);
-        let partitions = match kind {
-            // A table's changes are not stored.
-            SourceKind::Table => partitions,
-            SourceKind::Stream => self
-                .partitions(&topic, with.partitions, partitions, Some(partitions))
-                .map_err(|e| e.at(name.span))?,
-        };
+        let partitions = self
+            .partitions(&topic, with.partitions, partitions, Some(partitions))
+            .map_err(|e| e.at(name.span))?;
         let target = Source {
             kind: *kind,
             name: name.name.clone(),
@@ -183,6 +205,7 @@ impl Coordinator {
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
         };
+        self.replace(found, name)?;
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
@@ -257,11 +280,15 @@ impl Coordinator {
             sink,
         };
         check_compiles(&plan.select)?;
+        let changelog = self.changelog(&plan, &target)?;
         dataflows.insert(0, plan.id);
+        dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {
             Sink::Table { table, .. } => drop(self.catalog.tables.insert(target.name.clone(), table)),
             Sink::Stream { hub, .. } => drop(self.catalog.hubs.insert(target.name.clone(), hub)),
-            Sink::Answer { .. } => unreachable!("a persistent query writes a stream or a table"),
+            Sink::Changelog(_) | Sink::Answer { .. } => {
+                unreachable!("a persistent query writes a stream or a table")
+            }
         }
         let query = Query {
             id: id.into(),
@@ -274,6 +301,7 @@ impl Coordinator {
         self.catalog.queries.insert(id.into(), query);
         self.catalog.insert(target);
         plans.push(DataflowPlan::Query(plan));
+        plans.extend(changelog.map(DataflowPlan::Query));
         self.install(plans)
     }
 
@@ -308,26 +336,15 @@ impl Coordinator {
             Some(hub) => *hub,
             None => self.id(),
         };
-        let place = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
-        let store = match place {
-            None => None,
-            Some(place) if place.is_writable() => {
-                encoder(&target.serialization, &target.schema)?;
-                // What is derived is derived anew at each start.
-                if !self.catalog.hubs.contains_key(&target.name)
-                    && target.origin != Origin::Declared
-                    && let Place::Log { dir, .. } = &place
-                {
-                    clear(dir)?;
-                }
-                Some(StorePlan {
-                    topic: target.topic.clone(),
-                    place,
-                    partitions: target.partitions,
-                    serialization: target.serialization,
-                    schema: target.schema.clone(),
-                })
-            }
+        let store = self.store(target)?;
+        Ok(Sink::Stream { hub, store })
+    }
+
+    /// How a derived topic is stored, where the topology gives it a place.
+    fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
+        let place = match self.topology.resolve(&target.topic, &self.data_dir, target.partitions) {
+            None => return Ok(None),
+            Some(place) if place.is_writable() => place,
             Some(_) => {
                 return Err(Error::topology(format!(
                     "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
@@ -336,8 +353,43 @@ impl Coordinator {
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));
             }
         };
-        Ok(Sink::Stream { hub, store })
+        encoder(&target.serialization, &target.schema)?;
+        // What is derived is derived anew at each start.
+        if self.catalog.get(&target.name).is_none()
+            && let Place::Log { dir, .. } = &place
+        {
+            clear(dir)?;
+        }
+        Ok(Some(StorePlan {
+            topic: target.topic.clone(),
+            place,
+            partitions: target.partitions,
+            serialization: target.serialization,
+            schema: target.schema.clone(),
+        }))
     }
+
+    /// The query beside a table's own that stores its changes, where its topic has a place.
+    fn changelog(&mut self, plan: &QueryPlan, target: &Source) -> Result<Option<QueryPlan>> {
+        let Sink::Table { table, .. } = plan.sink else { return Ok(None) };
+        let Some(store) = self.store(target)? else { return Ok(None) };
+        Ok(Some(QueryPlan {
+            id: self.id(),
+            source: target.name.clone(),
+            topic: target.topic.clone(),
+            input: Input::Table(table),
+            input_columns: target.schema.len(),
+            sink: Sink::Changelog(store),
+            ..plan.clone()
+        }))
+    }
+}
+
+/// A topic's name becomes a directory's.
+fn check_topic(topic: &str, name: &Ident) -> Result<()> {
+    check_name(topic).map_err(|why| {
+        Error::statement(why).at(name.span).hint(format!("give {} another KAFKA_TOPIC", name.name))
+    })
 }
 
 pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnSpec]) -> Result<Schema> {

@@ -35,15 +35,18 @@ impl Coordinator {
             if topics.iter().any(|t| t.name == source.topic) {
                 continue;
             }
-            let stored = self.topology.place(&source.topic).is_some()
-                || source.origin == Origin::Declared
-                || source.name == crate::render::rejects::STREAM;
-            let place = if stored { self.place(source).ok() } else { None };
-            topics.push(topic_info(&source.topic, place.as_ref(), source.partitions));
+            let (connector, place) = self.stored_in(source);
+            topics.push(TopicInfo {
+                name: source.topic.clone(),
+                connector,
+                place,
+                partitions: source.partitions,
+            });
         }
         for (name, place, partitions) in self.unread_topics() {
             if !topics.iter().any(|t| t.name == name) {
-                topics.push(topic_info(&name, Some(&place), partitions));
+                let (connector, place) = describe_place(&place);
+                topics.push(TopicInfo { name, connector, place, partitions });
             }
         }
         topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -85,6 +88,15 @@ impl Coordinator {
         [("records".to_string(), records.to_string())].into_iter().chain(each).collect()
     }
 
+    /// The connector of a source's topic, and where it is; what is derived may be nowhere.
+    fn stored_in(&self, source: &Source) -> (String, String) {
+        let stored = self.topology.place(&source.topic).is_some()
+            || source.origin == Origin::Declared
+            || source.name == crate::render::rejects::STREAM;
+        let place = if stored { self.place(source).ok() } else { None };
+        place.map_or(("memory".to_string(), String::new()), |p| describe_place(&p))
+    }
+
     fn queries(&self) -> Vec<QueryInfo> {
         let persistent =
             self.catalog.queries.values().filter(|q| !q.reads.is_empty()).map(|q| self.query_info(q));
@@ -113,8 +125,8 @@ impl Coordinator {
     pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
         let source = self.catalog.source(name)?;
         let mut statistics = Vec::new();
-        if extended && let Ok(place) = self.place(source) {
-            let (connector, place) = describe_place(&place);
+        if extended {
+            let (connector, place) = self.stored_in(source);
             statistics.push(("connector".to_string(), connector));
             statistics.push(("place".to_string(), place));
             statistics.extend(self.marks(source));
@@ -214,11 +226,6 @@ fn info(source: &Source) -> SourceInfo {
         key_format: source.serialization.key.name().to_string(),
         value_format: source.serialization.value.name().to_string(),
     }
-}
-
-fn topic_info(name: &str, place: Option<&Place>, partitions: u32) -> TopicInfo {
-    let (connector, place) = place.map_or(("memory".to_string(), String::new()), describe_place);
-    TopicInfo { name: name.to_string(), connector, place, partitions }
 }
 
 fn describe_place(place: &Place) -> (String, String) {

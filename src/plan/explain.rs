@@ -61,6 +61,10 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
             };
             let _ = writeln!(out, "  maintain table: {how}");
         }
+        Sink::Changelog(store) => {
+            let _ =
+                writeln!(out, "  store changes in {}, {} partitions", place(&store.place), store.partitions);
+        }
         Sink::Answer { .. } => out.push_str("  send to the client\n"),
     }
 }
@@ -101,17 +105,7 @@ pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String)
 
 fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: &[String], out: &mut String) {
     let keys: Vec<String> = aggregation.keys.iter().map(|k| display(k, columns)).collect();
-    let calls: Vec<String> = aggregation
-        .calls
-        .iter()
-        .map(|c| {
-            format!(
-                "{}({})",
-                c.text,
-                c.args.iter().map(|a| display(a, columns)).collect::<Vec<_>>().join(", ")
-            )
-        })
-        .collect();
+    let calls: Vec<String> = aggregation.calls.iter().map(|c| call(c, columns)).collect();
     let _ = writeln!(
         out,
         "  pre-aggregate each batch by {}",
@@ -130,6 +124,21 @@ fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: 
         let key = if column.key { " KEY" } else { "" };
         let _ = writeln!(out, "    {} {}{key} = {}", quote(&column.name), column.ty, display(expr, &names));
     }
+}
+
+/// A call as it could be written; parameters that are no columns are in its spec.
+fn call(call: &Call, columns: &[String]) -> String {
+    let mut args: Vec<String> = call.args.iter().map(|a| display(a, columns)).collect();
+    match &call.spec {
+        Spec::CountRows => args.push("*".into()),
+        Spec::TopK { k } | Spec::TopKDistinct { k } => args.push(k.to_string()),
+        Spec::Latest { ignore_nulls, n } | Spec::Earliest { ignore_nulls, n } => {
+            args.extend(n.map(|n| n.to_string()));
+            args.extend((!ignore_nulls).then(|| "FALSE".into()));
+        }
+        _ => {}
+    }
+    format!("{}({})", call.text, args.join(", "))
 }
 
 fn place(place: &Place) -> String {

@@ -85,6 +85,8 @@ pub enum Sink {
     Stream { hub: HubId, store: Option<StorePlan> },
     /// Maintains a table.
     Table { table: TableId, strategy: Strategy },
+    /// Stores a table's changes: the new row of each key, or a message without a value.
+    Changelog(StorePlan),
     /// Sends rows or changes to the client that holds the answer.
     Answer { answer: String },
 }

@@ -4,14 +4,19 @@
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
 use super::Tick;
+use super::context::Context;
 use super::table::{Content, RowSpine, StateSpine, Table};
 use crate::aggregate::Key;
-use crate::value::Row;
+use crate::batch::{Batch, Timestamps};
+use crate::types::ColumnDef;
+use crate::value::{Row, Value};
+use arrow_buffer::BooleanBuffer;
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::agent::ShutdownButton;
 use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::CapabilitySet;
 use timely::dataflow::operators::generic::Operator;
@@ -140,4 +145,38 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table) -> StreamVec<'s, Tick, Ch
             }
         }
     })
+}
+
+/// Changes as rows to store: a key's new row, or its key alone, marked as deleted.
+pub fn changelog<'s>(
+    changes: StreamVec<'s, Tick, Change>,
+    columns: &[ColumnDef],
+    context: &Rc<Context>,
+) -> StreamVec<'s, Tick, Batch> {
+    let (columns, context) = (columns.to_vec(), Rc::clone(context));
+    changes.unary(Pipeline, "Changelog", move |_, _| {
+        move |input, output| {
+            input.for_each(|cap, changes| {
+                let mut batch = to_batch(std::mem::take(changes), &columns);
+                batch.origin.rowtime = Timestamps::All(context.clock.now_ms());
+                output.session(&cap).give(batch);
+            });
+        }
+    })
+}
+
+fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
+    let deleted = BooleanBuffer::from_iter(changes.iter().map(|c| c.new.is_none()));
+    let ticks: Vec<i64> = changes.iter().map(|c| c.tick as i64).collect();
+    let key_only =
+        |row: Row| row.into_iter().zip(columns).map(|(v, c)| if c.key { v } else { Value::Null }).collect();
+    let rows: Vec<Row> = changes
+        .into_iter()
+        .map(|c| c.new.unwrap_or_else(|| key_only(c.old.expect("a change has a row before or after"))))
+        .collect();
+    let types: Vec<_> = columns.iter().map(|c| c.ty.clone()).collect();
+    let mut batch = super::table::rows_to_batch(&types, &rows);
+    batch.origin.offsets = ticks.into();
+    batch.deleted = Some(deleted);
+    batch
 }

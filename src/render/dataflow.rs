@@ -1,6 +1,6 @@
 //! One plan → one dataflow on this worker.
 
-use super::changes::changes;
+use super::changes::{changelog, changes};
 use super::context::{Context, Dataflow};
 use super::hub::{publish, subscribe};
 use super::preaggregate::{aggregate, inputs};
@@ -117,6 +117,10 @@ fn install_query(
                     let types: Vec<_> = parent.columns.iter().map(|c| c.ty.clone()).collect();
                     let changes = changes(touched, shared);
                     answer::answer_changes(changes, plan, &types, answer.clone(), parts.probe, context)?;
+                }
+                Sink::Changelog(stored) => {
+                    let rows = changelog(changes(touched, shared), &parent.columns, context);
+                    store::store(rows, plan, stored, parts.probe, context)?;
                 }
                 Sink::Stream { .. } => unreachable!("a table is not read as a stream"),
             }

@@ -66,10 +66,14 @@ pub fn derive(
 
 /// A group's key and results, from its present rows.
 fn regroup(specs: &[Spec], key: &Key, rows: &[(&RowBytes, i64)]) -> RowBytes {
-    let decoded: Vec<(Row, i64)> = rows
+    let mut decoded: Vec<(Row, i64)> = rows
         .iter()
         .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))
         .collect();
+    // Rows come in the order of their bytes; a reader of the list expects that of their values.
+    if specs.contains(&Spec::CollectList) {
+        decoded.sort();
+    }
     let args: Vec<(&[crate::value::Value], i64)> =
         decoded.iter().map(|(row, count)| (&row[..], *count)).collect();
     let mut out = key.to_vec();

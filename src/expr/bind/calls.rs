@@ -17,9 +17,25 @@ pub(super) fn aggregate_here(name: &str) -> Error {
 impl Binder<'_> {
     pub(super) fn call(&self, name: &ast::Ident, args: &[ast::Expr]) -> Result<Expr> {
         match functions::find(&name.name) {
+            Some(function) if function.usage.contains("(unit,") => {
+                let args: Vec<ast::Expr> = args.iter().map(|arg| self.unit_as_text(arg)).collect();
+                self.call_function(function, self.operands(&args)?)
+            }
             Some(function) => self.call_function(function, self.operands(args)?),
             None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
             None => Err(unknown_function(name)),
+        }
+    }
+
+    /// The dialect writes a unit of time without quotes: `DATEADD(DAYS, 1, d)`.
+    fn unit_as_text(&self, arg: &ast::Expr) -> ast::Expr {
+        match &arg.kind {
+            ast::ExprKind::Column { qualifier: None, name }
+                if functions::is_unit(name) && self.scope.schema.index_of(name).is_none() =>
+            {
+                ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::String(name.clone())), span: arg.span }
+            }
+            _ => arg.clone(),
         }
     }
 

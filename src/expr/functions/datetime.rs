@@ -388,6 +388,11 @@ fn shift<T: Type>(
     )
 }
 
+/// Whether DATEADD and its like know a unit by that name.
+pub fn is_unit(name: &str) -> bool {
+    unit_ns(name).is_ok()
+}
+
 /// Nanoseconds of a unit.
 fn unit_ns(unit: &str) -> Result<i128, String> {
     let name = unit.to_ascii_uppercase();

@@ -9,6 +9,7 @@ mod conditional;
 mod numeric;
 mod rounding;
 mod datetime;
+pub use datetime::is_unit;
 mod collection;
 mod json;
 mod url;

@@ -1,0 +1,326 @@
+//! What the tests stand on: a directory of topics' files, an engine in this process, the real binary.
+//!
+//! Nothing sleeps to pass: what must happen is waited for, and [`DEADLINE`] only turns a hang into a
+//! failure.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use wharfe::engine::{Answer, AnswerEnd, AnswerEvent, Config, Engine, Outcome, Pace, Session};
+use wharfe::error::Result;
+use wharfe::format::output::json_row;
+use wharfe::sql::ast::{Parsed, Statement};
+use wharfe::sql::lexer::{TokenKind, lex};
+use wharfe::sql::parse_statement;
+use wharfe::topology::Topology;
+
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A directory with the files of some topics, and the topology that names them.
+pub struct Site {
+    dir: TempDir,
+    topology: String,
+    keeps_data: bool,
+}
+
+impl Site {
+    pub fn new() -> Site {
+        Site { dir: tempfile::tempdir().unwrap(), topology: String::new(), keeps_data: false }
+    }
+
+    /// Engines keep their data in the site, instead of each in a directory of its own.
+    pub fn keeping_data(self) -> Site {
+        Site { keeps_data: true, ..self }
+    }
+
+    /// A topic in a file; its framing follows the file's extension.
+    pub fn with(mut self, topic: &str, file: &str, bytes: impl AsRef<[u8]>) -> Site {
+        self.write(file, bytes);
+        self.topology += &format!("[topics.{topic}]\nconnector = \"file\"\npath = \"{file}\"\n");
+        self
+    }
+
+    /// More of the topology, as TOML.
+    pub fn and(mut self, toml: &str) -> Site {
+        self.topology += toml;
+        self.topology.push('\n');
+        self
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.path().join(file)
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn write(&self, file: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.path(file), bytes).unwrap();
+        self.path(file)
+    }
+
+    pub fn append(&self, file: &str, bytes: impl AsRef<[u8]>) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(file)).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub fn topology(&self) -> Topology {
+        Topology::parse("topology.toml", &self.topology, self.dir()).unwrap()
+    }
+
+    /// Writes script and topology side by side, for the binary; returns the script's path.
+    pub fn script(&self, sql: &str) -> PathBuf {
+        self.write("script.toml", &self.topology);
+        self.write("script.sql", sql)
+    }
+}
+
+/// How input is cut, and over how many workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    pub workers: usize,
+    pub tick_ms: u64,
+    pub tick_bytes: usize,
+    pub batch_bytes: usize,
+}
+
+pub const COARSE: Cut = Cut { workers: 1, tick_ms: 10, tick_bytes: 8 << 20, batch_bytes: 512 << 10 };
+/// About a record a tick.
+pub const FINE: Cut = Cut { workers: 3, tick_ms: 1, tick_bytes: 1, batch_bytes: 64 };
+
+impl Cut {
+    pub fn workers(self, workers: usize) -> Cut {
+        Cut { workers, ..self }
+    }
+
+    fn config(self, site: &Site, once: bool) -> Config {
+        let Cut { workers, tick_ms, tick_bytes, batch_bytes } = self;
+        let tick = Duration::from_millis(tick_ms);
+        Config {
+            workers,
+            hosts: Vec::new(),
+            process: 0,
+            data_dir: site.keeps_data.then(|| site.path("data")),
+            once,
+            topology: site.topology(),
+            pace: Pace { tick, tick_bytes, batch_bytes, inflight_bytes: 32 << 20 },
+        }
+    }
+}
+
+/// An engine with the session of its script.
+pub struct Run {
+    pub engine: Engine,
+    pub session: Session,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.engine.stop();
+    }
+}
+
+impl Run {
+    /// Runs a script without queries to the end of its inputs.
+    pub fn once(site: &Site, cut: Cut, script: &str) -> Run {
+        let run = Run::start(site, cut, true, script);
+        assert!(run.engine.wait_for_inputs(Some(DEADLINE)).unwrap(), "the inputs did not end");
+        run
+    }
+
+    /// Starts a script that goes on.
+    pub fn live(site: &Site, cut: Cut, script: &str) -> Run {
+        Run::start(site, cut, false, script)
+    }
+
+    fn start(site: &Site, cut: Cut, once: bool, script: &str) -> Run {
+        let mut run = Run::idle(site, cut, once);
+        for statement in statements(script) {
+            run.execute(statement).unwrap_or_else(|e| panic!("{e}"));
+        }
+        run.engine.begin().unwrap();
+        run
+    }
+
+    /// An engine before its script, which reads from the beginning.
+    pub fn idle(site: &Site, cut: Cut, once: bool) -> Run {
+        let mut session = Session::default();
+        session.properties.insert("auto.offset.reset".into(), "earliest".into());
+        Run { engine: Engine::start(cut.config(site, once)).unwrap(), session }
+    }
+
+    /// What comes over the wire reads from now on, unless it says otherwise.
+    pub fn read_from(&mut self, reset: &str) {
+        self.session.properties.insert("auto.offset.reset".into(), reset.into());
+    }
+
+    pub fn execute(&mut self, sql: &str) -> Result<Outcome> {
+        let named = |e: wharfe::error::Error| e.in_text("script", sql);
+        let parsed = parse_statement(sql).map_err(named)?;
+        self.engine.execute(&parsed, &mut self.session).map_err(named)
+    }
+
+    /// The message of a statement that only does something.
+    pub fn done(&mut self, sql: &str) -> String {
+        match self.execute(sql) {
+            Ok(Outcome::Status(status)) => status.message,
+            Ok(_) => panic!("{sql} has an answer"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub fn refused(&mut self, sql: &str) -> String {
+        match self.execute(sql) {
+            Ok(_) => panic!("{sql} is carried out"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    pub fn open(&mut self, sql: &str) -> Watch {
+        match self.execute(sql) {
+            Ok(Outcome::Answer(answer)) => Watch::new(answer),
+            Ok(_) => panic!("{sql} has no rows"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The rows of a query that ends, as JSON.
+    pub fn ask(&mut self, sql: &str) -> Vec<String> {
+        let mut watch = self.open(sql);
+        let rows = watch.rest();
+        match watch.end {
+            Some(Err(error)) => panic!("{sql}: {error}"),
+            _ => rows,
+        }
+    }
+
+    /// The number that a query of one row and column answers.
+    pub fn number(&mut self, sql: &str) -> i64 {
+        let rows = self.ask(sql);
+        let value: serde_json::Value = serde_json::from_str(&rows[0]).unwrap();
+        value.as_object().unwrap().values().next().unwrap().as_i64().unwrap()
+    }
+
+    /// Asks again until the answer is as wanted.
+    pub fn until(&mut self, sql: &str, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let started = Instant::now();
+        loop {
+            let rows = self.ask(sql);
+            if wanted(&rows) {
+                return rows;
+            }
+            assert!(started.elapsed() < DEADLINE, "{sql} still answers {rows:#?}");
+        }
+    }
+}
+
+/// An answer under way.
+pub struct Watch {
+    pub answer: Answer,
+    rows: std::vec::IntoIter<String>,
+    /// How it ended, once it has.
+    pub end: Option<Result<AnswerEnd>>,
+}
+
+impl Watch {
+    pub fn new(answer: Answer) -> Watch {
+        Watch { answer, rows: Vec::new().into_iter(), end: None }
+    }
+
+    /// The next row; `None` at the end.
+    pub fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Some(row);
+            }
+            match self.answer.next_event()? {
+                AnswerEvent::Rows(rows) => {
+                    let rows = rows.iter().map(|r| json(&self.answer, &r.row, r.deleted));
+                    self.rows = rows.collect::<Vec<_>>().into_iter();
+                }
+                AnswerEvent::End(end) => {
+                    self.end = Some(Ok(end));
+                    return None;
+                }
+                AnswerEvent::Error(error) => {
+                    self.end = Some(Err(error));
+                    return None;
+                }
+            }
+        }
+    }
+
+    pub fn take(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.next().expect("more rows")).collect()
+    }
+
+    pub fn rest(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+fn json(answer: &Answer, row: &[wharfe::value::Value], deleted: bool) -> String {
+    let mut text = String::new();
+    json_row(&answer.columns, row, &mut text);
+    if deleted {
+        text.truncate(text.len() - 1);
+        text += ",\"@deleted\":true}";
+    }
+    text
+}
+
+/// The statements of a script, each without its semicolon and what stands before it.
+pub fn statements(script: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut start = None;
+    for token in lex(script) {
+        match token.kind {
+            TokenKind::Symbol(";") | TokenKind::End => {
+                found.extend(start.take().map(|start| script[start..token.span.start].trim_end()));
+            }
+            _ => drop(start.get_or_insert(token.span.start)),
+        }
+    }
+    found
+}
+
+pub fn is_query(parsed: &Parsed) -> bool {
+    matches!(parsed.statement, Statement::Select(_) | Statement::Print { .. })
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014): the same numbers for the same seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len() as u64) as usize]
+    }
+
+    /// Some way to cut input.
+    pub fn cut(&mut self) -> Cut {
+        Cut {
+            workers: *self.pick(&[1, 2, 3, 4]),
+            tick_ms: *self.pick(&[1, 2, 10]),
+            tick_bytes: *self.pick(&[1, 300, 5_000, 8 << 20]),
+            batch_bytes: *self.pick(&[1, 100, 4_000, 512 << 10]),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! All integration tests, in one binary. The cases are what the modules show; how they are run is in
+//! `harness`.
+
+mod harness;
+mod scripts;
+mod operators;
+mod books;

@@ -1,0 +1,24 @@
+-- A single column in JSON: an object, or the bare value.
+--file bare.json
+--| 5
+--| "7"
+--| null
+--| {"V": 1}
+--file wrapped.json
+--| {"V": 5}
+--| 7
+CREATE STREAM BARE (V INT) WITH (KAFKA_TOPIC='bare', VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE=FALSE);
+CREATE STREAM WRAPPED (V INT) WITH (KAFKA_TOPIC='wrapped', VALUE_FORMAT='JSON');
+CREATE STREAM OUT_BARE WITH (KAFKA_TOPIC='out_bare', VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE=FALSE) AS SELECT V FROM WRAPPED;
+CREATE STREAM OUT_WRAPPED WITH (KAFKA_TOPIC='out_wrapped', VALUE_FORMAT='JSON') AS SELECT V FROM BARE;
+--toml [topics.out_bare]
+--toml connector = "log"
+--toml [topics.out_wrapped]
+--toml connector = "log"
+SELECT * FROM BARE;
+SELECT * FROM WRAPPED;
+CREATE STREAM B (T VARCHAR) WITH (KAFKA_TOPIC='out_bare', VALUE_FORMAT='KAFKA');
+CREATE STREAM W (T VARCHAR) WITH (KAFKA_TOPIC='out_wrapped', VALUE_FORMAT='KAFKA');
+SELECT * FROM B;
+SELECT * FROM W;
+CREATE STREAM WRONG (V INT) WITH (KAFKA_TOPIC='bare', VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE='no');
