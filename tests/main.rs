@@ -5,3 +5,7 @@ mod harness;
 mod scripts;
 mod operators;
 mod books;
+#[cfg(feature = "kafka")]
+mod broker;
+#[cfg(feature = "kafka")]
+mod kafka;

@@ -62,7 +62,9 @@ impl Coordinator {
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions: self.partitions(&topic, with.partitions, 1, with.partitions)?,
+            partitions: self
+                .partitions(&topic, with.partitions, 1, with.partitions)
+                .map_err(|e| e.at(name.span))?,
             topic,
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
