@@ -2,7 +2,7 @@
 
 use crate::broker::{Broker, Record};
 use crate::harness::{COARSE, Cut, DEADLINE, Run, Site};
-use rdkafka::Message;
+
 use serde_json::value::RawValue;
 use std::fs;
 use std::path::Path;
@@ -208,7 +208,6 @@ fn partitions_that_are_added_are_read() {
     broker.produce(&names[0], 1, ["{\"V\":1}"]);
     run.until("SELECT n FROM c", |rows| rows == ["{\"N\":1}"]);
     broker.grow(&names[0], 3);
-    std::thread::sleep(std::time::Duration::from_millis(500));
     broker.produce(&names[0], 3, ["{\"V\":2}", "{\"V\":3}", "{\"V\":4}"]);
     run.until("SELECT sum FROM c", |rows| rows == ["{\"SUM\":10}"]);
 }

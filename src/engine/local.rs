@@ -83,7 +83,6 @@ pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_m
         }
         let mut reading = true;
         while reading {
-            reading = until == Until::Closed;
             let mut idle = true;
             for reader in &mut readers {
                 while let Some(batch) = reader.next()? {
@@ -94,6 +93,7 @@ pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_m
                     }
                 }
             }
+            reading = until == Until::Closed || readers.iter().any(|r| !r.done);
             if idle && reading {
                 if outlet.is_closed() {
                     return Ok(AnswerEnd::Completed);

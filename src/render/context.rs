@@ -18,6 +18,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
 use timely::scheduling::Activator;
 
+pub type SharedWriter = RefCell<Box<dyn Writer>>;
+
 pub struct Context {
     pub index: usize,
     pub peers: usize,
@@ -30,7 +32,7 @@ pub struct Context {
     pub books: Books,
     pub rejects: RejectLog,
     /// Of topics that some query writes; all who write one topic share its writer.
-    pub writers: RefCell<BTreeMap<String, Weak<RefCell<Box<dyn Writer>>>>>,
+    pub writers: RefCell<BTreeMap<String, Weak<SharedWriter>>>,
     pub shared: Arc<Shared>,
 }
 
@@ -61,7 +63,7 @@ impl Context {
     }
 
     /// This worker's writer of a topic.
-    pub fn writer(&self, plan: &StorePlan) -> Result<Rc<RefCell<Box<dyn Writer>>>> {
+    pub fn writer(&self, plan: &StorePlan) -> Result<Rc<SharedWriter>> {
         let mut writers = self.writers.borrow_mut();
         if let Some(writer) = writers.get(&plan.topic).and_then(Weak::upgrade) {
             return Ok(writer);

@@ -3,7 +3,7 @@
 
 use super::Tick;
 use super::books::Stage;
-use super::context::Context;
+use super::context::{Context, SharedWriter};
 use crate::batch::{Batch, Column, Position, Range32};
 use crate::connector::{Room, Writer};
 use crate::error::Result;
@@ -11,7 +11,6 @@ use crate::format::{Encoded, Encoder, encoder};
 use crate::partition::partition_of;
 use crate::plan::{QueryPlan, StorePlan};
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -79,7 +78,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(1);
 
 /// What is on its way to the writer.
 struct Storing {
-    writer: Rc<RefCell<Box<dyn Writer>>>,
+    writer: Rc<SharedWriter>,
     /// Ticks that are not written.
     held: BTreeMap<Tick, Capability<Tick>>,
     /// Not handed to the writer yet.
@@ -98,7 +97,7 @@ struct Ordered {
 }
 
 impl Storing {
-    fn new(writer: Rc<RefCell<Box<dyn Writer>>>) -> Storing {
+    fn new(writer: Rc<SharedWriter>) -> Storing {
         Storing { writer, held: BTreeMap::new(), pending: BTreeMap::new(), current: None }
     }
 

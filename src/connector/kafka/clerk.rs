@@ -7,7 +7,7 @@ use crate::connector::Cluster;
 use crate::error::Error;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 const WATCH_EVERY: Duration = Duration::from_secs(10);
@@ -24,14 +24,14 @@ pub enum News {
 
 pub struct Clerk {
     pub news: Receiver<News>,
-    closing: Sender<Arc<BaseConsumer<Ears>>>,
+    closing: SyncSender<Arc<BaseConsumer<Ears>>>,
 }
 
 struct Errands {
     consumer: Arc<BaseConsumer<Ears>>,
     cluster: Cluster,
     topic: String,
-    news: Sender<News>,
+    news: SyncSender<News>,
     closing: Receiver<Arc<BaseConsumer<Ears>>>,
 }
 
@@ -44,7 +44,7 @@ impl Clerk {
         known: Option<u32>,
         follow: bool,
     ) -> Clerk {
-        let ((news, received), (closing, closed)) = (channel(), channel());
+        let ((news, received), (closing, closed)) = (sync_channel(1), sync_channel(1));
         let errands = Errands {
             consumer: Arc::clone(consumer),
             cluster: cluster.clone(),

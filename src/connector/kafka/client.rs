@@ -229,5 +229,5 @@ pub fn fatal(cluster: &Cluster, topic: &str, code: Code) -> Option<Error> {
 
 fn unknown_topic(cluster: &Cluster, topic: &str) -> Error {
     Error::runtime(format!("there is no topic {topic} on {cluster}"))
-        .hint("create it, or correct its name in the topology: topic = \"…\"")
+        .hint("create it, say PARTITIONS so that it is created, or correct its name in the topology")
 }

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -130,7 +130,7 @@ impl Writer for KafkaWriter {
 
 /// Waits until the topic is there, and makes it if need be.
 fn prepare(cluster: Cluster, topic: String, partitions: u32) -> Receiver<Result<()>> {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(1);
     std::thread::spawn(move || {
         let client = match Client::new(&cluster) {
             Ok(client) => client,
