@@ -9,3 +9,9 @@ mod books;
 mod broker;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod carparks;
+mod bytes;
+mod live;
+mod processes;
+mod rest;
+mod cli;

@@ -44,6 +44,9 @@ pub enum Command {
     Explain(explain::Args),
     Generate(generate::Args),
     Bench(bench::Args),
+    /// What `bench` starts for some of its measurements
+    #[command(hide = true)]
+    BenchPart(bench::part::Args),
 }
 
 const EXAMPLES: &str = "\

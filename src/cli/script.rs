@@ -136,7 +136,7 @@ fn question<'a>(
     Ok(Question { script, statement, session: session.clone() })
 }
 
-fn is_query(statement: &Statement) -> bool {
+pub fn is_query(statement: &Statement) -> bool {
     matches!(statement, Statement::Select(_) | Statement::Print { .. })
 }
 

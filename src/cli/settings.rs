@@ -7,6 +7,9 @@ use crate::topology::Topology;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Twice this is about what a change takes to be visible; a tick costs some 150 µs of CPU.
+const LIVE_TICK: Duration = Duration::from_millis(2);
+
 /// Where timely's processes listen unless a hostfile says otherwise.
 const FIRST_PORT: u16 = 2101;
 
@@ -18,7 +21,7 @@ pub fn config(args: &run::Args) -> Result<Config> {
         data_dir: args.data_dir.as_deref().map(data_dir).transpose()?,
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
-        pace: pace(|name| std::env::var(name).ok())?,
+        pace: pace()?,
     })
 }
 
@@ -82,7 +85,11 @@ fn data_dir(dir: &Path) -> Result<PathBuf> {
 }
 
 /// The defaults, unless a test wants input cut otherwise.
-fn pace(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
+pub fn pace() -> Result<Pace> {
+    pace_of(|name| std::env::var(name).ok())
+}
+
+fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
     let number = |name: &str, default: u64| match variable(name) {
         None => Ok(default),
         Some(text) => match count(&text) {
@@ -90,8 +97,10 @@ fn pace(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
             _ => Err(Error::usage(format!("{name} is `{text}`; expected a whole number above 0"))),
         },
     };
+    let tick = Duration::from_millis(number("WHARFE_TICK_MS", 10)?);
     Ok(Pace {
-        tick: Duration::from_millis(number("WHARFE_TICK_MS", 10)?),
+        tick,
+        live_tick: tick.min(LIVE_TICK),
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
         batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
         inflight_bytes: 32 << 20,
@@ -137,11 +146,11 @@ mod tests {
 
     #[test]
     fn the_pace_can_be_overridden() {
-        let pace_of = |value: &'static str| pace(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
-        assert_eq!(pace_of("1_000").unwrap().tick_bytes, 1_000);
+        let pace = |value: &'static str| pace_of(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
+        assert_eq!(pace("1_000").unwrap().tick_bytes, 1_000);
         for bad in ["0", "-1", "many"] {
             assert_eq!(
-                pace_of(bad).unwrap_err().to_string(),
+                pace(bad).unwrap_err().to_string(),
                 format!("WHARFE_TICK_BYTES is `{bad}`; expected a whole number above 0")
             );
         }

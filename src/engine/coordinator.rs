@@ -214,6 +214,7 @@ impl Coordinator {
             ordinal,
             statement: String::new(),
             origin: Origin::System,
+            read_only: false,
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();
@@ -331,6 +332,13 @@ impl Coordinator {
         self.uninstall(readers, tables);
         self.catalog.remove(&source.name);
         Ok(())
+    }
+
+    /// The plans that wait, with the columns that they read of each hub.
+    pub(super) fn planned_with_wants(mut self) -> super::replay::Planned {
+        let plans = std::mem::take(&mut self.waiting);
+        self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
+        super::replay::Planned { plans, wanted: self.changed_wants() }
     }
 
     /// Plans that wait for [`Coordinator::begin`].

@@ -28,7 +28,7 @@ enum Found {
 
 impl Coordinator {
     pub(super) fn create_source(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
-        let Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with } =
+        let Statement::CreateSource { kind, read_only, or_replace, if_not_exists, name, columns, with } =
             &parsed.statement
         else {
             unreachable!("the caller matched it")
@@ -69,6 +69,7 @@ impl Coordinator {
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
+            read_only: *read_only,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
@@ -206,6 +207,7 @@ impl Coordinator {
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
+            read_only: false,
         };
         self.replace(found, name)?;
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
@@ -224,7 +226,7 @@ impl Coordinator {
         session: &Session,
     ) -> Result<Outcome> {
         let with = With::parse(with)?;
-        let sink = self.catalog.source(target)?.clone();
+        let sink = self.catalog.writable(target)?.clone();
         if sink.kind == SourceKind::Table || sink.origin == Origin::System {
             return Err(Error::statement(format!(
                 "INSERT INTO … SELECT writes streams; {} is not one to write",

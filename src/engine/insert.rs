@@ -23,7 +23,7 @@ impl Coordinator {
         columns: Option<&[Ident]>,
         values: &[ast::Expr],
     ) -> Result<Outcome> {
-        let source = self.catalog.source(target)?.clone();
+        let source = self.catalog.writable(target)?.clone();
         if source.origin != Origin::Declared {
             return Err(Error::statement(format!(
                 "{} is derived: rows cannot be inserted into it",

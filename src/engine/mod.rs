@@ -16,6 +16,7 @@ pub mod shared;
 mod worker;
 mod post;
 mod cluster;
+pub mod replay;
 
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
@@ -55,10 +56,12 @@ pub struct Config {
 /// How finely input is cut.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// A tick closes after this long ...
+    /// Where there is always more to read, a tick closes after this long ...
     pub tick: Duration,
     /// ... or when a worker has read so many bytes in it.
     pub tick_bytes: usize,
+    /// Where input comes live it is looked at so often, and each look is a tick; else every `tick`.
+    pub live_tick: Duration,
     /// Bytes of one message batch.
     pub batch_bytes: usize,
     /// Bytes a worker may have read that have not left the slowest query.
@@ -168,6 +171,11 @@ impl Engine {
         }
         self.inner.temporary.lock().unwrap_or_else(|e| e.into_inner()).take();
         Ok(())
+    }
+
+    /// When reading began, in milliseconds since 1970; 0 before that.
+    pub fn started_ms(&self) -> i64 {
+        self.inner.shared.started_ms()
     }
 
     /// What has been read so far, by all workers; on process 0 of all processes.

@@ -336,9 +336,11 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// True when all bounded inputs are through; false when `timeout` passed before.
+    /// True when all bounded inputs are through; false when `timeout` passed or the engine stopped
+    /// before.
     pub fn wait_for_inputs(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.wait(timeout, |state| state.inputs_done)
+        self.wait(timeout, |state| state.inputs_done || state.stopped > 0)?;
+        Ok(lock(&self.state).inputs_done)
     }
 
     /// Waits until `workers` workers have stopped.
@@ -397,6 +399,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Outlet {
     fn push(&mut self, mut rows: Vec<AnswerRow>) {
+        if self.ended == usize::MAX {
+            return;
+        }
         if let Some(remaining) = &mut self.remaining {
             rows.truncate(*remaining as usize);
             *remaining -= rows.len() as u64;

@@ -5,7 +5,7 @@
 //! gets a slot: a slot is filled without a mask, and the branch that a row does not take must not
 //! leave notes.
 
-use super::call::{self, VOLATILE};
+use super::call;
 use super::case::Case;
 use super::concat::Concat;
 use super::like::Like;
@@ -133,11 +133,6 @@ fn guards(expr: &Expr) -> bool {
     }
 }
 
-fn is_volatile(expr: &Expr) -> bool {
-    let own = matches!(&expr.kind, ExprKind::Call { function, .. } if VOLATILE.contains(&function.as_str()));
-    own || expr.children().into_iter().any(is_volatile)
-}
-
 struct Compiler {
     uses: Uses,
     slots: HashMap<Key, usize>,
@@ -153,7 +148,7 @@ impl Compiler {
         if let Some(slot) = self.slots.get(&key) {
             return Ok(Box::new(Slot(*slot)));
         }
-        if !self.uses.is_shared(&key) || is_volatile(expr) {
+        if !self.uses.is_shared(&key) {
             return self.node(expr);
         }
         let node = self.node(expr)?;

@@ -32,18 +32,20 @@ struct Chunk {
     buffer: Vec<u8>,
 }
 
-/// The stage: `rows` are in the order of the stored schema. A tick is finished when all of it is
+/// The stage: `rows` are in the order of the stored schema. `owner` is what is stored, a stream's hub
+/// or a changelog's query: all that write for it share a writer. A tick is finished when all of it is
 /// written: what a writer has no room for holds back its tick, and with it the sources.
 pub fn store(
     rows: StreamVec<'_, Tick, Batch>,
     query: &QueryPlan,
+    owner: u64,
     plan: &StorePlan,
     probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> Result<()> {
     let scope = rows.scope();
     let chunks = encode(rows, query, plan, context)?;
-    let writer = context.writer(plan)?;
+    let writer = context.writer(owner, plan)?;
     let context = Rc::clone(context);
     chunks
         .unary_frontier::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
