@@ -112,7 +112,7 @@ impl Cut {
             data_dir: site.keeps_data.then(|| site.path("data")),
             once,
             topology: site.topology(),
-            pace: Pace { tick, tick_bytes, live_tick: tick, batch_bytes, inflight_bytes: 32 << 20 },
+            pace: Pace { tick, tick_bytes, batch_bytes, inflight_bytes: 32 << 20 },
         }
     }
 }

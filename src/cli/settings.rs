@@ -1,14 +1,11 @@
 //! What was typed → what is meant: the engine's configuration, refused here if it cannot work.
 
-use super::{count, reason, run};
+use super::{count, run};
 use crate::engine::{Config, Pace};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::topology::Topology;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-
-/// Twice this is about what a change takes to be visible; a tick costs some 150 µs of CPU.
-const LIVE_TICK: Duration = Duration::from_millis(2);
 
 /// Where timely's processes listen unless a hostfile says otherwise.
 const FIRST_PORT: u16 = 2101;
@@ -18,7 +15,7 @@ pub fn config(args: &run::Args) -> Result<Config> {
         workers: args.workers.map_or_else(cores, usize::from),
         hosts: hosts(args.processes, args.process, args.hostfile.as_deref())?,
         process: args.process.into(),
-        data_dir: args.data_dir.as_deref().map(data_dir).transpose()?,
+        data_dir: args.data_dir.clone(),
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
         pace: pace()?,
@@ -76,14 +73,6 @@ fn is_address(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// Makes the directory, and tries whether it can be written.
-fn data_dir(dir: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir)).map_err(|e| {
-        Error::usage(format!("cannot write to data directory {}: {}", dir.display(), reason(&e)))
-    })?;
-    Ok(dir.to_path_buf())
-}
-
 /// The defaults, unless a test wants input cut otherwise.
 pub fn pace() -> Result<Pace> {
     pace_of(|name| std::env::var(name).ok())
@@ -97,10 +86,8 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
             _ => Err(Error::usage(format!("{name} is `{text}`; expected a whole number above 0"))),
         },
     };
-    let tick = Duration::from_millis(number("WHARFE_TICK_MS", 10)?);
     Ok(Pace {
-        tick,
-        live_tick: tick.min(LIVE_TICK),
+        tick: Duration::from_millis(number("WHARFE_TICK_MS", 10)?),
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
         batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
         inflight_bytes: 32 << 20,
@@ -110,6 +97,7 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn hosts_are_one_for_each_process() {
@@ -154,17 +142,5 @@ mod tests {
                 format!("WHARFE_TICK_BYTES is `{bad}`; expected a whole number above 0")
             );
         }
-    }
-
-    #[test]
-    fn a_data_directory_is_made_or_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(data_dir(&dir.path().join("a/b")).is_ok());
-        let file = dir.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        assert_eq!(
-            data_dir(&file).unwrap_err().to_string(),
-            format!("cannot write to data directory {}: file exists", file.display())
-        );
     }
 }

@@ -11,7 +11,7 @@ mod read_at;
 pub mod stdin;
 
 use crate::batch::MessageBatch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 pub use cluster::{BOOTSTRAP, Cluster, Setting};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -133,10 +133,12 @@ pub struct Survey {
     pub marks: Option<Vec<(i64, i64)>>,
 }
 
-/// Looks at what a place holds now.
-pub fn survey(place: &Place) -> Result<Survey> {
+/// Looks at what a place holds now. `once`: nothing will come later, so that a pattern without files
+/// and a generator without an end are refused.
+pub fn survey(place: &Place, once: bool) -> Result<Survey> {
     match place {
-        Place::File { path, follow, .. } => file::survey(path, *follow),
+        Place::File { path, follow, .. } => file::survey(path, *follow && !once),
+        Place::Generator(spec) if once && spec.rows.is_none() => Err(generator::endless()),
         Place::Kafka { cluster, topic } => kafka::survey(cluster, topic),
         _ => Ok(Survey::default()),
     }
@@ -157,7 +159,7 @@ pub fn open_surveyed(place: &Place, opening: Opening, survey: &Survey) -> Result
 
 /// Opens a topic for reading by a single worker; several have to share a [`survey`].
 pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
-    open_surveyed(place, opening, &survey(place)?)
+    open_surveyed(place, opening, &survey(place, false)?)
 }
 
 /// Writes records to partitions of one topic. What is not written yet is named by epochs: numbers that
@@ -202,5 +204,5 @@ pub fn writer(place: &Place, partitions: u32, share: Share) -> Result<Box<dyn Wr
 }
 
 fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::runtime(format!("cannot {doing} {}: {error}", path.display()))
+    Error::runtime(format!("cannot {doing} {}: {}", path.display(), reason(&error)))
 }

@@ -1,9 +1,10 @@
 //! CREATE and INSERT INTO … SELECT: catalog entries, and the queries that keep them going.
 
 use super::Session;
-use super::coordinator::{Coordinator, clear, created, start_of, status, word};
+use super::coordinator::{Coordinator, created, start_of, status, word};
 use super::outcome::Outcome;
 use super::rules::{check_compiles, check_persistent, check_shape, fit};
+use super::session::DEFAULT_VALUE_FORMAT;
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{self, Place, Start};
@@ -183,8 +184,8 @@ impl Coordinator {
         if matches!(found, Found::Replaced(_)) && source.name == name.name {
             return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span));
         }
-        let select = self.bind(query, &source)?.keys_first();
         check_persistent(query)?;
+        let select = self.bind(query, &source)?.keys_first();
         check_shape(*kind, &source, &select, query)?;
         check_compiles(&select)?;
         let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
@@ -243,8 +244,8 @@ impl Coordinator {
             .at(query.from.span)
             .hint("insert into another stream"));
         }
-        let select = self.bind(query, &source)?.keys_first();
         check_persistent(query)?;
+        let select = self.bind(query, &source)?.keys_first();
         check_shape(SourceKind::Stream, &source, &select, query)?;
         let select = fit(select, &sink, query)?;
         let id = match with.query_id {
@@ -358,11 +359,11 @@ impl Coordinator {
             }
         };
         encoder(&target.serialization, &target.schema)?;
-        // What is derived is derived anew at each start.
+        // What is derived is derived anew at each start: the old is cleared when that begins.
         if self.catalog.get(&target.name).is_none()
             && let Place::Log { dir, .. } = &place
         {
-            clear(dir)?;
+            self.stale.push(dir.clone());
         }
         Ok(Some(StorePlan {
             topic: target.topic.clone(),
@@ -438,7 +439,7 @@ pub(super) fn default_key_format(schema: &Schema) -> Format {
 }
 
 pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
-    match session.properties.get("ksql.persistence.default.format.value").map(String::as_str) {
+    match session.properties.get(DEFAULT_VALUE_FORMAT).map(String::as_str) {
         None => Ok(None),
         Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
         Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),

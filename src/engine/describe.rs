@@ -78,7 +78,7 @@ impl Coordinator {
     /// How many records a topic on a cluster holds, and in which partitions.
     fn marks(&self, source: &Source) -> Vec<(String, String)> {
         let place = self.place(source).ok().filter(|p| matches!(p, Place::Kafka { .. }));
-        let survey = place.and_then(|place| connector::survey(&place).ok());
+        let survey = place.and_then(|place| connector::survey(&place, false).ok());
         let Some(marks) = survey.and_then(|survey| survey.marks) else { return Vec::new() };
         let records: i64 = marks.iter().map(|(low, high)| high - low).sum();
         let each = marks

@@ -2,18 +2,21 @@
 
 use super::coordinator::{Coordinator, status};
 use super::outcome::Outcome;
+use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::catalog::{Origin, Source};
-use crate::connector::{self, Room, Share, Writer};
-use crate::error::{Error, Result};
+use crate::connector::{self, Place, Room, Share, Writer};
+use crate::error::{Error, Result, Span};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::expr::{Scope, bind, coerce};
-use crate::format::{Encoded, encoder};
+use crate::format::{Decoder, Encoded, Format, Serialization, decoder, encoder};
 use crate::partition::partition_of;
 use crate::render::context::now_ms;
 use crate::sql::ast::{self, Ident, SourceKind};
-use crate::types::{Schema, SqlType};
-use crate::value::Value;
+use crate::types::{ColumnDef, Schema, SqlType};
+use crate::value::{Row, Value};
+use arrow_buffer::Buffer;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 impl Coordinator {
@@ -23,6 +26,31 @@ impl Coordinator {
         columns: Option<&[Ident]>,
         values: &[ast::Expr],
     ) -> Result<Outcome> {
+        let to = self.target(target)?;
+        let (row, rowtime) = inserted_row(&to.source, target, columns, values)?;
+        self.append(&to, row, rowtime.unwrap_or_else(now_ms))
+            .and_then(|()| self.settle(&to))
+            .map_err(|e| e.at(target.span))?;
+        Ok(status("1 row inserted".into(), to.source.kind, &to.source.name, "insert", None))
+    }
+
+    /// Inserts rows, each a JSON object; what became of each. Fails as a whole when the topic does.
+    pub fn insert_rows(&mut self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
+        let target = self.target(&ident(target))?;
+        let mut objects = Objects::new(&target.source.schema)?;
+        let mut done = Vec::with_capacity(rows.len());
+        for row in rows {
+            done.push(match objects.row(&target.source, row) {
+                Ok(row) => Ok(self.append(&target, row, now_ms())?),
+                Err(error) => Err(error),
+            });
+        }
+        self.settle(&target)?;
+        Ok(done)
+    }
+
+    /// What rows can be inserted into, and where its topic is.
+    fn target(&self, target: &Ident) -> Result<Target> {
         let source = self.catalog.writable(target)?.clone();
         if source.origin != Origin::Declared {
             return Err(Error::statement(format!(
@@ -41,52 +69,117 @@ impl Coordinator {
             .at(target.span)
             .hint("give the topic connector = \"log\" or \"kafka\" in the topology"));
         }
-        let (row, rowtime) = inserted_row(&source, target, columns, values)?;
+        Ok(Target { source, place })
+    }
+
+    /// Hands a row to its topic's writer; it is written when `settle` returns.
+    fn append(&mut self, target: &Target, row: Row, rowtime: i64) -> Result<()> {
+        let source = &target.source;
         let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
         let mut encoded = Encoded::default();
         encoder(&source.serialization, &source.schema)?
             .encode(&crate::render::table::rows_to_batch(&types, &[row]), &mut encoded);
-        let writer = match self.writers.entry(source.topic.clone()) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(connector::writer(&place, source.partitions, Share::All)?)
-            }
-        };
         let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
         let partition = key.map_or(0, |key| partition_of(key, source.partitions));
-        let written = write(writer.as_mut(), partition, rowtime.unwrap_or_else(now_ms), key, value);
-        if written.is_err() {
-            // The next one begins with a new writer, which has forgotten what failed.
-            self.writers.remove(&source.topic);
-        }
-        written.map_err(|e| e.at(target.span))?;
-        Ok(status("1 row inserted".into(), source.kind, &source.name, "insert", None))
+        self.write(target, |writer| match writer.append(0, partition, rowtime, key, value)? {
+            Room::Taken => Ok(true),
+            Room::Full => writer.flush().map(|_| false),
+        })
+    }
+
+    /// Waits until all rows are written.
+    fn settle(&mut self, target: &Target) -> Result<()> {
+        self.write(target, |writer| Ok(writer.flush()?.is_none()))
+    }
+
+    /// Repeats a step of the topic's writer until it says that it is done. After a failure the next row
+    /// begins with a new writer, which has forgotten what failed.
+    fn write(
+        &mut self,
+        target: &Target,
+        mut is_done: impl FnMut(&mut dyn Writer) -> Result<bool>,
+    ) -> Result<()> {
+        let Target { source, place } = target;
+        let writer = match self.writers.entry(source.topic.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(connector::writer(place, source.partitions, Share::All)?),
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let result = loop {
+            match is_done(writer.as_mut()) {
+                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                Ok(false) => {
+                    let message = format!("topic {} took no row within {PATIENCE:?}", source.topic);
+                    break Err(
+                        Error::runtime(message).hint("its cluster may be away; the row may still be written")
+                    );
+                }
+                Ok(true) => return Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.writers.remove(&source.topic);
+        result
     }
 }
 
-/// How long a statement waits until its row is written.
+/// How long a statement waits until its rows are written.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes one record and waits until it is written.
-fn write(
-    writer: &mut dyn Writer,
-    partition: u32,
-    timestamp: i64,
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut taken = false;
-    loop {
-        taken = taken || writer.append(0, partition, timestamp, key, value)? == Room::Taken;
-        if writer.flush()?.is_none() && taken {
-            return Ok(());
+struct Target {
+    source: Source,
+    place: Place,
+}
+
+/// A name as it stands in a request: upper-cased unless it is quoted.
+fn ident(name: &str) -> Ident {
+    let quoted = |quote| name.strip_prefix(quote).and_then(|n: &str| n.strip_suffix(quote));
+    let plain = quoted('`').or(quoted('"')).map_or_else(|| name.to_uppercase(), String::from);
+    Ident { name: plain, span: Span::default() }
+}
+
+/// Reads JSON objects as rows of a schema.
+struct Objects {
+    decoder: Box<dyn Decoder>,
+    wanted: Vec<bool>,
+}
+
+impl Objects {
+    fn new(schema: &Schema) -> Result<Objects> {
+        let json =
+            Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
+        let values = schema.columns.iter().map(|c| ColumnDef { key: false, ..c.clone() });
+        Ok(Objects { decoder: decoder(&json, &Schema::new(values))?, wanted: vec![true; schema.len()] })
+    }
+
+    fn row(&mut self, source: &Source, object: &[u8]) -> Result<Row> {
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(object)
+            .map_err(|e| Error::statement(format!("a row must be a JSON object: {e}")))?;
+        let is_column = |name: &str| {
+            source.schema.index_of(name).or(source.schema.index_of(&name.to_uppercase())).is_some()
+        };
+        if let Some(other) = fields.keys().find(|name| !is_column(name)) {
+            return Err(Error::statement(format!("{} has no column {other}", source.name)));
         }
-        if Instant::now() > deadline {
-            return Err(Error::runtime(format!("the row was not written within {PATIENCE:?}"))
-                .hint("the cluster may be away; the row may still be written"));
+        let messages = MessageBatch {
+            partition: 0,
+            values: vec![Range32 { start: 0, end: object.len() as u32 }],
+            buffer: Buffer::from(object),
+            keys: None,
+            offsets: vec![0].into(),
+            timestamps: Timestamps::All(0),
+            torn: Vec::new(),
+        };
+        let decoded = self.decoder.decode(&messages, &self.wanted);
+        if let Some(reject) = decoded.rejects.first() {
+            return Err(Error::statement(reject.reason.clone()));
         }
-        std::thread::sleep(Duration::from_millis(1));
+        let row: Row = decoded.columns.iter().map(|column| column.value(0)).collect();
+        let keys = source.schema.key_len();
+        if source.kind == SourceKind::Table && row[..keys].iter().any(|v| v.is_null()) {
+            return Err(Error::statement(format!("a row of table {} needs its key", source.name)));
+        }
+        Ok(row)
     }
 }
 

@@ -131,7 +131,7 @@ const PENDING_ROWS_MAX: usize = 200_000;
 struct Collecting {
     replies: usize,
     rows: Vec<Row>,
-    result: std::sync::mpsc::Sender<PeekReply>,
+    result: std::sync::mpsc::SyncSender<PeekReply>,
 }
 
 impl Shared {
@@ -265,8 +265,13 @@ impl Shared {
 
     /// Registers a question to all workers; their joint reply comes through the receiver.
     pub fn open_peek(&self, peek: u64) -> std::sync::mpsc::Receiver<PeekReply> {
-        let (result, receiver) = std::sync::mpsc::channel();
-        lock(&self.peeks).insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
+        // One reply is awaited, so one is all that it ever holds.
+        let (result, receiver) = std::sync::mpsc::sync_channel(1);
+        let mut peeks = lock(&self.peeks);
+        // Under the lock, so that the last worker either clears this question or is seen here.
+        if lock(&self.state).stopped == 0 {
+            peeks.insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
+        }
         receiver
     }
 
@@ -298,9 +303,15 @@ impl Shared {
         }
         lock(&self.state).error.get_or_insert(error.clone());
         self.changed.notify_all();
+        self.stop(&error);
+    }
+
+    /// Stops the workers of all processes; who waits for an answer is told why there is no more of it.
+    pub fn stop(&self, why: &Error) {
         let answers = std::mem::take(&mut *lock(&self.answers));
         for outlet in answers.into_values() {
-            let _ = outlet.sender.try_send(AnswerEvent::Error(error.clone()));
+            // One who has no room for it sees the answer end without an end.
+            let _ = outlet.sender.try_send(AnswerEvent::Error(why.clone()));
         }
         lock(&self.peeks).clear();
         if self.process == 0 {
@@ -334,6 +345,8 @@ impl Shared {
     pub fn worker_stopped(&self) {
         lock(&self.state).stopped += 1;
         self.changed.notify_all();
+        // Who waits for rows of this worker would wait for ever.
+        lock(&self.peeks).clear();
     }
 
     /// True when all bounded inputs are through; false when `timeout` passed or the engine stopped

@@ -25,13 +25,12 @@ use std::collections::HashMap;
 
 /// A compiled expression; one per call site and worker.
 pub struct Evaluator {
-    pub expr: Expr,
     projection: Projection,
 }
 
 /// Compiles one expression. An error means that the plan fits no function or type of this version.
 pub fn compile(expr: &Expr) -> Result<Evaluator> {
-    Ok(Evaluator { expr: expr.clone(), projection: Projection::compile(std::slice::from_ref(expr))? })
+    Ok(Evaluator { projection: Projection::compile(std::slice::from_ref(expr))? })
 }
 
 impl Evaluator {

@@ -29,9 +29,9 @@ pub mod functions;
 mod tests;
 
 pub use bind::{Scope, bind, coerce};
-pub use compile::{Evaluator, Projection, compile};
+pub use compile::{Projection, compile};
 pub use display::display;
-pub use walk::{map_columns, references, rewrite};
+pub use walk::{references, rewrite};
 
 use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;

@@ -1,9 +1,10 @@
 //! One measurement, in a process of its own: what came before it cannot disturb it, and the system
 //! counts its CPU time and memory apart.
 
-use super::super::{interrupt, reason};
+use super::super::interrupt;
 use super::input::Feed;
 use super::usage::{self, Machine, Used};
+use crate::error::reason;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -104,7 +105,8 @@ impl Child {
             |e: std::io::Error| Error::runtime(format!("cannot start a measurement: {}", reason(&e)));
         let (out, err) = (dir.join("stdout"), dir.join("stderr"));
         let mut command = Command::new(&self.program);
-        command.args(args).stdin(Stdio::null());
+        // What it makes for itself goes with everything else, even if it is stopped halfway.
+        command.args(args).env("TMPDIR", dir).stdin(Stdio::null());
         command.stdout(File::create(&out).map_err(failed)?).stderr(File::create(&err).map_err(failed)?);
         let machine = Machine::watch();
         let started = Instant::now();

@@ -1,8 +1,9 @@
 //! The input of a bench: each feed in a file, and topologies that name some of them.
 
-use super::super::{grouped, interrupt, mib, reason};
+use super::super::{grouped, interrupt, mib};
 use super::report::Progress;
 use crate::connector::{GeneratorSpec, generator};
+use crate::error::reason;
 use crate::error::{Error, Result};
 use crate::topology::{PlaceSpec, Topology};
 use std::fmt::Write as _;

@@ -256,7 +256,7 @@ mod tests {
     fn the_table_is_aligned() {
         let text = "\
 measure     feed      workers       rows  seconds  CPU s  M rows/s  M rows/CPU s  MB/s  MiB  speed-up
-end_to_end  carparks        1  2,000,000    1.900  1.600      1.05          1.25    49
+end_to_end  carparks        1  2,000,000    1.900  1.600      1.05          1.25    50
 end_to_end  carparks        2  2,000,000    1.000  1.600      2.00          1.25    94           1.90
 
 latency     carparks        2         10    1.000  0.500      0.00

@@ -159,6 +159,11 @@ fn columns_are_found_and_moved() {
     let mut used = Vec::new();
     crate::expr::references(&bound, &mut |i| used.push(i));
     assert_eq!(used, [0, 1, 0]);
-    let moved = crate::expr::map_columns(&bound, &mut |i| i + 1);
+    let moved = crate::expr::rewrite(&bound, &mut |e| match e.kind {
+        crate::expr::ExprKind::Column(i) => {
+            Some(Expr { kind: crate::expr::ExprKind::Column(i + 1), ty: e.ty.clone() })
+        }
+        _ => None,
+    });
     assert_eq!(display(&moved, &names()), "B + L < B * 2");
 }
