@@ -3,12 +3,12 @@
 
 use crate::harness::DEADLINE;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -110,7 +110,9 @@ impl Broker {
 
     /// Deals values out to the partitions in turn; the timestamp of each is its number.
     pub fn produce<'a>(&self, topic: &str, partitions: i32, values: impl IntoIterator<Item = &'a str>) {
-        let producer: BaseProducer = self.config().set("linger.ms", "5").create().unwrap();
+        let producer: BaseProducer<Delivered> =
+            self.config().set("linger.ms", "5").create_with_context(Delivered::default()).unwrap();
+        let mut sent = 0;
         for (i, value) in values.into_iter().enumerate() {
             loop {
                 let record = BaseRecord::<str, str>::to(topic)
@@ -118,12 +120,14 @@ impl Broker {
                     .partition(i as i32 % partitions)
                     .timestamp(i as i64 + 1);
                 if producer.send(record).is_ok() {
+                    sent += 1;
                     break;
                 }
                 producer.poll(Duration::from_millis(10));
             }
         }
         producer.flush(DEADLINE).unwrap();
+        assert_eq!(producer.context().0.load(Ordering::Relaxed), sent, "records that {topic} took");
     }
 
     /// All records of a topic, in order of partition and offset.
@@ -194,6 +198,20 @@ impl Broker {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{class}");
         String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// How many records the cluster has taken.
+#[derive(Default)]
+struct Delivered(AtomicU32);
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult, (): ()) {
+        self.0.fetch_add(result.is_ok() as u32, Ordering::Relaxed);
     }
 }
 

@@ -15,7 +15,7 @@ mod source;
 
 use super::{Cluster, Opening, Survey};
 use crate::error::{Error, Result};
-use client::{Client, Trouble};
+use client::{Trouble, ask};
 use sink::KafkaWriter;
 use source::KafkaSource;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
 
 /// Where each partition of a topic begins and ends; nothing known if the cluster is away.
 pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
-    let marks = known(Client::new(cluster)?.marks(topic, PATIENCE))?;
+    let marks = known(ask(cluster, |client| client.marks(topic, PATIENCE)))?;
     Ok(Survey { marks, ..Survey::default() })
 }
 
@@ -43,21 +43,20 @@ pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
 /// # Errors
 /// The topic is not there and `create` is `None`, or the cluster refuses.
 pub fn prepare(cluster: &Cluster, topic: &str, create: Option<u32>) -> Result<Option<u32>> {
-    let client = Client::new(cluster)?;
-    known(match create {
-        Some(partitions) => admin::ensure(&client, topic, partitions, PATIENCE),
+    known(ask(cluster, |client| match create {
+        Some(partitions) => admin::ensure(client, topic, partitions, PATIENCE),
         None => client.partitions(topic, PATIENCE),
-    })
+    }))
 }
 
 /// The topics of a cluster with their partitions, sorted; `None` if it is away.
 pub fn topics(cluster: &Cluster) -> Result<Option<Vec<(String, u32)>>> {
-    known(Client::new(cluster)?.topics(PATIENCE))
+    known(ask(cluster, |client| client.topics(PATIENCE)))
 }
 
 /// Deletes a topic; one that is not there is deleted already.
 pub fn delete(cluster: &Cluster, topic: &str) -> Result<()> {
-    match admin::delete(&Client::new(cluster)?, topic, PATIENCE) {
+    match ask(cluster, |client| admin::delete(client, topic, PATIENCE)) {
         Err(Trouble::Away(why)) => {
             Err(Error::runtime(format!("cannot delete topic {topic}: {cluster} cannot be reached: {why}")))
         }

@@ -8,6 +8,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,29 @@ pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
+/// Asks a cluster with the client of an earlier question, if nothing was wrong with it then: to connect
+/// takes longer than to answer.
+pub fn ask<T>(cluster: &Cluster, question: impl FnOnce(&Client) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    static IDLE: Mutex<VecDeque<Client>> = Mutex::new(VecDeque::new());
+    let idle = || IDLE.lock().unwrap_or_else(|e| e.into_inner());
+    let known = {
+        let mut idle = idle();
+        let place = idle.iter().position(|client| client.cluster == *cluster);
+        place.and_then(|place| idle.remove(place))
+    };
+    let client = known.map_or_else(|| Client::new(cluster), Ok).map_err(Trouble::Fatal)?;
+    let answer = question(&client)?;
+    let mut idle = idle();
+    if idle.len() == IDLE_MAX {
+        idle.pop_front();
+    }
+    idle.push_back(client);
+    Ok(answer)
+}
+
+/// Clients that are kept for the next question.
+const IDLE_MAX: usize = 4;
+
 /// Asks a cluster about its topics.
 pub struct Client {
     pub cluster: Cluster,
@@ -126,7 +150,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(cluster: &Cluster) -> Result<Client> {
+    fn new(cluster: &Cluster) -> Result<Client> {
         let consumer = config(cluster, &[], &[])?
             .create_with_context(Ears::new(cluster))
             .map_err(|e| not_made(cluster, e))?;

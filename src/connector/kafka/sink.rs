@@ -3,7 +3,7 @@
 
 use super::PATIENCE;
 use super::admin;
-use super::client::{Client, Ears, Trouble, config, fatal, not_made};
+use super::client::{Ears, Trouble, ask, config, fatal, not_made};
 use crate::connector::{Cluster, Room, Writer};
 use crate::error::{Error, Result};
 use rdkafka::ClientContext;
@@ -132,12 +132,8 @@ impl Writer for KafkaWriter {
 fn prepare(cluster: Cluster, topic: String, partitions: u32) -> Receiver<Result<()>> {
     let (sender, receiver) = sync_channel(1);
     std::thread::spawn(move || {
-        let client = match Client::new(&cluster) {
-            Ok(client) => client,
-            Err(error) => return drop(sender.send(Err(error))),
-        };
         let result = loop {
-            match admin::ensure(&client, &topic, partitions, PATIENCE) {
+            match ask(&cluster, |client| admin::ensure(client, &topic, partitions, PATIENCE)) {
                 Ok(found) if found == partitions => break Ok(()),
                 Ok(found) => break Err(mismatch(&cluster, &topic, found, partitions)),
                 Err(Trouble::Fatal(error)) => break Err(error),
