@@ -2,13 +2,27 @@
 //!
 //! ```toml
 //! [topics.carparks]
-//! connector = "file"            # file | log | generator | stdin
+//! connector = "file"            # file | log | generator | stdin | kafka
 //! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
+//!
+//! [clusters.prod]               # librdkafka's settings
+//! "bootstrap.servers" = "broker:9092"
+//! "sasl.password" = { env = "KAFKA_PASSWORD" }      # or { file = "password.txt" }
+//!
+//! [topics.carparks_leeds]
+//! connector = "kafka"
+//! cluster = "prod"
+//! topic = "leeds"               # its name there, if that is another
+//!
+//! [default]                     # for all topics that are not named
+//! connector = "kafka"
+//! cluster = "prod"
 //! ```
 
+mod cluster;
 mod parse;
 
-use crate::connector::{Framing, GeneratorSpec, Place};
+use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::error::{Error, Result, reason};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +30,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
     topics: BTreeMap<String, PlaceSpec>,
+    /// Of topics that are not named.
+    default: Option<PlaceSpec>,
 }
 
 /// What was given for a topic; [`Topology::resolve`] makes a place of it.
@@ -34,6 +50,11 @@ pub enum PlaceSpec {
         framing: Framing,
         header: bool,
     },
+    Kafka {
+        cluster: Cluster,
+        /// `None`: it has the same name there.
+        topic: Option<String>,
+    },
 }
 
 impl Topology {
@@ -43,8 +64,7 @@ impl Topology {
 
     /// `name` stands in errors; relative paths are taken from `base_dir`.
     pub fn parse(name: &str, text: &str, base_dir: &Path) -> Result<Topology> {
-        let topics = parse::topics(text, base_dir).map_err(|error| error.in_text(name, text))?;
-        Ok(Topology { topics })
+        parse::topology(text, base_dir).map_err(|error| error.in_text(name, text))
     }
 
     pub fn load(path: &Path) -> Result<Topology> {
@@ -67,16 +87,24 @@ impl Topology {
             return Err(malformed("the path is empty"));
         }
         check_name(name).map_err(|why| malformed(&why))?;
-        let spec = PlaceSpec::over(self.topics.get(name), path);
+        let spec = PlaceSpec::over(self.place(name), path);
         self.topics.insert(name.to_string(), spec);
         Ok(self)
     }
 
     pub fn place(&self, topic: &str) -> Option<&PlaceSpec> {
-        self.topics.get(topic)
+        self.topics.get(topic).or(self.default.as_ref())
     }
 
-    /// The names of the topics that have a place, sorted.
+    /// The cluster of topics that are not named, if they are on one.
+    pub fn default_cluster(&self) -> Option<&Cluster> {
+        match &self.default {
+            Some(PlaceSpec::Kafka { cluster, .. }) => Some(cluster),
+            _ => None,
+        }
+    }
+
+    /// The names of the topics that have a place of their own, sorted.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.topics.keys().map(String::as_str)
     }
@@ -92,6 +120,9 @@ impl Topology {
             PlaceSpec::Log => Place::Log { dir: data_dir.join("topics").join(topic), partitions },
             PlaceSpec::Generator(spec) => Place::Generator(spec),
             PlaceSpec::Stdin { framing, header } => Place::Stdin { framing, header },
+            PlaceSpec::Kafka { cluster, topic: name } => {
+                Place::Kafka { cluster, topic: name.unwrap_or_else(|| topic.to_string()) }
+            }
         })
     }
 }

@@ -147,5 +147,6 @@ fn place(place: &Place) -> String {
         Place::Log { dir, .. } => format!("log {}", dir.display()),
         Place::Generator(spec) => format!("generator {}", spec.feed),
         Place::Stdin { .. } => "stdin".into(),
+        Place::Kafka { cluster, topic } => format!("topic {topic} on {cluster}"),
     }
 }
