@@ -74,7 +74,7 @@ fn what_cannot_work_is_refused_in_few_words() {
         (SCRIPT, "", &["--topic", "s=DIR/none.csv"], 1, "there is no file DIR/none.csv"),
         (SCRIPT, "", &["--data-dir", "DIR/s.csv"], 2, "cannot write to data directory DIR/s.csv"),
         (SCRIPT, "[topics.x]\nconector = \"file\"", &[], 2, "script.toml:"),
-        (SCRIPT, "[topics.x]\nconnector = \"kafka\"", &[], 2, "unknown connector kafka"),
+        (SCRIPT, "[topics.x]\nconnector = \"kafka\"", &[], 2, "topic x has no cluster"),
         ("CREATE STREAM S (X INT) WITH (KAFKA_TOPIC='s');\n\nSELECT", "", &[], 2, "script.sql:3:7: expected"),
         ("SELECT * FROM NOPE;", "", &[], 2, "script.sql:1:15: there is no stream or table NOPE"),
     ];

@@ -18,10 +18,6 @@ use crate::error::{Error, Result};
 use client::{Trouble, ask};
 use sink::KafkaWriter;
 use source::KafkaSource;
-use std::time::Duration;
-
-/// How long a statement waits for a cluster before it goes on without having asked it.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A partition's first offset and the one behind its last, when it was looked at.
 pub type Marks = (i64, i64);
@@ -33,7 +29,7 @@ pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
 
 /// Where each partition of a topic begins and ends; nothing known if the cluster is away.
 pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
-    let marks = known(ask(cluster, |client| client.marks(topic, PATIENCE)))?;
+    let marks = known(ask(cluster, |client| client.marks(topic)))?;
     Ok(Survey { marks, ..Survey::default() })
 }
 
@@ -44,19 +40,19 @@ pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
 /// The topic is not there and `create` is `None`, or the cluster refuses.
 pub fn prepare(cluster: &Cluster, topic: &str, create: Option<u32>) -> Result<Option<u32>> {
     known(ask(cluster, |client| match create {
-        Some(partitions) => admin::ensure(client, topic, partitions, PATIENCE),
-        None => client.partitions(topic, PATIENCE),
+        Some(partitions) => admin::ensure(client, topic, partitions),
+        None => client.partitions(topic),
     }))
 }
 
 /// The topics of a cluster with their partitions, sorted; `None` if it is away.
 pub fn topics(cluster: &Cluster) -> Result<Option<Vec<(String, u32)>>> {
-    known(ask(cluster, |client| client.topics(PATIENCE)))
+    known(ask(cluster, |client| client.topics()))
 }
 
 /// Deletes a topic; one that is not there is deleted already.
 pub fn delete(cluster: &Cluster, topic: &str) -> Result<()> {
-    match ask(cluster, |client| admin::delete(client, topic, PATIENCE)) {
+    match ask(cluster, |client| admin::delete(client, topic)) {
         Err(Trouble::Away(why)) => {
             Err(Error::runtime(format!("cannot delete topic {topic}: {cluster} cannot be reached: {why}")))
         }

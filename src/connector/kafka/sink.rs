@@ -1,7 +1,6 @@
 //! Writes records to a topic: an idempotent producer with a bounded queue, each record to the partition
 //! that the caller names.
 
-use super::PATIENCE;
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
 use crate::connector::{Cluster, Room, Writer};
@@ -133,7 +132,7 @@ fn prepare(cluster: Cluster, topic: String, partitions: u32) -> Receiver<Result<
     let (sender, receiver) = sync_channel(1);
     std::thread::spawn(move || {
         let result = loop {
-            match ask(&cluster, |client| admin::ensure(client, &topic, partitions, PATIENCE)) {
+            match ask(&cluster, |client| admin::ensure(client, &topic, partitions)) {
                 Ok(found) if found == partitions => break Ok(()),
                 Ok(found) => break Err(mismatch(&cluster, &topic, found, partitions)),
                 Err(Trouble::Fatal(error)) => break Err(error),
