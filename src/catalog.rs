@@ -53,7 +53,7 @@ pub struct Query {
 pub struct Catalog {
     sources: BTreeMap<String, Source>,
     pub queries: BTreeMap<String, Query>,
-    /// Hubs of derived streams.
+    /// Hubs of the streams that queries write.
     pub hubs: BTreeMap<String, HubId>,
     /// Maintained tables.
     pub tables: BTreeMap<String, TableId>,
@@ -91,6 +91,12 @@ impl Catalog {
 
     pub fn sources(&self, kind: SourceKind) -> impl Iterator<Item = &Source> {
         self.sources.values().filter(move |s| s.kind == kind)
+    }
+
+    /// What writes a topic by itself, other than `name`: a derived stream or table, or the engine.
+    pub fn writes_topic(&self, topic: &str, name: &str) -> Option<&Source> {
+        let mut others = self.sources.values().filter(|s| s.topic == topic && s.name != name);
+        others.find(|s| s.origin != Origin::Declared)
     }
 
     pub fn insert(&mut self, source: Source) {

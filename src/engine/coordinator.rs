@@ -20,13 +20,14 @@ use crate::plan::{
     TableId,
 };
 use crate::render::context::now_ms;
+use crate::render::rejects::RejectLog;
 use crate::render::{books, rejects};
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::Topology;
 use crate::types::{ColumnDef, SqlType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub struct Coordinator {
     pub(super) shared: Arc<Shared>,
@@ -52,6 +53,8 @@ pub struct Coordinator {
     pub(super) writers: BTreeMap<String, Box<dyn Writer>>,
     /// Only plans are asked for: no cluster is.
     pub(super) dry: bool,
+    /// Where answers say what was wrong with rows that only they have read.
+    pub(super) rejects: Option<Arc<Mutex<RejectLog>>>,
 }
 
 impl Coordinator {
@@ -73,6 +76,7 @@ impl Coordinator {
             peeks: 0,
             writers: BTreeMap::new(),
             dry: false,
+            rejects: None,
         };
         coordinator.declare_system();
         coordinator

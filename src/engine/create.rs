@@ -214,7 +214,7 @@ impl Coordinator {
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
-        self.start(&id, &parsed.text, &source, target, select, session)?;
+        self.start(&id, &parsed.text, &source, target, select, session).map_err(|e| e.at(name.span))?;
         Ok(created(*kind, &name.name, Some(id)))
     }
 
@@ -255,7 +255,7 @@ impl Coordinator {
             Some(id) => id,
             None => self.catalog.next_query_id("INSERTQUERY"),
         };
-        self.start(&id, &parsed.text, &source, sink, select, session)?;
+        self.start(&id, &parsed.text, &source, sink, select, session).map_err(|e| e.at(target.span))?;
         let message = format!("Created query with ID {id}");
         Ok(status(message, SourceKind::Stream, &target.name, "create", Some(id)))
     }
@@ -337,12 +337,8 @@ impl Coordinator {
             };
             return Ok(Sink::Table { table: self.id(), strategy });
         }
-        let hub = match self.catalog.hubs.get(&target.name) {
-            Some(hub) => *hub,
-            None => self.id(),
-        };
         let store = self.store(target)?;
-        Ok(Sink::Stream { hub, store })
+        Ok(Sink::Stream { hub: self.hub_to_write(target)?, store })
     }
 
     /// How a derived topic is stored, where the topology gives it a place.
@@ -358,6 +354,7 @@ impl Coordinator {
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));
             }
         };
+        self.check_single_writer(target)?;
         encoder(&target.serialization, &target.schema)?;
         // What is derived is derived anew at each start: the old is cleared when that begins.
         if self.catalog.get(&target.name).is_none()
@@ -372,6 +369,21 @@ impl Coordinator {
             serialization: target.serialization,
             schema: target.schema.clone(),
         }))
+    }
+
+    /// A log has one writer: the queries of one stream, or the statements that insert rows.
+    fn check_single_writer(&self, target: &Source) -> Result<()> {
+        let topic = &target.topic;
+        let (what, hint) = if target.origin == Origin::Declared || self.writers.contains_key(topic) {
+            let hint = "CREATE STREAM … AS SELECT makes a stream of its own; or leave the topic out of the \
+                        topology: then what the query writes is not stored";
+            (format!("topic {topic} takes inserted rows; a query cannot write it as well"), hint)
+        } else if let Some(other) = self.catalog.writes_topic(topic, &target.name) {
+            (format!("topic {topic} is written by {} already", other.name), "name another KAFKA_TOPIC")
+        } else {
+            return Ok(());
+        };
+        Err(Error::statement(what).hint(hint))
     }
 
     /// The query beside a table's own that stores its changes, where its topic has a place.

@@ -239,15 +239,20 @@ fn describe_place(place: &Place) -> (String, String) {
 }
 
 fn functions() -> Vec<FunctionInfo> {
-    let scalar = expr::functions::ALL.iter().map(|f| function_info(f.name, "SCALAR", f.usage, f.summary));
-    let aggregates = aggregate::ALL.iter().map(|a| function_info(a.name, "AGGREGATE", a.usage, a.summary));
+    let info = |name: &str, kind: &str, category, usage: &str, summary: &str| FunctionInfo {
+        name: name.into(),
+        kind: kind.into(),
+        category,
+        usage: usage.into(),
+        summary: summary.into(),
+    };
+    let scalar =
+        expr::functions::ALL.iter().map(|f| info(f.name, "SCALAR", f.category.name(), f.usage, f.summary));
+    let aggregates =
+        aggregate::ALL.iter().map(|a| info(a.name, "AGGREGATE", "AGGREGATE", a.usage, a.summary));
     let mut all: Vec<FunctionInfo> = scalar.chain(aggregates).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
-}
-
-fn function_info(name: &str, kind: &str, usage: &str, summary: &str) -> FunctionInfo {
-    FunctionInfo { name: name.into(), kind: kind.into(), usage: usage.into(), summary: summary.into() }
 }
 
 /// DESCRIBE FUNCTION

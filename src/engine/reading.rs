@@ -24,9 +24,14 @@ impl Coordinator {
         }
         // Before the script begins everything starts at the same place.
         let past = start == Start::Earliest && self.begun;
-        if self.catalog.hubs.contains_key(&source.name) {
-            let hub = self.catalog.hubs[&source.name];
-            return Ok(Input::Hub(if past { self.derive_again(source, plans, private)? } else { hub }));
+        if let Some(hub) = self.catalog.hubs.get(&source.name).copied() {
+            if past {
+                return Ok(Input::Hub(self.derive_again(source, plans, private)?));
+            }
+            if source.origin == Origin::Declared {
+                self.read_into(source, hub, start, plans)?;
+            }
+            return Ok(Input::Hub(hub));
         }
         if past && self.readers.contains_key(&(source.name.clone(), Start::Earliest)) {
             local::replayable(&self.place(source)?)?;
@@ -63,6 +68,44 @@ impl Coordinator {
         let reader = self.new_reader(source, start, plans)?;
         self.readers.insert((source.name.clone(), start), reader);
         Ok(reader)
+    }
+
+    /// Sees to it that a declared stream that queries write gets the rows of its topic as well.
+    fn read_into(
+        &mut self,
+        source: &Source,
+        hub: HubId,
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+    ) -> Result<()> {
+        if self.shared_readers(&source.name).next().is_some() {
+            return Ok(());
+        }
+        let plan = SourcePlan { hub, ..self.source_plan(source, start)? };
+        self.readers.insert((source.name.clone(), start), (plan.id, hub));
+        plans.push(DataflowPlan::Source(plan));
+        Ok(())
+    }
+
+    fn shared_readers(&self, stream: &str) -> impl Iterator<Item = (Start, HubId)> {
+        self.readers.iter().filter(move |((name, _), _)| name == stream).map(|((_, s), (_, hub))| (*s, *hub))
+    }
+
+    /// The hub that queries write a stream's rows into: where its readers read, if there are any.
+    pub(super) fn hub_to_write(&mut self, target: &Source) -> Result<HubId> {
+        if let Some(hub) = self.catalog.hubs.get(&target.name) {
+            return Ok(*hub);
+        }
+        let readers: Vec<HubId> = self.shared_readers(&target.name).map(|(_, hub)| hub).collect();
+        match readers[..] {
+            [] => Ok(self.id()),
+            [hub] => Ok(hub),
+            _ => Err(Error::statement(format!(
+                "{} is read both from earliest and from latest, so a query cannot write it as well",
+                target.name
+            ))
+            .hint("insert into it before queries read it, or use CREATE STREAM … AS SELECT")),
+        }
     }
 
     pub(super) fn new_reader(
@@ -115,6 +158,12 @@ impl Coordinator {
         private: &mut Vec<DataflowId>,
     ) -> Result<HubId> {
         let hub = self.id();
+        if source.origin == Origin::Declared {
+            let plan = SourcePlan { hub, ..self.source_plan(source, Start::Earliest)? };
+            local::replayable(&plan.place)?;
+            private.push(plan.id);
+            plans.push(DataflowPlan::Source(plan));
+        }
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
             let reads =
@@ -131,14 +180,11 @@ impl Coordinator {
     /// All ways on which rows come into a stream, with what they pass.
     pub(super) fn ways(&mut self, source: &Source) -> Result<Vec<Way>> {
         if !self.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
-            let plan = self.source_plan(source, Start::Earliest)?;
-            local::replayable(&plan.place)?;
-            return Ok(vec![Way { source: plan, through: Vec::new() }]);
+            return Ok(vec![self.way(source)?]);
         }
         let mut ways = Vec::new();
         if source.origin == Origin::Declared {
-            let plan = self.source_plan(source, Start::Earliest)?;
-            ways.push(Way { source: plan, through: Vec::new() });
+            ways.push(self.way(source)?);
         }
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
@@ -150,5 +196,13 @@ impl Coordinator {
             }
         }
         Ok(ways)
+    }
+
+    fn way(&mut self, source: &Source) -> Result<Way> {
+        let plan = self.source_plan(source, Start::Earliest)?;
+        local::replayable(&plan.place)?;
+        let read = self.readers.contains_key(&(source.name.clone(), Start::Earliest));
+        let first = !read && source.origin != Origin::System;
+        Ok(Way { source: plan, through: Vec::new(), first })
     }
 }

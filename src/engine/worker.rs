@@ -14,7 +14,7 @@ use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
 use crate::render::dataflow::{cancel, install};
 use crate::render::hub;
-use crate::render::rejects::{self, RejectLog};
+use crate::render::rejects::RejectLog;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,7 +68,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
     while worker.has_dataflows() {
         worker.step_or_park(Some(Duration::from_millis(1)));
     }
-    state.context.rejects.flush(&state.context);
+    state.context.rejects.flush();
 }
 
 /// Waits for the first command. `None` when the engine stops before.
@@ -104,7 +104,7 @@ pub(super) fn context(
         dataflows: RefCell::new(BTreeMap::new()),
         writers: RefCell::default(),
         books: Books::default(),
-        rejects: RejectLog::open(&data_dir.join("topics").join(rejects::TOPIC), worker.index())?,
+        rejects: RejectLog::open(data_dir, worker.index(), shared)?,
         shared: Arc::clone(shared),
     });
     context.books.attach(context.hub(BOOKS_HUB));
@@ -205,7 +205,7 @@ impl Loop {
         let ended = self.once && self.started && drained.is_none();
         context.books.publish(if ended { None } else { Some(drained.unwrap_or(context.clock.tick())) });
         hub::tend(context, self.once && self.started);
-        context.rejects.flush(context);
+        context.rejects.flush();
         self.compact();
         self.answer_peeks();
         if ended && !self.ended && self.books_done() {

@@ -118,9 +118,8 @@ fn updates<'s>(
                         ));
                     }
                 }
-                context
-                    .rejects
-                    .write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "derive", n)));
+                let noted = |n| RejectedRecord::note(&plan, "derive", n);
+                context.rejects.write(notes.notes.iter().map(noted));
                 changes.clear();
             });
         }

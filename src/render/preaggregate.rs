@@ -12,7 +12,7 @@ use super::table::{Content, Finisher, Table, route};
 use crate::aggregate::{Element, PreAggregator, Spec, keeps_elements};
 use crate::batch::{Batch, Column};
 use crate::error::Result;
-use crate::plan::{Aggregation, QueryPlan, Shape};
+use crate::plan::{Aggregation, QueryPlan};
 use arrow_array::BooleanArray;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use std::rc::Rc;
@@ -193,12 +193,4 @@ impl Held {
 pub fn inputs(aggregation: &Aggregation) -> Vec<crate::expr::Expr> {
     let args = aggregation.calls.iter().flat_map(|c| c.args.iter().cloned());
     aggregation.keys.iter().cloned().chain(args).collect()
-}
-
-/// The aggregation of a grouping SELECT.
-pub fn aggregation(plan: &QueryPlan) -> Option<&Aggregation> {
-    match &plan.select.shape {
-        Shape::Aggregate(aggregation) => Some(aggregation),
-        Shape::Project(_) => None,
-    }
 }

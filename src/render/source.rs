@@ -128,9 +128,8 @@ pub fn decode<'s>(
                     let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
                     context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                     context.books.record(stage, tick, messages.len(), batch.len, 0, rejects.len());
-                    context
-                        .rejects
-                        .write(&context, rejects.iter().map(|r| RejectedRecord::of(&plan, &messages, r)));
+                    let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
+                    context.rejects.write(rejects.iter().map(rejected));
                     if batch.len > 0 {
                         session.give(batch);
                     }
