@@ -165,6 +165,14 @@ fn what_is_wrong_is_one_line() {
     let said =
         run.refused("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', PARTITIONS=3, VALUE_FORMAT='JSON')");
     assert!(said.contains(&format!("topic {} on {place} has 2 partitions, not 3", names[0])), "{said}");
+    if broker.is_real() {
+        // There is one broker: that the cluster is asked for two shows.
+        let said = run.refused(
+            "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='gone', PARTITIONS=1, REPLICAS=2, VALUE_FORMAT='JSON')",
+        );
+        assert!(said.contains(&format!("does not create topic {}", names[1])), "{said}");
+        assert!(said.to_lowercase().contains("replication"), "{said}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod partition;
 mod sink;
 mod source;
 
-use super::{Cluster, Opening, Survey};
+use super::{Cluster, Layout, Opening, Survey};
 use crate::error::{Error, Result};
 use client::{Trouble, ask};
 use sink::KafkaWriter;
@@ -33,14 +33,14 @@ pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
     Ok(Survey { marks, ..Survey::default() })
 }
 
-/// The topic's partitions, `None` if the cluster is away. A topic that is not there is created with
-/// `create` partitions.
+/// The topic's partitions, `None` if the cluster is away. A topic that is not there is created as
+/// `create` says.
 ///
 /// # Errors
 /// The topic is not there and `create` is `None`, or the cluster refuses.
-pub fn prepare(cluster: &Cluster, topic: &str, create: Option<u32>) -> Result<Option<u32>> {
+pub fn prepare(cluster: &Cluster, topic: &str, create: Option<Layout>) -> Result<Option<u32>> {
     known(ask(cluster, |client| match create {
-        Some(partitions) => admin::ensure(client, topic, partitions),
+        Some(layout) => admin::ensure(client, topic, layout),
         None => client.partitions(topic),
     }))
 }
@@ -65,8 +65,8 @@ pub fn open(cluster: &Cluster, topic: &str, opening: Opening, survey: &Survey) -
     KafkaSource::open(cluster, topic, opening, survey.marks.clone())
 }
 
-pub fn writer(cluster: &Cluster, topic: &str, partitions: u32) -> Result<KafkaWriter> {
-    KafkaWriter::open(cluster, topic, partitions)
+pub fn writer(cluster: &Cluster, topic: &str, layout: Layout) -> Result<KafkaWriter> {
+    KafkaWriter::open(cluster, topic, layout)
 }
 
 fn known<T>(result: Result<T, Trouble>) -> Result<Option<T>> {

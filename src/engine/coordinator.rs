@@ -10,7 +10,7 @@ use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
 use crate::connector::log::log_info;
-use crate::connector::{self, Place, Start, Writer};
+use crate::connector::{self, Layout, Place, Start, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
@@ -222,7 +222,7 @@ impl Coordinator {
             topic: topic.into(),
             serialization: json,
             timestamp: None,
-            partitions: 1,
+            layout: Layout::default(),
             ordinal,
             statement: String::new(),
             origin: Origin::System,

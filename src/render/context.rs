@@ -70,7 +70,7 @@ impl Context {
             return Ok(writer);
         }
         let share = Share::Part { index: self.index, of: self.peers };
-        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.partitions, share)?));
+        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.layout, share)?));
         writers.retain(|_, writer| writer.strong_count() > 0);
         writers.insert(owner, Rc::downgrade(&writer));
         Ok(writer)

@@ -1,6 +1,7 @@
 //! Creates and deletes topics.
 
 use super::client::{Client, Trouble, config, fatal, not_made};
+use crate::connector::Layout;
 use crate::error::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -13,14 +14,15 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// The partitions of a topic that is there afterwards, whoever made it.
-pub fn ensure(client: &Client, topic: &str, partitions: u32) -> Result<u32, Trouble> {
+pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Trouble> {
     let deadline = Instant::now() + client.patience;
     match client.partitions(topic) {
         Err(Trouble::Fatal(_)) if !has(client, topic)? => {}
         known => return known,
     }
-    // The cluster decides how many replicas there are.
-    let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(-1));
+    // -1: the cluster decides.
+    let replicas = TopicReplication::Fixed(layout.replicas.map_or(-1, i32::from));
+    let new = NewTopic::new(topic, layout.partitions as i32, replicas);
     let made = ask(client, |admin, options| wait(admin.create_topics([&new], options)))?;
     match made.into_iter().next() {
         None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => {}
