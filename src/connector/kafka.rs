@@ -10,6 +10,7 @@ mod away;
 mod clerk;
 mod client;
 mod partition;
+mod queue;
 mod sink;
 mod source;
 
