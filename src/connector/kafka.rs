@@ -7,6 +7,7 @@
 
 mod admin;
 mod away;
+mod bare;
 mod clerk;
 mod client;
 mod partition;
@@ -16,6 +17,7 @@ mod source;
 
 use super::{Cluster, Layout, Opening, Survey};
 use crate::error::{Error, Result};
+pub use bare::run as bare_loop;
 use client::{Trouble, ask};
 use sink::KafkaWriter;
 use source::KafkaSource;

@@ -38,6 +38,10 @@ pub fn writer(_: &Cluster, _: &str, _: Layout) -> Result<Never> {
     absent()
 }
 
+pub fn bare_loop(_: &Cluster, _: &[String], _: Option<&str>, _: (usize, usize)) -> Result<(u64, u64)> {
+    absent()
+}
+
 /// A source or writer that is never made.
 pub enum Never {}
 
