@@ -77,6 +77,17 @@ impl Broker {
         (toml, names)
     }
 
+    /// The real broker as cluster `guarded`, which asks for a name and a password.
+    pub fn guest(&self, password: &str) -> String {
+        let Broker::Real { port } = self else { panic!("a mock asks for no password") };
+        format!(
+            "[clusters.guarded]\n'bootstrap.servers' = '127.0.0.1:{}'\n\
+             'security.protocol' = 'SASL_PLAINTEXT'\n'sasl.mechanism' = 'PLAIN'\n\
+             'sasl.username' = 'guest'\n'sasl.password' = '{password}'\n",
+            port + 2
+        )
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap());
