@@ -9,7 +9,7 @@ use super::queue::Queue;
 use crate::connector::{Cluster, Opening, Poll, Share, Source, Start};
 use crate::error::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -92,10 +92,8 @@ impl KafkaSource {
         self.begun = true;
         self.known = marks.len() as u32;
         for (number, &(low, high)) in marks.iter().enumerate() {
-            let from = match self.opening.start {
-                Start::Earliest => Offset::Beginning,
-                Start::Latest => Offset::Offset(high),
-            };
+            // Where the beginning is need not be asked again: librdkafka takes half a second for it.
+            let from = Offset::Offset(if self.opening.start == Start::Earliest { low } else { high });
             let nothing = low >= high || self.opening.start == Start::Latest;
             if self.is_mine(number as u32) && !(self.opening.bounded && nothing) {
                 self.waiting.push_back((number as u32, from, (low, high)));
@@ -134,9 +132,7 @@ impl KafkaSource {
             let assigned = list
                 .add_partition_offset(&self.topic, number as i32, from)
                 .and_then(|()| self.consumer().incremental_assign(&list));
-            assigned.map_err(|e| {
-                Error::runtime(format!("cannot read topic {} on {}: {e}", self.topic, self.cluster))
-            })?;
+            assigned.map_err(|e| self.unreadable(&e))?;
             self.partitions.push(Partition::new(number as i32, queue, marks, self.opening.bounded));
         }
         Ok(())
@@ -175,18 +171,42 @@ impl KafkaSource {
     fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<Poll>> {
         for _ in 0..self.partitions.len() {
             self.turn %= self.partitions.len();
-            let taken = self.partitions[self.turn].take(max_bytes, now_ms);
+            let turn = self.turn;
             self.turn += 1;
-            match taken {
+            match self.partitions[turn].take(max_bytes, now_ms) {
                 Ok(None) => {}
                 Ok(Some(batch)) => {
                     self.consumer().context().reach.found();
                     return Ok(Some(Poll::Messages(batch)));
                 }
+                Err(Code::OffsetOutOfRange | Code::AutoOffsetReset)
+                    if self.opening.start == Start::Earliest && !self.partitions[turn].is_begun() =>
+                {
+                    self.begin_later(turn)?;
+                }
                 Err(code) => self.judge(code)?,
             }
         }
         Ok(None)
+    }
+
+    /// The first records were deleted after the topic was looked at: its beginning is elsewhere now.
+    fn begin_later(&self, partition: usize) -> Result<()> {
+        let number = self.partitions[partition].number();
+        let from = |offset| {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&self.topic, number, offset).map(|()| list)
+        };
+        // It cannot seek: an offset that is not there has ended its fetching.
+        from(Offset::Invalid)
+            .and_then(|list| self.consumer().incremental_unassign(&list))
+            .and_then(|()| from(Offset::Beginning))
+            .and_then(|list| self.consumer().incremental_assign(&list))
+            .map_err(|e| self.unreadable(&e))
+    }
+
+    fn unreadable(&self, error: &KafkaError) -> Error {
+        Error::runtime(format!("cannot read topic {} on {}: {error}", self.topic, self.cluster))
     }
 }
 
