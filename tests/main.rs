@@ -11,6 +11,7 @@ mod broker;
 mod kafka;
 mod carparks;
 mod bytes;
+mod crash;
 mod live;
 mod processes;
 mod rest;

@@ -65,7 +65,7 @@ pub fn delete(cluster: &Cluster, topic: &str) -> Result<()> {
 }
 
 pub fn open(cluster: &Cluster, topic: &str, opening: Opening, survey: &Survey) -> Result<KafkaSource> {
-    KafkaSource::open(cluster, topic, opening, survey.marks.clone())
+    KafkaSource::open(cluster, topic, opening, survey)
 }
 
 pub fn writer(cluster: &Cluster, topic: &str, layout: Layout) -> Result<KafkaWriter> {

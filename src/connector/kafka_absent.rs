@@ -1,7 +1,7 @@
 //! In place of `kafka.rs` in a build without the feature `kafka`: the topology refuses the connector
 //! before anything of this could be called.
 
-use super::{Cluster, Layout, Opening, Poll, Room, Source, Survey, Writer};
+use super::{Cluster, Layout, Opening, Poll, Position, Room, Source, Survey, Writer};
 use crate::error::{Error, Result};
 
 pub const ABSENT: &str = "this build has no Kafka: it was made without the feature kafka";
@@ -53,6 +53,10 @@ impl Source for Never {
     fn bytes_expected(&self) -> Option<u64> {
         match *self {}
     }
+
+    fn position(&self) -> Option<Position> {
+        match *self {}
+    }
 }
 
 impl Writer for Never {
@@ -61,6 +65,10 @@ impl Writer for Never {
     }
 
     fn flush(&mut self) -> Result<Option<u64>> {
+        match *self {}
+    }
+
+    fn ends(&self) -> Vec<(u32, i64)> {
         match *self {}
     }
 }

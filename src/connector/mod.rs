@@ -7,12 +7,14 @@ pub mod generator;
 #[cfg_attr(not(feature = "kafka"), path = "kafka_absent.rs")]
 pub mod kafka;
 pub mod log;
+mod position;
 mod read_at;
 pub mod stdin;
 
 use crate::batch::MessageBatch;
 use crate::error::{Error, Result, reason};
 pub use cluster::{BOOTSTRAP, Cluster, Setting};
+pub use position::{Position, Split};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -100,6 +102,16 @@ pub enum Share {
     All,
 }
 
+impl Share {
+    /// Index and number of the parts.
+    pub fn of(self) -> (usize, usize) {
+        match self {
+            Share::Part { index, of } => (index, of),
+            Share::All => (0, 1),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Start {
     Earliest,
@@ -127,6 +139,9 @@ pub trait Source {
 
     /// Bytes to read in all by this share, as far as known: for progress and for planning.
     fn bytes_expected(&self) -> Option<u64>;
+
+    /// What this share has still to read. `None`: that is not known yet, or cannot be read again.
+    fn position(&self) -> Option<Position>;
 }
 
 pub enum Poll {
@@ -145,6 +160,8 @@ pub struct Survey {
     /// Of a topic on a cluster: the first offset and the one behind the last of each partition.
     /// `None`: not known yet.
     pub marks: Option<Vec<(i64, i64)>>,
+    /// Where an earlier run stopped: its readers' parts are dealt out to the workers anew.
+    pub resumed: Option<Position>,
 }
 
 /// Looks at what a place holds now. `once`: nothing will come later, so that a pattern without files
@@ -164,8 +181,8 @@ pub fn open_surveyed(place: &Place, opening: Opening, survey: &Survey) -> Result
         Place::File { path, framing, header, follow } => {
             Box::new(file::open(path, *framing, *header, *follow, opening, survey)?)
         }
-        Place::Log { dir, .. } => Box::new(log::open(dir, opening)?),
-        Place::Generator(spec) => Box::new(generator::open(spec, opening)?),
+        Place::Log { dir, .. } => Box::new(log::open(dir, opening, survey)?),
+        Place::Generator(spec) => Box::new(generator::open(spec, opening, survey)?),
         Place::Stdin { framing, header } => Box::new(stdin::open(*framing, *header, opening)?),
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
     })
@@ -192,6 +209,9 @@ pub trait Writer: Send {
     /// Moves on what was taken, without waiting for it. Returns the least epoch of which something is
     /// not written yet.
     fn flush(&mut self) -> Result<Option<u64>>;
+
+    /// The offset that the next record of each partition gets, where that is this writer's to say.
+    fn ends(&self) -> Vec<(u32, i64)>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -164,6 +164,7 @@ impl Coordinator {
             input_columns: source.schema.len(),
             select: SelectPlan { limit: None, ..select },
             sink: Sink::Answer { answer: id.into() },
+            restore: None,
         };
         if grouped {
             // A table of its own, which is then watched.

@@ -65,7 +65,7 @@ impl Coordinator {
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
             layout: self.layout(&topic, &with, 1, with.partitions.is_some()).map_err(|e| e.at(name.span))?,
             topic,
-            ordinal: self.catalog.next_ordinal(),
+            ordinal: self.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
             read_only: *read_only,
@@ -124,6 +124,7 @@ impl Coordinator {
     /// Keeps a declared table up to date from its topic: the latest row of each key.
     pub(super) fn maintain(&mut self, name: &str, sql: &str) -> Result<()> {
         let source = self.catalog.get(name).expect("it was just declared").clone();
+        self.plan_table(&source)?;
         let mut plans = Vec::new();
         let (reader, hub) = self.read_topic(&source, Start::Earliest, &mut plans)?;
         let keys = source.schema.key_len();
@@ -153,6 +154,7 @@ impl Coordinator {
                 limit: None,
             },
             sink: Sink::Table { table, strategy: Strategy::Monoid },
+            restore: self.restore(),
         };
         let query = Query {
             id: plan.query.clone(),
@@ -161,6 +163,8 @@ impl Coordinator {
             writes: name.into(),
             dataflows: vec![plan.id, reader],
             plan: plan.clone(),
+            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
+            late: false,
         };
         plans.push(DataflowPlan::Query(plan));
         self.catalog.tables.insert(name.into(), table);
@@ -201,7 +205,7 @@ impl Coordinator {
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
             layout,
-            ordinal: self.catalog.next_ordinal(),
+            ordinal: self.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
             read_only: false,
@@ -266,6 +270,7 @@ impl Coordinator {
         select: SelectPlan,
         session: &Session,
     ) -> Result<()> {
+        self.plan_query(source, &target, &select)?;
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
         let input = self.input(source, start_of(session, self.begun)?, &mut plans, &mut dataflows)?;
@@ -278,6 +283,11 @@ impl Coordinator {
             input,
             input_columns: source.schema.len(),
             select,
+            restore: if matches!(sink, Sink::Table { strategy: Strategy::Monoid, .. }) {
+                self.restore()
+            } else {
+                None
+            },
             sink,
         };
         check_compiles(&plan.select)?;
@@ -286,6 +296,7 @@ impl Coordinator {
         dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {
             Sink::Table { table, .. } => drop(self.catalog.tables.insert(target.name.clone(), table)),
+            Sink::Stream { store: Some(_), .. } if target.origin == Origin::Declared => {}
             Sink::Stream { hub, .. } => drop(self.catalog.hubs.insert(target.name.clone(), hub)),
             Sink::Changelog(_) | Sink::Answer { .. } => {
                 unreachable!("a persistent query writes a stream or a table")
@@ -297,6 +308,8 @@ impl Coordinator {
             reads: source.name.clone(),
             writes: target.name.clone(),
             plan: plan.clone(),
+            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
+            late: self.planning.as_ref().is_some_and(|planning| planning.late),
             dataflows,
         };
         self.catalog.queries.insert(id.into(), query);
@@ -336,7 +349,10 @@ impl Coordinator {
             return Ok(Sink::Table { table: self.id(), strategy });
         }
         let store = self.store(target)?;
-        Ok(Sink::Stream { hub: self.hub_to_write(target)?, store })
+        // What is written to a declared stream's topic comes back by its reader: nobody reads this hub.
+        let returns = target.origin == Origin::Declared && store.is_some();
+        let hub = if returns { self.id() } else { self.hub_to_write(target)? };
+        Ok(Sink::Stream { hub, store })
     }
 
     /// How a derived topic is stored, where the topology gives it a place.
@@ -352,10 +368,13 @@ impl Coordinator {
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));
             }
         };
-        self.check_single_writer(target)?;
+        if let Place::Log { .. } = place {
+            self.check_single_writer(target)?;
+        }
         encoder(&target.serialization, &target.schema)?;
-        // What is derived is derived anew at each start: the old is cleared when that begins.
-        if self.catalog.get(&target.name).is_none()
+        // What no checkpoint knows is derived anew: the old is cleared when that begins.
+        if !self.keeps_stored()
+            && self.catalog.get(&target.name).is_none()
             && let Place::Log { dir, .. } = &place
         {
             self.stale.push(dir.clone());
@@ -395,6 +414,7 @@ impl Coordinator {
             input: Input::Table(table),
             input_columns: target.schema.len(),
             sink: Sink::Changelog(store),
+            restore: None,
             ..plan.clone()
         }))
     }

@@ -60,12 +60,14 @@ impl Coordinator {
             .at(target.span)
             .hint("insert into a stream that was declared with columns"));
         }
-        if let Some(other) = self.catalog.writes_topic(&source.topic, &source.name) {
+        let place = self.place(&source)?;
+        if let (Place::Log { .. }, Some(other)) =
+            (&place, self.catalog.writes_topic(&source.topic, &source.name))
+        {
             return Err(Error::statement(format!("topic {} is written by {}", source.topic, other.name))
                 .at(target.span)
                 .hint("insert into a stream with a topic of its own"));
         }
-        let place = self.place(&source)?;
         if !place.is_writable() {
             return Err(Error::statement(format!(
                 "topic {} is not a log: rows cannot be inserted into it",

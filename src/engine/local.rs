@@ -15,6 +15,7 @@ use crate::render::rejects::{RejectLog, RejectedRecord};
 use crate::render::source::RowDecoder;
 use crate::render::table::{Finisher, Group, Kept};
 use crate::render::transform::Transform;
+use crate::render::{RESTORED, Tick};
 use crate::value::Row;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -100,7 +101,8 @@ pub fn answer_stream(
         for way in ways {
             readers.push(WayReader::open(way, select, until, opened_ms)?);
         }
-        while until == Until::Closed || !readers.iter().all(|reader| reader.done) {
+        let mut reading = true;
+        while reading {
             let mut idle = true;
             for reader in &mut readers {
                 while let Some(batch) = reader.next(about)? {
@@ -111,7 +113,8 @@ pub fn answer_stream(
                     }
                 }
             }
-            if idle {
+            reading = until == Until::Closed || readers.iter().any(|r| !r.done);
+            if idle && reading {
                 if outlet.is_closed() {
                     return Ok(AnswerEnd::Completed);
                 }
@@ -141,12 +144,12 @@ impl About {
 
     fn write(&self, records: impl ExactSizeIterator<Item = RejectedRecord>) {
         if records.len() > 0 {
-            self.log.lock().unwrap_or_else(PoisonError::into_inner).write(records);
+            self.log.lock().unwrap_or_else(PoisonError::into_inner).write(RESTORED + 1, records);
         }
     }
 
     fn flush(&self) {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).flush();
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).flush(Tick::MAX);
     }
 }
 

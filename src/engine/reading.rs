@@ -23,7 +23,8 @@ impl Coordinator {
             return Ok(Input::Table(self.table_of(source)?));
         }
         // Before the script begins everything starts at the same place.
-        let past = start == Start::Earliest && self.begun;
+        let late = self.planning.as_ref().is_some_and(|planning| planning.late);
+        let past = start == Start::Earliest && (self.begun || late);
         if let Some(hub) = self.catalog.hubs.get(&source.name).copied() {
             if past {
                 return Ok(Input::Hub(self.derive_again(source, plans, private)?));
@@ -33,10 +34,18 @@ impl Coordinator {
             }
             return Ok(Input::Hub(hub));
         }
-        if past && self.readers.contains_key(&(source.name.clone(), Start::Earliest)) {
-            local::replayable(&self.place(source)?)?;
-            let (id, hub) = self.new_reader(source, start, plans)?;
-            private.push(id);
+        let shared = self.known_reader(source, start);
+        // An answer's reader goes with it; a query shares one that begins with it.
+        let alone = self.planning.is_none() && shared.is_none();
+        if alone || past && (late || self.readers.contains_key(&(source.name.clone(), Start::Earliest))) {
+            if past {
+                local::replayable(&self.place(source)?)?;
+            }
+            let key = self.private_key(source);
+            let plan = self.source_plan(source, start, key)?;
+            private.push(plan.id);
+            let hub = plan.hub;
+            plans.push(DataflowPlan::Source(plan));
             return Ok(Input::Hub(hub));
         }
         Ok(Input::Hub(self.read_topic(source, start, plans)?.1))
@@ -57,16 +66,34 @@ impl Coordinator {
         start: Start,
         plans: &mut Vec<DataflowPlan>,
     ) -> Result<(DataflowId, HubId)> {
-        let any = [Start::Latest, Start::Earliest].map(|s| (source.name.clone(), s));
-        let known = match (start, self.begun) {
-            (Start::Latest, true) => any.iter().find_map(|k| self.readers.get(k)),
-            _ => self.readers.get(&(source.name.clone(), start)),
-        };
-        if let Some(known) = known {
-            return Ok(*known);
+        if let Some(known) = self.known_reader(source, start) {
+            return Ok(known);
         }
-        let reader = self.new_reader(source, start, plans)?;
+        let hub = self.id();
+        self.share_reader(source, hub, start, plans)
+    }
+
+    /// A reader that can be shared by who starts to read there now.
+    fn known_reader(&self, source: &Source, start: Start) -> Option<(DataflowId, HubId)> {
+        let any = [Start::Latest, Start::Earliest].map(|s| (source.name.clone(), s));
+        match (start, self.begun) {
+            (Start::Latest, true) => any.iter().find_map(|k| self.readers.get(k)).copied(),
+            _ => self.readers.get(&(source.name.clone(), start)).copied(),
+        }
+    }
+
+    fn share_reader(
+        &mut self,
+        source: &Source,
+        hub: HubId,
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+    ) -> Result<(DataflowId, HubId)> {
+        let key = self.shared_key(source, start)?;
+        let plan = SourcePlan { hub, ..self.source_plan(source, start, key)? };
+        let reader = (plan.id, hub);
         self.readers.insert((source.name.clone(), start), reader);
+        plans.push(DataflowPlan::Source(plan));
         Ok(reader)
     }
 
@@ -81,10 +108,7 @@ impl Coordinator {
         if self.shared_readers(&source.name).next().is_some() {
             return Ok(());
         }
-        let plan = SourcePlan { hub, ..self.source_plan(source, start)? };
-        self.readers.insert((source.name.clone(), start), (plan.id, hub));
-        plans.push(DataflowPlan::Source(plan));
-        Ok(())
+        self.share_reader(source, hub, start, plans).map(drop)
     }
 
     fn shared_readers(&self, stream: &str) -> impl Iterator<Item = (Start, HubId)> {
@@ -108,21 +132,10 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn new_reader(
-        &mut self,
-        source: &Source,
-        start: Start,
-        plans: &mut Vec<DataflowPlan>,
-    ) -> Result<(DataflowId, HubId)> {
-        let plan = self.source_plan(source, start)?;
-        let ids = (plan.id, plan.hub);
-        plans.push(DataflowPlan::Source(plan));
-        Ok(ids)
-    }
-
-    pub(super) fn source_plan(&mut self, source: &Source, start: Start) -> Result<SourcePlan> {
+    fn source_plan(&mut self, source: &Source, start: Start, key: String) -> Result<SourcePlan> {
         Ok(SourcePlan {
             id: self.id(),
+            key,
             hub: self.id(),
             source: source.name.clone(),
             ordinal: source.ordinal,
@@ -159,7 +172,8 @@ impl Coordinator {
     ) -> Result<HubId> {
         let hub = self.id();
         if source.origin == Origin::Declared {
-            let plan = SourcePlan { hub, ..self.source_plan(source, Start::Earliest)? };
+            let key = self.private_key(source);
+            let plan = SourcePlan { hub, ..self.source_plan(source, Start::Earliest, key)? };
             local::replayable(&plan.place)?;
             private.push(plan.id);
             plans.push(DataflowPlan::Source(plan));
@@ -199,7 +213,7 @@ impl Coordinator {
     }
 
     fn way(&mut self, source: &Source) -> Result<Way> {
-        let plan = self.source_plan(source, Start::Earliest)?;
+        let plan = self.source_plan(source, Start::Earliest, String::new())?;
         local::replayable(&plan.place)?;
         let read = self.readers.contains_key(&(source.name.clone(), Start::Earliest));
         let first = !read && source.origin != Origin::System;

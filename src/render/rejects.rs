@@ -1,6 +1,7 @@
 //! Rejects and notes: a capped log on disk, read back as the stream WHARFE_REJECTS.
 
 use super::context::now_ms;
+use super::{RESTORED, Tick};
 use crate::batch::{MessageBatch, Reject};
 use crate::connector::log::{LogOptions, LogWriter};
 use crate::engine::shared::Shared;
@@ -11,7 +12,8 @@ use crate::types::{ColumnDef, Schema, SqlType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,7 +95,8 @@ impl RejectedRecord {
 pub struct RejectLog {
     writer: RefCell<LogWriter>,
     partition: u32,
-    dirty: Cell<bool>,
+    /// Of ticks that are not closed.
+    pending: RefCell<BTreeMap<Tick, Vec<String>>>,
     shared: Arc<Shared>,
 }
 
@@ -105,32 +108,39 @@ impl RejectLog {
         Ok(RejectLog {
             writer: RefCell::new(writer),
             partition,
-            dirty: Cell::new(false),
+            pending: RefCell::default(),
             shared: Arc::clone(shared),
         })
     }
 
-    pub fn write(&self, records: impl Iterator<Item = RejectedRecord>) {
-        for record in records {
+    pub fn write(&self, tick: Tick, records: impl Iterator<Item = RejectedRecord>) {
+        // What a checkpoint brought back was told before.
+        for record in records.filter(|_| tick > RESTORED) {
             let counters = &self.shared.counters;
             let counter = if record.note { &counters.notes } else { &counters.rows_rejected };
             counter.fetch_add(1, Ordering::Relaxed);
-            let json = record.json.to_string();
-            let written =
-                self.writer.borrow_mut().append(self.partition, now_ms(), None, Some(json.as_bytes()));
-            if let Err(error) = written {
-                self.shared.fail(error);
-            }
-            self.dirty.set(true);
+            self.pending.borrow_mut().entry(tick).or_default().push(record.json.to_string());
         }
     }
 
-    /// Makes what was written visible to readers.
-    pub fn flush(&self) {
-        if self.dirty.replace(false)
-            && let Err(error) = self.writer.borrow_mut().flush()
-        {
+    /// Shows readers what belongs to the ticks before `closed`.
+    pub fn flush(&self, closed: Tick) {
+        let mut pending = self.pending.borrow_mut();
+        let mut writer = self.writer.borrow_mut();
+        let mut written = Ok(());
+        while let Some(entry) = pending.first_entry().filter(|entry| *entry.key() < closed) {
+            for json in entry.remove() {
+                let appended = writer.append(self.partition, now_ms(), None, Some(json.as_bytes()));
+                written = written.and(appended.map(drop));
+            }
+        }
+        if let Err(error) = written.and_then(|()| writer.flush()) {
             self.shared.fail(error);
         }
+    }
+
+    /// The partition, and how many records have been written to it ever.
+    pub fn end(&self) -> (u32, i64) {
+        (self.partition, self.writer.borrow().next_offset(self.partition).unwrap_or(0))
     }
 }

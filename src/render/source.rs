@@ -5,7 +5,7 @@ use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
 use crate::batch::{Batch, MessageBatch, Origin, Reject, Timestamps};
-use crate::connector::{self, Opening, Poll, Share, Source};
+use crate::connector::{self, Opening, Poll, Position, Share, Source};
 use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
@@ -36,11 +36,12 @@ pub fn read<'s>(
         let activator = scope.activator_for(Rc::clone(&info.address));
         wake.push(scope.activator_for(info.address));
         let mut capability = Some(capability);
-        let mut reader: Option<Box<dyn Source>> = None;
+        let reading = context.reading(&plan.key);
         move |output| {
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
-                (capability, reader) = (None, None);
+                capability = None;
+                context.forget_reading(&plan.key, &reading);
                 return;
             }
             let tick = context.clock.tick();
@@ -50,7 +51,8 @@ pub fn read<'s>(
             if context.inflight.full() || !context.clock.looking() {
                 return;
             }
-            match poll(&mut reader, &plan, &context) {
+            let polled = poll(&mut reading.borrow_mut(), &plan, &context);
+            match polled {
                 Ok(Poll::Messages(batch)) => {
                     let bytes = batch.buffer.len();
                     context.inflight.add(tick, bytes);
@@ -60,15 +62,9 @@ pub fn read<'s>(
                     activator.activate();
                 }
                 Ok(Poll::Pending) => {}
-                Ok(Poll::Done) => {
-                    reader = None;
-                    // What is not bounded keeps its place in time, so that later readers find it open.
-                    if plan.bounded {
-                        capability = None;
-                    } else {
-                        reader = Some(Box::new(Ended));
-                    }
-                }
+                // What is not bounded keeps its place in time, so that later readers find it open.
+                Ok(Poll::Done) if plan.bounded => capability = None,
+                Ok(Poll::Done) => {}
                 Err(error) => {
                     context.shared.fail(error);
                     capability = None;
@@ -78,22 +74,29 @@ pub fn read<'s>(
     })
 }
 
-/// A source that has ended, in an engine that has not.
-struct Ended;
+/// A worker's reader of a topic, where a checkpoint finds how far it is.
+pub enum Reading {
+    Unopened,
+    Open(Box<dyn Source>),
+    Ended(Option<Position>),
+}
 
-impl Source for Ended {
-    fn poll(&mut self, _: usize, _: i64) -> Result<Poll> {
-        Ok(Poll::Pending)
-    }
-    fn bytes_expected(&self) -> Option<u64> {
-        None
+impl Reading {
+    /// What is still to be read; `None` while that is not known.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Reading::Unopened => None,
+            Reading::Open(reader) => reader.position(),
+            Reading::Ended(position) => position.clone(),
+        }
     }
 }
 
-fn poll(reader: &mut Option<Box<dyn Source>>, plan: &SourcePlan, context: &Context) -> Result<Poll> {
-    let reader = match reader {
-        Some(reader) => reader,
-        None => {
+fn poll(reading: &mut Reading, plan: &SourcePlan, context: &Context) -> Result<Poll> {
+    let reader = match reading {
+        Reading::Ended(_) => return Ok(Poll::Done),
+        Reading::Open(reader) => reader,
+        Reading::Unopened => {
             let opening = Opening {
                 share: Share::Part { index: context.index, of: context.peers },
                 start: plan.start,
@@ -103,10 +106,15 @@ fn poll(reader: &mut Option<Box<dyn Source>>, plan: &SourcePlan, context: &Conte
             let opened = connector::open_surveyed(&plan.place, opening, &plan.survey)?;
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
-            reader.insert(opened)
+            *reading = Reading::Open(opened);
+            return poll(reading, plan, context);
         }
     };
-    reader.poll(context.pace.batch_bytes, context.clock.now_ms())
+    let polled = reader.poll(context.pace.batch_bytes, context.clock.now_ms())?;
+    if let Poll::Done = polled {
+        *reading = Reading::Ended(reader.position());
+    }
+    Ok(polled)
 }
 
 /// Stage 2: typed rows; what cannot be decoded is rejected with its reason.
@@ -129,7 +137,7 @@ pub fn decode<'s>(
                     context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                     context.books.record(stage, tick, messages.len(), batch.len, 0, rejects.len());
                     let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
-                    context.rejects.write(rejects.iter().map(rejected));
+                    context.rejects.write(tick, rejects.iter().map(rejected));
                     if batch.len > 0 {
                         session.give(batch);
                     }

@@ -45,13 +45,14 @@ pub fn store(
 ) -> Result<()> {
     let scope = rows.scope();
     let chunks = encode(rows, query, plan, context)?;
-    let writer = context.writer(owner, plan)?;
+    let writer = context.writer(owner, query.id, plan)?;
     let context = Rc::clone(context);
     chunks
         .unary_frontier::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
             Exchange::new(|chunk: &Chunk| u64::from(chunk.partition)),
             "Store",
             move |_, info| {
+                context.stores.borrow_mut().push(scope.activator_for(Rc::clone(&info.address)));
                 let activator = scope.activator_for(info.address);
                 let mut storing = Storing::new(writer);
                 move |(input, frontier), _output| {
@@ -60,7 +61,7 @@ pub fn store(
                         storing.held.entry(tick).or_insert_with(|| cap.delayed(&tick, 0));
                         storing.pending.entry(tick).or_default().append(chunks);
                     });
-                    match storing.write(&|tick| !frontier.less_equal(tick)) {
+                    match storing.write(&|tick| !frontier.less_equal(tick) && context.may_leave(*tick)) {
                         Ok(false) => {}
                         Ok(true) => activator.activate_after(RETRY_EVERY),
                         Err(error) => {

@@ -118,7 +118,7 @@ pub fn transform<'s>(
                     let out = transform.apply(&batch, &mut notes);
                     context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
                     let noted = |n| RejectedRecord::note(&plan, "transform", n);
-                    context.rejects.write(notes.notes.iter().map(noted));
+                    context.rejects.write(tick, notes.notes.iter().map(noted));
                     if out.len > 0 {
                         session.give(out);
                     }

@@ -6,12 +6,12 @@ use super::clerk::{Clerk, News};
 use super::client::{self, Ears, config, not_made};
 use super::partition::Partition;
 use super::queue::Queue;
-use crate::connector::{Cluster, Opening, Poll, Share, Source, Start};
+use crate::connector::{Cluster, Opening, Poll, Position, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,20 +51,19 @@ pub struct KafkaSource {
     /// To be read when those before are caught up with, and where from.
     waiting: VecDeque<(u32, Offset, Marks)>,
     turn: usize,
+    /// Where an earlier run stopped.
+    resumed: Option<Position>,
+    /// The first offset that is not read, of each partition of this share.
+    next: BTreeMap<u32, i64>,
 }
 
 impl KafkaSource {
-    pub fn open(
-        cluster: &Cluster,
-        topic: &str,
-        opening: Opening,
-        marks: Option<Vec<Marks>>,
-    ) -> Result<KafkaSource> {
+    pub fn open(cluster: &Cluster, topic: &str, opening: Opening, survey: &Survey) -> Result<KafkaSource> {
         let consumer: BaseConsumer<Ears> = config(cluster, OURS, MUST)?
             .create_with_context(Ears::new(cluster))
             .map_err(|e| not_made(cluster, e))?;
         let consumer = Arc::new(consumer);
-        let known = marks.as_ref().map(|m| m.len() as u32);
+        let known = survey.marks.as_ref().map(|m| m.len() as u32);
         let clerk = Clerk::hire(&consumer, cluster, topic, known, !opening.bounded);
         let mut source = KafkaSource {
             cluster: cluster.clone(),
@@ -77,9 +76,11 @@ impl KafkaSource {
             partitions: Vec::new(),
             waiting: VecDeque::new(),
             turn: 0,
+            resumed: survey.resumed.clone(),
+            next: BTreeMap::new(),
         };
-        if let Some(marks) = marks {
-            source.begin(&marks)?;
+        if let Some(marks) = &survey.marks {
+            source.begin(marks)?;
         }
         Ok(source)
     }
@@ -92,14 +93,33 @@ impl KafkaSource {
         self.begun = true;
         self.known = marks.len() as u32;
         for (number, &(low, high)) in marks.iter().enumerate() {
-            // Where the beginning is need not be asked again: librdkafka takes half a second for it.
-            let from = Offset::Offset(if self.opening.start == Start::Earliest { low } else { high });
-            let nothing = low >= high || self.opening.start == Start::Latest;
-            if self.is_mine(number as u32) && !(self.opening.bounded && nothing) {
-                self.waiting.push_back((number as u32, from, (low, high)));
+            if !self.is_mine(number as u32) {
+                continue;
+            }
+            let next = match self.resumed_at(number) {
+                Some(next) => next,
+                None if self.begins_at_the_first(number) => low,
+                None => high,
+            };
+            self.next.insert(number as u32, next);
+            if !(self.opening.bounded && next >= high) {
+                // Where the beginning is need not be asked again: librdkafka takes half a second for it.
+                self.waiting.push_back((number as u32, Offset::Offset(next), (next, high)));
             }
         }
         self.assign()
+    }
+
+    /// Partitions that came after an earlier run are read from their beginning.
+    fn resumed_at(&self, partition: usize) -> Option<i64> {
+        let splits = &self.resumed.as_ref()?.splits;
+        splits.iter().find(|split| split.partition as usize == partition).map(|split| split.next as i64)
+    }
+
+    /// Rather than where an earlier run stopped, or behind all that is there.
+    fn begins_at_the_first(&self, partition: usize) -> bool {
+        let from_now_on = self.opening.start == Start::Latest && self.resumed.is_none();
+        self.resumed_at(partition).is_none() && !from_now_on
     }
 
     fn is_mine(&self, partition: u32) -> bool {
@@ -114,6 +134,7 @@ impl KafkaSource {
     fn grow(&mut self, count: u32) -> Result<()> {
         let added = (self.known..count).filter(|p| self.is_mine(*p));
         let added: Vec<_> = added.map(|p| (p, Offset::Beginning, (0, 0))).collect();
+        self.next.extend(added.iter().map(|(partition, ..)| (*partition, 0)));
         self.known = count;
         self.waiting.extend(added);
         self.assign()
@@ -176,11 +197,15 @@ impl KafkaSource {
             match self.partitions[turn].take(max_bytes, now_ms) {
                 Ok(None) => {}
                 Ok(Some(batch)) => {
+                    if let Some(last) = batch.offsets.last() {
+                        self.next.insert(batch.partition as u32, last + 1);
+                    }
                     self.consumer().context().reach.found();
                     return Ok(Some(Poll::Messages(batch)));
                 }
                 Err(Code::OffsetOutOfRange | Code::AutoOffsetReset)
-                    if self.opening.start == Start::Earliest && !self.partitions[turn].is_begun() =>
+                    if !self.partitions[turn].is_begun()
+                        && self.begins_at_the_first(self.partitions[turn].number() as usize) =>
                 {
                     self.begin_later(turn)?;
                 }
@@ -191,8 +216,10 @@ impl KafkaSource {
     }
 
     /// The first records were deleted after the topic was looked at: its beginning is elsewhere now.
-    fn begin_later(&self, partition: usize) -> Result<()> {
+    fn begin_later(&mut self, partition: usize) -> Result<()> {
         let number = self.partitions[partition].number();
+        // A later run that went on from the old beginning would miss what is gone.
+        self.next.remove(&(number as u32));
         let from = |offset| {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&self.topic, number, offset).map(|()| list)
@@ -220,6 +247,16 @@ impl Source for KafkaSource {
         let is_read =
             self.begun && self.waiting.is_empty() && self.partitions.iter().all(|p| p.is_caught_up());
         Ok(if self.opening.bounded && is_read { Poll::Done } else { Poll::Pending })
+    }
+
+    fn position(&self) -> Option<Position> {
+        let split = |(partition, next): (&u32, &i64)| Split {
+            partition: *partition as i32,
+            next: *next as u64,
+            end: Split::OPEN,
+            begun: true,
+        };
+        self.begun.then(|| Position { files: Vec::new(), splits: self.next.iter().map(split).collect() })
     }
 
     fn bytes_expected(&self) -> Option<u64> {

@@ -97,6 +97,27 @@ impl Writer for LogWriter {
     fn flush(&mut self) -> Result<Option<u64>> {
         LogWriter::flush(self).map(|()| None)
     }
+
+    fn ends(&self) -> Vec<(u32, i64)> {
+        self.partitions.iter().map(|(number, partition)| (*number, partition.next)).collect()
+    }
+}
+
+/// Takes away what stands behind a partition's first `next` records; nobody may write it meanwhile.
+pub fn truncate(dir: &Path, partition: u32, next: i64) -> Result<()> {
+    for segment in segment::list(&dir.join(partition.to_string()))? {
+        let path = &segment.path;
+        if segment.base >= next && segment.base > 0 {
+            std::fs::remove_file(path).map_err(|e| io_error("delete", path, e))?;
+            continue;
+        }
+        let bytes = segment::scan_to(&segment, next)?.bytes;
+        if bytes < segment.bytes {
+            let cut = OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(bytes));
+            cut.map_err(|e| io_error("cut", path, e))?;
+        }
+    }
+    Ok(())
 }
 
 struct Partition {
