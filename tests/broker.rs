@@ -115,6 +115,13 @@ impl Broker {
         while known() < partitions {}
     }
 
+    /// Deletes the records of partition 0 before an offset, as retention does.
+    pub fn delete_before(&self, topic: &str, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+        block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.config().create().unwrap()
     }
