@@ -6,6 +6,7 @@ pub mod bench;
 pub mod explain;
 pub mod generate;
 pub mod query;
+pub mod registry;
 pub mod run;
 pub mod shell;
 
@@ -43,6 +44,7 @@ pub enum Command {
     Shell(shell::Args),
     Explain(explain::Args),
     Generate(generate::Args),
+    Registry(registry::Args),
     Bench(bench::Args),
 }
 

@@ -138,6 +138,6 @@ pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
     open_surveyed(place, opening, &survey(place)?)
 }
 
-fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
     Error::runtime(format!("cannot {doing} {}: {error}", path.display()))
 }

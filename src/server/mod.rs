@@ -8,6 +8,7 @@ mod error;
 mod info;
 mod ksql;
 mod query;
+pub mod registry;
 mod request;
 mod rows;
 

@@ -1,0 +1,138 @@
+//! Avro: parsing, the canonical form, and schema resolution as the specification has it.
+//!
+//! Names match as Java's library matches them: without their namespaces, or by an alias of the reader.
+//! Logical types do not matter but for decimals, whose precision and scale must agree; a change of, say,
+//! `timestamp-millis` to `timestamp-micros` is compatible by the specification.
+
+mod canonical;
+mod default;
+mod parse;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use read::read;
+
+use super::parsed::Needed;
+use std::collections::HashMap;
+
+/// A parsed text with all that it needs.
+pub struct Document {
+    pub canonical: String,
+    root: Type,
+    named: Names,
+}
+
+/// Named types by full name.
+type Names = HashMap<String, Named>;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Type {
+    Primitive(Primitive, Option<Decimal>),
+    Array(Box<Type>),
+    Map(Box<Type>),
+    Union(Vec<Type>),
+    /// A full name.
+    Named(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Primitive {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decimal {
+    precision: u64,
+    scale: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    /// Without namespace.
+    name: String,
+    /// Full names.
+    aliases: Vec<String>,
+    shape: Shape,
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    Record(Vec<Field>),
+    Enum { symbols: Vec<String>, default: Option<String> },
+    Fixed { size: u64, decimal: Option<Decimal> },
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    name: String,
+    aliases: Vec<String>,
+    ty: Type,
+    has_default: bool,
+}
+
+impl Document {
+    pub fn parse(text: &str, needed: &Needed) -> Result<Document, String> {
+        let mut parser = parse::Parser::default();
+        for (name, schema) in needed {
+            parser.text(&schema.text).map_err(|e| format!("reference '{name}': {e}"))?;
+        }
+        let value = parse::json(text)?;
+        let root = parser.root(&value)?;
+        let canonical = canonical::canonical(&value);
+        Ok(Document { canonical, root, named: parser.finish()? })
+    }
+}
+
+const PRIMITIVES: [(&str, Primitive); 8] = [
+    ("null", Primitive::Null),
+    ("boolean", Primitive::Boolean),
+    ("int", Primitive::Int),
+    ("long", Primitive::Long),
+    ("float", Primitive::Float),
+    ("double", Primitive::Double),
+    ("bytes", Primitive::Bytes),
+    ("string", Primitive::String),
+];
+
+impl Primitive {
+    fn parse(name: &str) -> Option<Primitive> {
+        PRIMITIVES.iter().find(|(known, _)| *known == name).map(|(_, primitive)| *primitive)
+    }
+
+    fn name(self) -> &'static str {
+        PRIMITIVES.iter().find(|(_, primitive)| *primitive == self).map_or("?", |(name, _)| name)
+    }
+}
+
+impl Type {
+    /// For messages.
+    fn name(&self) -> String {
+        match self {
+            Type::Primitive(primitive, _) => primitive.name().into(),
+            Type::Array(_) => "array".into(),
+            Type::Map(_) => "map".into(),
+            Type::Union(types) => {
+                format!("[{}]", types.iter().map(Type::name).collect::<Vec<_>>().join(", "))
+            }
+            Type::Named(name) => name.clone(),
+        }
+    }
+}
+
+/// A name in a namespace; one with dots is full already.
+fn full_name(name: &str, namespace: &str) -> String {
+    if name.contains('.') || namespace.is_empty() { name.into() } else { format!("{namespace}.{name}") }
+}
+
+/// The namespace that a full name is in.
+fn namespace_of(full: &str) -> &str {
+    full.rsplit_once('.').map_or("", |(namespace, _)| namespace)
+}
