@@ -23,7 +23,9 @@ fn family(field: &FieldDescriptor) -> Family {
         return Family::Map;
     }
     match field.kind() {
-        Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum(_) => Family::Varint,
+        Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum(_) => {
+            Family::Varint
+        }
         Kind::Sint32 | Kind::Sint64 => Family::ZigZag,
         Kind::Fixed32 | Kind::Sfixed32 => Family::Fixed32,
         Kind::Fixed64 | Kind::Sfixed64 => Family::Fixed64,

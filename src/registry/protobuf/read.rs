@@ -104,8 +104,7 @@ impl Comparison {
     fn shrunk(&mut self, reader: &OneofDescriptor, writer: &OneofDescriptor, path: &str) {
         for field in writer.fields() {
             if !reader.fields().any(|kept| kept.number() == field.number()) {
-                let message =
-                    format!("the reader's oneof {} lacks field {}", reader.name(), field.number());
+                let message = format!("the reader's oneof {} lacks field {}", reader.name(), field.number());
                 self.note("ONEOF_FIELD_REMOVED", &join(path, field.name()), message);
             }
         }
