@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// Everything that stands in the way; nothing if the writer's data can be read.
 pub fn read(reader: &Document, writer: &Document) -> Vec<Incompatibility> {
-    let mut resolution = Resolution { reader, writer, known: HashMap::new() };
+    let mut resolution = Resolution { reader, writer, known: HashMap::new(), depth: 0 };
     let path = match &reader.root {
         Type::Named(name) => name.rsplit('.').next().unwrap_or(name).to_string(),
         _ => "/".into(),
@@ -20,7 +20,11 @@ struct Resolution<'a> {
     /// Pairs of named types that were met: a pair that is met again inside itself, or after it was
     /// reported, adds nothing, but a union has to know whether it fits.
     known: HashMap<(&'a str, &'a str), bool>,
+    depth: usize,
 }
+
+/// Chains of named types that are longer are not followed, since they would fill the stack.
+const DEPTH_MAX: usize = 500;
 
 type Found = Vec<Incompatibility>;
 
@@ -94,8 +98,15 @@ impl<'a> Resolution<'a> {
             }
             None => drop(self.known.insert((r, w), true)),
         }
-        let mut found: Found = name_mismatch(reader, writer, w, path).into_iter().collect();
-        found.extend(self.shapes(reader, writer, path));
+        self.depth += 1;
+        let found = match name_mismatch(reader, writer, w, path) {
+            Some(mismatch) => vec![mismatch],
+            None if self.depth > DEPTH_MAX => {
+                vec![Incompatibility::new("TOO_DEEP", path, "the types are nested too deeply to compare")]
+            }
+            None => self.shapes(reader, writer, path),
+        };
+        self.depth -= 1;
         self.known.insert((r, w), found.is_empty());
         found
     }

@@ -4,7 +4,7 @@ use super::document::{Document, Node};
 use super::{array, bounds, object};
 use crate::registry::model::Incompatibility;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub type Found = Vec<Incompatibility>;
 
@@ -28,10 +28,27 @@ pub fn read(reader: &Document, writer: &Document) -> Found {
     Comparison::default().covers(reader.root(), writer.root(), "#")
 }
 
+/// Schemas that are nested deeper, also by `$ref`, would fill the stack.
+const DEPTH_MAX: usize = 100;
+/// Combinations of combinations can multiply without end.
+const STEPS_MAX: usize = 100_000;
+
 #[derive(Default)]
 pub struct Comparison {
     /// Pairs of schemas that are being compared further up: a recursive type met again.
-    open: HashSet<(*const Value, *const Value)>,
+    open: HashSet<Pair>,
+    /// What was found of pairs that depend on none of the above.
+    done: HashMap<Pair, Found>,
+    /// How often a pair was met again further down.
+    recursions: usize,
+    steps: usize,
+}
+
+/// Reader and writer by their addresses, and whether only the reader's own keywords are meant.
+type Pair = (*const Value, *const Value, bool);
+
+fn pair(reader: Node, writer: Node, is_plain: bool) -> Pair {
+    (std::ptr::from_ref(reader.value), std::ptr::from_ref(writer.value), is_plain)
 }
 
 impl Comparison {
@@ -43,12 +60,28 @@ impl Comparison {
         if reader.is_closed() {
             return vec![Incompatibility::new("TYPE_NARROWED", path, "the reader takes nothing here")];
         }
-        let pair = (std::ptr::from_ref(reader.value), std::ptr::from_ref(writer.value));
+        self.once(pair(reader, writer, false), path, |this| this.combined(reader, writer, path))
+    }
+
+    /// Compares a pair if that is not done, or under way, already.
+    fn once(&mut self, pair: Pair, path: &str, compare: impl FnOnce(&mut Comparison) -> Found) -> Found {
+        self.steps += 1;
+        if self.open.len() >= DEPTH_MAX || self.steps > STEPS_MAX {
+            return vec![Incompatibility::new("TOO_COMPLEX", path, "the schemas are too complex to compare")];
+        }
+        if let Some(found) = self.done.get(&pair) {
+            return found.clone();
+        }
         if !self.open.insert(pair) {
+            self.recursions += 1;
             return Found::new();
         }
-        let found = self.combined(reader, writer, path);
+        let before = self.recursions;
+        let found = compare(self);
         self.open.remove(&pair);
+        if self.recursions == before {
+            self.done.insert(pair, found.clone());
+        }
         found
     }
 
@@ -168,7 +201,10 @@ impl Comparison {
 
     fn covers_plain(&mut self, reader: Node, writer: Node, path: &str) -> Found {
         let writer = writer.resolved();
-        if writer.is_closed() { Found::new() } else { self.plain_within(reader, writer, path) }
+        if writer.is_closed() {
+            return Found::new();
+        }
+        self.once(pair(reader, writer, true), path, |this| this.plain_within(reader, writer, path))
     }
 
     fn plain(&mut self, reader: Node, writer: Node, path: &str) -> Found {

@@ -226,3 +226,24 @@ fn equal_texts_are_found_and_bad_ones_refused() {
     let cycle = document(r##"{"$ref":"#"}"##);
     assert!(read(&cycle, &cycle).is_empty());
 }
+
+#[test]
+fn schemas_that_never_end_are_given_up() {
+    let itself = r##"{"allOf":[{"$ref":"#"}],"anyOf":[{"$ref":"#"}],"type":"object"}"##;
+    read(&document(itself), &document(itself));
+    let chain = |ty: &str| {
+        let links: Vec<_> = (0..5000)
+            .map(|i| format!(r##""d{i}":{{"properties":{{"p":{{"$ref":"#/$defs/d{}"}}}}}}"##, i + 1))
+            .collect();
+        format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d5000":{{"type":"{ty}"}}}}}}"##, links.join(","))
+    };
+    let found = rules(&chain("string"), &chain("integer"));
+    assert!(found.starts_with("TOO_COMPLEX@"), "{found}");
+    // Each leads to the next one twice.
+    let double = |ty: &str| {
+        let two = |i: u32| format!(r##"{{"a":{{"$ref":"#/$defs/d{i}"}},"b":{{"$ref":"#/$defs/d{i}"}}}}"##);
+        let links: Vec<_> = (0..40).map(|i| format!(r#""d{i}":{{"properties":{}}}"#, two(i + 1))).collect();
+        format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d40":{{"type":"{ty}"}}}}}}"##, links.join(","))
+    };
+    assert_eq!(rules(&double("number"), &double("integer")), "");
+}

@@ -19,14 +19,19 @@ pub fn read(reader: &Document, writer: &Document) -> Found {
         );
         return vec![Incompatibility::new("PACKAGE_CHANGED", "/", message)];
     }
-    let mut comparison = Comparison { met: HashSet::new(), found: Vec::new() };
+    let mut comparison = Comparison { met: HashSet::new(), waiting: Vec::new(), found: Vec::new() };
     comparison.files(reader, writer);
+    while let Some((reader, writer, path)) = comparison.waiting.pop() {
+        comparison.message(&reader, &writer, &path);
+    }
     comparison.found
 }
 
 struct Comparison {
     /// Pairs of messages that are done, or being done further up.
     met: HashSet<(String, String)>,
+    /// Messages that fields refer to. They wait, since a long chain of them would fill the stack.
+    waiting: Vec<(MessageDescriptor, MessageDescriptor, String)>,
     found: Found,
 }
 
@@ -75,7 +80,7 @@ impl Comparison {
             Some(reader) => {
                 self.found.extend(field::read(&reader, writer, &path));
                 match field::referred(&reader, writer) {
-                    Some(Referred::Messages(reader, writer)) => self.message(&reader, &writer, &path),
+                    Some(Referred::Messages(reader, writer)) => self.waiting.push((reader, writer, path)),
                     Some(Referred::Enums(reader, writer)) => self.enumeration(&reader, &writer, &path),
                     None => {}
                 }

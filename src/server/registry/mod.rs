@@ -30,6 +30,9 @@ type Reply = std::result::Result<Json, Refusal>;
 /// What is answered.
 struct Json(Value);
 
+/// A schema as it is, which in Avro and JSON Schema is JSON.
+struct Text(String);
+
 /// What is answered to a request that is refused.
 struct Refusal(Fault);
 
@@ -98,6 +101,12 @@ impl From<Fault> for Refusal {
 impl IntoResponse for Json {
     fn into_response(self) -> Response {
         (StatusCode::OK, [("content-type", MEDIA_TYPE)], self.0.to_string()).into_response()
+    }
+}
+
+impl IntoResponse for Text {
+    fn into_response(self) -> Response {
+        (StatusCode::OK, [("content-type", MEDIA_TYPE)], self.0).into_response()
     }
 }
 

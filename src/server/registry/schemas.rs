@@ -2,7 +2,7 @@
 
 use super::query::{self, Parameters};
 use super::subjects::describe;
-use super::{Json, Refusal, Reply};
+use super::{Json, Refusal, Reply, Text};
 use crate::registry::{Kind, Registry};
 use axum::extract::{Path, Query, State};
 use serde_json::json;
@@ -26,9 +26,9 @@ pub async fn text(
     State(registry): State<Registry>,
     Path(id): Path<String>,
     Query(parameters): Query<Parameters>,
-) -> Result<String, Refusal> {
+) -> Result<Text, Refusal> {
     let schema = registry.schema(query::id(&id)?)?;
-    Ok(registry.text(&schema, &parameters.format)?)
+    Ok(Text(registry.text(&schema, &parameters.format)?))
 }
 
 pub async fn subjects(

@@ -1,7 +1,7 @@
 //! `/subjects…`: registering, looking up, listing, reading and deleting versions.
 
 use super::query::{self, Body, Parameters};
-use super::{Json, Refusal, Reply, blocking};
+use super::{Json, Refusal, Reply, Text, blocking};
 use crate::registry::{Kind, Registry, Version};
 use axum::extract::{Path, Query, State};
 use serde_json::{Value, json};
@@ -49,14 +49,13 @@ pub async fn version(
     Ok(Json(entity))
 }
 
-/// The schema as it is, which in Avro and JSON Schema is JSON.
 pub async fn text(
     State(registry): State<Registry>,
     Path((subject, version)): Path<(String, String)>,
     Query(parameters): Query<Parameters>,
-) -> Result<String, Refusal> {
+) -> Result<Text, Refusal> {
     let version = find(&registry, &subject, &version, &parameters)?;
-    Ok(registry.text(&version.schema, &parameters.format)?)
+    Ok(Text(registry.text(&version.schema, &parameters.format)?))
 }
 
 pub async fn referenced_by(
