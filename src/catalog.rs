@@ -23,6 +23,8 @@ pub struct Source {
     pub ordinal: u32,
     pub statement: String,
     pub origin: Origin,
+    /// CREATE SOURCE …: INSERT INTO is refused.
+    pub read_only: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +76,17 @@ impl Catalog {
                 None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
             }
         })
+    }
+
+    /// As [`Catalog::source`], for a statement that writes to it.
+    pub fn writable(&self, name: &Ident) -> Result<&Source> {
+        let source = self.source(name)?;
+        if source.read_only {
+            return Err(Error::statement(format!("{} is only read", source.name))
+                .at(name.span)
+                .hint("it was created as SOURCE; leave SOURCE out to write to it"));
+        }
+        Ok(source)
     }
 
     pub fn sources(&self, kind: SourceKind) -> impl Iterator<Item = &Source> {
@@ -238,5 +251,34 @@ fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -
         _ => Err(Error::statement(format!("unknown format {name}"))
             .at(property.value_span)
             .hint("formats: DELIMITED, JSON, KAFKA, NONE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_only_sources_are_not_written() {
+        let mut catalog = Catalog::default();
+        let name = |name: &str| Ident { name: name.into(), span: Span::default() };
+        for (source, read_only) in [("FEED", true), ("COPY", false)] {
+            catalog.insert(Source {
+                kind: SourceKind::Stream,
+                name: source.into(),
+                schema: Schema::default(),
+                topic: "feed".into(),
+                serialization: Serialization { key: Format::None, value: Format::Kafka, changelog: false },
+                timestamp: None,
+                partitions: 1,
+                ordinal: 1,
+                statement: String::new(),
+                origin: Origin::Declared,
+                read_only,
+            });
+            assert!(catalog.source(&name(source)).is_ok());
+        }
+        assert!(catalog.writable(&name("COPY")).is_ok());
+        assert_eq!(catalog.writable(&name("FEED")).unwrap_err().message, "FEED is only read");
     }
 }

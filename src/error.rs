@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use unicode_width::UnicodeWidthStr;
 
 /// A byte range in the text that was parsed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,14 +102,15 @@ impl Error {
 
     fn render(&self, name: &str, text: &str, span: Span) -> String {
         let (line, column, source_line) = locate(text, span.start);
-        let shown: String = source_line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
-        let on_line = shown.chars().count().saturating_sub(column - 1).max(1);
-        let width = text.get(span.start..span.end).map_or(1, |s| s.chars().count()).clamp(1, on_line);
+        let (shown, before) = window(source_line, column - 1);
+        let on_line = shown.chars().count().saturating_sub(before.chars().count()).max(1);
+        let marked: String = text.get(span.start..).unwrap_or_default().chars().take(on_line).collect();
+        let width = text.get(span.start..span.end).map_or(1, |s| s.width().clamp(1, marked.width().max(1)));
         let gutter = " ".repeat(line.to_string().len());
         let mut out = format!(
             "{name}:{line}:{column}: {}\n{gutter} |\n{line} | {shown}\n{gutter} | {}{}",
             self.message,
-            " ".repeat(column - 1),
+            " ".repeat(before.width()),
             "^".repeat(width)
         );
         if let Some(hint) = &self.hint {
@@ -140,6 +142,36 @@ pub fn locate(text: &str, offset: usize) -> (usize, usize, &str) {
     (line, text[start..offset].chars().count() + 1, text[start..end].trim_end_matches('\r'))
 }
 
+/// An operating system error in few words: without the number that Rust appends.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((reason, _)) => lower_first(reason),
+        None => lower_first(&text),
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// So many characters of a line are shown, and so many of them before the place: lines can be long.
+const SHOWN_CHARS: usize = 160;
+const SHOWN_BEFORE: usize = 60;
+
+/// What is shown of a line, and the part of it before the character `at`.
+fn window(line: &str, at: usize) -> (String, String) {
+    let line: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let whole = line.len() <= SHOWN_CHARS;
+    let start = if whole { 0 } else { at.saturating_sub(SHOWN_BEFORE) };
+    let end = if whole { line.len() } else { line.len().min(start + SHOWN_CHARS) };
+    let cut = |is_cut: bool| if is_cut { "…" } else { "" };
+    let before: String = cut(start > 0).chars().chain(line[start..at.min(end)].iter().copied()).collect();
+    let behind: String = line[at.min(end)..end].iter().collect();
+    (format!("{before}{behind}{}", cut(end < line.len())), before)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.rendered, &self.hint) {
@@ -164,5 +196,25 @@ mod tests {
             error.in_text("x.sql", text).to_string(),
             "x.sql:2:3: expected FROM, found FRM\n  |\n2 |   FRM t;\n  |   ^^^\n  = hint: write FROM"
         );
+    }
+
+    #[test]
+    fn of_a_long_line_the_surroundings_are_shown() {
+        let text = format!("SELECT {} oops, {} FROM t;", "x, ".repeat(100), "y, ".repeat(100));
+        let at = text.find("oops").unwrap();
+        let rendered = Error::syntax("no").at(Span::new(at, at + 4)).in_text("x", &text).to_string();
+        let lines: Vec<&str> = rendered.lines().collect();
+        assert!(lines[2].starts_with("1 | …") && lines[2].ends_with('…'), "{rendered}");
+        assert_eq!(lines[2].chars().count(), "1 | …".chars().count() + SHOWN_CHARS + 1);
+        let column = |line: &str, found: &str| line[..line.find(found).unwrap()].chars().count();
+        assert_eq!(column(lines[3], "^^^^"), column(lines[2], "oops"));
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let text = "SELECT '駐車場' x 駐車 FROM t";
+        let at = text.rfind('駐').unwrap();
+        let rendered = Error::syntax("no").at(Span::new(at, at + 6)).in_text("q", text).to_string();
+        assert_eq!(rendered.lines().last(), Some("  |                   ^^^^"));
     }
 }

@@ -6,6 +6,8 @@ pub mod error;
 pub mod types;
 pub mod value;
 pub mod batch;
+pub mod number_text;
+pub mod time;
 pub mod sql;
 pub mod catalog;
 pub mod expr;

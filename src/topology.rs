@@ -9,7 +9,7 @@
 mod parse;
 
 use crate::connector::{Framing, GeneratorSpec, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -48,8 +48,9 @@ impl Topology {
     }
 
     pub fn load(path: &Path) -> Result<Topology> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::topology(format!("cannot read topology {}: {e}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Error::topology(format!("cannot read topology {}: {}", path.display(), reason(&e)))
+        })?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
         Topology::parse(&path.display().to_string(), &text, base_dir)
     }

@@ -147,10 +147,6 @@ impl Schema {
         self.columns.iter().filter(|c| c.key)
     }
 
-    pub fn values(&self) -> impl Iterator<Item = &ColumnDef> {
-        self.columns.iter().filter(|c| !c.key)
-    }
-
     /// How many columns are key columns; they are the first ones.
     pub fn key_len(&self) -> usize {
         self.keys().count()

@@ -3,9 +3,15 @@
 //! Nothing sleeps to pass: what must happen is waited for, and [`DEADLINE`] only turns a hang into a
 //! failure.
 
+use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wharfe::engine::{Answer, AnswerEnd, AnswerEvent, Config, Engine, Outcome, Pace, Session};
@@ -200,7 +206,7 @@ impl Run {
     /// The number that a query of one row and column answers.
     pub fn number(&mut self, sql: &str) -> i64 {
         let rows = self.ask(sql);
-        let value: serde_json::Value = serde_json::from_str(&rows[0]).unwrap();
+        let value: Value = serde_json::from_str(&rows[0]).unwrap();
         value.as_object().unwrap().values().next().unwrap().as_i64().unwrap()
     }
 
@@ -236,9 +242,9 @@ impl Watch {
             if let Some(row) = self.rows.next() {
                 return Some(row);
             }
-            match self.answer.next_event()? {
+            match next_event(&mut self.answer)? {
                 AnswerEvent::Rows(rows) => {
-                    let rows = rows.iter().map(|r| json(&self.answer, &r.row, r.deleted));
+                    let rows = rows.iter().map(|r| row_text(&self.answer, &r.row, r.deleted));
                     self.rows = rows.collect::<Vec<_>>().into_iter();
                 }
                 AnswerEvent::End(end) => {
@@ -262,7 +268,14 @@ impl Watch {
     }
 }
 
-fn json(answer: &Answer, row: &[wharfe::value::Value], deleted: bool) -> String {
+/// The next event; a hang becomes a failure.
+fn next_event(answer: &mut Answer) -> Option<AnswerEvent> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let next = async { tokio::time::timeout(DEADLINE, answer.rows.recv()).await };
+    runtime.block_on(next).unwrap_or_else(|_| panic!("{} says nothing", answer.id))
+}
+
+fn row_text(answer: &Answer, row: &[wharfe::value::Value], deleted: bool) -> String {
     let mut text = String::new();
     json_row(&answer.columns, row, &mut text);
     if deleted {
@@ -323,4 +336,141 @@ impl Random {
             batch_bytes: *self.pick(&[1, 100, 4_000, 512 << 10]),
         }
     }
+}
+
+/// The binary in another process.
+pub struct Process {
+    pub child: Child,
+    /// Lines of standard output as they come.
+    lines: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub fn binary<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharfe"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs the binary to its end.
+pub fn run(args: &[&str]) -> Finished {
+    Process::start(binary(args)).finish()
+}
+
+impl Process {
+    pub fn start(mut command: Command) -> Process {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = sync_channel(100_000);
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|l| sender.send(l)));
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        Process { child, lines, stderr: Some(stderr) }
+    }
+
+    /// The next line of standard output; `None` at its end.
+    pub fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(DEADLINE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the process says nothing"),
+        }
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill takes any two numbers; the child is ours and has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Finished {
+        let stdout = std::iter::from_fn(|| self.line()).fold(String::new(), |text, line| text + &line + "\n");
+        let stderr = self.stderr.take().unwrap().join().unwrap();
+        let code = self.child.wait().unwrap().code();
+        Finished { code, stdout, stderr }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server in another process, on a port of its own.
+pub struct Served {
+    pub process: Process,
+    pub url: String,
+    agent: ureq::Agent,
+}
+
+/// What an HTTP request was answered.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub media_type: String,
+    pub body: String,
+}
+
+impl Served {
+    pub fn start(script: &Path, more: &[&str]) -> Served {
+        let mut command = binary(["run", "--listen", "127.0.0.1:0", "-w", "2"]);
+        command.args(more).arg(script);
+        let mut process = Process::start(command);
+        let Some(line) = process.line() else { panic!("it ended: {:?}", process.finish()) };
+        let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_string();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        Served { process, url, agent: config.into() }
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        reply(self.agent.get(format!("{}{path}", self.url)).call().unwrap())
+    }
+
+    pub fn post(&self, path: &str, accept: &str, body: impl Into<String>) -> Reply {
+        reply(self.send(path, accept, body))
+    }
+
+    /// The statements of a `/ksql` request, and its answer.
+    pub fn ksql(&self, sql: &str) -> Value {
+        let reply = self.post("/ksql", "", json!({ "ksql": sql }).to_string());
+        serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("{reply:?}"))
+    }
+
+    /// An answer whose lines come as they are sent.
+    pub fn stream(&self, path: &str, accept: &str, body: impl Into<String>) -> Lines<BufReader<impl Read>> {
+        BufReader::new(self.send(path, accept, body).into_body().into_reader()).lines()
+    }
+
+    fn send(&self, path: &str, accept: &str, body: impl Into<String>) -> ureq::http::Response<ureq::Body> {
+        let request =
+            self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let request = if accept.is_empty() { request } else { request.header("accept", accept) };
+        request.send(body.into()).unwrap()
+    }
+}
+
+fn reply(response: ureq::http::Response<ureq::Body>) -> Reply {
+    let media_type = response.headers().get("content-type").map_or("", |v| v.to_str().unwrap()).to_string();
+    let status = response.status().as_u16();
+    Reply { status, media_type, body: response.into_body().read_to_string().unwrap() }
+}
+
+/// So many addresses on loopback that nobody listens on.
+pub fn free_addresses(count: usize) -> Vec<String> {
+    let bound: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    bound.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
 }

@@ -31,8 +31,6 @@ mod preaggregate;
 mod finish;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod bench;
 
 pub use finish::{aggregate_rows, finish, row_deleted};
 pub use list::{ALL, find};

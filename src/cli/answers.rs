@@ -1,9 +1,9 @@
 //! Outcomes of an own engine on standard output, an empty line between them.
 
 use super::output::{Format, Printer};
-use super::{entity, output_failed};
+use super::{entity, interrupt, output_failed};
 use crate::engine::{Answer, AnswerEvent, AnswerKind, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::output::json_value;
 use crate::server::entity::entity;
 use crate::sql::ast::Parsed;
@@ -54,16 +54,17 @@ impl Answers {
 
 /// Prints rows as they come, to the end of the answer.
 pub fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<()> {
-    if answer.kind == AnswerKind::Print && format != Format::Json {
-        return print_lines(answer, out);
-    }
+    let format = if answer.kind == AnswerKind::Print { format.of_print() } else { format };
     let names = answer.columns.iter().map(|c| c.name.clone()).collect();
     let mut printer = Printer::new(out, format, names).map_err(output_failed)?;
-    while let Some(event) = answer.next_event() {
+    loop {
+        let event = answer.next_event();
+        interrupt::check()?;
         let rows = match event {
-            AnswerEvent::Rows(rows) => rows,
-            AnswerEvent::End(_) => break,
-            AnswerEvent::Error(error) => return Err(error),
+            Some(AnswerEvent::Rows(rows)) => rows,
+            Some(AnswerEvent::End(_)) => break,
+            Some(AnswerEvent::Error(error)) => return Err(error),
+            None => return Err(Error::runtime("the engine stopped before the answer was complete")),
         };
         for row in rows {
             let cells = cells(&answer.columns, &row.row);
@@ -75,24 +76,6 @@ pub fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<
         }
     }
     printer.finish().map_err(output_failed)
-}
-
-fn print_lines(mut answer: Answer, out: &mut dyn Write) -> Result<()> {
-    while let Some(event) = answer.next_event() {
-        match event {
-            AnswerEvent::Rows(rows) => {
-                for row in rows {
-                    if let Some(Value::Varchar(line)) = row.row.first() {
-                        writeln!(out, "{line}").map_err(output_failed)?;
-                    }
-                }
-                out.flush().map_err(output_failed)?;
-            }
-            AnswerEvent::End(_) => break,
-            AnswerEvent::Error(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// A row as JSON texts.

@@ -1,10 +1,45 @@
-//! `wharfe bench`: what a dataflow costs. (Being written.)
+//! `wharfe bench`: what a dataflow costs, measured on input that is made for it.
+//!
+//! ```text
+//!  measures  which measurements are made, one after the other
+//!  input     the feeds in files, made once and untimed, and topologies that name them
+//!  child     one measurement in a process of its own, with what the system counted for it
+//!  part      what such a process does where it is not an ordinary `wharfe run`; latency is one
+//!  report    the measurements as a table or as JSON
+//! ```
 
-use super::count;
-use crate::error::Result;
+mod child;
+mod input;
+mod latency;
+mod measures;
+pub mod part;
+mod report;
+mod usage;
+
+use super::script::Script;
+use super::{count, interrupt, settings};
+use crate::connector::generator::FEEDS;
+use crate::engine::replay::Planned;
+use crate::error::{Error, Result};
+use crate::sql::ast::{SourceKind, Statement};
+use crate::topology::Topology;
+use child::Child;
+use report::{Progress, Report};
 use std::path::PathBuf;
 
 /// Measure a dataflow: rows a second, CPU, memory, latency
+///
+/// The input is made for it: the feeds carparks and carparks_historic with so many events, and
+/// carparks_leeds with a tenth of them, since its events are ten times as long. Topics that are none
+/// of these are empty. Each measurement is a process of its own, made three times; the one with the
+/// least CPU counts.
+///
+/// decode: read, frame and decode the columns that the queries need, on one thread. dataflow: the
+/// queries over rows that were decoded before. end_to_end: `wharfe run --once`, from its start to its
+/// end. end_to_end_stored: the same with derived streams stored in a log, where the topology says so,
+/// on a tenth of the events. start_up: `run --once` with one query on the script's own topology.
+/// keys: the memory that many distinct car parks take. latency: from the moment at which an event is
+/// due to the moment at which a pull query sees it, also while the engine lags behind.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -21,9 +56,9 @@ pub struct Args {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Vec<u16>,
 
-    /// Measure latency at this many events a second, too
-    #[arg(long, value_name = "R", value_parser = count)]
-    pub rate: Option<u64>,
+    /// Measure latency at this many events a second; 0: do not
+    #[arg(long, value_name = "R", default_value = "100_000", value_parser = count)]
+    pub rate: u64,
 
     /// How measurements are printed
     #[arg(long, value_enum, default_value_t)]
@@ -46,8 +81,73 @@ pub enum Format {
 const EXAMPLES: &str = "\
 Examples:
   wharfe bench dataflows/carparks.sql --rows 10_000_000 --workers 1,2
-  wharfe bench dataflows/carparks.sql --rate 100_000 --format json";
+  wharfe bench dataflows/carparks.sql --rate 200_000 --format json";
 
-pub fn run(_args: Args) -> Result<u8> {
-    unimplemented!("bench")
+pub fn run(args: Args) -> Result<u8> {
+    let mut bench = Bench::new(args)?;
+    interrupt::install()?;
+    let measured = bench.measure();
+    bench.progress.clear();
+    // What fails because it was interrupted is no failure of its own.
+    interrupt::check()?;
+    measured?;
+    bench.report.print(bench.args.format)?;
+    Ok(0)
+}
+
+struct Bench {
+    args: Args,
+    child: Child,
+    /// Those that the script reads.
+    feeds: Vec<&'static str>,
+    tables: Vec<String>,
+    /// Topics that the topology stores in a log.
+    logs: Vec<String>,
+    progress: Progress,
+    report: Report,
+}
+
+impl Bench {
+    /// Refuses what cannot be measured before anything is made.
+    fn new(mut args: Args) -> Result<Bench> {
+        args.workers.sort_unstable();
+        args.workers.dedup();
+        if args.rows < 100 {
+            return Err(Error::usage(format!("--rows is {}", args.rows)).hint("100 or more can be measured"));
+        }
+        let script = Script::file(&args.script)?;
+        let planned = Planned::script(&script.statements, &Topology::empty())
+            .map_err(|e| e.in_text(&script.name, &script.text))?;
+        let read = |feed: &&str| planned.sources().any(|source| source.topic == *feed);
+        let feeds: Vec<&str> = FEEDS.iter().copied().filter(read).collect();
+        if feeds.is_empty() {
+            let error = Error::usage(format!("{} reads none of the topics that bench makes", script.name));
+            return Err(error.hint(format!("they are {}", FEEDS.join(", "))));
+        }
+        let tables = tables(&script);
+        if args.rate > 0 && !tables.iter().any(|table| table == latency::TABLE) {
+            let error = Error::usage(format!("{} has no table {}", script.name, latency::TABLE));
+            return Err(error.hint("its EVENT_CT tells what is visible; --rate 0 leaves latency out"));
+        }
+        let topology = settings::topology(&args.script, args.topology.as_deref(), &[])?;
+        Ok(Bench {
+            child: Child::new(&args.script)?,
+            feeds,
+            tables,
+            logs: input::logs(&topology),
+            progress: Progress::new(),
+            report: Report::new(),
+            args,
+        })
+    }
+}
+
+/// The tables that a script makes, in their order.
+fn tables(script: &Script) -> Vec<String> {
+    let table = |statement: &Statement| match statement {
+        Statement::CreateAs { kind: SourceKind::Table, name, .. }
+        | Statement::CreateSource { kind: SourceKind::Table, name, .. } => Some(name.name.clone()),
+        _ => None,
+    };
+    script.statements.iter().filter_map(|parsed| table(&parsed.statement)).collect()
 }

@@ -3,10 +3,11 @@
 //! An answer is read by a thread of its own and comes through a bounded channel, so that whoever
 //! prints it can stop at any time, even while no row comes.
 
-use crate::error::{Code, Error, Result};
+use crate::engine::Session;
+use crate::error::{Code, Error, Result, reason};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
@@ -35,8 +36,6 @@ pub enum Part {
         cells: Vec<String>,
         deleted: bool,
     },
-    /// PRINT's.
-    Line(String),
     Failed(Error),
 }
 
@@ -65,22 +64,19 @@ impl Client {
     }
 
     /// Carries out statements that are not queries: an entity each.
-    pub fn ksql(&self, sql: &str, properties: &Map<String, Value>) -> Result<Vec<Value>> {
-        let body = json!({ "ksql": terminated(sql), "streamsProperties": properties });
+    pub fn ksql(&self, sql: &str, session: &Session) -> Result<Vec<Value>> {
+        let body = json!({ "ksql": terminated(sql), "streamsProperties": session.properties });
         let text = self.text(self.post("/ksql", "application/json", &body)?)?;
         serde_json::from_str(&text).map_err(|e| self.nonsense(&e))
     }
 
     /// Starts a SELECT or PRINT. Its parts come until the channel ends.
-    pub fn query(&self, sql: &str, properties: &Map<String, Value>) -> Result<Receiver<Part>> {
-        let body = json!({ "sql": terminated(sql), "properties": properties });
-        let accept = "application/vnd.ksql.v1+json, text/plain;q=0.5";
-        let response = self.checked(self.post("/query-stream", accept, &body)?)?;
-        let media_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
-        let lines = media_type.is_some_and(|m| m.starts_with("text/plain"));
+    pub fn query(&self, sql: &str, session: &Session) -> Result<Receiver<Part>> {
+        let body = json!({ "sql": terminated(sql), "properties": session.properties });
+        let response = self.checked(self.post("/query-stream", "application/vnd.ksql.v1+json", &body)?)?;
         let reader = BufReader::new(response.into_body().into_reader());
         let (sender, receiver) = mpsc::sync_channel(ROWS_WAITING_MAX);
-        std::thread::spawn(move || read_parts(reader, lines, &sender));
+        std::thread::spawn(move || read_parts(reader, &sender));
         Ok(receiver)
     }
 
@@ -128,7 +124,7 @@ impl Client {
 
     fn unreachable(&self, error: ureq::Error) -> Error {
         let why = match &error {
-            ureq::Error::Io(e) => super::reason(e),
+            ureq::Error::Io(e) => reason(e),
             other => other.to_string(),
         };
         Error::runtime(format!("no server at {} ({why})", self.url))
@@ -156,14 +152,13 @@ fn refusal(body: &Value) -> Error {
 }
 
 fn lost(error: &std::io::Error) -> Error {
-    Error::runtime(format!("the connection to the server was lost: {}", super::reason(error)))
+    Error::runtime(format!("the connection to the server was lost: {}", reason(error)))
 }
 
 /// Reads to the end of the answer, or until nobody listens any more.
-fn read_parts(reader: impl BufRead, lines: bool, sender: &SyncSender<Part>) {
+fn read_parts(reader: impl BufRead, sender: &SyncSender<Part>) {
     for line in reader.lines() {
         let part = match line {
-            Ok(line) if lines => Some(Part::Line(line)),
             Ok(line) => parse_part(&line),
             Err(e) => Some(Part::Failed(lost(&e))),
         };
@@ -303,7 +298,7 @@ mod tests {
         // A port that was free a moment ago.
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap();
         let client = Client::new(&free.to_string());
-        let error = client.ksql("SHOW STREAMS", &Map::new()).unwrap_err();
+        let error = client.ksql("SHOW STREAMS", &Session::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 
 pub fn print(entity: &Value, format: Format, out: &mut dyn Write) -> io::Result<()> {
-    if let Some(list) = list(entity) {
-        return print_list(list, format, out);
+    if let Some((columns, mut rows)) = list(entity) {
+        if text(entity, "@type") == "queries" && format == Format::Table {
+            rows.iter_mut().flatten().for_each(shorten);
+        }
+        return print_list((columns, rows), format, out);
     }
     if format == Format::Json {
         let body = ["sourceDescription", "queryDescription"].iter().find_map(|field| entity.get(field));
@@ -80,6 +83,16 @@ fn print_list((columns, rows): List, format: Format, out: &mut dyn Write) -> io:
         printer.row(row.iter().map(Value::to_string).collect())?;
     }
     printer.finish()
+}
+
+/// A statement's whole text would make every line of its table as long; EXPLAIN has it.
+fn shorten(value: &mut Value) {
+    if let Value::String(text) = value
+        && let Some((end, _)) = text.char_indices().nth(80)
+    {
+        text.truncate(end);
+        text.push('…');
+    }
 }
 
 fn source(source: &Value, format: Format, out: &mut dyn Write) -> io::Result<()> {

@@ -1,9 +1,9 @@
 //! `wharfe generate`: as much synthetic input as a benchmark wants.
 
-use super::{count, grouped, mib, output_failed, reason};
+use super::{count, grouped, mib, output_failed};
 use crate::connector::GeneratorSpec;
 use crate::connector::generator;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};

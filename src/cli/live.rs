@@ -2,26 +2,34 @@
 //!
 //! It works on the terminal's second screen, so that what was there before is there again after it.
 
-use super::answers;
+use super::answers::cells;
 use super::grouped;
-use super::output::Format;
-use crate::engine::{Engine, Outcome, Session};
+use super::output::{Format, Printer, table_text};
+use crate::engine::{AnswerEvent, Engine, Outcome};
 use crate::error::{Error, Result};
-use crate::sql::parse_statement;
 use crate::types::quote;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// Whether the terminal's second screen is on.
 static DRAWN: AtomicBool = AtomicBool::new(false);
 
-/// Lines of a table that are not rows: its name, borders and header, a blank.
+/// Of which drawing takes one part in so many: large tables are shown less often.
+const DRAWING_SHARE: u32 = 10;
+
+/// Lines above the tables, and lines of a table that are not rows: its name, borders and header, a
+/// blank.
+const HEAD: usize = 3;
 const TABLE_FRAME: usize = 6;
+
+/// No column is made narrower to let others be seen.
+const CELL_WIDTH_MIN: usize = 12;
 
 /// Shows what goes on until the engine stops.
 pub fn watch(engine: &Engine, script: &Path, url: &str) -> Result<()> {
@@ -29,14 +37,15 @@ pub fn watch(engine: &Engine, script: &Path, url: &str) -> Result<()> {
         println!("listening on {url}");
         return engine.join();
     }
-    let (ended, end) = mpsc::channel();
+    let (ended, end) = mpsc::sync_channel(1);
     let joined = engine.clone();
     std::thread::spawn(move || ended.send(joined.join()));
     let mut view = View::new(engine, script, url);
     start();
     let result = loop {
+        let drawn = Instant::now();
         view.draw();
-        match end.recv_timeout(REFRESH) {
+        match end.recv_timeout(REFRESH.max(drawn.elapsed() * DRAWING_SHARE)) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(result) => break result,
             Err(RecvTimeoutError::Disconnected) => break Err(Error::runtime("the engine was lost")),
@@ -81,11 +90,12 @@ impl View<'_> {
 
     fn draw(&mut self) {
         let (width, height) = terminal_size();
-        let head = self.head();
         let tables = match maintained(self.engine) {
-            Ok(names) => self.tables(names, height),
+            Ok(names) => tables(self.engine, &names, width, height),
             Err(error) => vec![("".into(), error.to_string())],
         };
+        // Last, so that it counts all that the tables show.
+        let head = self.head();
         // Only now: a view that ended meanwhile must not write over what follows it.
         if DRAWN.load(Ordering::SeqCst) {
             show(&screen(&head, &tables, width, height));
@@ -107,19 +117,12 @@ impl View<'_> {
         );
         vec![self.title.clone(), counts, String::new()]
     }
-
-    fn tables(&self, names: Vec<String>, height: usize) -> Vec<(String, String)> {
-        let share = height.saturating_sub(3) / names.len().max(1);
-        let rows = share.saturating_sub(TABLE_FRAME).max(1);
-        let text = |name: &String| rows_of(self.engine, name, rows).unwrap_or_else(|e| e.to_string());
-        names.iter().map(|name| (name.clone(), text(name))).collect()
-    }
 }
 
 /// The tables that queries keep up to date.
 fn maintained(engine: &Engine) -> Result<Vec<String>> {
     let (Outcome::Tables(tables), Outcome::Queries(queries)) =
-        (ask(engine, "SHOW TABLES")?, ask(engine, "SHOW QUERIES")?)
+        (engine.ask("SHOW TABLES")?, engine.ask("SHOW QUERIES")?)
     else {
         return Ok(Vec::new());
     };
@@ -127,24 +130,104 @@ fn maintained(engine: &Engine) -> Result<Vec<String>> {
     Ok(tables.into_iter().map(|t| t.name).filter(|name| written(name)).collect())
 }
 
-/// In the order of the keys, so that a row keeps its place from one drawing to the next.
-fn rows_of(engine: &Engine, table: &str, limit: usize) -> Result<String> {
-    let Outcome::Source(source) = ask(engine, &format!("DESCRIBE {}", quote(table)))? else {
-        return Ok(String::new());
+/// Each with its name and its text, as many rows of them as fit.
+fn tables(engine: &Engine, names: &[String], width: usize, height: usize) -> Vec<(String, String)> {
+    let found: Vec<_> = names.iter().map(|name| rows_of(engine, name, height + 1)).collect();
+    let rows = found.iter().map(|t| t.as_ref().map_or(0, |t| t.rows.len())).collect::<Vec<_>>();
+    let room = height.saturating_sub(HEAD + TABLE_FRAME * names.len());
+    let text = |(name, (found, rows)): (&String, (Result<Table>, usize))| match found {
+        Ok(table) if rows < table.rows.len() => {
+            (format!("{name} (first {rows} rows)"), table.text(rows, width))
+        }
+        Ok(table) => (name.clone(), table.text(rows, width)),
+        Err(error) => (name.clone(), error.to_string()),
     };
-    let keys: Vec<String> = source.schema.keys().map(|key| quote(&key.name)).collect();
-    let order = if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) };
-    let mut out = Vec::new();
-    if let Outcome::Answer(answer) =
-        ask(engine, &format!("SELECT * FROM {}{order} LIMIT {limit}", quote(table)))?
-    {
-        answers::print(answer, Format::Table, &mut out)?;
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    names.iter().zip(found.into_iter().zip(share(&rows, room))).map(text).collect()
 }
 
-fn ask(engine: &Engine, text: &str) -> Result<Outcome> {
-    engine.execute(&parse_statement(text)?, &mut Session::default())
+/// Deals out so many lines: a small table leaves to the others what it does not need.
+fn share(wanted: &[usize], room: usize) -> Vec<usize> {
+    let mut shares = vec![0; wanted.len()];
+    let mut smallest_first: Vec<usize> = (0..wanted.len()).collect();
+    smallest_first.sort_by_key(|i| wanted[*i]);
+    let mut left = room;
+    for (done, i) in smallest_first.into_iter().enumerate() {
+        shares[i] = wanted[i].min((left / (wanted.len() - done)).max(1));
+        left = left.saturating_sub(shares[i]);
+    }
+    shares
+}
+
+struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn text(&self, rows: usize, width: usize) -> String {
+        let mut out = Vec::new();
+        // Writing to memory does not fail.
+        let _ = self.print(rows, width, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn print(&self, rows: usize, width: usize, out: &mut dyn Write) -> io::Result<()> {
+        let rows = &self.rows[..rows.min(self.rows.len())];
+        let mut widths: Vec<usize> = self.columns.iter().map(|c| c.width()).collect();
+        for row in rows {
+            widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.width()));
+        }
+        let most = width_max(&widths, width);
+        let columns = self.columns.iter().map(|c| shortened(c, most)).collect();
+        let mut printer = Printer::new(out, Format::Table, columns)?;
+        for row in rows {
+            printer.row(row.iter().map(|cell| shortened(cell, most)).collect())?;
+        }
+        printer.finish()
+    }
+}
+
+/// The width to which the widest columns are cut so that all fit into a line, if they can.
+fn width_max(widths: &[usize], line: usize) -> usize {
+    let fits = |most: &usize| widths.iter().map(|w| w.min(most) + 3).sum::<usize>() < line;
+    let widest = widths.iter().copied().max().unwrap_or(0).max(CELL_WIDTH_MIN);
+    (CELL_WIDTH_MIN..=widest).rev().find(fits).unwrap_or(CELL_WIDTH_MIN)
+}
+
+fn shortened(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.into();
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        if out.width() + c.width().unwrap_or(0) >= width {
+            break;
+        }
+        out.push(c);
+    }
+    out + "…"
+}
+
+/// In the order of the keys, so that a row keeps its place from one drawing to the next.
+fn rows_of(engine: &Engine, table: &str, limit: usize) -> Result<Table> {
+    let select = format!("SELECT * FROM {} LIMIT {limit}", quote(table));
+    let Outcome::Answer(mut answer) = engine.ask(&select)? else {
+        return Err(Error::runtime("a SELECT without an answer"));
+    };
+    let columns = answer.columns.iter().map(|c| c.name.clone()).collect();
+    let mut rows = Vec::new();
+    while let Some(event) = answer.next_event() {
+        match event {
+            AnswerEvent::Rows(more) => {
+                rows.extend(more.iter().map(|row| {
+                    cells(&answer.columns, &row.row).iter().map(|cell| table_text(cell)).collect()
+                }));
+            }
+            AnswerEvent::End(_) => break,
+            AnswerEvent::Error(error) => return Err(error),
+        }
+    }
+    Ok(Table { columns, rows })
 }
 
 /// One screenful: every line is cut to the width and cleared to its end, the rest below is cleared.
@@ -158,7 +241,7 @@ fn screen(head: &[String], tables: &[(String, String)], width: usize, height: us
     let mut out = String::from("\x1b[H");
     for (i, line) in lines.iter().take(height).enumerate() {
         out.push_str(if i > 0 { "\r\n" } else { "" });
-        out.extend(line.chars().take(width));
+        out.push_str(&shortened(line, width));
         out.push_str("\x1b[K");
     }
     out.push_str("\x1b[J");
@@ -185,7 +268,39 @@ mod tests {
         let tables = [("T".to_string(), "+---+\n| x |\n".to_string())];
         assert_eq!(
             screen(&["title".into()], &tables, 4, 3),
-            "\x1b[Htitl\x1b[K\r\nT\x1b[K\r\n+---\x1b[K\x1b[J"
+            "\x1b[Htit…\x1b[K\r\nT\x1b[K\r\n+--…\x1b[K\x1b[J"
         );
+    }
+
+    #[test]
+    fn small_tables_leave_their_lines_to_others() {
+        let cases: [(&[usize], usize, &[usize]); 5] = [
+            (&[3, 100], 20, &[3, 17]),
+            (&[100, 3], 20, &[17, 3]),
+            (&[100, 100], 21, &[10, 11]),
+            (&[5, 5], 0, &[1, 1]),
+            (&[], 20, &[]),
+        ];
+        for (wanted, room, expected) in cases {
+            assert_eq!(share(wanted, room), expected);
+        }
+    }
+
+    #[test]
+    fn wide_columns_are_cut_so_that_all_are_seen() {
+        let table = Table {
+            columns: vec!["NAME".into(), "N".into()],
+            rows: vec![
+                vec!["a long name of a car park 駐車場".into(), "7".into()],
+                vec!["b".into(), "8".into()],
+            ],
+        };
+        assert_eq!(
+            table.text(1, 24),
+            "+------------------+---+\n| NAME             | N |\n+------------------+---+\n| a long name of … | 7 |\n+------------------+---+\n"
+        );
+        assert_eq!(width_max(&[50, 2, 20], 200), 50);
+        assert_eq!(width_max(&[50, 2, 20], 10), CELL_WIDTH_MIN);
+        assert_eq!(shortened("駐車場", 5), "駐車…");
     }
 }

@@ -46,6 +46,9 @@ pub enum Command {
     Generate(generate::Args),
     Registry(registry::Args),
     Bench(bench::Args),
+    /// What `bench` starts for some of its measurements
+    #[command(hide = true)]
+    BenchPart(bench::part::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -89,20 +92,6 @@ fn output_failed(error: io::Error) -> Error {
         io::ErrorKind::BrokenPipe => interrupt::error(),
         _ => Error::runtime(format!("cannot write the output: {error}")),
     }
-}
-
-/// An operating system error in few words: without the number that Rust appends.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((reason, _)) => lower_first(reason),
-        None => lower_first(&text),
-    }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use unicode_width::UnicodeWidthStr;
 
 /// A table's columns get their widths from the first rows, up to so many; later ones may stick out.
 const TABLE_ROWS_MEASURED: usize = 1_000;
@@ -18,6 +19,16 @@ pub enum Format {
     Json,
     /// Comma-separated, with a header
     Csv,
+    /// PRINT's one column as it is
+    #[value(skip)]
+    Lines,
+}
+
+impl Format {
+    /// How PRINT's lines are shown where rows are shown like this.
+    pub fn of_print(self) -> Format {
+        if self == Format::Json { Format::Json } else { Format::Lines }
+    }
 }
 
 pub struct Printer<'a> {
@@ -44,6 +55,7 @@ impl<'a> Printer<'a> {
             Format::Json => self.json(&cells, false),
             Format::Csv => self.csv(&cells),
             Format::Table => self.table(cells.iter().map(|c| table_text(c)).collect()),
+            Format::Lines => self.line(&cells),
         }
     }
 
@@ -52,6 +64,7 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Json => self.json(&cells, true),
             Format::Csv => self.csv(&cells),
+            Format::Lines => self.line(&cells),
             Format::Table => self.table(
                 cells.iter().map(|c| if c == "null" { "<deleted>".into() } else { table_text(c) }).collect(),
             ),
@@ -87,6 +100,10 @@ impl<'a> Printer<'a> {
         let texts: Vec<Cow<str>> =
             cells.iter().map(|c| if c == "null" { Cow::from("") } else { plain(c) }).collect();
         csv_line(self.out, &texts)
+    }
+
+    fn line(&mut self, cells: &[String]) -> io::Result<()> {
+        cells.first().map_or(Ok(()), |cell| writeln!(self.out, "{}", plain(cell)))
     }
 
     fn table(&mut self, texts: Vec<String>) -> io::Result<()> {
@@ -130,7 +147,7 @@ fn plain(cell: &str) -> Cow<'_, str> {
 }
 
 /// Control characters would break the table, or steer the terminal.
-fn table_text(cell: &str) -> String {
+pub fn table_text(cell: &str) -> String {
     let text = plain(cell);
     if !text.contains(char::is_control) {
         return text.into_owned();
@@ -153,7 +170,7 @@ fn csv_line(out: &mut dyn Write, texts: &[Cow<str>]) -> io::Result<()> {
 
 fn widen(widths: &mut [usize], texts: &[String]) {
     for (width, text) in widths.iter_mut().zip(texts) {
-        *width = (*width).max(text.chars().count());
+        *width = (*width).max(text.width());
     }
 }
 
@@ -166,18 +183,23 @@ fn border(out: &mut dyn Write, widths: &[usize]) -> io::Result<()> {
 
 fn header_line(out: &mut dyn Write, widths: &[usize], names: &[String]) -> io::Result<()> {
     for (width, name) in widths.iter().zip(names) {
-        write!(out, "| {name:width$} ")?;
+        write!(out, "| {name}{} ", padding(name, *width))?;
     }
     out.write_all(b"|\n")
+}
+
+/// By columns of the terminal: a character may take two of them, or none.
+fn padding(text: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(text.width()))
 }
 
 /// Numbers stand right, so that digits of one weight stand below each other.
 fn table_line(out: &mut dyn Write, widths: &[usize], texts: &[String]) -> io::Result<()> {
     for (width, text) in widths.iter().zip(texts) {
         if text.parse::<f64>().is_ok() {
-            write!(out, "| {text:>width$} ")?;
+            write!(out, "| {}{text} ", padding(text, *width))?;
         } else {
-            write!(out, "| {text:width$} ")?;
+            write!(out, "| {text}{} ", padding(text, *width))?;
         }
     }
     out.write_all(b"|\n")

@@ -3,10 +3,10 @@
 use super::client::{Client, DEFAULT_SERVER, Part};
 use super::output::{Format, Printer};
 use super::{entity, interrupt, output_failed, split};
+use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::sql::ast::Statement;
 use crate::sql::parse_statement;
-use serde_json::{Map, Value};
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
@@ -58,18 +58,18 @@ pub fn run(args: Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Statements to one server, with the properties that were SET on the way.
+/// Statements to one server, in a session of their own.
 pub struct Conversation {
     pub client: Client,
     format: Format,
-    properties: Map<String, Value>,
+    session: Session,
     /// Whether the last statement printed something.
     pub said: bool,
 }
 
 impl Conversation {
     pub fn new(client: Client, format: Format) -> Conversation {
-        Conversation { client, format, properties: Map::new(), said: false }
+        Conversation { client, format, session: Session::default(), said: false }
     }
 
     /// Sends one statement where it belongs and prints the answer.
@@ -77,7 +77,8 @@ impl Conversation {
         self.said = false;
         match split::first_word(statement).as_deref() {
             Some("SET" | "UNSET") => return self.set(statement),
-            Some("SELECT" | "PRINT") => self.query(statement)?,
+            Some("SELECT") => self.query(statement, self.format)?,
+            Some("PRINT") => self.query(statement, self.format.of_print())?,
             _ => self.command(statement)?,
         }
         self.said = true;
@@ -86,28 +87,33 @@ impl Conversation {
 
     /// Properties are the client's business: they go along with every request.
     fn set(&mut self, text: &str) -> Result<()> {
-        let parsed = parse_statement(text).map_err(|e| e.in_text("<statement>", text))?;
-        match parsed.statement {
-            Statement::Set { property, value } => drop(self.properties.insert(property, value.into())),
-            Statement::Unset { property } => drop(self.properties.shift_remove(&property)),
-            _ => return Err(Error::syntax("expected SET 'property' = 'value'")),
-        }
-        Ok(())
+        let mut set = || {
+            let parsed = parse_statement(text)?;
+            match parsed.statement {
+                Statement::Set { property, value } => {
+                    self.session.set(&property, &value).map_err(|e| e.at(parsed.span))?
+                }
+                Statement::Unset { property } => self.session.unset(&property),
+                _ => return Err(Error::syntax("expected SET 'property' = 'value'")),
+            }
+            Ok(())
+        };
+        set().map_err(|e: Error| e.in_text("<statement>", text))
     }
 
     fn command(&self, statement: &str) -> Result<()> {
         let mut out = io::stdout().lock();
-        for entity in self.client.ksql(statement, &self.properties)? {
+        for entity in self.client.ksql(statement, &self.session)? {
             entity::print(&entity, self.format, &mut out).map_err(output_failed)?;
         }
         Ok(())
     }
 
-    fn query(&self, statement: &str) -> Result<()> {
-        let parts = self.client.query(statement, &self.properties)?;
+    fn query(&self, statement: &str, format: Format) -> Result<()> {
+        let parts = self.client.query(statement, &self.session)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut query_id = String::new();
-        let printed = print(&parts, self.format, &mut out, &mut query_id);
+        let printed = print(&parts, format, &mut out, &mut query_id);
         if printed.is_err() && !query_id.is_empty() {
             self.client.close(&query_id);
         }
@@ -117,59 +123,28 @@ impl Conversation {
 
 /// Prints an answer to its end. An interrupted one is finished, too, so that its table has a border.
 fn print(parts: &Receiver<Part>, format: Format, out: &mut dyn Write, query_id: &mut String) -> Result<()> {
-    let mut printer = None;
-    let mut lines = Lines { out: Some(out), format };
+    let mut printer = match next(parts, || Ok(()))? {
+        Some(Part::Header { query_id: id, columns }) => {
+            *query_id = id;
+            Printer::new(out, format, columns).map_err(output_failed)?
+        }
+        Some(Part::Failed(error)) => return Err(error),
+        Some(Part::Row { .. }) | None => return Err(Error::runtime("the server sent no header")),
+    };
     let ended = loop {
-        match next(parts, || flush(&mut printer, &mut lines)) {
-            Ok(Some(Part::Header { query_id: id, columns })) => {
-                *query_id = id;
-                let out = lines.out.take().ok_or_else(|| Error::runtime("the server sent two headers"))?;
-                printer = Some(Printer::new(out, format, columns).map_err(output_failed)?);
-            }
+        match next(parts, || printer.flush().map_err(output_failed)) {
             Ok(Some(Part::Row { cells, deleted })) => {
-                let Some(printer) = &mut printer else { break Err(Error::runtime("rows before a header")) };
                 let row = if deleted { printer.deleted(cells) } else { printer.row(cells) };
                 row.map_err(output_failed)?;
             }
-            Ok(Some(Part::Line(line))) => lines.print(&line).map_err(output_failed)?,
+            Ok(Some(Part::Header { .. })) => break Err(Error::runtime("the server sent two headers")),
             Ok(Some(Part::Failed(error))) => break Err(error),
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
-    match printer {
-        Some(printer) => printer.finish().map_err(output_failed)?,
-        None => lines.flush().map_err(output_failed)?,
-    }
+    printer.finish().map_err(output_failed)?;
     ended
-}
-
-/// PRINT's lines; the output is gone from here once there are rows.
-struct Lines<'a> {
-    out: Option<&'a mut dyn Write>,
-    format: Format,
-}
-
-impl Lines<'_> {
-    fn print(&mut self, line: &str) -> io::Result<()> {
-        let Some(out) = &mut self.out else { return Ok(()) };
-        match self.format {
-            Format::Json => writeln!(out, "{}", serde_json::json!({ "MESSAGE": line })),
-            Format::Table | Format::Csv => writeln!(out, "{line}"),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.as_mut().map_or(Ok(()), |out| out.flush())
-    }
-}
-
-fn flush(printer: &mut Option<Printer>, lines: &mut Lines) -> Result<()> {
-    let flushed = match printer {
-        Some(printer) => printer.flush(),
-        None => lines.flush(),
-    };
-    flushed.map_err(output_failed)
 }
 
 /// The next part; `idle` is called before a wait. `None` at the end.

@@ -1,7 +1,7 @@
 //! `wharfe registry`: a schema registry on its own.
 
 use super::{interrupt, serving};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::registry::{Level, Registry};
 use crate::server;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ fn level(text: &str) -> Result<Level, String> {
 pub fn run(args: Args) -> Result<u8> {
     let listener = serving::listen(&serving::address(&args.listen))?;
     let registry = Registry::open_with(&args.data_dir, args.compatibility)?;
-    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", super::reason(&e)));
+    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
     let address = listener.local_addr().map_err(failed)?;
     interrupt::install()?;
     let (stop, stopped) = oneshot::channel();

@@ -9,8 +9,8 @@ use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
 use super::{interrupt, live, progress, settings};
-use crate::engine::Engine;
-use crate::error::Result;
+use crate::engine::{Engine, Outcome};
+use crate::error::{Error, Result};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -123,10 +123,10 @@ pub fn run(args: Args) -> Result<u8> {
     };
     let rejected = engine.progress().rows_rejected;
     let stopped = engine.stop();
-    // What fails because it was interrupted is no failure of its own.
+    // What fails because it was interrupted, or because the engine failed, is no failure of its own.
     interrupt::check()?;
-    done?;
     stopped?;
+    done?;
     Ok(if args.strict && rejected > 0 { REJECTS_UNDER_STRICT } else { 0 })
 }
 
@@ -145,11 +145,17 @@ fn lead(
     for question in questions {
         asked.extend(script::ask(engine, question, &session)?);
     }
+    check_topics(engine, args)?;
     engine.begin()?;
     let serving = listener.map(|listener| Serving::start(listener, engine.clone())).transpose()?;
     if args.once {
         if let Some(serving) = &serving {
             eprintln!("listening on {}", serving.url);
+        }
+        for topic in engine.unplaced() {
+            eprintln!(
+                "warning: topic {topic} is empty: the topology does not say where it is; hint: --topic {topic}=PATH"
+            );
         }
         once(engine, started, asked, &mut answers)?;
     } else if let Some(serving) = &serving {
@@ -157,6 +163,26 @@ fn lead(
         live::watch(engine, &args.script, &serving.url)?;
     }
     serving.map_or(Ok(()), Serving::stop)
+}
+
+/// A misspelt topic would go unnoticed, and nothing would be read.
+fn check_topics(engine: &Engine, args: &Args) -> Result<()> {
+    let Outcome::Topics(topics) = engine.ask("SHOW TOPICS")? else { return Ok(()) };
+    for given in &args.topic {
+        let name = given.split('=').next().unwrap_or_default();
+        if topics.iter().any(|topic| topic.name == name) {
+            continue;
+        }
+        let message = format!("--topic {given}: {} has no topic {name}", args.script.display());
+        if args.once {
+            let known: Vec<&str> =
+                topics.iter().map(|t| t.name.as_str()).filter(|t| !t.starts_with("wharfe_")).collect();
+            return Err(Error::usage(message).hint(format!("it has {}", known.join(", "))));
+        }
+        // A statement may come that reads it.
+        eprintln!("warning: {message}");
+    }
+    Ok(())
 }
 
 fn once(engine: &Engine, started: Instant, asked: Vec<Question>, answers: &mut Answers) -> Result<()> {

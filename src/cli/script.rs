@@ -1,9 +1,9 @@
 //! Scripts and `-q` texts: read, parsed whole before anything starts, carried out in order.
 
 use super::answers::Answers;
-use super::{interrupt, reason};
+use super::interrupt;
 use crate::engine::{Engine, Outcome, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_script;
 use std::path::Path;
@@ -69,9 +69,7 @@ fn has_answer(statement: &Statement) -> bool {
 
 /// A script reads everything from the beginning, until it says otherwise.
 pub fn session() -> Session {
-    let mut session = Session::default();
-    session.properties.insert("auto.offset.reset".into(), "earliest".into());
-    session
+    Session { properties: [("auto.offset.reset".into(), "earliest".into())].into() }
 }
 
 /// A statement to answer once the inputs have been read.
@@ -136,7 +134,7 @@ fn question<'a>(
     Ok(Question { script, statement, session: session.clone() })
 }
 
-fn is_query(statement: &Statement) -> bool {
+pub fn is_query(statement: &Statement) -> bool {
     matches!(statement, Statement::Select(_) | Statement::Print { .. })
 }
 

@@ -1,8 +1,8 @@
 //! The REST server beside a run: its port, taken before anything else starts, and its thread.
 
-use super::{reason, run};
+use super::run;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::server;
 use std::io;
 use std::net::TcpListener;

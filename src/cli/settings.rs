@@ -1,10 +1,10 @@
 //! What was typed → what is meant: the engine's configuration, refused here if it cannot work.
 
-use super::{count, reason, run};
+use super::{count, run};
 use crate::engine::{Config, Pace};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::topology::Topology;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Where timely's processes listen unless a hostfile says otherwise.
@@ -15,10 +15,10 @@ pub fn config(args: &run::Args) -> Result<Config> {
         workers: args.workers.map_or_else(cores, usize::from),
         hosts: hosts(args.processes, args.process, args.hostfile.as_deref())?,
         process: args.process.into(),
-        data_dir: args.data_dir.as_deref().map(data_dir).transpose()?,
+        data_dir: args.data_dir.clone(),
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
-        pace: pace(|name| std::env::var(name).ok())?,
+        pace: pace()?,
     })
 }
 
@@ -73,16 +73,12 @@ fn is_address(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// Makes the directory, and tries whether it can be written.
-fn data_dir(dir: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir)).map_err(|e| {
-        Error::usage(format!("cannot write to data directory {}: {}", dir.display(), reason(&e)))
-    })?;
-    Ok(dir.to_path_buf())
+/// The defaults, unless a test wants input cut otherwise.
+pub fn pace() -> Result<Pace> {
+    pace_of(|name| std::env::var(name).ok())
 }
 
-/// The defaults, unless a test wants input cut otherwise.
-fn pace(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
+fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
     let number = |name: &str, default: u64| match variable(name) {
         None => Ok(default),
         Some(text) => match count(&text) {
@@ -101,6 +97,7 @@ fn pace(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn hosts_are_one_for_each_process() {
@@ -137,25 +134,13 @@ mod tests {
 
     #[test]
     fn the_pace_can_be_overridden() {
-        let pace_of = |value: &'static str| pace(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
-        assert_eq!(pace_of("1_000").unwrap().tick_bytes, 1_000);
+        let pace = |value: &'static str| pace_of(|n| (n == "WHARFE_TICK_BYTES").then(|| value.into()));
+        assert_eq!(pace("1_000").unwrap().tick_bytes, 1_000);
         for bad in ["0", "-1", "many"] {
             assert_eq!(
-                pace_of(bad).unwrap_err().to_string(),
+                pace(bad).unwrap_err().to_string(),
                 format!("WHARFE_TICK_BYTES is `{bad}`; expected a whole number above 0")
             );
         }
-    }
-
-    #[test]
-    fn a_data_directory_is_made_or_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(data_dir(&dir.path().join("a/b")).is_ok());
-        let file = dir.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        assert_eq!(
-            data_dir(&file).unwrap_err().to_string(),
-            format!("cannot write to data directory {}: file exists", file.display())
-        );
     }
 }

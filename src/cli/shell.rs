@@ -5,7 +5,8 @@ use super::client::{Client, DEFAULT_SERVER};
 use super::output::Format;
 use super::query::Conversation;
 use super::{interrupt, split};
-use crate::error::{Code, Error, Result};
+use crate::engine::Session;
+use crate::error::{Code, Error, Result, reason};
 use crate::sql::complete::{KEYWORDS, is_complete};
 use crate::types::quote;
 use rustyline::completion::Completer;
@@ -16,7 +17,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Editor, Helper};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ pub fn run(args: Args) -> Result<u8> {
     if let Some(file) = history.filter(|_| interactive) {
         let saved = file.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(ReadlineError::from);
         if let Err(e) = saved.and_then(|()| editor.save_history(&file)) {
-            eprintln!("error: cannot keep the history in {}: {e}", file.display());
+            eprintln!("error: cannot keep the history in {}: {}", file.display(), failure(&e));
         }
     }
     Ok(code)
@@ -81,7 +82,14 @@ fn editor(client: &Client) -> Result<Line> {
 }
 
 fn failed(error: &ReadlineError) -> Error {
-    Error::runtime(format!("cannot read from the terminal: {error}"))
+    Error::runtime(format!("cannot read from the terminal: {}", failure(error)))
+}
+
+fn failure(error: &ReadlineError) -> String {
+    match error {
+        ReadlineError::Io(e) => reason(e),
+        other => other.to_string(),
+    }
 }
 
 /// Reads and says until the end of input. Statements that came through a pipe set the exit code.
@@ -138,7 +146,7 @@ fn history_file() -> Option<PathBuf> {
 
 /// Streams, tables and their columns. What cannot be had is not completed.
 fn known_names(client: &Client) -> BTreeSet<String> {
-    let ask = |sql: &str| client.ksql(sql, &Map::new()).unwrap_or_default();
+    let ask = |sql: &str| client.ksql(sql, &Session::default()).unwrap_or_default();
     let mut names = BTreeSet::new();
     for entity in ask("SHOW STREAMS; SHOW TABLES") {
         names.extend(items(&entity["streams"]).chain(items(&entity["tables"])));

@@ -34,6 +34,8 @@ pub struct FileSource {
     readers: Vec<Reader>,
     /// The reader whose turn it is; behind the last: all are dry.
     turn: usize,
+    /// A file gave as much as it was asked for in this turn: it may have more, and need not wait.
+    more: bool,
     reading: Reading,
     /// The end is where it was at opening.
     ends: bool,
@@ -84,6 +86,7 @@ fn open_reading(
     let mut source = FileSource {
         readers: Vec::new(),
         turn: 0,
+        more: false,
         reading,
         ends,
         arrived: Arrived { opened_ms: opening.opened_ms, now_ms: opening.opened_ms },
@@ -144,11 +147,13 @@ impl Source for FileSource {
                 if self.ends {
                     return Ok(Poll::Done);
                 }
-                if checked || !self.may_check(now_ms) {
-                    return Ok(Poll::Pending);
+                if !std::mem::take(&mut self.more) {
+                    if checked || !self.may_check(now_ms) {
+                        return Ok(Poll::Pending);
+                    }
+                    checked = true;
+                    self.find_new(now_ms)?;
                 }
-                checked = true;
-                self.find_new(now_ms)?;
                 self.turn = 0;
                 continue;
             }
@@ -157,6 +162,7 @@ impl Source for FileSource {
                 Step::Messages(batch) => {
                     // Files are caught up with one after the other, and followed in turn.
                     self.turn += reader.is_caught_up() as usize;
+                    self.more |= batch.buffer.len() >= max_bytes;
                     return Ok(Poll::Messages(batch));
                 }
                 Step::Dry => self.turn += 1,

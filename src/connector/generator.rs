@@ -40,8 +40,8 @@ pub fn write(spec: &GeneratorSpec, out: &mut impl Write) -> io::Result<u64> {
     Ok(written)
 }
 
-fn endless() -> Error {
-    Error::topology("generator without rows is endless").hint("give it rows")
+pub fn endless() -> Error {
+    Error::topology("generator without rows is endless").hint("give it rows, such as rows = 1_000_000")
 }
 
 pub struct GeneratorSource {

@@ -8,7 +8,7 @@ mod read_at;
 pub mod stdin;
 
 use crate::batch::MessageBatch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -113,10 +113,12 @@ pub struct Survey {
     pub files: Vec<(PathBuf, u64)>,
 }
 
-/// Looks at what a place holds now.
-pub fn survey(place: &Place) -> Result<Survey> {
+/// Looks at what a place holds now. `once`: nothing will come later, so that a pattern without files
+/// and a generator without an end are refused.
+pub fn survey(place: &Place, once: bool) -> Result<Survey> {
     match place {
-        Place::File { path, follow, .. } => file::survey(path, *follow),
+        Place::File { path, follow, .. } => file::survey(path, *follow && !once),
+        Place::Generator(spec) if once && spec.rows.is_none() => Err(generator::endless()),
         _ => Ok(Survey::default()),
     }
 }
@@ -135,9 +137,9 @@ pub fn open_surveyed(place: &Place, opening: Opening, survey: &Survey) -> Result
 
 /// Opens a topic for reading by a single worker; several have to share a [`survey`].
 pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
-    open_surveyed(place, opening, &survey(place)?)
+    open_surveyed(place, opening, &survey(place, false)?)
 }
 
 pub(crate) fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::runtime(format!("cannot {doing} {}: {error}", path.display()))
+    Error::runtime(format!("cannot {doing} {}: {}", path.display(), reason(&error)))
 }

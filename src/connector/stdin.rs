@@ -6,7 +6,7 @@
 use super::framing::{Framer, Frames};
 use super::{Framing, Opening, Poll, Share, Source};
 use crate::batch::{MessageBatch, Timestamps};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use arrow_buffer::Buffer;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +112,9 @@ impl Source for StdinSource {
                     self.frame(Vec::new(), true, now_ms)
                 }
                 Ok(Ok(block)) => self.frame(block, false, now_ms),
-                Ok(Err(e)) => return Err(Error::runtime(format!("cannot read standard input: {e}"))),
+                Ok(Err(e)) => {
+                    return Err(Error::runtime(format!("cannot read standard input: {}", reason(&e))));
+                }
             };
             if let Some(batch) = batch {
                 return Ok(Poll::Messages(batch));

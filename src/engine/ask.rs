@@ -267,7 +267,7 @@ impl Coordinator {
             check_shape(kind, &source, &select, query)?;
         }
         if let Statement::InsertSelect { target, .. } = &parsed.statement {
-            select = fit(select, self.catalog.source(target)?, query)?;
+            select = fit(select, self.catalog.writable(target)?, query)?;
         }
         start_of(session, self.begun)?;
         Ok((source, select))

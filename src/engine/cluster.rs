@@ -1,7 +1,7 @@
 //! Connects the processes of a cluster: a socket to each, after they have agreed that they belong
 //! together. Process i calls the ones before it and listens for the ones after it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub fn connect(hosts: &[String], process: usize, workers: usize) -> Result<Vec<O
     };
     let deadline = Instant::now() + PATIENCE;
     let listener = TcpListener::bind(&hosts[process]).map_err(|e| {
-        Error::runtime(format!("cannot listen on {} as process {process}: {e}", hosts[process]))
+        Error::runtime(format!("cannot listen on {} as process {process}: {}", hosts[process], reason(&e)))
             .hint("is -p right, and is the port in the hostfile free?")
     })?;
     let mut sockets: Vec<Option<TcpStream>> = hosts.iter().map(|_| None).collect();
@@ -43,7 +43,7 @@ pub fn connect(hosts: &[String], process: usize, workers: usize) -> Result<Vec<O
     }
     listener
         .set_nonblocking(true)
-        .map_err(|e| Error::runtime(format!("cannot listen for other processes: {e}")))?;
+        .map_err(|e| Error::runtime(format!("cannot listen for other processes: {}", reason(&e))))?;
     while sockets.iter().skip(process + 1).any(Option::is_none) {
         let Ok((mut socket, _)) = listener.accept() else {
             let missing: Vec<String> =
@@ -75,10 +75,10 @@ fn call(host: &str, index: usize, deadline: Instant) -> Result<TcpStream> {
                     socket.set_nodelay(true).map_err(lost)?;
                     return Ok(socket);
                 }
-                Err(error) => error.to_string(),
+                Err(error) => reason(&error),
             },
             Ok(None) => "the name has no address".into(),
-            Err(error) => error.to_string(),
+            Err(error) => reason(&error),
         };
         if Instant::now() > deadline {
             return Err(Error::runtime(format!("process {index} does not answer on {host}: {error}"))
@@ -134,5 +134,5 @@ fn check(mine: Greeting, theirs: Greeting, expected: Option<usize>) -> Result<()
 }
 
 fn lost(error: std::io::Error) -> Error {
-    Error::runtime(format!("a process of the cluster went away while it connected: {error}"))
+    Error::runtime(format!("a process of the cluster went away while it connected: {}", reason(&error)))
 }

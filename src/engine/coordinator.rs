@@ -9,9 +9,9 @@ use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::LogWriter;
+use crate::connector::log::{LogWriter, log_info};
 use crate::connector::{self, Place, Start};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
 use crate::plan::select::{self, bind_select};
@@ -89,9 +89,13 @@ impl Coordinator {
             }
             Statement::Select(query) => Ok(Outcome::Answer(self.select(parsed, query, session)?)),
             Statement::Set { property, value } => {
-                set(session, property, Some(value)).map_err(|e| e.at(parsed.span))
+                session.set(property, value).map_err(|e| e.at(parsed.span))?;
+                Ok(property_status(property, format!("{property} set to '{value}'")))
             }
-            Statement::Unset { property } => set(session, property, None),
+            Statement::Unset { property } => {
+                session.unset(property);
+                Ok(property_status(property, format!("{property} unset")))
+            }
             Statement::Show(show) => Ok(self.show(show, session)),
             Statement::Describe { name, extended } => self.describe(name, *extended),
             Statement::DescribeFunction { name } => super::describe::function(name),
@@ -128,9 +132,8 @@ impl Coordinator {
     pub(super) fn send(&mut self, mut plans: Vec<DataflowPlan>) -> Result<()> {
         for plan in &mut plans {
             if let DataflowPlan::Source(source) = plan {
-                source.survey = connector::survey(&source.place).map_err(|e| {
-                    e.hint(format!("topic {} is read by {}; see the topology", source.topic, source.source))
-                })?;
+                source.survey = connector::survey(&source.place, source.bounded)
+                    .map_err(|e| Error { message: format!("topic {}: {}", source.topic, e.message), ..e })?;
             }
         }
         self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
@@ -212,6 +215,7 @@ impl Coordinator {
             ordinal,
             statement: String::new(),
             origin: Origin::System,
+            read_only: false,
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();
@@ -327,6 +331,29 @@ impl Coordinator {
         Ok(())
     }
 
+    /// The plans that wait, with the columns that they read of each hub.
+    pub(super) fn planned_with_wants(mut self) -> super::replay::Planned {
+        let plans = std::mem::take(&mut self.waiting);
+        self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
+        super::replay::Planned { plans, wanted: self.changed_wants() }
+    }
+
+    /// Topics that are read without having a place, and hold nothing: most likely a place is missing.
+    pub(super) fn unplaced(&self) -> Vec<String> {
+        let sources = self.active.values().filter_map(|plan| match plan {
+            DataflowPlan::Source(source) if self.topology.place(&source.topic).is_none() => Some(source),
+            _ => None,
+        });
+        let is_empty = |place: &Place| match place {
+            Place::Log { dir, .. } => log_info(dir).is_ok_and(|info| info.records == 0),
+            _ => false,
+        };
+        let mut topics: Vec<String> =
+            sources.filter(|s| is_empty(&s.place)).map(|s| s.topic.clone()).collect();
+        topics.dedup();
+        topics
+    }
+
     /// Plans that wait for [`Coordinator::begin`].
     pub(super) fn planned(&self) -> &[DataflowPlan] {
         &self.waiting
@@ -366,50 +393,21 @@ pub(super) fn books_query() -> QueryPlan {
     }
 }
 
-/// Where a query starts to read: `auto.offset.reset`, else earliest in a script and latest after it.
+/// Where a query starts to read: as the session says, else earliest in a script and latest after it.
 pub(super) fn start_of(session: &Session, begun: bool) -> Result<Start> {
-    let get = |name: &str| session.properties.get(name).map(String::as_str);
-    match get("auto.offset.reset").or(get("ksql.streams.auto.offset.reset")) {
-        None if begun => Ok(Start::Latest),
-        None | Some("earliest") => Ok(Start::Earliest),
-        Some("latest") => Ok(Start::Latest),
-        Some(other) => {
-            Err(Error::statement(format!("auto.offset.reset is '{other}'")).hint("'earliest' or 'latest'"))
-        }
-    }
+    let default = if begun { Start::Latest } else { Start::Earliest };
+    Ok(session.start()?.unwrap_or(default))
 }
 
-pub(super) fn set(session: &mut Session, property: &str, value: Option<&String>) -> Result<Outcome> {
-    let name = property.to_string();
-    if name.ends_with("auto.offset.reset")
-        && let Some(wrong) = value.filter(|v| !["earliest", "latest"].contains(&v.as_str()))
-    {
-        return Err(
-            Error::statement(format!("auto.offset.reset cannot be '{wrong}'")).hint("'earliest' or 'latest'")
-        );
-    }
-    let message = match value {
-        Some(value) => {
-            session.properties.insert(name.clone(), value.clone());
-            format!("{name} set to '{value}'")
-        }
-        None => {
-            session.properties.remove(&name);
-            format!("{name} unset")
-        }
-    };
-    Ok(Outcome::Status(Status {
-        message,
-        command_id: format!("property/{name}/set"),
-        query_id: None,
-        terminated: false,
-    }))
+fn property_status(property: &str, message: String) -> Outcome {
+    let command_id = format!("property/{property}/set");
+    Outcome::Status(Status { message, command_id, query_id: None, terminated: false })
 }
 
 pub(super) fn clear(dir: &std::path::Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::runtime(format!("cannot clear {}: {e}", dir.display())))
+            Err(Error::runtime(format!("cannot clear {}: {}", dir.display(), reason(&e))))
         }
         _ => Ok(()),
     }

@@ -4,6 +4,7 @@ use super::Session;
 use super::coordinator::{Coordinator, clear, created, start_of, status, word};
 use super::outcome::Outcome;
 use super::rules::{check_compiles, check_persistent, check_shape, fit};
+use super::session::DEFAULT_VALUE_FORMAT;
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{Place, Start};
@@ -28,7 +29,7 @@ enum Found {
 
 impl Coordinator {
     pub(super) fn create_source(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
-        let Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with } =
+        let Statement::CreateSource { kind, read_only, or_replace, if_not_exists, name, columns, with } =
             &parsed.statement
         else {
             unreachable!("the caller matched it")
@@ -67,6 +68,7 @@ impl Coordinator {
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
+            read_only: *read_only,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
@@ -200,6 +202,7 @@ impl Coordinator {
             ordinal: self.catalog.next_ordinal(),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
+            read_only: false,
         };
         self.replace(found, name)?;
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
@@ -218,7 +221,7 @@ impl Coordinator {
         session: &Session,
     ) -> Result<Outcome> {
         let with = With::parse(with)?;
-        let sink = self.catalog.source(target)?.clone();
+        let sink = self.catalog.writable(target)?.clone();
         if sink.kind == SourceKind::Table || sink.origin == Origin::System {
             return Err(Error::statement(format!(
                 "INSERT INTO … SELECT writes streams; {} is not one to write",
@@ -412,7 +415,7 @@ pub(super) fn default_key_format(schema: &Schema) -> Format {
 }
 
 pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
-    match session.properties.get("ksql.persistence.default.format.value").map(String::as_str) {
+    match session.properties.get(DEFAULT_VALUE_FORMAT).map(String::as_str) {
         None => Ok(None),
         Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
         Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),

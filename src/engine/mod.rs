@@ -4,6 +4,8 @@
 //! keeps the catalog and turns statements into plans, and the timely workers run them.
 
 pub mod outcome;
+mod session;
+mod data_dir;
 mod coordinator;
 mod create;
 mod rules;
@@ -16,15 +18,17 @@ pub mod shared;
 mod worker;
 mod post;
 mod cluster;
+pub mod replay;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
 use crate::sql::ast::Parsed;
+use crate::sql::parse_statement;
 use crate::types::ColumnDef;
 use crate::value::Row;
 use coordinator::Coordinator;
+use data_dir::DataDir;
 use shared::{Command, Shared};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -34,6 +38,7 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
 
 pub use outcome::Outcome;
+pub use session::Session;
 
 /// How an engine is started.
 #[derive(Clone, Debug)]
@@ -55,20 +60,14 @@ pub struct Config {
 /// How finely input is cut.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// A tick closes after this long ...
+    /// Where there is always more to read, a tick closes after this long ...
     pub tick: Duration,
-    /// ... or when a worker has read so many bytes in it.
+    /// ... or when a worker has read so many bytes in it. Else it closes when all that is there is read.
     pub tick_bytes: usize,
     /// Bytes of one message batch.
     pub batch_bytes: usize,
     /// Bytes a worker may have read that have not left the slowest query.
     pub inflight_bytes: usize,
-}
-
-/// Properties that SET changes and that requests carry: `auto.offset.reset` and so on.
-#[derive(Clone, Debug, Default)]
-pub struct Session {
-    pub properties: BTreeMap<String, String>,
 }
 
 /// The hub and the query of WHARFE_BOOKS, and its table.
@@ -87,8 +86,8 @@ struct Inner {
     coordinator: Option<Mutex<Coordinator>>,
     workers: usize,
     threads: Mutex<Option<WorkerGuards<()>>>,
-    /// Removed when the engine goes.
-    temporary: Mutex<Option<tempfile::TempDir>>,
+    /// Given up when the engine stops.
+    data_dir: Mutex<Option<DataDir>>,
 }
 
 impl Engine {
@@ -97,21 +96,22 @@ impl Engine {
     pub fn start(config: Config) -> Result<Engine> {
         let processes = config.hosts.len().max(1);
         let shared = Arc::new(Shared::new(config.process, processes, processes * config.workers));
-        let (data_dir, temporary) = data_dir(&config)?;
+        let data_dir = DataDir::open(&config)?;
         let hello = (config.process == 0).then(|| Command::Hello {
             epoch_ms: crate::render::context::now_ms(),
-            data_dir: data_dir.clone(),
+            data_dir: data_dir.path.clone(),
         });
         let threads = spawn(&config, &shared, hello)?;
         let coordinator = (config.process == 0).then(|| {
-            Mutex::new(Coordinator::new(Arc::clone(&shared), config.topology.clone(), data_dir, config.once))
+            let (shared, topology) = (Arc::clone(&shared), config.topology.clone());
+            Mutex::new(Coordinator::new(shared, topology, data_dir.path.clone(), config.once))
         });
         let inner = Inner {
             shared,
             coordinator,
             workers: config.workers,
             threads: Mutex::new(Some(threads)),
-            temporary: Mutex::new(temporary),
+            data_dir: Mutex::new(Some(data_dir)),
         };
         Ok(Engine { inner: Arc::new(inner) })
     }
@@ -123,9 +123,19 @@ impl Engine {
         self.coordinator()?.execute(statement, session)
     }
 
+    /// Carries out one statement that belongs to no session.
+    pub fn ask(&self, text: &str) -> Result<Outcome> {
+        self.execute(&parse_statement(text)?, &mut Session::default())
+    }
+
     /// The script is complete: installs all it asked for, at one tick.
     pub fn begin(&self) -> Result<()> {
         self.coordinator()?.begin()
+    }
+
+    /// Topics that queries read, though nobody has said where they are and nothing was inserted.
+    pub fn unplaced(&self) -> Vec<String> {
+        self.coordinator().map_or_else(|_| Vec::new(), |coordinator| coordinator.unplaced())
     }
 
     fn coordinator(&self) -> Result<MutexGuard<'_, Coordinator>> {
@@ -133,6 +143,11 @@ impl Engine {
             Some(coordinator) => Ok(coordinator.lock().unwrap_or_else(|e| e.into_inner())),
             None => Err(Error::usage("statements go to process 0")),
         }
+    }
+
+    /// Inserts rows, each a JSON object with column names as keys; what became of each, in order.
+    pub fn insert_rows(&self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
+        self.coordinator()?.insert_rows(target, rows)
     }
 
     /// Ends an answer by its id. False when there is none of that id.
@@ -151,23 +166,28 @@ impl Engine {
         self.inner.shared.wait_for_stop(self.inner.workers, None).map(|_| ())
     }
 
-    /// The error that stopped the engine, if one did.
-    pub fn failure(&self) -> Option<Error> {
-        self.inner.shared.error()
+    /// Why an answer ended without a word: the error that stopped the engine, or that it is stopping.
+    pub fn failure(&self) -> Error {
+        self.inner.shared.error().unwrap_or_else(stopping)
     }
 
     /// Stops all workers of all processes; waits for this process's.
     pub fn stop(&self) -> Result<()> {
         if self.inner.coordinator.is_some() {
-            self.inner.shared.command(Command::Stop);
+            self.inner.shared.stop(&stopping());
         }
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
         if stopped && let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take()
         {
             drop(threads.join());
         }
-        self.inner.temporary.lock().unwrap_or_else(|e| e.into_inner()).take();
+        self.inner.data_dir.lock().unwrap_or_else(|e| e.into_inner()).take();
         Ok(())
+    }
+
+    /// When reading began, in milliseconds since 1970; 0 before that.
+    pub fn started_ms(&self) -> i64 {
+        self.inner.shared.started_ms()
     }
 
     /// What has been read so far, by all workers; on process 0 of all processes.
@@ -176,33 +196,16 @@ impl Engine {
     }
 }
 
+fn stopping() -> Error {
+    Error::new(Code::Interrupted, "the engine is stopping")
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(threads) = self.threads.lock().unwrap_or_else(|e| e.into_inner()).take() {
             self.shared.command(Command::Stop);
             // Joining could wait for a worker that waits for a lost peer.
             std::mem::forget(threads);
-        }
-    }
-}
-
-fn data_dir(config: &Config) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
-    match &config.data_dir {
-        Some(dir) => {
-            std::fs::create_dir_all(dir.join("topics")).map_err(|e| {
-                Error::runtime(format!("cannot write to the data directory {}: {e}", dir.display()))
-                    .hint("choose another one with --data-dir")
-            })?;
-            Ok((dir.clone(), None))
-        }
-        // The others use the directory that process 0 tells them.
-        None if config.process > 0 => Ok((PathBuf::new(), None)),
-        None => {
-            let dir = tempfile::Builder::new().prefix("wharfe-").tempdir().map_err(|e| {
-                Error::runtime(format!("cannot make a temporary data directory: {e}"))
-                    .hint("give one with --data-dir")
-            })?;
-            Ok((dir.path().to_path_buf(), Some(dir)))
         }
     }
 }
@@ -267,7 +270,7 @@ pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topolog
     let shared = Arc::new(Shared::new(0, 1, 1));
     let mut coordinator = Coordinator::new(shared, topology.clone(), PathBuf::from("DATA"), true);
     let mut session = Session::default();
-    session.properties.insert("auto.offset.reset".into(), "earliest".into());
+    session.set(session::OFFSET_RESET, "earliest")?;
     coordinator.explain_script(statements, &mut session)
 }
 

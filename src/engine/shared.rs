@@ -266,7 +266,11 @@ impl Shared {
     /// Registers a question to all workers; their joint reply comes through the receiver.
     pub fn open_peek(&self, peek: u64) -> std::sync::mpsc::Receiver<PeekReply> {
         let (result, receiver) = std::sync::mpsc::channel();
-        lock(&self.peeks).insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
+        let mut peeks = lock(&self.peeks);
+        // Under the lock, so that the last worker either clears this question or is seen here.
+        if lock(&self.state).stopped == 0 {
+            peeks.insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
+        }
         receiver
     }
 
@@ -298,9 +302,15 @@ impl Shared {
         }
         lock(&self.state).error.get_or_insert(error.clone());
         self.changed.notify_all();
+        self.stop(&error);
+    }
+
+    /// Stops the workers of all processes; who waits for an answer is told why there is no more of it.
+    pub fn stop(&self, why: &Error) {
         let answers = std::mem::take(&mut *lock(&self.answers));
         for outlet in answers.into_values() {
-            let _ = outlet.sender.try_send(AnswerEvent::Error(error.clone()));
+            // One who has no room for it sees the answer end without an end.
+            let _ = outlet.sender.try_send(AnswerEvent::Error(why.clone()));
         }
         lock(&self.peeks).clear();
         if self.process == 0 {
@@ -334,11 +344,15 @@ impl Shared {
     pub fn worker_stopped(&self) {
         lock(&self.state).stopped += 1;
         self.changed.notify_all();
+        // Who waits for rows of this worker would wait for ever.
+        lock(&self.peeks).clear();
     }
 
-    /// True when all bounded inputs are through; false when `timeout` passed before.
+    /// True when all bounded inputs are through; false when `timeout` passed or the engine stopped
+    /// before.
     pub fn wait_for_inputs(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.wait(timeout, |state| state.inputs_done)
+        self.wait(timeout, |state| state.inputs_done || state.stopped > 0)?;
+        Ok(lock(&self.state).inputs_done)
     }
 
     /// Waits until `workers` workers have stopped.
@@ -397,6 +411,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Outlet {
     fn push(&mut self, mut rows: Vec<AnswerRow>) {
+        if self.ended == usize::MAX {
+            return;
+        }
         if let Some(remaining) = &mut self.remaining {
             rows.truncate(*remaining as usize);
             *remaining -= rows.len() as u64;

@@ -4,6 +4,7 @@ use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
 use crate::aggregate::Key;
+use crate::error::Result;
 use crate::expr::Expr;
 use crate::expr::Notes;
 use crate::expr::compile::compile;
@@ -16,8 +17,10 @@ use crate::render::hub;
 use crate::render::rejects::{self, RejectLog};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timely::worker::Worker;
 
@@ -44,14 +47,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
         post.close();
         return;
     };
-    let mut state = Loop {
-        context,
-        peeks: Vec::new(),
-        started: false,
-        once: config.once,
-        ended: false,
-        told: Cell::default(),
-    };
+    let mut state = Loop::new(context, config.once);
     'run: loop {
         if first_of_process {
             forward(worker, &post, &state);
@@ -63,10 +59,8 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
                 mail => shared.deliver(mail),
             }
         }
-        if state.context.clock.advance() {
-            state.context.wake_sources();
-        }
-        worker.step_or_park(Some(state.patience()));
+        state.look();
+        worker.step_or_park(Some(state.context.clock.until_look()));
         state.after_step();
     }
     state.stop();
@@ -83,35 +77,38 @@ fn greet(worker: &mut Worker, post: &Post, config: &Config, shared: &Arc<Shared>
         worker.step_or_park(Some(Duration::from_millis(10)));
         match post.receive() {
             Some(Mail::Command(Command::Hello { epoch_ms, data_dir })) => {
-                let topic = data_dir.join("topics").join(rejects::TOPIC);
-                let rejects = match RejectLog::open(&topic, worker.index()) {
-                    Ok(rejects) => rejects,
-                    Err(error) => {
-                        shared.fail(error);
-                        return None;
-                    }
-                };
-                let context = Rc::new(Context {
-                    index: worker.index(),
-                    peers: worker.peers(),
-                    pace: config.pace.clone(),
-                    clock: Clock::new(epoch_ms, &config.pace),
-                    inflight: Inflight::new(config.pace.inflight_bytes),
-                    hubs: RefCell::default(),
-                    tables: RefCell::default(),
-                    dataflows: RefCell::new(BTreeMap::new()),
-                    logs: RefCell::default(),
-                    books: Books::default(),
-                    rejects,
-                    shared: Arc::clone(shared),
-                });
-                context.books.attach(context.hub(BOOKS_HUB));
-                return Some(context);
+                return context(worker, config, shared, epoch_ms, &data_dir).map_err(|e| shared.fail(e)).ok();
             }
             Some(Mail::Command(Command::Stop)) => return None,
             _ => {}
         }
     }
+}
+
+/// What the operators of this worker share, before anything is installed.
+pub(super) fn context(
+    worker: &Worker,
+    config: &Config,
+    shared: &Arc<Shared>,
+    epoch_ms: i64,
+    data_dir: &Path,
+) -> Result<Rc<Context>> {
+    let context = Rc::new(Context {
+        index: worker.index(),
+        peers: worker.peers(),
+        pace: config.pace.clone(),
+        clock: Clock::new(epoch_ms, &config.pace),
+        inflight: Inflight::new(config.pace.inflight_bytes),
+        hubs: RefCell::default(),
+        tables: RefCell::default(),
+        dataflows: RefCell::new(BTreeMap::new()),
+        logs: RefCell::default(),
+        books: Books::default(),
+        rejects: RejectLog::open(&data_dir.join("topics").join(rejects::TOPIC), worker.index())?,
+        shared: Arc::clone(shared),
+    });
+    context.books.attach(context.hub(BOOKS_HUB));
+    Ok(context)
 }
 
 /// Worker 0 sends out commands; the first worker of another process carries its mail to worker 0.
@@ -137,8 +134,8 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
     }
 }
 
-struct Loop {
-    context: Rc<Context>,
+pub(super) struct Loop {
+    pub(super) context: Rc<Context>,
     peeks: Vec<Peek>,
     /// The script has been installed.
     started: bool,
@@ -149,7 +146,16 @@ struct Loop {
 }
 
 impl Loop {
-    fn carry_out(&mut self, worker: &mut Worker, command: Command) {
+    pub(super) fn new(context: Rc<Context>, once: bool) -> Loop {
+        Loop { context, peeks: Vec::new(), started: false, once, ended: false, told: Cell::default() }
+    }
+
+    /// All inputs have ended, and all that came of them is done.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn carry_out(&mut self, worker: &mut Worker, command: Command) {
         let context = &self.context;
         match command {
             Command::Install { plans, wanted, started_ms } => {
@@ -177,16 +183,23 @@ impl Loop {
         }
     }
 
-    /// How long to sleep when nothing is to be done.
-    fn patience(&self) -> Duration {
-        self.context.pace.tick.min(Duration::from_millis(10))
+    /// Wakes the sources when it is time to look at their inputs.
+    fn look(&self) {
+        let read = self.context.shared.counters.bytes_read.load(Ordering::Relaxed);
+        if self.context.clock.look(read) {
+            self.context.wake_sources();
+        }
     }
 
-    fn after_step(&mut self) {
+    pub(super) fn after_step(&mut self) {
         let context = &self.context;
         context.dataflows.borrow_mut().retain(|_, d| !(d.cancel.get() && d.probe.done()));
+        if context.clock.cut() {
+            context.wake_sources();
+        }
         let drained = self.drained();
         if context.inflight.release(drained.unwrap_or(Tick::MAX)) {
+            context.clock.look_now();
             context.wake_sources();
         }
         let ended = self.once && self.started && drained.is_none();
@@ -241,7 +254,7 @@ impl Loop {
         });
     }
 
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         let ids: Vec<_> = self.context.dataflows.borrow().keys().copied().collect();
         ids.into_iter().for_each(|id| cancel(&self.context, id));
         self.context.tables.borrow_mut().clear();

@@ -11,10 +11,9 @@ mod types;
 
 pub use types::{coerce, common_type};
 
-use super::decimal::PRECISION_MAX;
+use super::decimal::{self, PRECISION_MAX};
 use super::display::display;
 use super::nearest::nearest;
-use super::number_text::parse_decimal;
 use super::{Expr, ExprKind, Pseudo, cast};
 use crate::error::{Error, Result, Span};
 use crate::sql::ast;
@@ -145,14 +144,12 @@ impl Binder<'_> {
             let ty = self.scope.schema.columns[index].ty.clone();
             return Ok(Expr { kind: ExprKind::Column(index), ty });
         }
-        let pseudo = match name {
-            "ROWTIME" => Some((Pseudo::Rowtime, SqlType::Bigint)),
-            "ROWPARTITION" => Some((Pseudo::Rowpartition, SqlType::Int)),
-            "ROWOFFSET" => Some((Pseudo::Rowoffset, SqlType::Bigint)),
-            _ => None,
-        };
-        match pseudo.filter(|_| self.scope.pseudo) {
-            Some((pseudo, ty)) => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty }),
+        match Pseudo::find(name) {
+            Some(pseudo) if self.scope.pseudo => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() }),
+            Some(_) => {
+                Err(Error::statement(format!("{name} belongs to a stream's record, and there is none here"))
+                    .hint("a table keeps what its query selects: MAX(ROWTIME) AS …"))
+            }
             None => Err(self.unknown_column(name)),
         }
     }
@@ -319,7 +316,7 @@ fn integer(v: i64) -> Expr {
 /// The type of a decimal literal has just its digits.
 fn decimal(text: &str) -> Result<Expr> {
     let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-    let parsed = parse_decimal(text, PRECISION_MAX).filter(|_| fraction <= PRECISION_MAX as usize);
+    let parsed = decimal::parse(text, PRECISION_MAX).filter(|_| fraction <= PRECISION_MAX as usize);
     let sized = parsed.map(|(digits, scale)| {
         let count = digits.checked_abs().unwrap_or(i128::MAX).checked_ilog10().map_or(1, |n| n as u8 + 1);
         (digits, count.max(scale), scale)

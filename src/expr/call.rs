@@ -14,10 +14,6 @@ use arrow_schema::DataType;
 use arrow_select::filter::FilterBuilder;
 use arrow_select::take::take;
 
-/// Functions whose value is not settled by their arguments: evaluated for every row and every call
-/// site, and never folded or shared.
-pub(crate) const VOLATILE: &[&str] = &["RANDOM", "UUID"];
-
 /// The literal values among coerced arguments.
 pub(crate) fn literals(args: &[Expr]) -> Vec<Option<Value>> {
     let literal = |arg: &Expr| match &arg.kind {
@@ -54,21 +50,19 @@ pub(crate) fn with_function(
     }
     let kernel = (overload.kernel)(&literals(args))
         .map_err(|reason| Error::statement(format!("{}: {reason}", function.name)))?;
-    let volatile = VOLATILE.contains(&function.name);
-    Ok(Box::new(Call { kernel, args: children, ty: expr.ty.arrow(), volatile }))
+    Ok(Box::new(Call { kernel, args: children, ty: expr.ty.arrow() }))
 }
 
 struct Call {
     kernel: Box<dyn function::Kernel>,
     args: Vec<Child>,
     ty: DataType,
-    volatile: bool,
 }
 
 impl Node for Call {
     fn eval(&mut self, frame: &mut Frame<'_>) -> Column {
         let args: Vec<Column> = self.args.iter_mut().map(|arg| arg.eval(frame)).collect();
-        if !self.volatile && args.iter().all(|arg| parts(arg).1) {
+        if args.iter().all(|arg| parts(arg).1) {
             let mut notes = Notes::default();
             let result = self.kernel.eval(&args, 1, &mut notes);
             let mut report = frame.report(true);

@@ -8,12 +8,12 @@ mod nested;
 mod parse;
 mod print;
 
-pub use print::text;
+pub use print::{text, write_text};
 
 use super::decimal::{self, fit, rescale};
-use super::iso::DAY_MS;
 use super::node::{Kernel1, primitive, try_map1};
-use super::number_text;
+use crate::number_text;
+use crate::time::civil::DAY_MS;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
@@ -93,7 +93,7 @@ fn from_double(to: &SqlType) -> Option<Kernel1> {
         SqlType::Bigint => Some(partial::<Float64Type, Int64Type>(to, bigint, number_text::double)),
         SqlType::Decimal { precision, scale } => Some(partial::<Float64Type, Decimal128Type>(
             to,
-            move |v| fit(number_text::double_to_decimal(v, scale)?, precision),
+            move |v| fit(decimal::from_double(v, scale)?, precision),
             number_text::double,
         )),
         _ => None,
@@ -111,7 +111,7 @@ fn from_decimal(from: &SqlType, has: u8, to: &SqlType) -> Option<Kernel1> {
             Some(partial::<Decimal128Type, Int64Type>(to, move |v| i64::try_from(whole(v)).ok(), show))
         }
         SqlType::Double => {
-            Some(total::<Decimal128Type, Float64Type>(to, move |v| number_text::decimal_to_double(v, has)))
+            Some(total::<Decimal128Type, Float64Type>(to, move |v| decimal::to_double(v, has)))
         }
         SqlType::Decimal { precision, scale } if from != to => {
             Some(partial::<Decimal128Type, Decimal128Type>(

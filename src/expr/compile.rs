@@ -5,7 +5,7 @@
 //! gets a slot: a slot is filled without a mask, and the branch that a row does not take must not
 //! leave notes.
 
-use super::call::{self, VOLATILE};
+use super::call;
 use super::case::Case;
 use super::concat::Concat;
 use super::like::Like;
@@ -25,13 +25,12 @@ use std::collections::HashMap;
 
 /// A compiled expression; one per call site and worker.
 pub struct Evaluator {
-    pub expr: Expr,
     projection: Projection,
 }
 
 /// Compiles one expression. An error means that the plan fits no function or type of this version.
 pub fn compile(expr: &Expr) -> Result<Evaluator> {
-    Ok(Evaluator { expr: expr.clone(), projection: Projection::compile(std::slice::from_ref(expr))? })
+    Ok(Evaluator { projection: Projection::compile(std::slice::from_ref(expr))? })
 }
 
 impl Evaluator {
@@ -133,11 +132,6 @@ fn guards(expr: &Expr) -> bool {
     }
 }
 
-fn is_volatile(expr: &Expr) -> bool {
-    let own = matches!(&expr.kind, ExprKind::Call { function, .. } if VOLATILE.contains(&function.as_str()));
-    own || expr.children().into_iter().any(is_volatile)
-}
-
 struct Compiler {
     uses: Uses,
     slots: HashMap<Key, usize>,
@@ -153,7 +147,7 @@ impl Compiler {
         if let Some(slot) = self.slots.get(&key) {
             return Ok(Box::new(Slot(*slot)));
         }
-        if !self.uses.is_shared(&key) || is_volatile(expr) {
+        if !self.uses.is_shared(&key) {
             return self.node(expr);
         }
         let node = self.node(expr)?;

@@ -6,8 +6,8 @@
 //! to give up digits, rounds HALF_UP; anything that does not fit its type is NULL and a note.
 
 use super::node::{Kernel2, Validity, column, parts, primitive, side, try_map2, validity};
-use super::number_text;
 use crate::batch::Column;
+use crate::number_text;
 use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;
 use arrow_array::types::Decimal128Type;
@@ -102,6 +102,78 @@ pub fn compare(a: i128, a_scale: u8, b: i128, b_scale: u8) -> Ordering {
     } else {
         compare(b, b_scale, a, a_scale).reverse()
     }
+}
+
+/// Digits and scale of a decimal number as it is written, exponent included.
+///
+/// More fraction digits than `scale_max` are rounded HALF_UP by looking at the first one left out.
+/// `None`: not a number, or more than 128 bits.
+pub fn parse(text: &str, scale_max: u8) -> Option<(i128, u8)> {
+    let (negative, body) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (mantissa, exponent) = match body.find(['e', 'E']) {
+        Some(at) => (&body[..at], body[at + 1..].parse::<i32>().ok()?),
+        None => (body, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut digits = 0i128;
+    let mut scale = (fraction.len() as i64) - exponent as i64;
+    let mut dropped = None;
+    let all = whole.bytes().chain(fraction.bytes());
+    let mut left_out = (scale - scale_max as i64).max(0);
+    let count = (whole.len() + fraction.len()) as i64;
+    scale -= left_out;
+    for (i, byte) in all.enumerate() {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        if i as i64 >= count - left_out {
+            dropped.get_or_insert(byte);
+            continue;
+        }
+        digits = digits.checked_mul(10)?.checked_add((byte - b'0') as i128)?;
+    }
+    // 0.001 at scale 1: even the digit that decides is an implied zero.
+    if left_out > count {
+        dropped = None;
+        left_out = 0;
+    }
+    if left_out > 0 && dropped.is_some_and(|d| d >= b'5') {
+        digits += 1;
+    }
+    if scale < 0 {
+        if digits != 0 {
+            let shift = u8::try_from(-scale).ok().filter(|s| *s <= 38)?;
+            digits = digits.checked_mul(power(shift))?;
+        }
+        scale = 0;
+    }
+    Some((if negative { -digits } else { digits }, scale as u8))
+}
+
+/// The nearest DOUBLE of a decimal.
+pub fn to_double(digits: i128, scale: u8) -> f64 {
+    // Exact operands and one rounding: below 2^53, and powers of ten up to 10^22 are exact.
+    if digits.unsigned_abs() <= 1 << 53 && scale <= 22 {
+        return digits as f64 / 10f64.powi(scale as i32);
+    }
+    number_text::decimal(digits, scale).parse().unwrap_or(f64::NAN)
+}
+
+/// The decimal of this scale that is nearest to `v`, rounded HALF_UP from its shortest text, as Java's
+/// `BigDecimal.valueOf` has it. `None` for NaN, infinities and what 128 bits do not hold.
+pub fn from_double(v: f64, scale: u8) -> Option<i128> {
+    if !v.is_finite() {
+        return None;
+    }
+    let (digits, has) = parse(&format!("{v:e}"), scale)?;
+    rescale(digits, has, scale)
 }
 
 /// The kernel of `left op right` for operands of these scales.
@@ -213,4 +285,33 @@ fn wide_half_up(a: i256, b: i256) -> Option<i256> {
     }
     let away = if (a < i256::ZERO) != (b < i256::ZERO) { i256::MINUS_ONE } else { i256::ONE };
     quotient.checked_add(away)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_read_at_a_scale() {
+        for (text, scale, want) in [
+            ("1.5", 38, Some((15, 1))),
+            ("-0.05", 38, Some((-5, 2))),
+            ("1.25", 1, Some((13, 1))),
+            ("-1.25", 1, Some((-13, 1))),
+            ("0.049", 1, Some((0, 1))),
+            ("0.0049", 1, Some((0, 1))),
+            ("0.009", 1, Some((0, 1))),
+            ("1e3", 38, Some((1000, 0))),
+            ("12e-1", 38, Some((12, 1))),
+            ("9e-5", 2, Some((0, 2))),
+            (".5", 38, Some((5, 1))),
+            (".", 38, None),
+            ("1.2.3", 38, None),
+            ("abc", 38, None),
+            ("", 38, None),
+        ] {
+            assert_eq!(parse(text, scale), want, "{text}");
+        }
+        assert_eq!(from_double(2.675, 2), Some(268));
+    }
 }

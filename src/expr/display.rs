@@ -1,6 +1,6 @@
 //! Bound expressions as SQL text, for EXPLAIN and error messages.
 
-use super::{Expr, ExprKind, Pseudo, cast};
+use super::{Expr, ExprKind, cast};
 use crate::sql::ast::BinaryOp;
 use crate::types::{SqlType, quote};
 use crate::value::Value;
@@ -67,11 +67,7 @@ impl Printer<'_> {
                 Some(name) => self.text(&quote(name)),
                 None => self.text(&format!("#{index}")),
             },
-            ExprKind::Pseudo(pseudo) => self.text(match pseudo {
-                Pseudo::Rowtime => "ROWTIME",
-                Pseudo::Rowpartition => "ROWPARTITION",
-                Pseudo::Rowoffset => "ROWOFFSET",
-            }),
+            ExprKind::Pseudo(pseudo) => self.text(pseudo.name()),
             ExprKind::Literal(value) => self.text(&literal(value, &expr.ty)),
             ExprKind::Negate(operand) => {
                 self.text("-");

@@ -22,9 +22,6 @@ pub mod cast;
 mod nested;
 mod call;
 mod texts;
-pub mod iso;
-pub mod time;
-pub mod number_text;
 pub mod function;
 pub mod functions;
 
@@ -32,9 +29,9 @@ pub mod functions;
 mod tests;
 
 pub use bind::{Scope, bind, coerce};
-pub use compile::{Evaluator, Projection, compile};
+pub use compile::{Projection, compile};
 pub use display::display;
-pub use walk::{map_columns, references, rewrite};
+pub use walk::{references, rewrite};
 
 use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;
@@ -114,6 +111,29 @@ pub enum Pseudo {
     Rowpartition,
     /// BIGINT
     Rowoffset,
+}
+
+impl Pseudo {
+    const ALL: [Pseudo; 3] = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
+
+    pub fn find(name: &str) -> Option<Pseudo> {
+        Pseudo::ALL.into_iter().find(|pseudo| pseudo.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Pseudo::Rowtime => "ROWTIME",
+            Pseudo::Rowpartition => "ROWPARTITION",
+            Pseudo::Rowoffset => "ROWOFFSET",
+        }
+    }
+
+    pub fn ty(self) -> SqlType {
+        match self {
+            Pseudo::Rowtime | Pseudo::Rowoffset => SqlType::Bigint,
+            Pseudo::Rowpartition => SqlType::Int,
+        }
+    }
 }
 
 /// What went wrong in single rows. One note a row and stage is kept: the first.

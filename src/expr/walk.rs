@@ -55,14 +55,6 @@ pub fn references(expr: &Expr, visit: &mut impl FnMut(usize)) {
     }
 }
 
-/// The expression over other columns: index `i` becomes `f(i)`.
-pub fn map_columns(expr: &Expr, f: &mut dyn FnMut(usize) -> usize) -> Expr {
-    rewrite(expr, &mut |e| match &e.kind {
-        ExprKind::Column(index) => Some(Expr { kind: ExprKind::Column(f(*index)), ty: e.ty.clone() }),
-        _ => None,
-    })
-}
-
 /// Replaces subexpressions, outermost first: where `f` gives one, it stands as it is; its operands and
 /// those of what it replaced are not looked at.
 pub fn rewrite(expr: &Expr, f: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Expr {

@@ -2,6 +2,11 @@
 
 use super::{Encoded, Encoder};
 use crate::batch::{Batch, Column, Range32};
+use crate::number_text::{write_decimal, write_integer};
+use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::types::*;
+use arrow_schema::DataType;
 
 /// Writes the columns of one side.
 pub trait Writer {
@@ -43,4 +48,28 @@ impl Encoder for Writers {
 fn append(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Range32 {
     let start = buffer.len() as u32;
     if write(buffer) { Range32 { start, end: buffer.len() as u32 } } else { Range32::NULL }
+}
+
+/// Appends a cell that all formats of text write alike; false where its type is none of those. Dates and
+/// times are numbers: days, and milliseconds.
+pub fn push_plain(out: &mut String, array: &ArrayRef, i: usize) -> bool {
+    use DataType as D;
+    let integer = match array.data_type() {
+        D::Boolean => {
+            out.push_str(if array.as_boolean().value(i) { "true" } else { "false" });
+            return true;
+        }
+        D::Decimal128(_, scale) => {
+            write_decimal(array.as_primitive::<Decimal128Type>().value(i), *scale as u8, out);
+            return true;
+        }
+        D::Int32 => array.as_primitive::<Int32Type>().value(i) as i64,
+        D::Int64 => array.as_primitive::<Int64Type>().value(i),
+        D::Date32 => array.as_primitive::<Date32Type>().value(i) as i64,
+        D::Time32(_) => array.as_primitive::<Time32MillisecondType>().value(i) as i64,
+        D::Timestamp(..) => array.as_primitive::<TimestampMillisecondType>().value(i),
+        _ => return false,
+    };
+    write_integer(integer, out);
+    true
 }

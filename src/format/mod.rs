@@ -5,7 +5,6 @@
 //! batch is not touched by it. A message without a key has NULL key columns in a stream and is a reject
 //! in a changelog, since a table has no row without a key.
 
-mod base64;
 mod cells;
 mod decode;
 mod delimited;
@@ -13,13 +12,12 @@ mod encode;
 mod field;
 mod json;
 mod kafka;
-pub mod numbers;
+mod numbers;
 pub mod output;
 mod scan;
-pub mod table;
 #[cfg(test)]
 mod tests;
-pub mod times;
+mod times;
 
 use crate::batch::{Batch, Column, MessageBatch, Reject};
 use crate::error::{Error, Result};

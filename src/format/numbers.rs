@@ -1,11 +1,10 @@
-//! Text ↔ numbers, as Java reads them: what DELIMITED fields and JSON texts and numbers are parsed with.
+//! Text → numbers, as Java reads them: what DELIMITED fields and JSON texts and numbers are parsed with.
 //!
 //! Each parser defines one language: checking a field (`….is_some()`) and converting it accept exactly
 //! the same texts. No blanks are trimmed. Fields of up to eight digits are converted a word at a time,
 //! without a loop whose length the processor would have to guess.
 
 use super::field::Field;
-use std::fmt::Write;
 
 const POWERS: [f64; 9] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
 
@@ -214,35 +213,6 @@ pub fn boolean(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// A DOUBLE's shortest text that reads back the same; whole numbers end in `.0`.
-///
-/// Every finite one is a JSON number too; the others are `NaN`, `Infinity` and `-Infinity`.
-pub fn push_double(out: &mut String, value: f64) {
-    if value.is_finite() {
-        let _ = write!(out, "{value:?}");
-    } else if value.is_nan() {
-        out.push_str("NaN");
-    } else {
-        out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    }
-}
-
-/// A DECIMAL in plain notation, with all digits of its scale.
-pub fn push_decimal(out: &mut String, unscaled: i128, scale: u8) {
-    let scale = usize::from(scale);
-    let digits = unscaled.unsigned_abs().to_string();
-    if unscaled < 0 {
-        out.push('-');
-    }
-    if scale == 0 {
-        out.push_str(&digits);
-        return;
-    }
-    let padded = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - scale);
-    let _ = write!(out, "{whole}.{fraction}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,22 +334,8 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(decimal(text.as_bytes(), 4, 2), expected, "{text:?}");
         }
-        let mut text = String::new();
-        push_decimal(&mut text, -5, 2);
-        assert_eq!(text, "-0.05");
         let nines = "9".repeat(38);
         assert_eq!(decimal(nines.as_bytes(), 38, 0), Some(10i128.pow(38) - 1));
-    }
-
-    #[test]
-    fn double_text() {
-        let cases =
-            [(1.0, "1.0"), (0.1, "0.1"), (-0.0, "-0.0"), (1e21, "1e21"), (1e-7, "1e-7"), (f64::NAN, "NaN")];
-        for (value, expected) in cases {
-            let mut text = String::new();
-            push_double(&mut text, value);
-            assert_eq!(text, expected);
-        }
     }
 
     proptest! {
@@ -400,7 +356,7 @@ mod tests {
         fn doubles_come_back(bits: u64) {
             let value = f64::from_bits(bits);
             let mut text = String::new();
-            push_double(&mut text, value);
+            crate::number_text::write_plain_double(value, &mut text);
             let back = both(&text, double).unwrap();
             prop_assert!(back.to_bits() == bits || value.is_nan() && back.is_nan());
         }

@@ -1,6 +1,7 @@
 //! Plans: what workers render and EXPLAIN prints. Plain data, the same on every worker.
 
 pub mod select;
+mod sites;
 pub mod explain;
 
 use crate::aggregate::Spec;

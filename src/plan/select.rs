@@ -1,5 +1,6 @@
 //! Binds a SELECT against the schema of what it reads: names, types, grouping, keys.
 
+use super::sites::number_sites;
 use super::{Aggregation, Call, OrderKey, SelectPlan, Shape};
 use crate::aggregate;
 use crate::error::{Error, Result, Span};
@@ -44,6 +45,7 @@ pub fn bind_select(query: &Query, source: &Source) -> Result<SelectPlan> {
     };
     plan.filter = filter;
     plan.limit = query.limit;
+    number_sites(&mut plan, source.name);
     if let Some(twice) = duplicate(&plan.columns) {
         return Err(Error::statement(format!("the SELECT list has two columns named {twice}"))
             .at(query.span)
@@ -55,7 +57,7 @@ pub fn bind_select(query: &Query, source: &Source) -> Result<SelectPlan> {
 fn scope_of<'a>(query: &'a Query, source: &'a Source) -> Scope<'a> {
     let mut names = vec![source.name];
     names.extend(query.alias.iter().map(|a| a.name.as_str()));
-    Scope { schema: source.schema, names, pseudo: true }
+    Scope { schema: source.schema, names, pseudo: source.kind == SourceKind::Stream }
 }
 
 fn duplicate(columns: &[ColumnDef]) -> Option<&str> {

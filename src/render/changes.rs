@@ -5,7 +5,8 @@
 
 use super::Tick;
 use super::context::Context;
-use super::table::{Content, RowSpine, StateSpine, Table};
+use super::packed::{Bytes, RowSpine, StateSpine};
+use super::table::{Content, Table};
 use crate::aggregate::Key;
 use crate::batch::{Batch, Timestamps};
 use crate::types::ColumnDef;
@@ -70,7 +71,7 @@ fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::Spa
 where
     Tr: TraceReader<Time = Tick> + 'static,
     Tr::Batch: Navigable,
-    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a Key, TimeGat<'a> = &'a Tick>,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick>,
 {
     stream.unary(Pipeline, "Touched", |_, _| {
         move |input, output| {
@@ -86,7 +87,7 @@ where
                             });
                             cursor.step_val(&batch);
                         }
-                        ticks.into_iter().for_each(|tick| session.give((key.clone(), tick)));
+                        ticks.into_iter().for_each(|tick| session.give((key.0.into(), tick)));
                         cursor.step_key(&batch);
                     }
                 }

@@ -12,10 +12,10 @@ use crate::error::Result;
 use crate::plan::{DataflowId, HubId, TableId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
 use timely::scheduling::Activator;
 
@@ -28,8 +28,9 @@ pub struct Context {
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
-    /// One writer a directory, since several queries may write one topic.
-    pub logs: RefCell<BTreeMap<PathBuf, Rc<RefCell<LogWriter>>>>,
+    /// One writer for all queries that write one topic, by what it belongs to (a stream's hub). Not by
+    /// its directory: a stream that is made anew has a new directory of the same name.
+    pub logs: RefCell<BTreeMap<u64, Weak<RefCell<LogWriter>>>>,
     pub books: Books,
     pub rejects: RejectLog,
     pub shared: Arc<Shared>,
@@ -62,14 +63,16 @@ impl Context {
     }
 
     /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.
-    pub fn log(&self, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
-        if let Some(writer) = self.logs.borrow().get(dir) {
-            return Ok(Rc::clone(writer));
+    pub fn log(&self, owner: u64, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
+        let mut logs = self.logs.borrow_mut();
+        if let Some(writer) = logs.get(&owner).and_then(Weak::upgrade) {
+            return Ok(writer);
         }
         let mine = (0..partitions).filter(|p| *p as usize % self.peers == self.index);
         let (writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
         let writer = Rc::new(RefCell::new(writer));
-        self.logs.borrow_mut().insert(dir.to_path_buf(), Rc::clone(&writer));
+        logs.retain(|_, writer| writer.strong_count() > 0);
+        logs.insert(owner, Rc::downgrade(&writer));
         Ok(writer)
     }
 
@@ -84,7 +87,11 @@ impl Context {
     }
 }
 
-/// Cuts ticks: after so long, or so many bytes.
+/// Says when inputs are looked at, and cuts ticks.
+///
+/// At each look all that is there is read, then the tick closes at once: its answers wait for nothing
+/// else. Where there is always more to read, it closes after so long or so many bytes. Looks are at
+/// multiples of the interval, so that all workers look, and close their ticks, at about the same time.
 pub struct Clock {
     /// Instant of tick 0 on this machine.
     epoch: Instant,
@@ -93,9 +100,25 @@ pub struct Clock {
     tick: Cell<Tick>,
     cut_at: Cell<Tick>,
     bytes: Cell<usize>,
-    interval_us: u64,
+    look_at: Cell<Tick>,
+    /// From a look until the inputs have nothing more.
+    looking: Cell<bool>,
+    /// Some input had something since the last step; it may have more.
+    more: Cell<bool>,
+    /// What had been read at the last look, and until when that counts as fresh.
+    seen: Cell<u64>,
+    fresh_until: Cell<Tick>,
+    tick_us: Tick,
+    live_tick_us: Tick,
     tick_bytes: usize,
 }
+
+/// How often inputs are looked at while something comes. Half of it is the mean wait for a look; a look
+/// and its tick cost some 100 µs of CPU a worker, mostly in telling the others about it.
+const LIVE_TICK_US: Tick = 2_000;
+
+/// So long after something was read that counts as coming.
+const FRESH_US: Tick = 20_000;
 
 impl Clock {
     /// `epoch_ms` is agreed between processes, so that their ticks are comparable.
@@ -103,12 +126,18 @@ impl Clock {
         let behind = u64::try_from(now_ms() - epoch_ms).unwrap_or(0);
         let now = Instant::now();
         Clock {
-            epoch: now.checked_sub(std::time::Duration::from_millis(behind)).unwrap_or(now),
+            epoch: now.checked_sub(Duration::from_millis(behind)).unwrap_or(now),
             epoch_ms,
             tick: Cell::new(1),
             cut_at: Cell::new(0),
             bytes: Cell::new(0),
-            interval_us: pace.tick.as_micros() as u64,
+            look_at: Cell::new(0),
+            looking: Cell::new(false),
+            more: Cell::new(false),
+            seen: Cell::new(0),
+            fresh_until: Cell::new(0),
+            tick_us: pace.tick.as_micros() as Tick,
+            live_tick_us: LIVE_TICK_US.min(pace.tick.as_micros() as Tick),
             tick_bytes: pace.tick_bytes,
         }
     }
@@ -118,20 +147,64 @@ impl Clock {
         self.tick.get()
     }
 
-    pub fn count_bytes(&self, bytes: usize) {
-        self.bytes.set(self.bytes.get() + bytes);
+    /// Whether inputs are to be read now.
+    pub fn looking(&self) -> bool {
+        self.looking.get()
     }
 
-    /// Starts a new tick when the present one is old or full enough. True when it did.
-    pub fn advance(&self) -> bool {
-        let now = self.epoch.elapsed().as_micros() as u64;
-        if now < self.cut_at.get() + self.interval_us && self.bytes.get() < self.tick_bytes {
+    /// So many bytes were read, and there may be more.
+    pub fn count_bytes(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes);
+        self.more.set(true);
+    }
+
+    /// Begins to look at the inputs when it is time to. True when it is.
+    /// `read`: bytes that all workers of the process have read.
+    pub fn look(&self, read: u64) -> bool {
+        let now = self.now();
+        if now < self.look_at.get() {
             return false;
         }
+        if self.seen.replace(read) != read {
+            self.fresh_until.set(now + FRESH_US);
+        }
+        let fresh = now < self.fresh_until.get();
+        let interval = if fresh { self.live_tick_us } else { self.tick_us }.max(1);
+        self.look_at.set((now / interval + 1) * interval);
+        self.look_now();
+        true
+    }
+
+    /// Looks at the inputs, whatever the time.
+    pub fn look_now(&self) {
+        self.looking.set(true);
+    }
+
+    /// How long until inputs are looked at again.
+    pub fn until_look(&self) -> Duration {
+        Duration::from_micros(self.look_at.get().saturating_sub(self.now()))
+    }
+
+    /// Closes the tick when inputs that are looked at have no more, or when it is old or full enough.
+    /// To be asked after each step. True when it did.
+    pub fn cut(&self) -> bool {
+        let more = self.more.take();
+        if !self.looking.get() {
+            return false;
+        }
+        let now = self.now();
+        if more && now < self.cut_at.get() + self.tick_us && self.bytes.get() < self.tick_bytes {
+            return false;
+        }
+        self.looking.set(more);
         self.tick.set(now.max(self.tick.get() + 1));
         self.cut_at.set(now);
         self.bytes.set(0);
         true
+    }
+
+    fn now(&self) -> Tick {
+        self.epoch.elapsed().as_micros() as Tick
     }
 
     /// Wall clock, milliseconds since 1970, never running backwards.
@@ -179,5 +252,32 @@ impl Inflight {
 
     pub fn full(&self) -> bool {
         self.total.get() >= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_closes_when_inputs_have_no_more_or_it_is_full() {
+        let hour = Duration::from_secs(3600);
+        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1 };
+        let clock = Clock::new(now_ms(), &pace);
+        let mut ticks = vec![clock.tick()];
+        let mut cut = || clock.cut().then(|| ticks.push(clock.tick())).is_some();
+
+        assert!(!cut(), "nobody has looked");
+        assert!(clock.look(0) && clock.looking());
+        clock.count_bytes(10);
+        assert!(!cut(), "there may be more");
+        assert!(cut() && !clock.looking(), "there was no more");
+        assert!(!cut(), "nobody has looked again");
+
+        clock.look_now();
+        clock.count_bytes(100);
+        assert!(cut() && clock.looking(), "full, and there may be more");
+        assert!(cut() && !clock.looking());
+        assert!(ticks.is_sorted_by(|a, b| a < b), "{ticks:?}");
     }
 }

@@ -87,7 +87,7 @@ fn install_query(
                     let wanted = stored.is_none().then(|| Rc::clone(&feeds));
                     let rows = transform(rows, plan, exprs.clone(), wanted, context)?;
                     if let Some(stored) = stored {
-                        store::store(rows.clone(), plan, stored, parts.probe, context)?;
+                        store::store(rows.clone(), plan, *hub, stored, parts.probe, context)?;
                     }
                     publish(rows.probe_with(parts.probe), feeds, plan.id);
                 }
@@ -120,7 +120,7 @@ fn install_query(
                 }
                 Sink::Changelog(stored) => {
                     let rows = changelog(changes(touched, shared), &parent.columns, context);
-                    store::store(rows, plan, stored, parts.probe, context)?;
+                    store::store(rows, plan, plan.id, stored, parts.probe, context)?;
                 }
                 Sink::Stream { .. } => unreachable!("a table is not read as a stream"),
             }

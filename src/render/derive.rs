@@ -3,11 +3,10 @@
 use super::Tick;
 use super::changes::{Change, changes};
 use super::context::Context;
+use super::packed::{Bytes, KeyedBatcher, RowBuilder, RowBytes, RowSpine};
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
-use super::table::{
-    Content, Finisher, KeyedBatcher, RowBuilder, RowBytes, RowSpine, Table, route, rows_to_batch,
-};
+use super::table::{Content, Finisher, Table, route, rows_to_batch};
 use super::transform::Transform;
 use crate::aggregate::{Key, Spec, aggregate_rows};
 use crate::error::Result;
@@ -22,7 +21,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
 
-type RowUpdate = ((Key, Box<[u8]>), Tick, i64);
+type RowUpdate = ((Key, RowBytes), Tick, i64);
 
 /// Builds the derived table of `plan` from its parent's changes.
 pub fn derive(
@@ -53,10 +52,10 @@ pub fn derive(
     let specs = aggregation.specs();
     let reduced = arranged.reduce_abelian::<_, RowBuilder, RowSpine, _, _>(
         "Regroup",
-        move |key: &Key, rows, output| output.push((regroup(&specs, key, rows), 1i64)),
+        move |key, rows, output| output.push((regroup(&specs, key, rows), 1i64)),
         |into, key, updates| {
             into.clear();
-            into.extend(updates.drain(..).map(|(row, tick, diff)| ((key.clone(), row), tick, diff)));
+            into.extend(updates.drain(..).map(|(row, tick, diff)| ((key.0.into(), row), tick, diff)));
         },
     );
     reduced.stream.probe_with(probe);
@@ -65,7 +64,7 @@ pub fn derive(
 }
 
 /// A group's key and results, from its present rows.
-fn regroup(specs: &[Spec], key: &Key, rows: &[(&RowBytes, i64)]) -> RowBytes {
+fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> RowBytes {
     let mut decoded: Vec<(Row, i64)> = rows
         .iter()
         .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))

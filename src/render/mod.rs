@@ -17,6 +17,7 @@ pub mod hub;
 pub mod source;
 pub mod transform;
 pub mod preaggregate;
+pub mod packed;
 pub mod table;
 pub mod changes;
 pub mod derive;

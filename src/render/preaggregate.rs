@@ -7,7 +7,8 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
-use super::table::{Content, Finisher, KeyedBatcher, RowSpine, StateBatcher, StateSpine, Table, route};
+use super::packed::{KeyedBatcher, RowBytes, RowSpine, StateBatcher, StateSpine};
+use super::table::{Content, Finisher, Table, route};
 use crate::aggregate::{Element, Key, PreAggregator, Spec, State, keeps_elements};
 use crate::batch::{Batch, Column};
 use crate::error::Result;
@@ -25,10 +26,10 @@ use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
 use timely::dataflow::operators::probe::{Handle, Probe};
 
 type StateUpdate = ((Key, ()), Tick, State);
-type ElementUpdate = ((Key, Box<[u8]>), Tick, i64);
+type ElementUpdate = ((Key, RowBytes), Tick, i64);
 
 /// At so many groups or bytes a tick's groups are handed on before it closes.
-const GROUPS_MAX: usize = 64 << 10;
+const GROUPS_MAX: usize = 16 << 10;
 const BYTES_MAX: usize = 16 << 20;
 
 /// Builds the stages; the table that comes out is readable through its traces.

@@ -47,7 +47,7 @@ pub fn read<'s>(
             if *held.time() < tick {
                 held.downgrade(&tick);
             }
-            if context.inflight.full() {
+            if context.inflight.full() || !context.clock.looking() {
                 return;
             }
             match poll(&mut reader, &plan, &context) {

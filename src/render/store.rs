@@ -30,10 +30,12 @@ struct Chunk {
     buffer: Vec<u8>,
 }
 
-/// The stage: `rows` are in the order of the stored schema.
+/// The stage: `rows` are in the order of the stored schema. `owner` is what is stored, a stream's hub
+/// or a changelog's query: all that write for it share a writer.
 pub fn store(
     rows: StreamVec<'_, Tick, Batch>,
     query: &QueryPlan,
+    owner: u64,
     plan: &StorePlan,
     probe: &Handle<Tick>,
     context: &Rc<Context>,
@@ -45,7 +47,7 @@ pub fn store(
             plan.topic
         )));
     };
-    let writer = context.log(dir, plan.partitions)?;
+    let writer = context.log(owner, dir, plan.partitions)?;
     let mut pending: BTreeMap<Tick, Vec<Chunk>> = BTreeMap::new();
     let context = Rc::clone(context);
     chunks

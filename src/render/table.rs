@@ -6,6 +6,7 @@
 
 use super::Tick;
 use super::context::frontier;
+use super::packed::{Bytes, RowSpine, StateSpine};
 use crate::aggregate::{self, Element, Key, Spec, State};
 use crate::batch::{Batch, Column, Origin, Timestamps};
 use crate::error::Result;
@@ -18,20 +19,10 @@ use arrow_array::BooleanArray;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
-use differential_dataflow::trace::implementations::{KeyBatcher, KeySpine, ValBatcher, ValBuilder, ValSpine};
-use differential_dataflow::trace::{BatchCursor, BatchDiff, Navigable, TraceReader};
+use differential_dataflow::trace::{BatchCursor, BatchVal, Navigable, TraceReader};
 use std::cell::RefCell;
 use timely::dataflow::operators::probe::Handle;
 use timely::progress::Antichain;
-
-/// A row in its stable byte form, by [`crate::value::encode_row`].
-pub type RowBytes = Box<[u8]>;
-
-pub type StateSpine = KeySpine<Key, Tick, State>;
-pub type StateBatcher = KeyBatcher<Key, Tick, State>;
-pub type RowSpine = ValSpine<Key, Box<[u8]>, Tick, i64>;
-pub type KeyedBatcher = ValBatcher<Key, Box<[u8]>, Tick, i64>;
-pub type RowBuilder = ValBuilder<Key, Box<[u8]>, Tick, i64>;
 
 /// Keys go to a fixed number of buckets, buckets to workers; kept data relies on both.
 pub const BUCKETS: u64 = 1_024;
@@ -186,16 +177,16 @@ impl Table {
                     .unwrap_or_default()
                     .into_iter()
                     .peekable();
-                each(states, tick, keys, &mut |key, _, state: State| {
-                    while elements.next_if(|(k, _)| k < key).is_some() {}
-                    let elements = elements.next_if(|(k, _)| k == key).map_or(Vec::new(), |(_, e)| e);
-                    visit(Group { key: key.clone(), kept: Kept::State(state, elements) });
+                each(states, tick, keys, &mut |key, _, state| {
+                    while elements.next_if(|(k, _)| **k < *key).is_some() {}
+                    let elements = elements.next_if(|(k, _)| **k == *key).map_or(Vec::new(), |(_, e)| e);
+                    visit(Group { key: key.0.into(), kept: Kept::State(state, elements) });
                 });
             }
-            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row: &RowBytes, count: i64| {
+            Content::Rows(rows) => each(rows, tick, keys, &mut |key, row, count| {
                 // One row a key, since a key's old row is retracted at the tick of its new one.
                 if count > 0 {
-                    visit(Group { key: key.clone(), kept: Kept::Row(row.clone()) });
+                    visit(Group { key: key.0.into(), kept: Kept::Row(row.0.into()) });
                 }
             }),
         }
@@ -233,34 +224,26 @@ fn compact<Tr: TraceReader<Time = Tick>>(
 }
 
 /// Accumulates each (key, value) of a trace over the ticks up to `tick`.
-fn each<Tr, K, V, R>(trace: &TraceAgent<Tr>, tick: Tick, keys: Option<&[K]>, visit: &mut dyn FnMut(&K, &V, R))
+fn each<Tr, R>(trace: &TraceAgent<Tr>, tick: Tick, keys: Option<&[Key]>, visit: &mut Visit<'_, Tr, R>)
 where
     Tr: TraceReader<Time = Tick> + 'static,
     Tr::Batch: Navigable,
     R: Semigroup + 'static,
-    K: 'static + Ord,
-    V: 'static,
-    for<'a> BatchCursor<Tr>: Cursor<
-            Key<'a> = &'a K,
-            Val<'a> = &'a V,
-            TimeGat<'a> = &'a Tick,
-            DiffGat<'a> = &'a R,
-            Diff = R,
-            Time = Tick,
-        >,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
 {
     let mut batches = Vec::new();
     trace.map_spans(|span| batches.extend(span.inner.clone()));
     let (mut cursor, storage) = cursor_list(batches);
     let mut at_key = |cursor: &mut CursorList<BatchCursor<Tr>>| {
-        let key: &K = cursor.key(&storage);
+        let key = cursor.key(&storage);
         while let Some(value) = cursor.get_val(&storage) {
-            let mut sum: Option<BatchDiff<Tr>> = None;
+            let mut sum: Option<R> = None;
             cursor.map_times(&storage, |time, diff| {
                 if *time <= tick {
+                    let diff = BatchCursor::<Tr>::owned_diff(diff);
                     match &mut sum {
-                        Some(sum) => sum.plus_equals(diff),
-                        None => sum = Some(diff.clone()),
+                        Some(sum) => sum.plus_equals(&diff),
+                        None => sum = Some(diff),
                     }
                 }
             });
@@ -279,14 +262,17 @@ where
         }
         Some(keys) => {
             for key in keys {
-                cursor.seek_key(&storage, key);
-                if cursor.get_key(&storage) == Some(key) {
+                cursor.seek_key(&storage, Bytes(key));
+                if cursor.get_key(&storage) == Some(Bytes(key)) {
                     at_key(&mut cursor);
                 }
             }
         }
     }
 }
+
+/// Sees a key, a value and their sum.
+type Visit<'v, Tr, R> = dyn for<'a> FnMut(Bytes<'a>, BatchVal<'a, Tr>, R) + 'v;
 
 /// The collection elements of each key, ascending.
 fn collected(
@@ -295,11 +281,11 @@ fn collected(
     keys: Option<&[Key]>,
 ) -> Vec<(Key, Vec<(Element, i64)>)> {
     let mut all: Vec<(Key, Vec<(Element, i64)>)> = Vec::new();
-    each(trace, tick, keys, &mut |key, value: &RowBytes, count: i64| {
-        let element = (Element(value.clone()), count);
+    each(trace, tick, keys, &mut |key, value, count| {
+        let element = (Element(value.0.into()), count);
         match all.last_mut() {
-            Some((last, elements)) if last == key => elements.push(element),
-            _ => all.push((key.clone(), vec![element])),
+            Some((last, elements)) if **last == *key => elements.push(element),
+            _ => all.push((key.0.into(), vec![element])),
         }
     });
     all

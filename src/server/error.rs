@@ -44,6 +44,11 @@ impl Failure {
         Failure::statement(code, &message, statement, entities)
     }
 
+    /// The body alone, where an answer has begun already.
+    pub fn text(&self) -> String {
+        self.body.to_string()
+    }
+
     #[cfg(test)]
     pub fn parts(&self) -> (u32, &Value) {
         (self.code, &self.body)

@@ -3,9 +3,8 @@
 
 use super::error::{BAD_REQUEST, Failure};
 use super::{App, blocking, json};
+use crate::engine::Outcome;
 use crate::engine::outcome::Status;
-use crate::engine::{Outcome, Session};
-use crate::sql::parse_statement;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -107,8 +106,7 @@ pub async fn is_valid_property(
 
 fn properties(app: &App) -> Result<Vec<String>, Failure> {
     let text = "SHOW PROPERTIES";
-    let outcome = parse_statement(text).and_then(|s| app.engine.execute(&s, &mut Session::default()));
-    match outcome.map_err(|e| Failure::of(e, text, text, Vec::new()))? {
+    match app.engine.ask(text).map_err(|e| Failure::of(e, text, text, Vec::new()))? {
         Outcome::Properties(properties) => Ok(properties.into_iter().map(|p| p.name).collect()),
         _ => Ok(Vec::new()),
     }

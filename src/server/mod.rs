@@ -6,6 +6,7 @@
 pub mod entity;
 mod error;
 mod info;
+mod inserts;
 mod ksql;
 mod query;
 pub mod registry;
@@ -13,7 +14,7 @@ mod request;
 mod rows;
 
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -45,7 +46,7 @@ pub async fn serve(
     engine: Engine,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {e}"));
+    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     // A row must leave when it is written; a connection that refuses the option still works.
@@ -80,6 +81,7 @@ fn router(app: App) -> Router {
         .route("/query", post(query::query))
         .route("/query-stream", post(query::query_stream))
         .route("/close-query", post(query::close_query))
+        .route("/inserts-stream", post(inserts::inserts_stream))
         .fallback(|| async { Failure::generic(40400, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Failure::generic(40500, "this path does not take this method")

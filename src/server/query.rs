@@ -9,7 +9,7 @@ use super::ksql::is_query;
 use super::request::{self, Naming, Request};
 use super::rows::{Form, Writer};
 use super::{App, blocking, entity};
-use crate::engine::{Answer, AnswerEnd, AnswerEvent, AnswerKind, Engine, Outcome};
+use crate::engine::{Answer, AnswerEvent, AnswerKind, Engine, Outcome};
 use crate::sql::parse_script;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -28,8 +28,9 @@ pub async fn query(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
     let request = request::read(body, Naming::Ksql)?;
-    let form = Form::of_query(&accepted(&headers)).ok_or_else(not_acceptable)?;
-    respond(app, request, form).await
+    let accepted = accepted(&headers);
+    let form = Form::of_query(&accepted).ok_or_else(not_acceptable)?;
+    respond(app, request, form, Form::of_print(&accepted)).await
 }
 
 pub async fn query_stream(
@@ -38,8 +39,9 @@ pub async fn query_stream(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
     let request = request::read(body, Naming::Sql)?;
-    let form = Form::of_query_stream(&accepted(&headers)).ok_or_else(not_acceptable)?;
-    respond(app, request, form).await
+    let accepted = accepted(&headers);
+    let form = Form::of_query_stream(&accepted).ok_or_else(not_acceptable)?;
+    respond(app, request, form, Form::of_print(&accepted)).await
 }
 
 #[derive(Deserialize)]
@@ -70,11 +72,12 @@ fn not_acceptable() -> Failure {
     Failure::generic(40600, format!("none of the accepted media types is served; known are {known}"))
 }
 
-async fn respond(app: App, request: Request, form: Form) -> Result<Response, Failure> {
+/// Answers a SELECT in one form, a PRINT in the other.
+async fn respond(app: App, request: Request, select: Form, print: Form) -> Result<Response, Failure> {
     let engine = app.engine.clone();
     let answer = blocking(move || open(&engine, request)).await?;
-    let form = if answer.kind == AnswerKind::Print { Form::Lines } else { form };
-    let body = Body::from_stream(stream(answer, form, app.closing));
+    let form = if answer.kind == AnswerKind::Print { print } else { select };
+    let body = Body::from_stream(stream(answer, form, app));
     Ok(([("content-type", form.media_type())], body).into_response())
 }
 
@@ -102,17 +105,19 @@ struct Streaming {
     /// Written, not yet taken by the connection: at most one batch of the answer.
     frames: VecDeque<String>,
     done: bool,
+    engine: Engine,
     closing: watch::Receiver<bool>,
 }
 
 fn stream(
     answer: Answer,
     form: Form,
-    closing: watch::Receiver<bool>,
+    app: App,
 ) -> impl futures_util::Stream<Item = Result<String, Infallible>> + Send {
     let writer = Writer::new(form, &answer);
     let frames = writer.header().into_iter().collect();
-    let streaming = Streaming { answer, writer, frames, done: false, closing };
+    let App { engine, closing, .. } = app;
+    let streaming = Streaming { answer, writer, frames, done: false, engine, closing };
     futures_util::stream::unfold(streaming, |mut streaming| async {
         let frame = streaming.next().await?;
         Some((Ok(frame), streaming))
@@ -136,13 +141,13 @@ impl Streaming {
         }
     }
 
-    /// A channel that ends without a word is a query that somebody closed.
+    /// Rows that end without an end must not look complete.
     fn take(&mut self, event: Option<AnswerEvent>) {
         match event {
             Some(AnswerEvent::Rows(rows)) => self.writer.rows(&rows, &mut self.frames),
             Some(AnswerEvent::End(end)) => self.finish(self.writer.end(end)),
             Some(AnswerEvent::Error(error)) => self.finish(self.writer.error(&error)),
-            None => self.finish(self.writer.end(AnswerEnd::Completed)),
+            None => self.finish(self.writer.error(&self.engine.failure())),
         }
     }
 

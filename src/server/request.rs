@@ -2,6 +2,7 @@
 
 use super::error::{BAD_REQUEST, Failure};
 use crate::engine::Session;
+use crate::error::Error;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use serde::Deserialize;
@@ -54,7 +55,7 @@ pub fn read(body: Result<Bytes, BytesRejection>, naming: Naming) -> Result<Reque
         return Err(bad(format!("the statements take {} bytes; the limit is 1 MiB", text.len())));
     }
     let given = texts(body.streams_properties.or(body.properties)).map_err(bad)?;
-    Ok(Request { text, session: session(given) })
+    Ok(Request { text, session: session(given).map_err(|e| bad(e.to_string()))? })
 }
 
 /// Reads a JSON body, or says what it should have been.
@@ -71,15 +72,11 @@ pub fn parse<T: serde::de::DeserializeOwned>(
 }
 
 /// ksqlDB's default for what comes over the wire is to read from now on.
-fn session(given: Vec<(String, String)>) -> Session {
+fn session(given: Vec<(String, String)>) -> Result<Session, Error> {
     let mut session = Session::default();
-    session.properties.insert("auto.offset.reset".into(), "latest".into());
-    for (name, value) in given {
-        // The long form of a name that Kafka Streams knows means the same.
-        let name = name.strip_prefix("ksql.streams.").unwrap_or(&name);
-        session.properties.insert(name.into(), value);
-    }
-    session
+    session.set("auto.offset.reset", "latest")?;
+    given.into_iter().try_for_each(|(name, value)| session.set(&name, &value))?;
+    Ok(session)
 }
 
 fn texts(map: Option<Map<String, Value>>) -> Result<Vec<(String, String)>, String> {

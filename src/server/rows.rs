@@ -55,6 +55,14 @@ impl Form {
         is_any(accepted).then_some(Form::Delimited)
     }
 
+    /// PRINT's lines, unless rows are asked for: those can tell an error from a line.
+    pub fn of_print(accepted: &str) -> Form {
+        match accepted.contains(STREAMED_ROWS) {
+            true => Form::StreamedRows { media_type: STREAMED_ROWS },
+            false => Form::Lines,
+        }
+    }
+
     pub fn media_type(self) -> &'static str {
         match self {
             Form::Delimited => DELIMITED,
@@ -135,7 +143,7 @@ impl Writer {
                 let comma = if self.kind == AnswerKind::Pull { ",\n" } else { "" };
                 format!("{comma}{}]", json!({ "errorMessage": error }))
             }
-            Form::Lines => format!("{}\n", error["message"].as_str().unwrap_or_default()),
+            Form::Lines => format!("error: {}\n", error["message"].as_str().unwrap_or_default()),
         })
     }
 

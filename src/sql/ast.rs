@@ -31,6 +31,8 @@ pub enum Statement {
     /// CREATE [OR REPLACE] [SOURCE] STREAM | TABLE [IF NOT EXISTS] name (columns) WITH (…)
     CreateSource {
         kind: SourceKind,
+        /// SOURCE: no statement may write to it.
+        read_only: bool,
         or_replace: bool,
         if_not_exists: bool,
         name: Ident,

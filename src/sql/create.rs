@@ -27,8 +27,16 @@ impl Parser<'_> {
         let columns = if declared { self.columns(kind)? } else { Vec::new() };
         let described = self.at_word("WITH");
         let with = if described { self.properties()? } else { Vec::new() };
-        if declared && !described && (self.at(";") || self.at_end()) {
-            return Ok(Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with });
+        if (declared && !described && (self.at(";") || self.at_end())) || (described && !self.at_word("AS")) {
+            return Ok(Statement::CreateSource {
+                kind,
+                read_only,
+                or_replace,
+                if_not_exists,
+                name,
+                columns,
+                with,
+            });
         }
         if self.at_word("AS") {
             if declared {
@@ -42,9 +50,6 @@ impl Parser<'_> {
             self.advance();
             let query = self.query_here()?;
             return Ok(Statement::CreateAs { kind, or_replace, if_not_exists, name, with, query });
-        }
-        if described {
-            return Ok(Statement::CreateSource { kind, or_replace, if_not_exists, name, columns, with });
         }
         let what = if declared { "WITH" } else { "columns in parentheses, WITH or AS SELECT" };
         Err(self.expected(what, &["WITH", "AS"]))

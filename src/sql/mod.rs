@@ -14,5 +14,4 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use complete::{KEYWORDS, is_complete};
-pub use parser::{Parsed, parse_script, parse_statement};
+pub use parser::{parse_script, parse_statement};

@@ -7,7 +7,7 @@ use super::hint::{Missing, missing, nearest};
 use super::lexer::{Token, TokenKind, lex};
 use crate::error::{Error, Result, Span, locate};
 
-pub use super::ast::Parsed;
+use super::ast::Parsed;
 
 /// How deep expressions, types and EXPLAIN may nest; keeps the stack bounded.
 const MAX_DEPTH: usize = 128;

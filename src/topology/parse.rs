@@ -3,6 +3,7 @@
 use super::{PlaceSpec, check_name};
 use crate::connector::{Framing, GeneratorSpec, generator};
 use crate::error::{Error, Result, Span};
+use crate::expr::nearest::nearest;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -177,10 +178,13 @@ fn rate(value: &DeValue) -> Result<f64, String> {
 }
 
 fn unknown(what: &str, given: &str, place: Range<usize>, allowed: &[&str]) -> Error {
-    let nearest = allowed.iter().map(|a| (distance(given, a), *a)).min().filter(|(d, a)| *d <= a.len() / 2);
-    let hint = match nearest {
-        Some((_, nearest)) if allowed.len() > 1 => format!("{nearest}? It is {}", one_of(allowed)),
-        _ => format!("it is {}", one_of(allowed)),
+    let known = match allowed {
+        [one] => format!("there is only {one}"),
+        _ => format!("there are {}", allowed.join(", ")),
+    };
+    let hint = match nearest(given, allowed.iter().copied()) {
+        Some(near) => format!("did you mean {near}? {known}"),
+        None => known,
     };
     Error::topology(format!("unknown {what} {given}")).at(span(place)).hint(hint)
 }
@@ -191,20 +195,6 @@ fn one_of(allowed: &[&str]) -> String {
         [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
         [] => String::new(),
     }
-}
-
-/// Edits from one name to the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + (x != y) as usize;
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn span(range: Range<usize>) -> Span {

@@ -1,3 +1,5 @@
+//! Files that are read whole, split among workers, followed, cut and replaced.
+
 use super::*;
 use crate::batch::MessageBatch;
 use proptest::prelude::*;

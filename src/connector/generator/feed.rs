@@ -1,6 +1,6 @@
 //! The feeds and the car parks they tell of.
 
-use super::clock::day_of;
+use crate::time::civil::days_from_civil;
 
 pub const FEEDS: &[&str] = &["carparks", "carparks_historic", "carparks_leeds"];
 
@@ -81,21 +81,21 @@ impl Feed {
         Some(match name {
             "carparks" => Feed {
                 shape: Shape::Live,
-                start_s: day_of(2020, 10, 6) * 86_400 + 13 * 3600 + 41 * 60,
+                start_s: days_from_civil(2020, 10, 6) * 86_400 + 13 * 3600 + 41 * 60,
                 step_s: 480,
                 parks: BRADFORD,
                 given: &[(0, 0, 89), (0, 2, 539), (0, 3, 78), (0, 6, 940), (1, 0, 97), (2, 0, 98)],
             },
             "carparks_historic" => Feed {
                 shape: Shape::Historic,
-                start_s: day_of(2018, 2, 5) * 86_400 + 9 * 3600 + 55 * 60,
+                start_s: days_from_civil(2018, 2, 5) * 86_400 + 9 * 3600 + 55 * 60,
                 step_s: 300,
                 parks: BRADFORD,
                 given: &[(0, 0, 80)],
             },
             "carparks_leeds" => Feed {
                 shape: Shape::Leeds,
-                start_s: day_of(2020, 10, 20) * 86_400 + 10 * 3600 + 34 * 60 + 2,
+                start_s: days_from_civil(2020, 10, 20) * 86_400 + 10 * 3600 + 34 * 60 + 2,
                 step_s: 300,
                 parks: LEEDS,
                 given: &[(0, 0, 39), (20, 0, 10), (20, 1, 80), (20, 2, 244), (20, 3, 52)],

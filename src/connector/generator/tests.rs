@@ -1,3 +1,5 @@
+//! Generated feeds: the same rows whoever asks, at any rate and share.
+
 use super::*;
 use crate::connector::Start;
 

@@ -1,3 +1,5 @@
+//! Logs: what is appended is read in order, also after a crash and by several readers.
+
 use super::reader::open_checking;
 use super::*;
 use crate::connector::{Opening, Poll, Share, Source, Start};

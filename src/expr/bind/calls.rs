@@ -1,11 +1,11 @@
 //! Calls: the function, its overload, its arguments as the overload wants them.
 
-use super::{Binder, Operand, coerce, null, types};
+use super::{Binder, Operand, coerce, literal, null, types};
 use crate::aggregate;
 use crate::error::{Error, Result, Span};
 use crate::expr::function::{Arg, Function};
 use crate::expr::nearest::nearest;
-use crate::expr::{Expr, ExprKind, call, functions};
+use crate::expr::{Expr, ExprKind, Pseudo, call, functions};
 use crate::sql::ast;
 use crate::types::{SqlType, quote};
 use crate::value::Value;
@@ -17,6 +17,12 @@ pub(super) fn aggregate_here(name: &str) -> Error {
 impl Binder<'_> {
     pub(super) fn call(&self, name: &ast::Ident, args: &[ast::Expr]) -> Result<Expr> {
         match functions::find(&name.name) {
+            Some(function @ Function { name: "RANDOM" | "UUID", .. }) => {
+                self.call_of_record(function, name.span, args)
+            }
+            Some(function @ Function { name: "UNIX_TIMESTAMP" | "UNIX_DATE", .. }) if args.is_empty() => {
+                self.rowtime_as(function)
+            }
             Some(function) if function.usage.contains("(unit,") => {
                 let args: Vec<ast::Expr> = args.iter().map(|arg| self.unit_as_text(arg)).collect();
                 self.call_function(function, self.operands(&args)?)
@@ -25,6 +31,45 @@ impl Binder<'_> {
             None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
             None => Err(unknown_function(name)),
         }
+    }
+
+    /// RANDOM() and UUID(), with the arguments that make them functions of the record. The last one is the
+    /// place in the text for now; `plan::sites` numbers them.
+    fn call_of_record(&self, function: &Function, place: Span, args: &[ast::Expr]) -> Result<Expr> {
+        if let Some(first) = args.first() {
+            let error = Error::statement(format!("{}: takes no argument, not {}", function.name, args.len()));
+            return Err(error.at(first.span).hint(function.usage));
+        }
+        let record = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
+        let mut exprs = record
+            .map(|pseudo| self.pseudo(pseudo, function.name))
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
+        exprs.push(literal(Value::text(&place.start.to_string()), SqlType::Varchar));
+        let operands = exprs.into_iter().map(|expr| Operand { expr: Some(expr), span: place }).collect();
+        self.call_function(function, operands)
+    }
+
+    /// What UNIX_TIMESTAMP() and UNIX_DATE() stand for: nothing here reads a clock.
+    fn rowtime_as(&self, function: &Function) -> Result<Expr> {
+        let rowtime = self.pseudo(Pseudo::Rowtime, function.name)?;
+        if function.name == "UNIX_TIMESTAMP" {
+            return Ok(rowtime);
+        }
+        let call = |function: &str, arg, ty| Expr {
+            kind: ExprKind::Call { function: function.to_string(), args: vec![arg] },
+            ty,
+        };
+        let timestamp = call("FROM_UNIXTIME", rowtime, SqlType::Timestamp);
+        Ok(call("UNIX_DATE", types::cast(timestamp, &SqlType::Date), SqlType::Int))
+    }
+
+    fn pseudo(&self, pseudo: Pseudo, function: &str) -> Result<Expr> {
+        if self.scope.pseudo {
+            return Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() });
+        }
+        Err(Error::statement(format!("{function}() is made of a stream's record, and there is none here"))
+            .hint("it stands in queries of streams, in front of any grouping"))
     }
 
     /// The dialect writes a unit of time without quotes: `DATEADD(DAYS, 1, d)`.

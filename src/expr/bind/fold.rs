@@ -6,7 +6,7 @@ use crate::expr::{Expr, ExprKind, Notes, compile};
 use crate::value::Value;
 
 /// The literal that an operator on literals yields. What would leave a note stays as it is, so that
-/// the note names rows; calls stay, since a function may be volatile.
+/// the note names rows; calls stay, so that EXPLAIN shows them as they were written.
 pub(super) fn fold(expr: Expr) -> Expr {
     let constant = match &expr.kind {
         ExprKind::Column(_) | ExprKind::Pseudo(_) | ExprKind::Literal(_) | ExprKind::Call { .. } => false,

@@ -4,8 +4,9 @@ use super::types::{self, as_decimal, bad_text, is_temporal, is_text};
 use super::{Binder, Operand, common_type, integer, literal, null};
 use crate::error::{Error, Result};
 use crate::expr::display::display;
-use crate::expr::{Expr, ExprKind, Pseudo, decimal, iso};
+use crate::expr::{Expr, ExprKind, Pseudo, decimal};
 use crate::sql::ast::{self, BinaryOp, UnaryOp};
+use crate::time::iso;
 use crate::types::SqlType;
 use crate::value::Value;
 
@@ -154,7 +155,7 @@ impl Binder<'_> {
         if !matches!(other.kind, ExprKind::Pseudo(Pseudo::Rowtime)) {
             return Ok(expr);
         }
-        match iso::parse_timestamp(text) {
+        match iso::parse_timestamp(text.trim().as_bytes()) {
             Some(ms) => Ok(literal(Value::Bigint(ms), SqlType::Bigint)),
             None => Err(bad_text(&display(&expr, &self.names), &SqlType::Timestamp).at(span)),
         }

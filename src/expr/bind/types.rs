@@ -4,7 +4,8 @@ use super::fold::fold;
 use super::{literal, null};
 use crate::error::Error;
 use crate::expr::decimal::{self, fit, rescale};
-use crate::expr::{Expr, ExprKind, iso};
+use crate::expr::{Expr, ExprKind};
+use crate::time::iso;
 use crate::types::{SqlType, StructField};
 use crate::value::Value;
 
@@ -45,9 +46,15 @@ fn literal_as(value: &Value, ty: &SqlType) -> Option<Value> {
             (decimal::compare(*digits, *has, scaled, *scale).is_eq())
                 .then_some(Value::Decimal(scaled, *scale))
         }
-        (Value::Varchar(text), SqlType::Date) => iso::parse_date(text).map(Value::Date),
-        (Value::Varchar(text), SqlType::Time) => iso::parse_time(text).map(Value::Time),
-        (Value::Varchar(text), SqlType::Timestamp) => iso::parse_timestamp(text).map(Value::Timestamp),
+        (Value::Varchar(text), ty) => {
+            let text = text.trim().as_bytes();
+            match ty {
+                SqlType::Date => iso::parse_date(text).map(Value::Date),
+                SqlType::Time => iso::parse_time(text).map(Value::Time),
+                SqlType::Timestamp => iso::parse_timestamp(text).map(Value::Timestamp),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -1,9 +1,9 @@
 //! Text → values. Text is trimmed first; what it does not say is NULL and a note.
 
-use crate::expr::decimal::{fit, rescale};
+use crate::expr::decimal::{self, fit, rescale};
 use crate::expr::node::{Kernel1, Report, exclude, primitive};
 use crate::expr::texts::Texts;
-use crate::expr::{iso, number_text};
+use crate::time::iso;
 use crate::types::SqlType;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
@@ -18,15 +18,17 @@ pub(super) fn kernel(to: &SqlType) -> Option<Kernel1> {
         SqlType::Boolean => Some(boolean(to)),
         SqlType::Int => Some(values::<Int32Type>(to, |text| text.parse().ok())),
         SqlType::Bigint => Some(values::<Int64Type>(to, |text| text.parse().ok())),
-        SqlType::Double => Some(values::<Float64Type>(to, number_text::parse_double)),
+        SqlType::Double => Some(values::<Float64Type>(to, double)),
         SqlType::Decimal { precision, scale } => Some(values::<Decimal128Type>(to, move |text| {
-            let (digits, has) = number_text::parse_decimal(text, scale)?;
+            let (digits, has) = decimal::parse(text, scale)?;
             fit(rescale(digits, has, scale)?, precision)
         })),
         SqlType::Bytes => Some(bytes(to)),
-        SqlType::Date => Some(values::<Date32Type>(to, iso::parse_date)),
-        SqlType::Time => Some(values::<Time32MillisecondType>(to, iso::parse_time)),
-        SqlType::Timestamp => Some(values::<TimestampMillisecondType>(to, iso::parse_timestamp)),
+        SqlType::Date => Some(values::<Date32Type>(to, |text| iso::parse_date(text.as_bytes()))),
+        SqlType::Time => Some(values::<Time32MillisecondType>(to, |text| iso::parse_time(text.as_bytes()))),
+        SqlType::Timestamp => {
+            Some(values::<TimestampMillisecondType>(to, |text| iso::parse_timestamp(text.as_bytes())))
+        }
         _ => None,
     }
 }
@@ -80,6 +82,16 @@ fn quoted(text: &str) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("'{}…'", &text[..end]),
         None => format!("'{text}'"),
+    }
+}
+
+/// Digits, or Java's names `NaN` and `Infinity`.
+fn double(text: &str) -> Option<f64> {
+    match text.trim_start_matches(['+', '-']) {
+        "NaN" | "Infinity" => text.parse().ok(),
+        // Rust reads `inf` and `nan` too; the dialect does not.
+        body if body.starts_with(|c: char| c.is_ascii_digit() || c == '.') => text.parse().ok(),
+        _ => None,
     }
 }
 

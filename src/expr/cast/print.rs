@@ -2,7 +2,8 @@
 
 use crate::expr::node::Kernel1;
 use crate::expr::texts::Texts;
-use crate::expr::{iso, number_text};
+use crate::number_text;
+use crate::time::iso;
 use crate::types::SqlType;
 use crate::value::Value;
 use arrow_array::cast::AsArray;
@@ -26,7 +27,7 @@ pub(super) fn kernel(from: &SqlType) -> Option<Kernel1> {
         SqlType::Bytes => by_row(|array, row, out| {
             STANDARD.encode_string(array.as_binary_view().value(row), out);
         }),
-        SqlType::Date => values::<Date32Type>(|v, out| iso::write_date(v as i64, out)),
+        SqlType::Date => values::<Date32Type>(iso::write_date),
         SqlType::Time => values::<Time32MillisecondType>(iso::write_time),
         SqlType::Timestamp => values::<TimestampMillisecondType>(iso::write_timestamp),
         SqlType::Varchar => return None,
@@ -64,8 +65,13 @@ fn by_row(write: impl Fn(&dyn Array, usize, &mut String) + 'static) -> Kernel1 {
 /// One value as CAST … AS STRING shows it.
 pub fn text(value: &Value) -> String {
     let mut out = String::new();
-    write_value(value, None, &mut out);
+    write_text(value, &mut out);
     out
+}
+
+/// Appends what [`text`] returns.
+pub fn write_text(value: &Value, out: &mut String) {
+    write_value(value, None, out);
 }
 
 /// Nested values look as Java prints them: `[1, 2]`, `{k=v}`, `Struct{A=1,B=2}`.
@@ -79,7 +85,7 @@ fn write_value(value: &Value, ty: Option<&SqlType>, out: &mut String) {
         Value::Decimal(digits, scale) => number_text::write_decimal(*digits, *scale, out),
         Value::Varchar(v) => out.push_str(v),
         Value::Bytes(v) => STANDARD.encode_string(v, out),
-        Value::Date(v) => iso::write_date(*v as i64, out),
+        Value::Date(v) => iso::write_date(*v, out),
         Value::Time(v) => iso::write_time(*v, out),
         Value::Timestamp(v) => iso::write_timestamp(*v, out),
         Value::Array(items) => {

@@ -1,6 +1,7 @@
 //! Arrays and maps. Their types are known when a call is bound, so kernels work on values.
 
 use super::call::*;
+use crate::expr::cast;
 use crate::expr::function::{Arg, Category, Function};
 use crate::types::{SqlType, StructField};
 use crate::value::Value;
@@ -98,7 +99,7 @@ pub const ARRAY_JOIN: Function = collection(
         values(args, types, SqlType::Varchar, |given| {
             let delimiter = if let Some(Value::Varchar(delimiter)) = given.get(1) { delimiter } else { "," };
             let Value::Array(items) = &given[0] else { return Ok(None) };
-            let texts: Vec<String> = items.iter().map(super::json::plain_text).collect();
+            let texts: Vec<String> = items.iter().map(cast::text).collect();
             some(Value::Varchar(texts.join(delimiter).into()))
         })
     },

@@ -7,8 +7,8 @@ use super::call::*;
 use crate::batch::Column;
 use crate::expr::Notes;
 use crate::expr::function::{Arg, Category, Function, Kernel};
-use crate::expr::time::civil::DAY_MS;
-use crate::expr::time::{ParseFailure, Pattern, Zone};
+use crate::time::civil::DAY_MS;
+use crate::time::{ParseFailure, Pattern, Zone};
 use crate::types::SqlType;
 use crate::value::Value;
 use arrow_array::ArrayRef;
@@ -122,10 +122,13 @@ pub const FROM_DAYS: Function =
         unary::<Int, Date>(args, some)
     });
 
-pub const UNIX_DATE: Function =
-    datetime("UNIX_DATE", "UNIX_DATE(date) → INTEGER", "The days from 1970-01-01 to a date.", |args| {
-        no_clock(args).unwrap_or_else(|| unary::<Date, Int>(args, some))
-    });
+pub const UNIX_DATE: Function = datetime(
+    "UNIX_DATE",
+    "UNIX_DATE(date) → INTEGER\nUNIX_DATE() → INTEGER",
+    "The days from 1970-01-01 to a date; without one to the UTC day of the record's ROWTIME, not to today, so \
+     that reading the record again gives them again.",
+    |args| unary::<Date, Int>(args, some),
+);
 
 pub const FROM_UNIXTIME: Function = datetime(
     "FROM_UNIXTIME",
@@ -136,9 +139,10 @@ pub const FROM_UNIXTIME: Function = datetime(
 
 pub const UNIX_TIMESTAMP: Function = datetime(
     "UNIX_TIMESTAMP",
-    "UNIX_TIMESTAMP(timestamp) → BIGINT",
-    "The milliseconds from 1970-01-01T00:00Z to a timestamp.",
-    |args| no_clock(args).unwrap_or_else(|| unary::<Timestamp, Bigint>(args, some)),
+    "UNIX_TIMESTAMP(timestamp) → BIGINT\nUNIX_TIMESTAMP() → BIGINT",
+    "The milliseconds from 1970-01-01T00:00Z to a timestamp; without one the record's ROWTIME, not the \
+     clock, so that reading the record again gives them again.",
+    |args| unary::<Timestamp, Bigint>(args, some),
 );
 
 pub const DATEADD: Function = datetime(
@@ -361,11 +365,6 @@ fn time_pattern(text: &str) -> Result<Pattern, String> {
     } else {
         Ok(pattern)
     }
-}
-
-/// The form without arguments would read a clock, and a replay would then give other answers.
-fn no_clock(args: &[Arg]) -> Option<Resolved> {
-    args.is_empty().then(|| Err("takes 1 argument, not 0; hint: ROWTIME is the time of the row".into()))
 }
 
 /// A function of a unit, an interval and a point in time.

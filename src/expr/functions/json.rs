@@ -2,10 +2,10 @@
 
 use super::call::*;
 use crate::expr::function::{Arg, Category, Function};
-use crate::expr::time::iso;
+use crate::format::output::json_value;
 use crate::types::SqlType;
 use crate::value::Value;
-use serde_json::{Map, Number, Value as Json};
+use serde_json::Value as Json;
 
 const fn json(
     name: &'static str,
@@ -58,12 +58,13 @@ pub const JSON_ARRAY_CONTAINS: Function = json(
             Some(Arg { ty: Some(ty), .. }) => (*ty).clone(),
             _ => return misfit(args, 1, "a type"),
         };
-        values_or_null(args, vec![SqlType::Varchar, item], SqlType::Boolean, |given| {
+        let ty = item.clone();
+        values_or_null(args, vec![SqlType::Varchar, item], SqlType::Boolean, move |given| {
             let [Value::Varchar(s), wanted] = given else { return Ok(None) };
             let Json::Array(items) = parse("JSON_ARRAY_CONTAINS", s)? else {
                 return some(Value::Boolean(false));
             };
-            let wanted = to_json(wanted, None);
+            let wanted = parse("JSON_ARRAY_CONTAINS", &json_text(wanted, &ty))?;
             some(Value::Boolean(items.iter().any(|item| same(item, &wanted))))
         })
     },
@@ -142,7 +143,7 @@ pub const TO_JSON_STRING: Function = json(
         [Arg { ty: Some(ty), .. }] => {
             let ty = (*ty).clone();
             values_or_null(args, vec![ty.clone()], SqlType::Varchar, move |given| {
-                some(Value::Varchar(to_json(&given[0], Some(&ty)).to_string().into()))
+                some(Value::Varchar(json_text(&given[0], &ty).into()))
             })
         }
         [_] => misfit(args, 0, "a type"),
@@ -213,71 +214,10 @@ fn parse_path(path: &str) -> Result<Vec<Step>, String> {
     if named { Ok(steps) } else { Err(wrong()) }
 }
 
-/// A value as JSON; the type gives the names of a struct's fields.
-fn to_json(value: &Value, ty: Option<&SqlType>) -> Json {
-    let inner = |ty: Option<&SqlType>| match ty {
-        Some(SqlType::Array(item)) => Some((**item).clone()),
-        Some(SqlType::Map(_, item)) => Some((**item).clone()),
-        _ => None,
-    };
-    match value {
-        Value::Null => Json::Null,
-        Value::Boolean(v) => Json::Bool(*v),
-        Value::Int(v) => Json::from(*v),
-        Value::Bigint(v) => Json::from(*v),
-        // As in messages: JSON has no number for NaN and the infinities.
-        Value::Double(v) => {
-            Number::from_f64(*v).map_or_else(|| Json::String(plain_text(value)), Json::Number)
-        }
-        Value::Decimal(..) => {
-            let text = plain_text(value);
-            text.parse().map_or(Json::String(text), Json::Number)
-        }
-        Value::Array(items) => {
-            let item = inner(ty);
-            items.iter().map(|v| to_json(v, item.as_ref())).collect()
-        }
-        Value::Map(entries) => {
-            let item = inner(ty);
-            entries.iter().map(|(k, v)| (plain_text(k), to_json(v, item.as_ref()))).collect()
-        }
-        Value::Struct(values) => {
-            let Some(SqlType::Struct(fields)) = ty else { return Json::Null };
-            let entries = fields.iter().zip(values).map(|(f, v)| (f.name.clone(), to_json(v, Some(&f.ty))));
-            Json::Object(entries.collect::<Map<_, _>>())
-        }
-        plain => Json::String(plain_text(plain)),
-    }
-}
-
-/// A plain value as text.
-pub fn plain_text(value: &Value) -> String {
+fn json_text(value: &Value, ty: &SqlType) -> String {
     let mut out = String::new();
-    match value {
-        Value::Boolean(v) => return v.to_string(),
-        Value::Int(v) => return v.to_string(),
-        Value::Bigint(v) => return v.to_string(),
-        Value::Double(v) if v.is_infinite() => return if *v > 0.0 { "Infinity" } else { "-Infinity" }.into(),
-        Value::Double(v) => return format!("{v:?}"),
-        Value::Decimal(digits, scale) => return decimal_text(*digits, *scale as usize),
-        Value::Varchar(v) => out.push_str(v),
-        Value::Bytes(v) => {
-            use base64::Engine;
-            base64::engine::general_purpose::STANDARD.encode_string(v, &mut out);
-        }
-        Value::Date(v) => iso::format_iso_date(*v, &mut out),
-        Value::Time(v) => iso::format_iso_time(*v, &mut out),
-        Value::Timestamp(v) => iso::format_iso_timestamp(*v, &mut out),
-        _ => out.push_str("null"),
-    }
+    json_value(value, ty, &mut out);
     out
-}
-
-fn decimal_text(digits: i128, scale: usize) -> String {
-    let sign = if digits < 0 { "-" } else { "" };
-    let text = format!("{:0width$}", digits.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = text.split_at(text.len() - scale);
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
 #[cfg(test)]

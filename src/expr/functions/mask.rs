@@ -1,49 +1,41 @@
 //! Hiding characters: the MASK family.
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use super::string::string;
+use crate::expr::function::{Arg, Function};
 use crate::types::SqlType;
 use crate::value::Value;
 use std::ops::Range;
 
-const fn mask(
-    name: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    resolve: fn(&[Arg]) -> Resolved,
-) -> Function {
-    Function { name, category: Category::String, usage, summary, resolve }
-}
-
-pub const MASK: Function = mask(
+pub const MASK: Function = string(
     "MASK",
     "MASK(text[, upper, lower, digit, other]) → STRING",
     "The text with each character replaced by that of its kind: 'X', 'x', 'n' and '-', or those given; NULL leaves a kind as it is.",
     |args| masked(args, "MASK", 1, |length, _| 0..length),
 );
 
-pub const MASK_LEFT: Function = mask(
+pub const MASK_LEFT: Function = string(
     "MASK_LEFT",
     "MASK_LEFT(text, count[, upper, lower, digit, other]) → STRING",
     "The text with its first characters masked.",
     |args| masked(args, "MASK_LEFT", 2, |length, count| 0..count.min(length)),
 );
 
-pub const MASK_RIGHT: Function = mask(
+pub const MASK_RIGHT: Function = string(
     "MASK_RIGHT",
     "MASK_RIGHT(text, count[, upper, lower, digit, other]) → STRING",
     "The text with its last characters masked.",
     |args| masked(args, "MASK_RIGHT", 2, |length, count| length.saturating_sub(count)..length),
 );
 
-pub const MASK_KEEP_LEFT: Function = mask(
+pub const MASK_KEEP_LEFT: Function = string(
     "MASK_KEEP_LEFT",
     "MASK_KEEP_LEFT(text, count[, upper, lower, digit, other]) → STRING",
     "The text with all but its first characters masked.",
     |args| masked(args, "MASK_KEEP_LEFT", 2, |length, count| count.min(length)..length),
 );
 
-pub const MASK_KEEP_RIGHT: Function = mask(
+pub const MASK_KEEP_RIGHT: Function = string(
     "MASK_KEEP_RIGHT",
     "MASK_KEEP_RIGHT(text, count[, upper, lower, digit, other]) → STRING",
     "The text with all but its last characters masked.",

@@ -8,6 +8,7 @@ mod bytes;
 mod conditional;
 mod numeric;
 mod rounding;
+mod random;
 mod datetime;
 pub use datetime::is_unit;
 mod collection;
@@ -105,6 +106,7 @@ pub static ALL: &[Function] = &[
     numeric::PI,
     numeric::POWER,
     numeric::RADIANS,
+    random::RANDOM,
     regexp::REGEXP_EXTRACT,
     regexp::REGEXP_EXTRACT_ALL,
     regexp::REGEXP_REPLACE,
@@ -145,6 +147,7 @@ pub static ALL: &[Function] = &[
     url::URL_EXTRACT_PORT,
     url::URL_EXTRACT_PROTOCOL,
     url::URL_EXTRACT_QUERY,
+    random::UUID,
 ];
 
 /// Looks a function up by its upper-case name.

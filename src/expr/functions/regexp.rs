@@ -1,20 +1,12 @@
 //! Regular expressions. They run in linear time, so there is no look-around and no back reference.
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use super::string::string;
+use crate::expr::function::Function;
 use crate::value::Value;
 use regex::{Captures, Regex, RegexBuilder};
 
-const fn regexp(
-    name: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    resolve: fn(&[Arg]) -> Resolved,
-) -> Function {
-    Function { name, category: Category::String, usage, summary, resolve }
-}
-
-pub const REGEXP_EXTRACT: Function = regexp(
+pub const REGEXP_EXTRACT: Function = string(
     "REGEXP_EXTRACT",
     "REGEXP_EXTRACT(expression, text[, group]) → STRING",
     "The first match, or a group of it; NULL where there is none.",
@@ -29,7 +21,7 @@ pub const REGEXP_EXTRACT: Function = regexp(
     },
 );
 
-pub const REGEXP_EXTRACT_ALL: Function = regexp(
+pub const REGEXP_EXTRACT_ALL: Function = string(
     "REGEXP_EXTRACT_ALL",
     "REGEXP_EXTRACT_ALL(expression, text[, group]) → ARRAY<STRING>",
     "All matches, or a group of each.",
@@ -54,7 +46,7 @@ pub const REGEXP_EXTRACT_ALL: Function = regexp(
     },
 );
 
-pub const REGEXP_REPLACE: Function = regexp(
+pub const REGEXP_REPLACE: Function = string(
     "REGEXP_REPLACE",
     "REGEXP_REPLACE(text, expression, replacement) → STRING",
     "The text with every match replaced; $1 and ${name} stand for groups, \\$ for a dollar.",
@@ -75,7 +67,7 @@ pub const REGEXP_REPLACE: Function = regexp(
     },
 );
 
-pub const REGEXP_SPLIT_TO_ARRAY: Function = regexp(
+pub const REGEXP_SPLIT_TO_ARRAY: Function = string(
     "REGEXP_SPLIT_TO_ARRAY",
     "REGEXP_SPLIT_TO_ARRAY(text, expression) → ARRAY<STRING>",
     "The parts between matches; an empty expression splits into characters.",

@@ -8,7 +8,8 @@ use crate::types::SqlType;
 use crate::value::Value;
 use std::ops::Range;
 
-const fn string(
+/// A function of this family.
+pub(super) const fn string(
     name: &'static str,
     usage: &'static str,
     summary: &'static str,

@@ -188,7 +188,7 @@ fn errors_of_binding_name_the_argument() {
         ("UCASE", &[Int(1)], "argument 1 is INTEGER, needs STRING"),
         ("COALESCE", &[Int(1), s("x")], "argument 2 is STRING, needs INTEGER"),
         ("COALESCE", &[Null], "argument 1 is NULL without a type"),
-        ("UNIX_TIMESTAMP", &[], "hint: ROWTIME"),
+        ("UNIX_TIMESTAMP", &[], "takes 1 argument, not 0"),
     ]);
 }
 

@@ -42,6 +42,14 @@ fn expressions_bind_and_fold() {
             "!a comparison with NULL is never true; hint: IS NULL, or IS NOT NULL",
             double.clone(),
         ),
+        (call("UNIX_TIMESTAMP", vec![]), "ROWTIME", SqlType::Bigint),
+        (call("UNIX_DATE", vec![]), "UNIX_DATE(CAST(FROM_UNIXTIME(ROWTIME) AS DATE))", SqlType::Int),
+        (call("RANDOM", vec![]), "RANDOM(ROWTIME, ROWPARTITION, ROWOFFSET, '0')", double.clone()),
+        (
+            call("UUID", vec![int(1)]),
+            "!UUID: takes no argument, not 1; hint: UUID() → STRING",
+            double.clone(),
+        ),
         (null(), "!NULL has no type here; hint: CAST(NULL AS STRING), or another type", double.clone()),
         (cast(null(), SqlType::Int), "CAST(NULL AS INTEGER)", SqlType::Int),
         (cast(text(" 12 "), SqlType::Int), "12", SqlType::Int),
@@ -151,6 +159,11 @@ fn columns_are_found_and_moved() {
     let mut used = Vec::new();
     crate::expr::references(&bound, &mut |i| used.push(i));
     assert_eq!(used, [0, 1, 0]);
-    let moved = crate::expr::map_columns(&bound, &mut |i| i + 1);
+    let moved = crate::expr::rewrite(&bound, &mut |e| match e.kind {
+        crate::expr::ExprKind::Column(i) => {
+            Some(Expr { kind: crate::expr::ExprKind::Column(i + 1), ty: e.ty.clone() })
+        }
+        _ => None,
+    });
     assert_eq!(display(&moved, &names()), "B + L < B * 2");
 }

@@ -279,3 +279,19 @@ fn pseudo_columns_come_from_the_origin() {
     assert_eq!(run(&col("ROWPARTITION"), &rows).0, vec![Value::Int(3); 2]);
     assert_eq!(run(&col("ROWOFFSET"), &rows).0, [Value::Bigint(0), Value::Bigint(1)]);
 }
+
+#[test]
+fn what_is_random_is_a_function_of_the_record() {
+    let rows = vec![row(&[]); 50];
+    let random = |rows: &[Vec<Value>]| run(&call("RANDOM", vec![]), rows).0;
+    let all = random(&rows);
+    // A batch cut elsewhere gives its records the same.
+    assert_eq!(random(&rows[..20]), all[..20]);
+    let mut numbers: Vec<f64> =
+        all.iter().map(|v| if let Value::Double(v) = v { *v } else { -1.0 }).collect();
+    assert!(numbers.iter().all(|v| (0.0..1.0).contains(v)));
+    numbers.sort_by(f64::total_cmp);
+    numbers.dedup();
+    assert_eq!(numbers.len(), rows.len());
+    assert_eq!(run(&call("UNIX_DATE", vec![]), &rows[..1]).0, [Value::Int(18_262)]);
+}

@@ -366,7 +366,7 @@ fn print(value: &Value) -> String {
         Value::Bigint(v) => v.to_string(),
         Value::Decimal(v, s) => plain(*v, *s),
         Value::Varchar(v) => v.to_string(),
-        Value::Double(v) => crate::expr::number_text::double(*v),
+        Value::Double(v) => crate::number_text::double(*v),
         other => panic!("{other:?}"),
     }
 }

@@ -8,10 +8,12 @@ use crate::batch::Column;
 use crate::format::cells::{Blobs, Cells, Place, Scalars, view};
 use crate::format::decode::{Rejects, unfit};
 use crate::format::field::Field;
-use crate::format::{base64, numbers, times};
+use crate::format::{numbers, times};
 use crate::types::{ColumnDef, SqlType};
 use arrow_buffer::Buffer;
 use arrow_schema::DataType;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Split messages: message `first + i` is row `i`.
 pub struct Chunk<'a> {
@@ -212,7 +214,7 @@ fn read_texts(
 fn read_blobs(blobs: &mut Blobs, wanted: bool, chunk: &Chunk<'_>, column: usize, unread: &mut Vec<usize>) {
     for row in 0..chunk.rows {
         let text = chunk.field(row, column).0;
-        let bytes = if text.is_empty() { None } else { base64::read(text.bytes()) };
+        let bytes = if text.is_empty() { None } else { STANDARD.decode(text.bytes()).ok() };
         if bytes.is_none() {
             unread.push(row);
         }

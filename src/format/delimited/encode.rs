@@ -2,14 +2,15 @@
 
 use crate::batch::Column;
 use crate::error::Result;
-use crate::format::encode::Writer;
-use crate::format::{base64, numbers};
+use crate::format::encode::{Writer, push_plain};
+use crate::number_text::write_plain_double;
 use crate::types::ColumnDef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
-use std::fmt::Write;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Writes one side of DELIMITED messages: fields in quotes where needed, NULL as an empty one.
 pub struct DelimitedWriter {
@@ -27,7 +28,7 @@ impl DelimitedWriter {
     fn push(&mut self, array: &ArrayRef, i: usize) {
         let start = self.text.len();
         if array.is_valid(i) {
-            push_plain(&mut self.text, array, i);
+            push_cell(&mut self.text, array, i);
         }
         let field = &self.text[start..];
         let special = |b: u8| b == self.delimiter || matches!(b, b'"' | b'\n' | b'\r');
@@ -54,28 +55,15 @@ impl Writer for DelimitedWriter {
     }
 }
 
-fn push_plain(out: &mut String, array: &ArrayRef, i: usize) {
+fn push_cell(out: &mut String, array: &ArrayRef, i: usize) {
+    if push_plain(out, array, i) {
+        return;
+    }
     use DataType as D;
-    let _ = match array.data_type() {
-        D::Boolean => write!(out, "{}", array.as_boolean().value(i)),
-        D::Int32 => write!(out, "{}", array.as_primitive::<Int32Type>().value(i)),
-        D::Int64 => write!(out, "{}", array.as_primitive::<Int64Type>().value(i)),
-        D::Date32 => write!(out, "{}", array.as_primitive::<Date32Type>().value(i)),
-        D::Time32(_) => write!(out, "{}", array.as_primitive::<Time32MillisecondType>().value(i)),
-        D::Timestamp(..) => write!(out, "{}", array.as_primitive::<TimestampMillisecondType>().value(i)),
-        D::Float64 => {
-            numbers::push_double(out, array.as_primitive::<Float64Type>().value(i));
-            Ok(())
-        }
-        D::Decimal128(_, scale) => {
-            numbers::push_decimal(out, array.as_primitive::<Decimal128Type>().value(i), *scale as u8);
-            Ok(())
-        }
-        D::Utf8View => out.write_str(array.as_string_view().value(i)),
-        D::BinaryView => {
-            base64::push(out, array.as_binary_view().value(i));
-            Ok(())
-        }
+    match array.data_type() {
+        D::Float64 => write_plain_double(array.as_primitive::<Float64Type>().value(i), out),
+        D::Utf8View => out.push_str(array.as_string_view().value(i)),
+        D::BinaryView => STANDARD.encode_string(array.as_binary_view().value(i), out),
         other => unreachable!("no DELIMITED column has {other}"),
-    };
+    }
 }

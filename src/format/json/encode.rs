@@ -2,13 +2,15 @@
 
 use crate::batch::Column;
 use crate::error::Result;
-use crate::format::encode::Writer;
-use crate::format::{base64, numbers};
+use crate::format::encode::{Writer, push_plain};
+use crate::number_text;
 use crate::types::ColumnDef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Fields};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 
 /// Writes one side of JSON messages. Dates and times are numbers: days, and milliseconds.
@@ -65,33 +67,19 @@ fn separate(out: &mut String, open: char) {
 }
 
 fn push_cell(out: &mut String, array: &ArrayRef, i: usize) {
-    use DataType as D;
     if array.is_null(i) {
         return out.push_str("null");
     }
-    let _ = match array.data_type() {
-        D::Boolean => write!(out, "{}", array.as_boolean().value(i)),
-        D::Int32 => write!(out, "{}", array.as_primitive::<Int32Type>().value(i)),
-        D::Int64 => write!(out, "{}", array.as_primitive::<Int64Type>().value(i)),
-        D::Date32 => write!(out, "{}", array.as_primitive::<Date32Type>().value(i)),
-        D::Time32(_) => write!(out, "{}", array.as_primitive::<Time32MillisecondType>().value(i)),
-        D::Timestamp(..) => write!(out, "{}", array.as_primitive::<TimestampMillisecondType>().value(i)),
-        other => {
-            push_other(out, array, i, other);
-            Ok(())
-        }
-    };
-}
-
-fn push_other(out: &mut String, array: &ArrayRef, i: usize, ty: &DataType) {
+    if push_plain(out, array, i) {
+        return;
+    }
     use DataType as D;
-    match ty {
+    match array.data_type() {
         D::Float64 => push_double(out, array.as_primitive::<Float64Type>().value(i)),
-        D::Decimal128(_, scale) => {
-            numbers::push_decimal(out, array.as_primitive::<Decimal128Type>().value(i), *scale as u8);
-        }
         D::Utf8View => push_string(out, array.as_string_view().value(i)),
-        D::BinaryView => push_base64(out, array.as_binary_view().value(i)),
+        D::BinaryView => {
+            push_quoted(out, |out| STANDARD.encode_string(array.as_binary_view().value(i), out));
+        }
         D::List(_) => {
             let list = array.as_list::<i32>();
             let (offsets, items) = (list.value_offsets(), list.values());
@@ -141,17 +129,16 @@ pub fn push_items<T>(out: &mut String, items: impl Iterator<Item = T>, push: imp
 
 /// A DOUBLE; those that JSON has no number for as a string.
 pub fn push_double(out: &mut String, value: f64) {
-    if value.is_finite() {
-        return numbers::push_double(out, value);
+    match value.is_finite() {
+        true => number_text::write_plain_double(value, out),
+        false => push_quoted(out, |out| number_text::write_plain_double(value, out)),
     }
-    out.push('"');
-    numbers::push_double(out, value);
-    out.push('"');
 }
 
-pub fn push_base64(out: &mut String, bytes: &[u8]) {
+/// What needs no escapes, in quotes.
+pub fn push_quoted(out: &mut String, push: impl FnOnce(&mut String)) {
     out.push('"');
-    base64::push(out, bytes);
+    push(out);
     out.push('"');
 }
 

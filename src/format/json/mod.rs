@@ -9,7 +9,7 @@ mod node;
 mod object;
 mod scalar;
 
-pub use encode::{JsonWriter, push_base64, push_double, push_items, push_string};
+pub use encode::{JsonWriter, push_double, push_items, push_quoted, push_string};
 
 use super::decode::{Rejects, Side, shown};
 use crate::batch::{Column, Range32};

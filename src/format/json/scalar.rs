@@ -6,8 +6,10 @@ use super::node::mismatch;
 use crate::format::cells::{Cells, Place, Scalars, Texts};
 use crate::format::decode::unfit_value;
 use crate::format::field::Field;
-use crate::format::{base64, numbers, times};
+use crate::format::{numbers, times};
 use crate::types::SqlType;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Parses the value whose first byte is `first` (not that of `null`) and keeps it if asked to.
 #[inline]
@@ -79,7 +81,7 @@ fn push_text(scalars: &mut Scalars, keep: bool, cursor: &Cursor<'_>, text: Text)
         Scalars::Time(cells) => store(cells, keep, times::time(field.bytes())),
         Scalars::Timestamp(cells) => store(cells, keep, times::timestamp(field.bytes())),
         Scalars::Bytes(blobs) => {
-            let bytes = base64::read(field.bytes());
+            let bytes = STANDARD.decode(field.bytes()).ok();
             if let (true, Some(bytes)) = (keep, &bytes) {
                 blobs.push(bytes);
             }

@@ -1,3 +1,5 @@
+//! JSON messages: what is read, what is rejected and why, what is written.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! KAFKA and NONE, keys, tombstones and changelogs.
+
 use super::*;
 
 #[test]

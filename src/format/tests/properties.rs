@@ -1,3 +1,5 @@
+//! What is written reads back; what a decoder gives does not depend on what is wanted; any bytes are survived.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -120,10 +120,10 @@ fn sources_with_all_types() {
     let types: Vec<_> = types.split_whitespace().map(|t| t.replace('_', " ")).collect();
     let columns: Vec<_> = types.iter().enumerate().map(|(i, t)| format!("c{i} {t}")).collect();
     let text = format!("CREATE OR REPLACE SOURCE TABLE t (id INT PRIMARY KEY, {});", columns.join(", "));
-    let Statement::CreateSource { kind, or_replace, columns, .. } = statement(&text) else {
+    let Statement::CreateSource { kind, read_only, or_replace, columns, .. } = statement(&text) else {
         panic!("{text}")
     };
-    assert_eq!((kind, or_replace), (SourceKind::Table, true));
+    assert_eq!((kind, read_only, or_replace), (SourceKind::Table, true, true));
     assert_eq!(columns[0].key, KeySpec::PrimaryKey);
     let shown: Vec<_> = columns[1..].iter().map(|c| c.ty.to_string()).collect();
     assert_eq!(

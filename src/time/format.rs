@@ -25,16 +25,6 @@ impl Pattern {
         let offset_s = zone.offset_at(utc_ms) / SECOND_MS;
         Moment { utc_ms, date, days, of_day_ms, offset_s, zone }.write(&self.steps, out);
     }
-
-    /// Appends a date; `days` since 1970-01-01.
-    pub fn format_date(&self, days: i32, out: &mut String) {
-        self.format_timestamp(days as i64 * DAY_MS, &mut Zone::utc(), out);
-    }
-
-    /// Appends a time; milliseconds since midnight.
-    pub fn format_time(&self, of_day_ms: i32, out: &mut String) {
-        self.format_timestamp(of_day_ms as i64, &mut Zone::utc(), out);
-    }
 }
 
 /// A point in time, taken apart.

@@ -13,7 +13,7 @@ const CYCLE: i64 = 146_097;
 const EPOCH: i64 = 719_468;
 
 /// Days since the epoch; `month` is 1 to 12.
-pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = year - (month <= 2) as i64;
     let cycle = year.div_euclid(400);
     let of_cycle = year - cycle * 400;

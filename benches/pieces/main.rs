@@ -1,0 +1,34 @@
+//! What the pieces of a record's way cost, one file a stage: `cargo bench`, or `cargo bench decode`.
+//!
+//! The queries are those of `dataflows/carparks.sql`, the rows come from the generator. Elements are
+//! rows, unless a benchmark says otherwise. Yardsticks stand beside what they measure.
+
+mod aggregates;
+mod arrangement;
+mod data;
+mod decode;
+mod exchange;
+mod expressions;
+mod yardstick;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::Duration;
+
+/// As in the program, so that allocations cost what they cost there.
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn quick() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1_500))
+}
+
+criterion_group! {
+    name = pieces;
+    config = quick();
+    targets = decode::benches, expressions::benches, aggregates::benches, exchange::benches,
+        arrangement::benches, yardstick::benches
+}
+criterion_main!(pieces);

@@ -1,0 +1,69 @@
+//! RANDOM and UUID: functions of a record's place, so that a replay, and any number of workers, give the
+//! same again.
+//!
+//! The binder adds what the dialect does not write: ROWTIME, ROWPARTITION, ROWOFFSET, and a text that tells
+//! the call sites of all statements apart (`plan/sites.rs`).
+
+use super::call::*;
+use crate::expr::function::{Arg, Category, Function};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+pub const RANDOM: Function = Function {
+    name: "RANDOM",
+    category: Category::Numeric,
+    usage: "RANDOM() → DOUBLE",
+    summary: "A number from 0 up to, not including, 1, made of the record's time, partition and offset: \
+              reading the record again gives it again.",
+    resolve: |args| of_record::<Double>(args, |bits| (bits as u64 >> 11) as f64 / (1u64 << 53) as f64),
+};
+
+pub const UUID: Function = Function {
+    name: "UUID",
+    category: Category::String,
+    usage: "UUID() → STRING",
+    summary: "A text in the form of a random UUID, made of the record's time, partition and offset: \
+              reading the record again gives it again.",
+    resolve: |args| of_record::<Text>(args, uuid),
+};
+
+fn of_record<R: Type>(args: &[Arg], make: fn(u128) -> R::Out) -> Resolved {
+    quaternary::<Bigint, Int, Bigint, Text, R>(args, move |rowtime, partition, offset, site| {
+        let mut place = [0; 20];
+        place[..8].copy_from_slice(&rowtime.to_le_bytes());
+        place[8..12].copy_from_slice(&partition.to_le_bytes());
+        place[12..].copy_from_slice(&offset.to_le_bytes());
+        some(make(xxh3_128_with_seed(&place, xxh3_64(site.as_bytes()))))
+    })
+}
+
+/// Version 4, the random one, of the usual variant.
+fn uuid(bits: u128) -> String {
+    let bits = bits & !(0xf << 76) & !(0b11 << 62) | (4 << 76) | (0b10 << 62);
+    let part = |from: u32, digits: u32| (bits >> from) & ((1 << (4 * digits)) - 1);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        part(96, 8),
+        part(80, 4),
+        part(64, 4),
+        part(48, 4),
+        part(0, 12)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check, s};
+    use super::uuid;
+    use crate::value::Value::*;
+
+    #[test]
+    fn values_stay() {
+        let record = |offset, site| [Bigint(1_602_451_500_000), Int(3), Bigint(offset), s(site)];
+        check(&[
+            ("RANDOM", &record(0, "S.0"), Double(0.6869669845394942)),
+            ("UUID", &record(0, "S.0"), s("f0f2cc44-e4e3-484d-afdd-117c0763b874")),
+        ]);
+        assert_eq!(uuid(0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}

@@ -1,0 +1,260 @@
+//! What goes on: files that grow, queries that come and go while data flows, push queries.
+
+use crate::harness::{COARSE, Cut, Run, Site, Watch};
+use wharfe::connector::{GeneratorSpec, generator};
+use wharfe::engine::AnswerEnd;
+
+const CUT: Cut = Cut { workers: 2, tick_ms: 1, ..COARSE };
+
+const COUNT: &str = "
+    CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+    CREATE TABLE T AS SELECT K, COUNT(*) AS N, SUM(V) AS V FROM S GROUP BY K;
+";
+
+/// A followed file with one row for `a`, all of it counted.
+fn counting() -> (Site, Run) {
+    let site = Site::new().with("s", "s.csv", "a,1\n");
+    let mut run = Run::live(&site, CUT, COUNT);
+    run.until("SELECT * FROM T", |rows| rows == [r#"{"K":"a","N":1,"V":1}"#]);
+    (site, run)
+}
+
+fn ended(watch: &mut Watch) -> AnswerEnd {
+    assert_eq!(watch.next(), None);
+    match watch.end.take() {
+        Some(Ok(end)) => end,
+        other => panic!("it ended with {other:?}"),
+    }
+}
+
+#[test]
+fn a_followed_file_grows() {
+    let (site, mut run) = counting();
+    site.append("s.csv", "b,2\na,3\nb,");
+    run.until("SELECT K, N FROM T", |rows| rows == [r#"{"K":"a","N":2}"#, r#"{"K":"b","N":1}"#]);
+    // The rest of a line that was not complete.
+    site.append("s.csv", "40\nx\n");
+    run.until("SELECT V FROM T WHERE K = 'b'", |rows| rows == [r#"{"V":42}"#]);
+    run.until("SELECT RAW FROM WHARFE_REJECTS", |rows| rows == [r#"{"RAW":"eA=="}"#]);
+    crate::books::check(&mut run);
+}
+
+#[test]
+fn files_may_come_later() {
+    let site = Site::new()
+        .with("one", "in-1.csv", "a,1\n")
+        .and("[topics.s]\nconnector = \"file\"\npath = \"in-*.csv\"");
+    let mut run = Run::live(&site, CUT, COUNT);
+    run.until("SELECT N FROM T", |rows| rows == [r#"{"N":1}"#]);
+    site.append("in-2.csv", "a,2\n");
+    run.until("SELECT N FROM T", |rows| rows == [r#"{"N":2}"#]);
+    site.append("in-1.csv", "a,3\n");
+    run.until("SELECT N, V FROM T", |rows| rows == [r#"{"N":3,"V":6}"#]);
+}
+
+#[test]
+fn a_push_query_on_a_table_sends_what_is_there_then_each_change() {
+    let (site, mut run) = counting();
+    let mut watch = run.open("SELECT * FROM T EMIT CHANGES");
+    assert_eq!(watch.take(1), [r#"{"K":"a","N":1,"V":1}"#]);
+    let mut some = run.open("SELECT K, V FROM T WHERE V > 4 EMIT CHANGES LIMIT 2");
+    for (line, changed) in [
+        ("a,2\n", r#"{"K":"a","N":2,"V":3}"#),
+        ("b,5\n", r#"{"K":"b","N":1,"V":5}"#),
+        ("a,2\n", r#"{"K":"a","N":3,"V":5}"#),
+    ] {
+        site.append("s.csv", line);
+        assert_eq!(watch.take(1), [changed]);
+    }
+    assert_eq!(some.rest(), [r#"{"K":"b","V":5}"#, r#"{"K":"a","V":5}"#]);
+    assert!(matches!(some.end, Some(Ok(AnswerEnd::LimitReached))));
+    assert!(run.engine.close_query(&watch.answer.id));
+    assert_eq!(ended(&mut watch), AnswerEnd::Completed);
+    assert!(!run.engine.close_query(&watch.answer.id));
+}
+
+#[test]
+fn rows_that_leave_a_table_are_told() {
+    let site = Site::new();
+    let mut run = Run::live(
+        &site,
+        CUT,
+        "CREATE STREAM RAW (K VARCHAR KEY, V VARCHAR) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='KAFKA');
+         CREATE TABLE T (K VARCHAR PRIMARY KEY, V VARCHAR) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='KAFKA');
+         CREATE TABLE BY_V AS SELECT V, COUNT(*) AS N FROM T GROUP BY V;",
+    );
+    let mut rows = run.open("SELECT * FROM T EMIT CHANGES");
+    let mut groups = run.open("SELECT * FROM BY_V EMIT CHANGES");
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("('a', 'x')", r#"{"K":"a","V":"x"}"#, &[r#"{"V":"x","N":1}"#]),
+        ("('b', 'x')", r#"{"K":"b","V":"x"}"#, &[r#"{"V":"x","N":2}"#]),
+        ("('a', NULL)", r#"{"K":"a","V":null,"@deleted":true}"#, &[r#"{"V":"x","N":1}"#]),
+        (
+            "('b', 'y')",
+            r#"{"K":"b","V":"y"}"#,
+            &[r#"{"V":"x","N":null,"@deleted":true}"#, r#"{"V":"y","N":1}"#],
+        ),
+    ];
+    for (values, row, changes) in cases {
+        run.done(&format!("INSERT INTO RAW VALUES {values}"));
+        assert_eq!(rows.take(1), [row]);
+        let mut changed = groups.take(changes.len());
+        changed.sort();
+        assert_eq!(changed, changes);
+    }
+}
+
+#[test]
+fn a_push_query_on_a_stream_starts_where_it_is_told() {
+    let (site, mut run) = counting();
+    let mut all = run.open("SELECT K, V FROM S EMIT CHANGES");
+    run.read_from("latest");
+    let mut new = run.open("SELECT K, V + 100 AS V FROM S WHERE K <> 'z' EMIT CHANGES LIMIT 2");
+    let mut grouped = run.open("SELECT K, COUNT(*) AS N FROM S GROUP BY K EMIT CHANGES");
+    // Answered when the queries above have been installed.
+    run.ask("SELECT * FROM T");
+    site.append("s.csv", "z,0\nb,2\n");
+    assert_eq!(all.take(3), [r#"{"K":"a","V":1}"#, r#"{"K":"z","V":0}"#, r#"{"K":"b","V":2}"#]);
+    assert_eq!(new.take(1), [r#"{"K":"b","V":102}"#]);
+    let mut groups = grouped.take(2);
+    groups.sort();
+    assert_eq!(groups, [r#"{"K":"b","N":1}"#, r#"{"K":"z","N":1}"#]);
+    site.append("s.csv", "b,3\n");
+    assert_eq!(all.take(1), [r#"{"K":"b","V":3}"#]);
+    assert_eq!(new.take(1), [r#"{"K":"b","V":103}"#]);
+    assert_eq!(grouped.take(1), [r#"{"K":"b","N":2}"#]);
+    assert_eq!(ended(&mut new), AnswerEnd::LimitReached);
+    for watch in [&mut all, &mut grouped] {
+        run.done(&format!("TERMINATE `{}`", watch.answer.id));
+        assert_eq!(ended(watch), AnswerEnd::Completed);
+    }
+}
+
+#[test]
+fn queries_come_and_go_while_data_flows() {
+    let site = Site::new().and(
+        "[topics.s]\nconnector = \"generator\"\nfeed = \"carparks_historic\"\nrows = 6000\nrate = 12000\ncar_parks = 10",
+    );
+    let mut run = Run::live(
+        &site,
+        CUT,
+        "CREATE STREAM S (D VARCHAR, T VARCHAR, K VARCHAR, C INT, E INT, ST VARCHAR, LAT DOUBLE, LON DOUBLE)
+             WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+         CREATE STREAM D AS SELECT K, C, E, 'd' AS SOURCE FROM S PARTITION BY K;
+         CREATE TABLE FIRST AS SELECT K, COUNT(*) AS N FROM D GROUP BY K;",
+    );
+    let total = |table: &str| format!("SELECT SUM(N) AS N FROM {table}");
+    let at_least = |count: i64| {
+        move |rows: &[String]| rows[0][5..rows[0].len() - 1].parse::<i64>().is_ok_and(|n| n >= count)
+    };
+    run.until(&total("FIRST"), at_least(500));
+    run.done("CREATE TABLE EARLY AS SELECT K, COUNT(*) AS N FROM D GROUP BY K");
+    run.done("CREATE TABLE EARLY_S AS SELECT K, COUNT(*) AS N FROM S GROUP BY K");
+    run.read_from("latest");
+    run.done("CREATE TABLE LATE AS SELECT K, COUNT(*) AS N FROM D GROUP BY K");
+    run.done("CREATE STREAM BRIEF AS SELECT K FROM D");
+    run.done("CREATE TABLE BRIEF_N AS SELECT K, COUNT(*) AS N FROM BRIEF GROUP BY K");
+    run.until(&total("BRIEF_N"), at_least(1));
+    assert!(run.refused("DROP STREAM BRIEF").contains("CTAS_BRIEF_N_7"), "it is read");
+    run.done("TERMINATE CTAS_BRIEF_N_7");
+    let stopped = run.number(&total("BRIEF_N"));
+    run.done("DROP TABLE BRIEF_N");
+    run.done("DROP STREAM BRIEF");
+    assert!(run.refused("SELECT * FROM BRIEF_N").contains("no stream or table"));
+    // Neither the past nor the rows under way are missed or counted twice.
+    for table in ["FIRST", "EARLY", "EARLY_S"] {
+        run.until(&total(table), |rows| rows == [r#"{"N":6000}"#]);
+    }
+    let late = run.number(&total("LATE"));
+    assert!((stopped..=5_500).contains(&late), "{stopped} ≤ {late} ≤ 5500");
+    let rows = run.ask("SELECT * FROM FIRST");
+    assert_eq!(run.ask("SELECT * FROM EARLY"), rows);
+}
+
+#[test]
+fn what_is_dropped_can_be_made_anew() {
+    let (site, mut run) = counting();
+    run.done("DROP TABLE T");
+    run.done("DROP STREAM S");
+    assert!(run.refused("SELECT * FROM T").contains("there is no stream or table T"));
+    COUNT.split_inclusive(';').take(2).for_each(|sql| drop(run.done(sql)));
+    run.until("SELECT * FROM T", |rows| rows == [r#"{"K":"a","N":1,"V":1}"#]);
+    site.append("s.csv", "a,1\n");
+    run.until("SELECT N FROM T", |rows| rows == [r#"{"N":2}"#]);
+}
+
+#[test]
+fn a_stored_stream_can_be_replaced() {
+    let site = Site::new().with("s", "s.csv", "a,1\nb,2\na,3\n").and("[topics.d]\nconnector = \"log\"");
+    let mut run = Run::live(
+        &site,
+        CUT,
+        "CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+         CREATE STREAM D WITH (KAFKA_TOPIC='d', PARTITIONS=2) AS SELECT * FROM S PARTITION BY K;
+         CREATE STREAM STORED (LINE VARCHAR) WITH (KAFKA_TOPIC='d', VALUE_FORMAT='KAFKA', PARTITIONS=2);",
+    );
+    let stored = "SELECT LINE FROM STORED ORDER BY LINE";
+    run.until(stored, |rows| rows == [r#"{"LINE":"1"}"#, r#"{"LINE":"2"}"#, r#"{"LINE":"3"}"#]);
+    run.done("CREATE OR REPLACE STREAM D WITH (KAFKA_TOPIC='d', PARTITIONS=2) AS SELECT K, V * 10 AS V FROM S PARTITION BY K");
+    run.until(stored, |rows| rows == [r#"{"LINE":"10"}"#, r#"{"LINE":"20"}"#, r#"{"LINE":"30"}"#]);
+    run.done("INSERT INTO D SELECT K, V * 100 AS V FROM S WHERE V > 2 PARTITION BY K");
+    site.append("s.csv", "c,4\n");
+    let all = [10, 20, 30, 300, 40, 400].map(|v| format!(r#"{{"LINE":"{v}"}}"#));
+    run.until(stored, |rows| rows == all);
+}
+
+#[test]
+fn inserted_rows_arrive() {
+    let site = Site::new();
+    let mut run = Run::live(
+        &site,
+        CUT,
+        "CREATE STREAM S (K VARCHAR KEY, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=3);
+         CREATE TABLE T AS SELECT K, SUM(V) AS V FROM S GROUP BY K;",
+    );
+    let mut watch = run.open("SELECT * FROM S EMIT CHANGES");
+    for i in 0..20 {
+        run.done(&format!("INSERT INTO S VALUES ('k{}', {i})", i % 4));
+        assert_eq!(watch.take(1), [format!(r#"{{"K":"k{}","V":{i}}}"#, i % 4)]);
+    }
+    run.until("SELECT SUM(V) AS V FROM T", |rows| rows == [r#"{"V":190}"#]);
+}
+
+/// Whoever does not read holds back nobody, and costs a bounded amount of memory.
+#[test]
+fn a_slow_reader_stalls_nobody() {
+    const ROWS: u64 = 230_000;
+    let spec = GeneratorSpec {
+        feed: "carparks_historic".into(),
+        rows: Some(ROWS),
+        rate: None,
+        seed: 1,
+        car_parks: None,
+        dirty_every: None,
+    };
+    let mut feed = Vec::new();
+    generator::write(&spec, &mut feed).unwrap();
+    let site = Site::new().with("s", "s.csv", "");
+    let mut run = Run::live(
+        &site,
+        Cut { batch_bytes: 4_000, ..CUT },
+        "CREATE STREAM S (D VARCHAR, T VARCHAR, K VARCHAR, C INT, E INT, ST VARCHAR, LAT DOUBLE, LON DOUBLE)
+             WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+         CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM S GROUP BY K;",
+    );
+    let mut patient = run.open("SELECT K FROM S EMIT CHANGES");
+    run.read_from("latest");
+    let mut slow = run.open("SELECT K FROM S EMIT CHANGES");
+    run.ask("SELECT * FROM N");
+    site.append("s.csv", &feed);
+    run.until("SELECT SUM(N) AS N FROM N", |rows| rows == [format!(r#"{{"N":{ROWS}}}"#)]);
+    // One that reads the past for itself goes at its own speed, and misses nothing.
+    assert_eq!(patient.take(ROWS as usize).len() as u64, ROWS);
+    // The other was told off when too much had piled up for it.
+    let got = slow.rest().len() as u64;
+    assert!(got < ROWS, "{got} rows came");
+    match slow.end {
+        Some(Err(error)) => assert!(error.message.contains("too slowly"), "{error}"),
+        other => panic!("it ended with {other:?} after {got} rows"),
+    }
+}

@@ -1,0 +1,108 @@
+//! Several processes on loopback: together they answer as one, and none goes on without the others.
+
+use crate::carparks;
+use crate::harness::{Process, Site, binary, free_addresses, run};
+use std::path::Path;
+
+const QUESTIONS: [&str; 6] = [
+    "-q",
+    "SELECT * FROM SOURCE_COUNTS; SELECT * FROM CARPARK_OCCUPANCY",
+    "-q",
+    "SELECT COUNT(*) AS N, SUM(PCT_FULL) AS S FROM CARPARK_EVENTS EMIT CHANGES",
+    "-q",
+    "SELECT SOURCE_NAME, STAGE, ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS",
+];
+
+fn start(script: &Path, hosts: &Path, processes: usize, index: usize, more: &[&str]) -> Process {
+    let mut command = binary(["run", "-n", &processes.to_string(), "-p", &index.to_string()]);
+    command.arg("--hostfile").arg(hosts).args(more).arg(script);
+    Process::start(command)
+}
+
+fn hostfile(site: &Site, count: usize) -> std::path::PathBuf {
+    site.write("hosts", free_addresses(count).join("\n"))
+}
+
+#[test]
+fn many_processes_answer_as_one_does() {
+    let site = carparks::site(700, 11, Some(50));
+    let script = site.script(carparks::SCRIPT);
+    let once = |workers| [&["--once", "--format", "json", "-w", workers][..], &QUESTIONS].concat();
+    let mut alone = vec!["run", script.to_str().unwrap()];
+    alone.extend(once("1"));
+    let expected = run(&alone);
+    assert_eq!(expected.code, Some(0), "{expected:?}");
+    for (processes, workers) in [(2, "1"), (3, "1"), (2, "2")] {
+        let hosts = hostfile(&site, processes);
+        let all: Vec<Process> =
+            (0..processes).map(|index| start(&script, &hosts, processes, index, &once(workers))).collect();
+        for (index, process) in all.into_iter().enumerate() {
+            let finished = process.finish();
+            assert_eq!(finished.code, Some(0), "process {index}: {finished:?}");
+            let said = if index == 0 { expected.stdout.as_str() } else { "" };
+            assert_eq!(finished.stdout, said, "process {index} of {processes}, {workers} workers each");
+        }
+    }
+}
+
+#[test]
+fn a_lost_process_ends_the_others_with_one_line() {
+    let site = carparks::site(100, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    for lost in [2, 0] {
+        let hosts = hostfile(&site, 3);
+        let more = ["-w", "1", "--listen", "127.0.0.1:0"];
+        let mut all: Vec<Process> = (0..3).map(|index| start(&script, &hosts, 3, index, &more)).collect();
+        let line = all[0].line().unwrap_or_default();
+        assert!(line.starts_with("listening on"), "{line}");
+        all[lost].signal(libc::SIGKILL);
+        for (index, process) in all.into_iter().enumerate().filter(|(index, _)| *index != lost) {
+            let finished = process.finish();
+            assert_eq!(finished.code, Some(1), "process {index}: {finished:?}");
+            assert_eq!(finished.stderr.lines().count(), 1, "process {index}: {finished:?}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_ends_all_of_them() {
+    let site = carparks::site(100, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    let hosts = hostfile(&site, 2);
+    let more = ["-w", "1", "--listen", "127.0.0.1:0"];
+    let mut all: Vec<Process> = (0..2).map(|index| start(&script, &hosts, 2, index, &more)).collect();
+    assert!(all[0].line().is_some());
+    all[0].signal(libc::SIGINT);
+    let codes: Vec<Option<i32>> = all.into_iter().map(|process| process.finish().code).collect();
+    assert_eq!(codes[0], Some(130));
+    assert!(codes[1].is_some(), "it ends by itself");
+}
+
+#[test]
+fn processes_that_do_not_fit_are_refused() {
+    let site = carparks::site(10, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    let (few, bad) = (site.write("few", "127.0.0.1:1\n"), site.write("bad", "127.0.0.1:1\nlocalhost\n"));
+    let missing = site.path("none");
+    for (hosts, index, message) in [
+        (&few, 0, "few has 1 addresses for 2 processes"),
+        (&bad, 1, "`localhost` is not HOST:PORT"),
+        (&missing, 0, "no such file"),
+        (&few, 2, "-p 2 is not one of 2 processes"),
+    ] {
+        let finished = start(&script, hosts, 2, index, &["--once"]).finish();
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(finished.stderr.contains(message), "{finished:?}");
+    }
+    // Each is started as it thinks right, but they do not agree.
+    let hosts = hostfile(&site, 2);
+    let one = start(&script, &hosts, 2, 0, &["--once", "-w", "1"]);
+    let other = start(&script, &hosts, 2, 1, &["--once", "-w", "2"]);
+    let codes = [one, other].map(|process| {
+        let finished = process.finish();
+        assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+        finished.code
+    });
+    assert!(codes.contains(&Some(2)), "{codes:?}");
+    assert!(!codes.contains(&Some(0)), "{codes:?}");
+}

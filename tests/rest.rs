@@ -1,0 +1,266 @@
+//! The REST interface through an HTTP client, served by the binary.
+
+use crate::harness::{Served, Site};
+use serde_json::{Value, json};
+
+const SCRIPT: &str = "
+    CREATE STREAM S (K VARCHAR KEY, V INT, AT STRUCT<`lat` DOUBLE>) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
+    INSERT INTO S VALUES ('a', 1, STRUCT(`lat` := 53.5));
+    INSERT INTO S VALUES ('b', 2, NULL);
+    INSERT INTO S VALUES ('a', 3, NULL);
+    CREATE TABLE T AS SELECT K, SUM(V) AS V FROM S GROUP BY K;
+";
+
+const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
+const STREAMED: &str = "application/vnd.ksql.v1+json";
+
+fn serve() -> (Site, Served) {
+    let site = Site::new();
+    let served = Served::start(&site.script(SCRIPT), &[]);
+    // The script's rows have arrived when its table has them all.
+    while !served
+        .post("/query-stream", DELIMITED, sql("SELECT * FROM T WHERE K = 'a' AND V = 4"))
+        .body
+        .contains("[\"a\",4]")
+    {}
+    (site, served)
+}
+
+fn sql(text: &str) -> String {
+    json!({ "sql": text }).to_string()
+}
+
+fn earliest(text: &str) -> String {
+    json!({ "sql": text, "properties": { "auto.offset.reset": "earliest" } }).to_string()
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn pull_queries_in_every_form() {
+    let (_site, served) = serve();
+    let question = sql("SELECT * FROM T ORDER BY V DESC;");
+    let schema = r#""columnNames":["K","V"],"columnTypes":["STRING","INTEGER"]}"#;
+    for accept in ["", DELIMITED, "*/*"] {
+        let reply = served.post("/query-stream", accept, question.as_str());
+        assert_eq!((reply.status, reply.media_type.as_str()), (200, DELIMITED));
+        let lines: Vec<&str> = reply.body.lines().collect();
+        assert!(
+            lines[0].starts_with(r#"{"queryId":"transient_T_"#) && lines[0].ends_with(schema),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1..], [r#"["a",4]"#, r#"["b",2]"#]);
+    }
+    let reply = served.post("/query-stream", "application/json", question.as_str());
+    assert_eq!(reply.media_type, "application/json");
+    assert_eq!(parsed(&reply.body).as_array().unwrap()[1..], [json!(["a", 4]), json!(["b", 2])]);
+    for (path, accept, body) in [
+        ("/query-stream", STREAMED, question.clone()),
+        ("/query", "", json!({ "ksql": "SELECT * FROM T ORDER BY V DESC;" }).to_string()),
+    ] {
+        let reply = served.post(path, accept, body);
+        assert_eq!((reply.status, reply.media_type.as_str()), (200, STREAMED));
+        let rows = parsed(&reply.body);
+        assert_eq!(rows[0]["header"]["schema"], "`K` STRING KEY, `V` INTEGER");
+        assert_eq!(
+            rows.as_array().unwrap()[1..],
+            [json!({"row":{"columns":["a",4]}}), json!({"row":{"columns":["b",2]}})]
+        );
+    }
+    let reply = served.post("/query-stream", "", sql("SELECT V, AT FROM S WHERE V < 3 ORDER BY V"));
+    let lines: Vec<&str> = reply.body.lines().collect();
+    assert!(lines[0].contains(r#""columnTypes":["INTEGER","STRUCT<`lat` DOUBLE>"]"#), "{lines:?}");
+    assert_eq!(lines[1..], [r#"[1,{"lat":53.5}]"#, "[2,null]"]);
+}
+
+#[test]
+fn push_queries_come_line_by_line() {
+    let (_site, served) = serve();
+    let limited = served.post("/query-stream", STREAMED, earliest("SELECT V FROM S EMIT CHANGES LIMIT 2;"));
+    let rows = parsed(&limited.body);
+    assert_eq!(rows[0]["header"]["schema"], "`V` INTEGER");
+    assert_eq!(
+        rows.as_array().unwrap()[1..],
+        [
+            json!({"row":{"columns":[1]}}),
+            json!({"row":{"columns":[2]}}),
+            json!({"finalMessage":"Limit Reached"}),
+        ]
+    );
+
+    let mut lines = served.stream("/query-stream", DELIMITED, sql("SELECT * FROM T EMIT CHANGES;"));
+    let header = parsed(&lines.next().unwrap().unwrap());
+    let mut now: Vec<String> = (0..2).map(|_| lines.next().unwrap().unwrap()).collect();
+    now.sort();
+    assert_eq!(now, [r#"["a",4]"#, r#"["b",2]"#]);
+    served.ksql("INSERT INTO S (K, V) VALUES ('b', 40);");
+    assert_eq!(lines.next().unwrap().unwrap(), r#"["b",42]"#);
+    let queries = served.ksql("SHOW QUERIES;")[0]["queries"].clone();
+    let push = queries.as_array().unwrap().iter().find(|q| q["queryType"] == "PUSH");
+    assert_eq!(push.map(|q| &q["id"]), Some(&header["queryId"]), "{queries}");
+
+    let id = json!({ "queryId": header["queryId"] }).to_string();
+    assert_eq!(served.post("/close-query", "", id.as_str()).status, 200);
+    assert!(lines.next().is_none(), "a closed query ends");
+    let reply = served.post("/close-query", "", id);
+    assert_eq!((reply.status, &parsed(&reply.body)["error_code"]), (400, &json!(40000)));
+}
+
+#[test]
+fn statements_have_an_entity_each() {
+    let (_site, served) = serve();
+    let created = served.ksql("CREATE STREAM D AS SELECT * FROM S WHERE V > 1; SHOW STREAMS; DESCRIBE T;");
+    assert_eq!(created[0]["@type"], "currentStatus");
+    assert_eq!(created[0]["commandId"], "stream/D/create");
+    assert_eq!(created[0]["commandStatus"]["message"], "Created query with ID CSAS_D_2");
+    assert_eq!(created[0]["commandStatus"]["queryId"], "CSAS_D_2");
+    let names: Vec<&Value> = created[1]["streams"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    assert_eq!(names, ["D", "S", "WHARFE_REJECTS"]);
+    assert_eq!(
+        created[2]["sourceDescription"]["fields"][0],
+        json!({
+        "name": "K", "schema": { "type": "STRING", "fields": null, "memberSchema": null }, "type": "KEY" })
+    );
+    assert_eq!(parsed(&served.get("/status/stream/D/create").body)["status"], "SUCCESS");
+    let cases = [
+        ("LIST TABLES;", "tables"),
+        ("SHOW TOPICS;", "kafka_topics"),
+        ("SHOW QUERIES;", "queries"),
+        ("SHOW FUNCTIONS;", "function_names"),
+        ("SHOW PROPERTIES;", "properties"),
+        ("DESCRIBE S EXTENDED;", "sourceDescription"),
+        ("DESCRIBE FUNCTION COUNT;", "describe_function"),
+        ("EXPLAIN CSAS_D_2;", "queryDescription"),
+        ("EXPLAIN SELECT * FROM S;", "queryDescription"),
+        ("TERMINATE CSAS_D_2;", "currentStatus"),
+        ("DROP STREAM D;", "currentStatus"),
+    ];
+    for (statement, kind) in cases {
+        let entities = served.ksql(statement);
+        assert_eq!(entities[0]["@type"], kind, "{statement}: {entities}");
+        assert_eq!(entities[0]["statementText"], statement);
+        assert_eq!(entities[0]["warnings"], json!([]));
+    }
+    assert_eq!(served.ksql("SET 'a' = 'b'; INSERT INTO S (V) VALUES (1);"), json!([]));
+    let variable = json!({ "ksql": "DESCRIBE ${what};", "sessionVariables": { "what": "T" } }).to_string();
+    assert_eq!(parsed(&served.post("/ksql", "", variable).body)[0]["sourceDescription"]["name"], "T");
+}
+
+#[test]
+fn a_request_reads_from_where_its_properties_say() {
+    let (_site, served) = serve();
+    let create = |name: &str, reset: Option<&str>| {
+        let sql = format!("CREATE TABLE {name} AS SELECT K, COUNT(*) AS N FROM S GROUP BY K;");
+        let body = match reset {
+            Some(reset) => {
+                json!({ "ksql": sql, "streamsProperties": { "ksql.streams.auto.offset.reset": reset } })
+            }
+            None => json!({ "ksql": sql }),
+        };
+        assert_eq!(served.post("/ksql", "", body.to_string()).status, 200);
+        let read = sql_of(name);
+        let rows = || {
+            served
+                .post("/query-stream", "", read.as_str())
+                .body
+                .lines()
+                .skip(1)
+                .map(String::from)
+                .collect::<Vec<_>>()
+        };
+        match reset {
+            Some("earliest") => while rows() != [r#"["a",2]"#, r#"["b",1]"#] {},
+            _ => assert_eq!(rows(), Vec::<String>::new()),
+        }
+    };
+    create("EARLY", Some("earliest"));
+    create("LATE", Some("latest"));
+    create("ASKED_NOTHING", None);
+}
+
+fn sql_of(table: &str) -> String {
+    sql(&format!("SELECT * FROM {table};"))
+}
+
+#[test]
+fn refusals_have_a_code_and_change_nothing() {
+    let (_site, served) = serve();
+    let ksql = |text: &str| json!({ "ksql": text }).to_string();
+    let cases = [
+        ("/ksql", "", "{".to_string(), 400, 40000, "malformed request"),
+        ("/ksql", "", "{}".to_string(), 400, 40000, "no statement"),
+        ("/ksql", "", ksql(""), 400, 40001, "there is no statement"),
+        ("/ksql", "", ksql("SELEC 1;"), 400, 40001, "did you mean SELECT?"),
+        ("/ksql", "", ksql("DROP STREAM NOPE;"), 400, 40001, "there is no stream or table NOPE"),
+        ("/ksql", "", ksql("SELECT * FROM T;"), 400, 40002, "/query-stream"),
+        ("/ksql", "", ksql("DROP TABLE T; SELECT * FROM T;"), 400, 40002, "/query-stream"),
+        ("/ksql", "", ksql("DROP TABLE T; DROP;"), 400, 40001, "expected STREAM or TABLE"),
+        ("/query-stream", "", sql("SHOW STREAMS;"), 400, 40001, "POST it to /ksql"),
+        ("/query-stream", "", sql("SELECT NOPE FROM T;"), 400, 40001, "unknown column NOPE"),
+        ("/query-stream", "", sql("SELECT * FROM T; SELECT * FROM T;"), 400, 40001, "found 2 statements"),
+        ("/query-stream", "text/html", sql("SELECT * FROM T;"), 406, 40600, "media types"),
+        ("/query", "", ksql("SELECT * FROM NOPE;"), 400, 40001, "there is no stream or table NOPE"),
+        ("/close-query", "", "{\"queryId\":\"x\"}".to_string(), 400, 40000, "no query with id x"),
+        ("/nowhere", "", "{}".to_string(), 404, 40400, "nothing at this path"),
+        ("/info", "", "{}".to_string(), 405, 40500, "method"),
+    ];
+    for (path, accept, body, status, code, message) in cases {
+        let reply = served.post(path, accept, body.as_str());
+        let error = parsed(&reply.body);
+        assert_eq!((reply.status, &error["error_code"]), (status, &json!(code)), "{path} {body}: {reply:?}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{path} {body}: {error}");
+    }
+    // Each before the failing one was carried out, and is told.
+    let reply = served.post("/ksql", "", ksql("CREATE STREAM D AS SELECT * FROM S; DROP STREAM NOPE;"));
+    let error = parsed(&reply.body);
+    assert_eq!(
+        (&error["statementText"], &error["entities"][0]["commandId"]),
+        (&json!("DROP STREAM NOPE;"), &json!("stream/D/create"))
+    );
+    assert_eq!(served.post("/query-stream", "", sql_of("T")).body.lines().count(), 3);
+}
+
+#[test]
+fn small_routes() {
+    let (_site, served) = serve();
+    let info = parsed(&served.get("/info").body);
+    assert_eq!(info["KsqlServerInfo"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(info["KsqlServerInfo"]["serverStatus"], "RUNNING");
+    assert_eq!(parsed(&served.get("/").body), info, "it leads to /info");
+    assert_eq!(parsed(&served.get("/healthcheck").body)["isHealthy"], true);
+    assert_eq!(served.get("/is_valid_property/auto.offset.reset").body, "true");
+    assert_eq!(served.get("/is_valid_property/nope").status, 400);
+    assert_eq!(served.get("/status/stream/X/create").status, 404);
+    let printed = served.post("/query-stream", "", sql("PRINT s FROM BEGINNING LIMIT 1;"));
+    assert!(
+        printed.body.contains(r#"key: a, value: {"V":1,"AT":{"lat":53.5}}, partition: 0, offset: 0"#),
+        "{printed:?}"
+    );
+}
+
+#[test]
+fn a_client_that_leaves_closes_its_query() {
+    let (_site, served) = serve();
+    let mut lines = served.stream("/query-stream", DELIMITED, sql("SELECT * FROM T EMIT CHANGES;"));
+    lines.next().unwrap().unwrap();
+    let open = || {
+        served.ksql("SHOW QUERIES;")[0]["queries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|q| q["queryType"] == "PUSH")
+            .count()
+    };
+    assert_eq!(open(), 1);
+    drop(lines);
+    // It shows when something is sent.
+    for v in 1.. {
+        served.ksql(&format!("INSERT INTO S (K, V) VALUES ('a', {v});"));
+        if open() == 0 {
+            break;
+        }
+        assert!(v < 2_000, "the query stays");
+    }
+}

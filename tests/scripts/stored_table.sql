@@ -1,0 +1,11 @@
+-- A table whose topic is a log keeps its changes there.
+--toml [topics.changes]
+--toml connector = "log"
+CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
+INSERT INTO S VALUES ('a', 1);
+INSERT INTO S VALUES ('b', 2);
+CREATE TABLE T WITH (KAFKA_TOPIC='changes') AS SELECT K, SUM(V) AS V FROM S GROUP BY K;
+CREATE STREAM BACK (K VARCHAR KEY, V INT) WITH (KAFKA_TOPIC='changes', VALUE_FORMAT='JSON');
+SELECT * FROM T;
+SELECT * FROM BACK ORDER BY K;
+SHOW TOPICS;
