@@ -99,8 +99,8 @@ fn messages_and_enums() {
     check(
         &with("message I { int32 x = 1; } I g = 2;"),
         &with("message I { string x = 1; } I g = 2;"),
-        "FIELD_SCALAR_KIND_CHANGED@M.g.x",
-        "FIELD_SCALAR_KIND_CHANGED@M.g.x",
+        "FIELD_SCALAR_KIND_CHANGED@M.I.x",
+        "FIELD_SCALAR_KIND_CHANGED@M.I.x",
     );
     // Renamed and moved types
     let renamed = "MESSAGE_REMOVED@M.I FIELD_NAMED_TYPE_CHANGED@M.g";
