@@ -53,7 +53,7 @@ pub fn source<'p>(planned: &'p Planned, feed: &str) -> &'p SourcePlan {
 }
 
 /// The query that reads a stream or writes a table, by what its plan says.
-pub fn query<'p>(planned: &'p Planned, is: impl Fn(&QueryPlan) -> bool) -> &'p QueryPlan {
+pub fn query(planned: &Planned, is: impl Fn(&QueryPlan) -> bool) -> &QueryPlan {
     let queries =
         planned.plans.iter().filter_map(|p| if let DataflowPlan::Query(q) = p { Some(q) } else { None });
     queries.into_iter().find(|q| is(q)).expect("the script has such a query")

@@ -2,7 +2,7 @@
 
 use super::coordinator::{Coordinator, start_of};
 use super::local::{self, Until};
-use super::rules::{check_compiles, check_shape, fit, order_sensitive};
+use super::rules::{check_compiles, check_persistent, check_shape, fit, order_sensitive};
 use super::shared::{Command, PeekReply, Shared};
 use super::{Answer, AnswerEvent, AnswerKind, Session};
 use crate::aggregate::Key;
@@ -263,6 +263,7 @@ impl Coordinator {
         let source = self.catalog.source(&query.from)?.clone();
         let mut select = self.bind(query, &source)?;
         if let Some(kind) = kind {
+            check_persistent(query)?;
             select = select.keys_first();
             check_shape(kind, &source, &select, query)?;
         }

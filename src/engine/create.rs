@@ -182,8 +182,8 @@ impl Coordinator {
         if matches!(found, Found::Replaced(_)) && source.name == name.name {
             return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span));
         }
-        let select = self.bind(query, &source)?.keys_first();
         check_persistent(query)?;
+        let select = self.bind(query, &source)?.keys_first();
         check_shape(*kind, &source, &select, query)?;
         check_compiles(&select)?;
         let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
@@ -238,8 +238,8 @@ impl Coordinator {
             .at(query.from.span)
             .hint("insert into another stream"));
         }
-        let select = self.bind(query, &source)?.keys_first();
         check_persistent(query)?;
+        let select = self.bind(query, &source)?.keys_first();
         check_shape(SourceKind::Stream, &source, &select, query)?;
         let select = fit(select, &sink, query)?;
         let id = match with.query_id {

@@ -131,7 +131,7 @@ const PENDING_ROWS_MAX: usize = 200_000;
 struct Collecting {
     replies: usize,
     rows: Vec<Row>,
-    result: std::sync::mpsc::Sender<PeekReply>,
+    result: std::sync::mpsc::SyncSender<PeekReply>,
 }
 
 impl Shared {
@@ -265,7 +265,8 @@ impl Shared {
 
     /// Registers a question to all workers; their joint reply comes through the receiver.
     pub fn open_peek(&self, peek: u64) -> std::sync::mpsc::Receiver<PeekReply> {
-        let (result, receiver) = std::sync::mpsc::channel();
+        // One reply is awaited, so one is all that it ever holds.
+        let (result, receiver) = std::sync::mpsc::sync_channel(1);
         let mut peeks = lock(&self.peeks);
         // Under the lock, so that the last worker either clears this question or is seen here.
         if lock(&self.state).stopped == 0 {

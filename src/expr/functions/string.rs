@@ -319,14 +319,16 @@ fn instr(s: &str, wanted: &str, position: i32, occurrence: i32) -> i32 {
     if position == 0 || occurrence < 1 || position.abs() > length.max(1) {
         return 0;
     }
+    // Before the start of an empty text there is no place.
     let from = if position > 0 { position - 1 } else { length + position };
+    let Ok(from) = usize::try_from(from) else { return 0 };
     let starts = s.char_indices().map(|(byte, _)| byte).enumerate();
     let hit = |&(_, byte): &(usize, usize)| s[byte..].starts_with(wanted);
     let nth = occurrence as usize - 1;
     let found = if position > 0 {
-        starts.skip(from as usize).filter(hit).nth(nth)
+        starts.skip(from).filter(hit).nth(nth)
     } else {
-        starts.take(from as usize + 1).filter(hit).collect::<Vec<_>>().into_iter().rev().nth(nth)
+        starts.take(from + 1).filter(hit).collect::<Vec<_>>().into_iter().rev().nth(nth)
     };
     found.map_or(0, |(i, _)| i as i32 + 1)
 }
