@@ -171,7 +171,12 @@ fn combinations_and_references() {
     let string_or = |more: &str| format!(r#"{{"oneOf":[{{"type":"string"}}{more}]}}"#);
     check(&string_or(r#",{"type":"null"}"#), &string_or(""), "", "SUM_TYPE_NARROWED@#/oneOf/1");
     check(&string_or(r#",{"type":"null"}"#), r#"{"type":"string"}"#, "", "TYPE_CHANGED@#/oneOf/1");
-    check(r#"{"type":["null","string"]}"#, &string_or(r#",{"type":"null"}"#), "", "SUM_TYPE_NARROWED@# TYPE_NARROWED@#");
+    check(
+        r#"{"type":["null","string"]}"#,
+        &string_or(r#",{"type":"null"}"#),
+        "",
+        "SUM_TYPE_NARROWED@# TYPE_NARROWED@#",
+    );
     let all = |more: &str| format!(r#"{{"allOf":[{{"type":"object"}}{more}]}}"#);
     check(
         &all(""),
