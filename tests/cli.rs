@@ -316,3 +316,15 @@ fn help_and_version() {
     assert_eq!(nothing.code, Some(2));
     assert!(nothing.stderr.contains("Usage: wharfe "), "{nothing:?}");
 }
+
+/// Planning is no start: what lies in a directory that a plan only names must stay.
+#[test]
+fn explaining_clears_nothing() {
+    let feeds = carparks::site(1, 1, None).and("[topics.carpark_events_03]\nconnector = \"log\"\n");
+    std::fs::create_dir_all(feeds.path("DATA/topics/carpark_events_03/0")).unwrap();
+    let kept = feeds.write("DATA/topics/carpark_events_03/0/kept", "kept");
+    let mut explain = binary(["explain".as_ref(), feeds.script(carparks::SCRIPT).as_os_str()]);
+    explain.current_dir(feeds.dir());
+    assert_eq!(Process::start(explain).finish().code, Some(0));
+    assert!(kept.exists(), "{} is gone", kept.display());
+}

@@ -1,7 +1,8 @@
 //! Stage 4: rows into one small state a group, and states into each other.
 
+use crate::Bench;
 use crate::data::{self, HISTORIC, LEEDS, ROWS};
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{BatchSize, Throughput};
 use std::hint::black_box;
 use wharfe::aggregate::exact::ExactSum;
 use wharfe::aggregate::{Key, State};
@@ -10,13 +11,13 @@ use wharfe::expr::Notes;
 use wharfe::plan::Aggregation;
 use wharfe::render::preaggregate::{Arguments, groups};
 
-pub fn benches(c: &mut Criterion) {
+pub fn benches(c: &mut Bench) {
     sums(c);
     groupings(c);
     merging(c);
 }
 
-fn sums(c: &mut Criterion) {
+fn sums(c: &mut Bench) {
     let shares: Vec<f64> = (0..ROWS).map(|i| (i * 7_919 % 612) as f64 / 611.0 * 100.0).collect();
     let mut group = c.benchmark_group("sums");
     group.throughput(Throughput::Elements(ROWS));
@@ -33,7 +34,7 @@ fn sums(c: &mut Criterion) {
     group.finish();
 }
 
-fn groupings(c: &mut Criterion) {
+fn groupings(c: &mut Bench) {
     let planned = data::car_parks();
     let mut bench = c.benchmark_group("pre-aggregate");
     bench.throughput(Throughput::Elements(ROWS));
@@ -60,7 +61,7 @@ fn groupings(c: &mut Criterion) {
 }
 
 /// Elements are states.
-fn merging(c: &mut Criterion) {
+fn merging(c: &mut Bench) {
     let states = states(1_000);
     let later = data_later();
     let pairs: Vec<(State, State)> = states.into_iter().zip(later).map(|((_, a), (_, b))| (a, b)).collect();

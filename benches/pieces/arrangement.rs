@@ -1,7 +1,8 @@
 //! Stage 6: updates of an arrangement that holds a million keys. Elements are updates.
 
+use crate::Bench;
 use crate::aggregates;
-use criterion::{BatchSize, Criterion, SamplingMode, Throughput};
+use criterion::{BatchSize, SamplingMode, Throughput};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::trace::TraceReader;
@@ -18,15 +19,13 @@ use timely::progress::Antichain;
 use timely::worker::Worker;
 use wharfe::aggregate::{Key, State};
 use wharfe::render::Tick;
-use wharfe::render::packed::{StateBatcher, StateSpine};
+use wharfe::render::packed::{Blob, StateBatcher, StateSpine, StateUpdate};
 use wharfe::value::{Value, encode_row};
-
-type Update = ((Key, ()), Tick, State);
 
 const KEYS: u64 = 1_000_000;
 const UPDATES: u64 = 20_000;
 
-pub fn benches(c: &mut Criterion) {
+pub fn benches(c: &mut Bench) {
     let mut arrangement = Arrangement::new();
     let state = aggregates::states(1).remove(0).1;
     let mut keys = Keys::default();
@@ -69,7 +68,7 @@ impl Keys {
 /// The arrangement of a table, by itself on this thread.
 struct Arrangement {
     worker: Worker,
-    input: InputHandle<Tick, CapacityContainerBuilder<Vec<Update>>>,
+    input: InputHandle<Tick, CapacityContainerBuilder<Vec<StateUpdate>>>,
     probe: Handle<Tick>,
     trace: TraceAgent<StateSpine>,
     tick: Tick,
@@ -98,7 +97,7 @@ impl Arrangement {
     fn apply(&mut self, updates: Vec<(Key, State)>) {
         let tick = self.tick;
         for (key, state) in updates {
-            self.input.send(((key, ()), tick, state));
+            self.input.send(((Blob(key), ()), tick, state));
         }
         self.tick += 1;
         self.input.advance_to(self.tick);

@@ -1,12 +1,13 @@
 //! Stage 2: messages into typed rows.
 
+use crate::Bench;
 use crate::data::{self, HISTORIC, LEEDS, ROWS};
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use simd_csv::ZeroCopyReaderBuilder;
 use std::hint::black_box;
 use wharfe::render::source::RowDecoder;
 
-pub fn benches(c: &mut Criterion) {
+pub fn benches(c: &mut Bench) {
     let planned = data::car_parks();
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(ROWS));

@@ -3,37 +3,38 @@
 //! The engine uses bincode for updates. Abomonation is here as the yardstick only: it copies memory
 //! as it lies, which is fast, unsound and no longer maintained (RUSTSEC-2021-0120).
 
+use crate::Bench;
 use crate::aggregates;
+use crate::cpu::CpuTime;
 use crate::data::{self, HISTORIC, ROWS};
 use abomonation::Abomonation;
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch, UInt64Array};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
+use criterion::{BatchSize, BenchmarkGroup, Throughput};
 use serde::{Serialize, de::DeserializeOwned};
 use std::hint::black_box;
 use std::sync::Arc;
-use wharfe::aggregate::{Key, State};
 use wharfe::batch::Batch;
-use wharfe::render::Tick;
+use wharfe::render::packed::{Blob, StateUpdate};
 use wharfe::render::source::RowDecoder;
 use wharfe::value::{Row, Value};
 
 const UPDATES: u64 = 1_000;
 
-pub fn benches(c: &mut Criterion) {
+pub fn benches(c: &mut Bench) {
     updates(c);
     rows(c);
 }
 
 /// Pre-aggregated updates: key, tick, state. Elements are updates.
-fn updates(c: &mut Criterion) {
+fn updates(c: &mut Bench) {
     let states = aggregates::states(UPDATES);
     let mut group = c.benchmark_group("exchange of updates");
     group.throughput(Throughput::Elements(UPDATES));
 
-    let typed: Vec<((Key, ()), Tick, State)> =
-        states.iter().map(|(key, state)| ((key.clone(), ()), 7, state.clone())).collect();
+    let typed: Vec<StateUpdate> =
+        states.iter().map(|(key, state)| ((Blob(key.clone()), ()), 7, state.clone())).collect();
     bincode_both_ways(&mut group, &typed);
 
     let keys: BinaryArray = states.iter().map(|(key, _)| Some(&key[..])).collect();
@@ -50,7 +51,7 @@ fn updates(c: &mut Criterion) {
 }
 
 /// Whole rows, as an exchange before aggregation would send them. Elements are rows.
-fn rows(c: &mut Criterion) {
+fn rows(c: &mut Bench) {
     let planned = data::car_parks();
     let source = data::source(&planned, HISTORIC);
     let mut decoder = RowDecoder::new(source).expect("the format can be decoded");
@@ -88,7 +89,7 @@ fn plain_rows(batch: &Batch) -> Vec<Plain> {
     (0..batch.len).map(|i| plain(batch.row(i))).collect()
 }
 
-fn bincode_both_ways<T: Serialize + DeserializeOwned>(group: &mut BenchmarkGroup<WallTime>, value: &T) {
+fn bincode_both_ways<T: Serialize + DeserializeOwned>(group: &mut BenchmarkGroup<CpuTime>, value: &T) {
     let bytes = bincode::serialize(value).expect("plain data");
     group.bench_function(format!("bincode, {} KiB, to bytes", bytes.len() >> 10), |b| {
         b.iter(|| bincode::serialize(black_box(value)))
@@ -98,7 +99,7 @@ fn bincode_both_ways<T: Serialize + DeserializeOwned>(group: &mut BenchmarkGroup
     });
 }
 
-fn ipc_both_ways(group: &mut BenchmarkGroup<WallTime>, batch: &RecordBatch) {
+fn ipc_both_ways(group: &mut BenchmarkGroup<CpuTime>, batch: &RecordBatch) {
     let write = || {
         let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).expect("a schema that IPC knows");
         writer.write(batch).expect("memory does not fail");
@@ -114,7 +115,7 @@ fn ipc_both_ways(group: &mut BenchmarkGroup<WallTime>, batch: &RecordBatch) {
     });
 }
 
-fn abomonation_both_ways<T: Abomonation>(group: &mut BenchmarkGroup<WallTime>, value: &Vec<T>) {
+fn abomonation_both_ways<T: Abomonation>(group: &mut BenchmarkGroup<CpuTime>, value: &Vec<T>) {
     let write = || {
         let mut bytes = Vec::new();
         // SAFETY: a vector of vectors and numbers, whose padding is copied but never looked at.

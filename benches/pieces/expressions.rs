@@ -1,9 +1,10 @@
 //! Stage 3: expressions over batches.
 
+use crate::Bench;
 use crate::data::{self, HISTORIC, ROWS};
 use arrow_array::{ArrayRef, Int32Array, StringViewArray};
 use chrono::{NaiveDateTime, TimeZone};
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use std::hint::black_box;
 use std::sync::Arc;
 use wharfe::batch::{Batch, Column, Origin, Timestamps};
@@ -13,7 +14,7 @@ use wharfe::expr::compile::compile;
 const TIME: &str = "STRINGTOTIMESTAMP(T, 'yyyy-MM-dd HH:mm', 'Europe/London')";
 const PCT_FULL: &str = "(CAST((CAPACITY - EMPTY_PLACES) AS DOUBLE) / CAST(CAPACITY AS DOUBLE)) * 100";
 
-pub fn benches(c: &mut Criterion) {
+pub fn benches(c: &mut Bench) {
     timestamps(c);
     arithmetic(c);
     let planned = data::car_parks();
@@ -28,7 +29,7 @@ pub fn benches(c: &mut Criterion) {
 }
 
 /// Each row another minute: nothing is gained by remembering the last one.
-fn timestamps(c: &mut Criterion) {
+fn timestamps(c: &mut Bench) {
     let start = NaiveDateTime::default() + chrono::TimeDelta::days(17_567);
     let minutes = (0..ROWS as i64).map(|i| start + chrono::TimeDelta::minutes(i));
     let texts: Vec<String> = minutes.map(|time| time.format("%Y-%m-%d %H:%M").to_string()).collect();
@@ -53,7 +54,7 @@ fn timestamps(c: &mut Criterion) {
     group.finish();
 }
 
-fn arithmetic(c: &mut Criterion) {
+fn arithmetic(c: &mut Bench) {
     let numbers = |of: i32| -> ArrayRef {
         Arc::new(Int32Array::from_iter_values((0..ROWS as i32).map(|i| 1 + i % of)))
     };

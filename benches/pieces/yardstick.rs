@@ -1,7 +1,8 @@
 //! The whole way of the historic feed by hand: what a program for this one question would cost.
 
+use crate::Bench;
 use crate::decode::lines;
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use simd_csv::{ZeroCopyByteRecord, ZeroCopyReaderBuilder};
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -22,7 +23,7 @@ struct Park {
     share: (f64, f64, f64),
 }
 
-pub fn benches(c: &mut Criterion) {
+pub fn benches(c: &mut Bench) {
     let lines = lines(ROWS);
     let mut group = c.benchmark_group("yardstick");
     group.throughput(Throughput::Elements(ROWS));

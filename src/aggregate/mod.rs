@@ -29,6 +29,7 @@ mod extremes;
 mod latest;
 mod preaggregate;
 mod finish;
+pub mod wire;
 #[cfg(test)]
 mod tests;
 
@@ -63,7 +64,7 @@ pub struct Overload {
 /// The accumulators of one group, one behind the other, in a self-describing stable byte form:
 /// what differential keeps as its difference. Equal contents have equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct State(pub Box<[u8]>);
+pub struct State(#[serde(with = "wire")] pub Box<[u8]>);
 
 /// One element of a collection aggregate (COLLECT_LIST, COLLECT_SET, COUNT_DISTINCT), kept apart from
 /// the state, one entry each: call index, then what orders it, then the value.

@@ -32,16 +32,18 @@ use std::path::PathBuf;
 /// The input is made for it: the feeds carparks and carparks_historic with so many events, and
 /// carparks_leeds with a tenth of them, since its events are ten times as long. Topics that are none
 /// of these are empty. Each measurement is a process of its own, made three times; the one with the
-/// least CPU counts.
+/// least CPU counts, with the most memory that any of the three took.
 ///
-/// decode: read, frame and decode the columns that the queries need, on one thread. dataflow: the
-/// queries over rows that were decoded before. end_to_end: `wharfe run --once`, from its start to its
-/// end. end_to_end_stored: the same with derived streams stored in a log, where the topology says so,
-/// on a tenth of the events. start_up: `run --once` with one query on the script's own topology.
-/// keys: the memory that many distinct car parks take. latency: from the moment at which an event is
-/// due to the moment at which a pull query sees it, also while the engine lags behind.
+///   decode             read, frame and decode the columns that the queries need, on one thread
+///   dataflow           the queries alone, over rows that were decoded before, on one thread
+///   end_to_end         `wharfe run --once`, from its start to its end
+///   end_to_end_stored  the same with derived streams stored, where the topology has a log for them;
+///                      on a tenth of the events
+///   start_up           `wharfe run --once` with one query, on the script's own topology
+///   keys               the memory that many distinct car parks take
+///   latency            from the moment an event is due until a pull query has seen it
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, verbatim_doc_comment)]
 pub struct Args {
     /// The script of ksqlDB statements
     #[arg(value_name = "FILE.sql")]

@@ -35,6 +35,8 @@ pub struct Coordinator {
     pub(super) once: bool,
     pub(super) catalog: Catalog,
     pub(super) begun: bool,
+    /// Logs of derived topics from an earlier start; they go when the plans that write them are sent.
+    pub(super) stale: Vec<PathBuf>,
     /// Plans that wait for `begin`.
     pub(super) waiting: Vec<DataflowPlan>,
     /// All that runs.
@@ -59,6 +61,7 @@ impl Coordinator {
             once,
             catalog: Catalog::default(),
             begun: false,
+            stale: Vec::new(),
             waiting: Vec::new(),
             active: BTreeMap::new(),
             wanted: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl Coordinator {
                     .map_err(|e| Error { message: format!("topic {}: {}", source.topic, e.message), ..e })?;
             }
         }
+        self.stale.drain(..).try_for_each(|dir| clear(&dir))?;
         self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
         let wanted = self.changed_wants();
         self.shared.command(Command::Install { plans, wanted, started_ms: now_ms() });

@@ -1,7 +1,7 @@
 //! CREATE and INSERT INTO … SELECT: catalog entries, and the queries that keep them going.
 
 use super::Session;
-use super::coordinator::{Coordinator, clear, created, start_of, status, word};
+use super::coordinator::{Coordinator, created, start_of, status, word};
 use super::outcome::Outcome;
 use super::rules::{check_compiles, check_persistent, check_shape, fit};
 use super::session::DEFAULT_VALUE_FORMAT;
@@ -335,11 +335,11 @@ impl Coordinator {
             }
         };
         encoder(&target.serialization, &target.schema)?;
-        // What is derived is derived anew at each start.
+        // What is derived is derived anew at each start: the old is cleared when that begins.
         if self.catalog.get(&target.name).is_none()
             && let Place::Log { dir, .. } = &place
         {
-            clear(dir)?;
+            self.stale.push(dir.clone());
         }
         Ok(Some(StorePlan {
             topic: target.topic.clone(),

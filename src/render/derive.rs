@@ -3,12 +3,12 @@
 use super::Tick;
 use super::changes::{Change, changes};
 use super::context::Context;
-use super::packed::{Bytes, KeyedBatcher, RowBuilder, RowBytes, RowSpine};
+use super::packed::{Blob, Bytes, KeyedBatcher, RowBuilder, RowSpine, RowUpdate};
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
 use super::table::{Content, Finisher, Table, route, rows_to_batch};
 use super::transform::Transform;
-use crate::aggregate::{Key, Spec, aggregate_rows};
+use crate::aggregate::{Spec, aggregate_rows};
 use crate::error::Result;
 use crate::expr::{Expr, Notes};
 use crate::plan::{Aggregation, QueryPlan, Shape};
@@ -20,8 +20,6 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
-
-type RowUpdate = ((Key, RowBytes), Tick, i64);
 
 /// Builds the derived table of `plan` from its parent's changes.
 pub fn derive(
@@ -41,7 +39,7 @@ pub fn derive(
     let rows = updates(changes, plan, exprs, keys, grouped, types, context)?;
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         rows,
-        Exchange::new(|((key, _), _, _): &RowUpdate| route(key)),
+        Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0)),
         "ArrangeRows",
         KeyedBatcher::new,
     );
@@ -55,7 +53,7 @@ pub fn derive(
         move |key, rows, output| output.push((regroup(&specs, key, rows), 1i64)),
         |into, key, updates| {
             into.clear();
-            into.extend(updates.drain(..).map(|(row, tick, diff)| ((key.0.into(), row), tick, diff)));
+            into.extend(updates.drain(..).map(|(row, tick, diff)| ((Blob(key.0.into()), row), tick, diff)));
         },
     );
     reduced.stream.probe_with(probe);
@@ -64,7 +62,7 @@ pub fn derive(
 }
 
 /// A group's key and results, from its present rows.
-fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> RowBytes {
+fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> Blob {
     let mut decoded: Vec<(Row, i64)> = rows
         .iter()
         .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))
@@ -77,7 +75,7 @@ fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> RowByte
         decoded.iter().map(|(row, count)| (&row[..], *count)).collect();
     let mut out = key.to_vec();
     aggregate_rows(specs, &args).iter().for_each(|value| value.encode(&mut out));
-    out.into()
+    Blob(out.into())
 }
 
 /// Changes of the parent → changes of the rows that `exprs` make of them: the first `keys` are the
@@ -113,7 +111,11 @@ fn updates<'s>(
                             continue;
                         }
                         let value = if grouped { encode_row(rest) } else { encode_row(&row) };
-                        session.give(((encode_row(key), value), out.origin.offsets[i] as Tick, diff));
+                        session.give((
+                            (Blob(encode_row(key)), Blob(value)),
+                            out.origin.offsets[i] as Tick,
+                            diff,
+                        ));
                     }
                 }
                 context

@@ -4,7 +4,7 @@
 //! merge of two batches would allocate every one anew. Here a string costs its bytes and 4 more.
 
 use super::Tick;
-use crate::aggregate::{Key, State};
+use crate::aggregate::{State, wire};
 use differential_dataflow::batcher::merge::MergeBatcher;
 use differential_dataflow::batcher::merge::chunker::ContainerChunker;
 use differential_dataflow::batcher::merge::vec::VecMerger;
@@ -13,32 +13,36 @@ use differential_dataflow::trace::implementations::ord_neu::{
 };
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
+use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 use timely::container::PushInto;
 
-/// A row in its stable byte form, by [`crate::value::encode_row`].
-pub type RowBytes = Box<[u8]>;
+/// A key, a row or an element as updates carry it: what [`crate::value::encode_row`] makes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Blob(#[serde(with = "wire")] pub Box<[u8]>);
+
+/// A key with accumulators, for an arrangement of states.
+pub type StateUpdate = ((Blob, ()), Tick, State);
+/// A key with a row or an element, and how often more or less.
+pub type RowUpdate = ((Blob, Blob), Tick, i64);
 
 /// Keys whose difference is their merged accumulators.
 pub type StateSpine = Spine<Rc<OrdKeyBatch<StateLayout>>>;
 pub type StateBatcher = MergeBatcher<
-    ContainerChunker<Vec<((Key, ()), Tick, State)>>,
-    VecMerger<(Key, ()), Tick, State>,
-    OrdKeyBuilder<StateLayout, Vec<((Key, ()), Tick, State)>>,
+    ContainerChunker<Vec<StateUpdate>>,
+    VecMerger<(Blob, ()), Tick, State>,
+    OrdKeyBuilder<StateLayout, Vec<StateUpdate>>,
 >;
-pub type StateLayout = (Packed<Key>, Vec<()>, Ticks, Packed<State>, OffsetList);
+pub type StateLayout = (Packed<Blob>, Vec<()>, Ticks, Packed<State>, OffsetList);
 
 /// Keys with rows, or with elements of collections, and how often.
 pub type RowSpine = Spine<Rc<OrdValBatch<RowLayout>>>;
-pub type RowBuilder = OrdValBuilder<RowLayout, Vec<((Key, RowBytes), Tick, i64)>>;
-pub type KeyedBatcher = MergeBatcher<
-    ContainerChunker<Vec<((Key, RowBytes), Tick, i64)>>,
-    VecMerger<(Key, RowBytes), Tick, i64>,
-    RowBuilder,
->;
-pub type RowLayout = (Packed<Key>, Packed<RowBytes>, Ticks, Vec<i64>, OffsetList);
+pub type RowBuilder = OrdValBuilder<RowLayout, Vec<RowUpdate>>;
+pub type KeyedBatcher =
+    MergeBatcher<ContainerChunker<Vec<RowUpdate>>, VecMerger<(Blob, Blob), Tick, i64>, RowBuilder>;
+pub type RowLayout = (Packed<Blob>, Packed<Blob>, Ticks, Vec<i64>, OffsetList);
 
 /// Values of `T`, which is a byte string.
 pub struct Packed<T> {
@@ -58,12 +62,12 @@ pub trait ByteString: Clone + Ord + 'static {
     fn of(bytes: &[u8]) -> Self;
 }
 
-impl ByteString for Box<[u8]> {
+impl ByteString for Blob {
     fn bytes(&self) -> &[u8] {
-        self
+        &self.0
     }
     fn of(bytes: &[u8]) -> Self {
-        bytes.into()
+        Blob(bytes.into())
     }
 }
 
@@ -230,22 +234,22 @@ mod tests {
     #[test]
     fn what_was_pushed_is_read_back() {
         let values: [&[u8]; 4] = [b"", b"a", b"", b"longer than the others"];
-        let mut packed = Packed::<Key>::with_capacity(1);
+        let mut packed = Packed::<Blob>::with_capacity(1);
         assert!(packed.is_empty());
         for round in 0..2 {
             for (i, value) in values.iter().enumerate() {
                 match (i + round) % 3 {
-                    0 => packed.push_into(Key::from(*value)),
-                    1 => packed.push_own(&Key::from(*value)),
+                    0 => packed.push_into(Blob::of(value)),
+                    1 => packed.push_own(&Blob::of(value)),
                     _ => packed.push_ref(Bytes(value)),
                 }
             }
             let read: Vec<&[u8]> = (0..packed.len()).map(|i| packed.index(i).0).collect();
             assert_eq!(read, values);
-            assert!(packed.index(1) == &Key::from(&b"a"[..]));
+            assert!(packed.index(1) == &Blob::of(b"a"));
             assert_eq!(packed.get(4), None);
             packed.clear();
         }
-        assert_eq!(Packed::<Key>::merge_capacity(&packed, &packed).len(), 0);
+        assert_eq!(Packed::<Blob>::merge_capacity(&packed, &packed).len(), 0);
     }
 }

@@ -7,9 +7,9 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
-use super::packed::{KeyedBatcher, RowBytes, RowSpine, StateBatcher, StateSpine};
+use super::packed::{Blob, KeyedBatcher, RowSpine, RowUpdate, StateBatcher, StateSpine, StateUpdate};
 use super::table::{Content, Finisher, Table, route};
-use crate::aggregate::{Element, Key, PreAggregator, Spec, State, keeps_elements};
+use crate::aggregate::{Element, PreAggregator, Spec, keeps_elements};
 use crate::batch::{Batch, Column};
 use crate::error::Result;
 use crate::plan::{Aggregation, QueryPlan, Shape};
@@ -24,9 +24,6 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
 use timely::dataflow::operators::probe::{Handle, Probe};
-
-type StateUpdate = ((Key, ()), Tick, State);
-type ElementUpdate = ((Key, RowBytes), Tick, i64);
 
 /// At so many groups or bytes a tick's groups are handed on before it closes.
 const GROUPS_MAX: usize = 16 << 10;
@@ -44,7 +41,7 @@ pub fn aggregate(
     let (states, elements) = preaggregate(rows, plan, aggregation, context);
     let states = arrange_core::<_, _, StateBatcher, StateSpine>(
         states,
-        Exchange::new(|((key, _), _, _): &StateUpdate| route(key)),
+        Exchange::new(|((key, _), _, _): &StateUpdate| route(&key.0)),
         "ArrangeStates",
         StateBatcher::new,
     );
@@ -52,7 +49,7 @@ pub fn aggregate(
     let elements = keeps_elements(&specs).then(|| {
         let elements = arrange_core::<_, _, KeyedBatcher, RowSpine>(
             elements,
-            Exchange::new(|((key, _), _, _): &ElementUpdate| route(key)),
+            Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0)),
             "ArrangeElements",
             KeyedBatcher::new,
         );
@@ -128,7 +125,7 @@ fn preaggregate<'s>(
     plan: &QueryPlan,
     aggregation: &Aggregation,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, ElementUpdate>) {
+) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, RowUpdate>) {
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "aggregate"));
     let arguments = Arguments::of(aggregation);
@@ -140,7 +137,7 @@ fn preaggregate<'s>(
     let (elements, element_stream) = builder.new_output();
     let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
         OutputBuilder::from(states);
-    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<ElementUpdate>>> =
+    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<RowUpdate>>> =
         OutputBuilder::from(elements);
     builder.build(move |_| {
         move |frontiers| {
@@ -177,7 +174,7 @@ impl Held {
     fn flush(
         &mut self,
         states: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<StateUpdate>>>,
-        elements: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<ElementUpdate>>>,
+        elements: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<RowUpdate>>>,
     ) {
         let Some((state_cap, element_cap)) = self.at.take() else { return };
         let tick = *state_cap.time();
@@ -185,9 +182,9 @@ impl Held {
         let mut elements = elements.session(&element_cap);
         self.groups.flush(&mut |key, state, collected: Vec<(Element, i64)>| {
             for (element, count) in collected {
-                elements.give(((key.clone(), element.0), tick, count));
+                elements.give(((Blob(key.clone()), Blob(element.0)), tick, count));
             }
-            states.give(((key, ()), tick, state));
+            states.give(((Blob(key), ()), tick, state));
         });
     }
 }

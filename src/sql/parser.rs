@@ -1,13 +1,11 @@
 //! Tokens → statements, by recursive descent: the entry points, the token cursor and the errors
 //! that all parts of the grammar share.
 
-use super::ast::{self, Ident};
+use super::ast::{self, Ident, Parsed};
 use super::complete::{CLAUSES, RESERVED, STARTERS};
 use super::hint::{Missing, missing, nearest};
 use super::lexer::{Token, TokenKind, lex};
 use crate::error::{Error, Result, Span, locate};
-
-use super::ast::Parsed;
 
 /// How deep expressions, types and EXPLAIN may nest; keeps the stack bounded.
 const MAX_DEPTH: usize = 128;

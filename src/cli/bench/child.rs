@@ -105,7 +105,8 @@ impl Child {
             |e: std::io::Error| Error::runtime(format!("cannot start a measurement: {}", reason(&e)));
         let (out, err) = (dir.join("stdout"), dir.join("stderr"));
         let mut command = Command::new(&self.program);
-        command.args(args).stdin(Stdio::null());
+        // What it makes for itself goes with everything else, even if it is stopped halfway.
+        command.args(args).env("TMPDIR", dir).stdin(Stdio::null());
         command.stdout(File::create(&out).map_err(failed)?).stderr(File::create(&err).map_err(failed)?);
         let machine = Machine::watch();
         let started = Instant::now();

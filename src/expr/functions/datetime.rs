@@ -126,7 +126,7 @@ pub const UNIX_DATE: Function = datetime(
     "UNIX_DATE",
     "UNIX_DATE(date) → INTEGER\nUNIX_DATE() → INTEGER",
     "The days from 1970-01-01 to a date; without one to the UTC day of the record's ROWTIME, not to today, so \
-     that reading the record again gives them again.",
+     that answers can be repeated.",
     |args| unary::<Date, Int>(args, some),
 );
 
@@ -141,7 +141,7 @@ pub const UNIX_TIMESTAMP: Function = datetime(
     "UNIX_TIMESTAMP",
     "UNIX_TIMESTAMP(timestamp) → BIGINT\nUNIX_TIMESTAMP() → BIGINT",
     "The milliseconds from 1970-01-01T00:00Z to a timestamp; without one the record's ROWTIME, not the \
-     clock, so that reading the record again gives them again.",
+     clock, so that answers can be repeated.",
     |args| unary::<Timestamp, Bigint>(args, some),
 );
 

@@ -1,5 +1,7 @@
-//! RANDOM and UUID: functions of a record's place, so that a replay, and any number of workers, give the
-//! same again.
+//! RANDOM and UUID: functions of a record's time and place, so that any number of workers give the same, and
+//! so does a replay that gives records their ROWTIME again. A file without WITH (TIMESTAMP = …) does not:
+//! its records have the time at which the engine started. Records that come into one derived stream from
+//! several topics may share time and place, and then what is made of them.
 //!
 //! The binder adds what the dialect does not write: ROWTIME, ROWPARTITION, ROWOFFSET, and a text that tells
 //! the call sites of all statements apart (`plan/sites.rs`).
@@ -12,8 +14,8 @@ pub const RANDOM: Function = Function {
     name: "RANDOM",
     category: Category::Numeric,
     usage: "RANDOM() → DOUBLE",
-    summary: "A number from 0 up to, not including, 1, made of the record's time, partition and offset: \
-              reading the record again gives it again.",
+    summary: "A number from 0 up to, not including, 1, made of the record's ROWTIME, partition and offset: \
+              the same whenever these are.",
     resolve: |args| of_record::<Double>(args, |bits| (bits as u64 >> 11) as f64 / (1u64 << 53) as f64),
 };
 
@@ -21,8 +23,8 @@ pub const UUID: Function = Function {
     name: "UUID",
     category: Category::String,
     usage: "UUID() → STRING",
-    summary: "A text in the form of a random UUID, made of the record's time, partition and offset: \
-              reading the record again gives it again.",
+    summary: "A text in the form of a random UUID, made of the record's ROWTIME, partition and offset: \
+              the same whenever these are.",
     resolve: |args| of_record::<Text>(args, uuid),
 };
 
