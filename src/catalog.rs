@@ -25,6 +25,21 @@ pub struct Source {
     pub origin: Origin,
     /// CREATE SOURCE …: INSERT INTO is refused.
     pub read_only: bool,
+    pub schemas: SchemaChoices,
+}
+
+/// Which schemas of the registry a WITH clause names.
+#[derive(Clone, Debug, Default)]
+pub struct SchemaChoices {
+    pub key: SchemaChoice,
+    pub value: SchemaChoice,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SchemaChoice {
+    pub id: Option<(u32, Span)>,
+    /// Of the record or message in it.
+    pub full_name: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +153,7 @@ pub struct With {
     pub timestamp: Option<(String, Span)>,
     pub timestamp_format: Option<String>,
     pub query_id: Option<String>,
+    pub schemas: SchemaChoices,
 }
 
 const PROPERTIES: &[&str] = &[
@@ -154,6 +170,11 @@ const PROPERTIES: &[&str] = &[
     "KEY_DELIMITER",
     "VALUE_DELIMITER",
     "QUERY_ID",
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
 ];
 
 impl With {
@@ -181,6 +202,11 @@ impl With {
             let delimiter = text(delimiter).map(parse_delimiter).transpose()?;
             Ok(Some((parse_format(property, delimiter, wrap)?, property.value_span)))
         };
+        let choice = |id: &str, full_names: &[&str]| -> Result<SchemaChoice> {
+            let id = text(id).map(|p| Ok::<_, Error>((parse_schema_id(p)?, p.value_span))).transpose()?;
+            let full_name = full_names.iter().find_map(|n| text(n)).map(string).transpose()?;
+            Ok(SchemaChoice { id, full_name })
+        };
         if let (Some(both), Some(_)) = (text("FORMAT"), text("KEY_FORMAT").or(text("VALUE_FORMAT"))) {
             return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them")
                 .at(both.name.span));
@@ -195,6 +221,10 @@ impl With {
                 .transpose()?,
             timestamp_format: text("TIMESTAMP_FORMAT").map(string).transpose()?,
             query_id: text("QUERY_ID").map(string).transpose()?,
+            schemas: SchemaChoices {
+                key: choice("KEY_SCHEMA_ID", &["KEY_SCHEMA_FULL_NAME"])?,
+                value: choice("VALUE_SCHEMA_ID", &["VALUE_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME"])?,
+            },
         })
     }
 }
@@ -225,6 +255,13 @@ fn parse_partitions(property: &Property) -> Result<u32> {
     }
 }
 
+fn parse_schema_id(property: &Property) -> Result<u32> {
+    match property.value {
+        Literal::Integer(id) if (1..=i64::from(i32::MAX)).contains(&id) => Ok(id as u32),
+        _ => Err(needs(property, "the number that the registry gave the schema")),
+    }
+}
+
 fn parse_delimiter(property: &Property) -> Result<u8> {
     match string(property)?.as_str() {
         "SPACE" => Ok(b' '),
@@ -243,7 +280,8 @@ fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -
         "DELIMITED" => Ok(Format::Delimited { delimiter: delimiter.unwrap_or(b',') }),
         "JSON" => Ok(Format::Json { wrap_single }),
         "KAFKA" => Ok(Format::Kafka),
-        "AVRO" | "PROTOBUF" | "PROTOBUF_NOSR" | "JSON_SR" => {
+        "JSON_SR" => Ok(Format::JsonSr { wrap_single }),
+        "AVRO" | "PROTOBUF" | "PROTOBUF_NOSR" => {
             Err(Error::statement(format!("{name} needs a schema registry, which is not supported yet"))
                 .at(property.value_span)
                 .hint("use 'JSON'"))
@@ -275,6 +313,7 @@ mod tests {
                 statement: String::new(),
                 origin: Origin::Declared,
                 read_only,
+                schemas: SchemaChoices::default(),
             });
             assert!(catalog.source(&name(source)).is_ok());
         }

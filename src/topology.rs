@@ -4,18 +4,28 @@
 //! [topics.carparks]
 //! connector = "file"            # file | log | generator | stdin
 //! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
+//!
+//! [registry]                    # else there is one in the data directory
+//! url = "https://schemas.example:8081"
+//! user = "wharfe"
+//! password = { env = "SCHEMAS_PASSWORD" }   # or { file = "path" }
+//! ca = "ca.pem"                 # who signs its certificate, if it is none of the usual ones
 //! ```
 
 mod parse;
+pub mod setting;
 
 use crate::connector::{Framing, GeneratorSpec, Place};
 use crate::error::{Error, Result, reason};
+use crate::registry::Address;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
     topics: BTreeMap<String, PlaceSpec>,
+    /// `None`: the engine's own.
+    pub registry: Option<Address>,
 }
 
 /// What was given for a topic; [`Topology::resolve`] makes a place of it.
@@ -43,8 +53,7 @@ impl Topology {
 
     /// `name` stands in errors; relative paths are taken from `base_dir`.
     pub fn parse(name: &str, text: &str, base_dir: &Path) -> Result<Topology> {
-        let topics = parse::topics(text, base_dir).map_err(|error| error.in_text(name, text))?;
-        Ok(Topology { topics })
+        parse::topology(text, base_dir).map_err(|error| error.in_text(name, text))
     }
 
     pub fn load(path: &Path) -> Result<Topology> {

@@ -110,8 +110,10 @@ impl Coordinator {
         let ways = self.ways(source)?;
         let (sender, receiver) = mpsc::channel(64);
         let started_ms = self.shared.started_ms();
+        let schemas = self.schemas.clone();
         std::thread::spawn(move || {
-            local::answer_stream(ways, &select, until, started_ms, &local::Outlet { sender, closed })
+            let outlet = local::Outlet { sender, closed };
+            local::answer_stream(ways, &select, &schemas, until, started_ms, &outlet)
         });
         Ok(receiver)
     }

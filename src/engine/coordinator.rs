@@ -19,6 +19,7 @@ use crate::plan::{
     Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy,
     TableId,
 };
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::{books, rejects};
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub struct Coordinator {
     pub(super) shared: Arc<Shared>,
     pub(super) topology: Topology,
+    pub(super) schemas: Lookups,
     pub(super) data_dir: PathBuf,
     pub(super) once: bool,
     pub(super) catalog: Catalog,
@@ -53,10 +55,17 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    pub fn new(shared: Arc<Shared>, topology: Topology, data_dir: PathBuf, once: bool) -> Coordinator {
+    pub fn new(
+        shared: Arc<Shared>,
+        topology: Topology,
+        schemas: Lookups,
+        data_dir: PathBuf,
+        once: bool,
+    ) -> Coordinator {
         let mut coordinator = Coordinator {
             shared,
             topology,
+            schemas,
             data_dir,
             once,
             catalog: Catalog::default(),
@@ -220,6 +229,7 @@ impl Coordinator {
             statement: String::new(),
             origin: Origin::System,
             read_only: false,
+            schemas: Default::default(),
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();

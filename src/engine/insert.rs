@@ -10,8 +10,9 @@ use crate::error::{Error, Result, Span};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::expr::{Scope, bind, coerce};
-use crate::format::{Decoder, Encoded, Format, Serialization, decoder, encoder};
+use crate::format::{Decoder, Encoded, Format, Serialization, Written, decoder, encoder};
 use crate::partition::partition_of;
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::sql::ast::{self, Ident, SourceKind};
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -69,15 +70,16 @@ impl Coordinator {
             .at(target.span)
             .hint("give the topic connector = \"log\" in the topology"));
         };
-        Ok(Target { source, dir, partitions })
+        let written = self.written(&source).map_err(|e| e.at(target.span))?;
+        Ok(Target { source, dir, partitions, written })
     }
 
     /// Readers see the row once the writer, which is returned, is flushed.
     fn append(&mut self, target: &Target, row: Row, rowtime: i64) -> Result<&mut LogWriter> {
-        let Target { source, dir, partitions } = target;
+        let Target { source, dir, partitions, written } = target;
         let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
         let mut encoded = Encoded::default();
-        encoder(&source.serialization, &source.schema)?
+        encoder(&source.serialization, &source.schema, written)?
             .encode(&crate::render::table::rows_to_batch(&types, &[row]), &mut encoded);
         let writer = match self.logs.entry(source.topic.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -96,6 +98,7 @@ struct Target {
     source: Source,
     dir: PathBuf,
     partitions: u32,
+    written: Written,
 }
 
 /// A name as it stands in a request: upper-cased unless it is quoted.
@@ -116,7 +119,10 @@ impl Objects {
         let json =
             Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
         let values = schema.columns.iter().map(|c| ColumnDef { key: false, ..c.clone() });
-        Ok(Objects { decoder: decoder(&json, &Schema::new(values))?, wanted: vec![true; schema.len()] })
+        Ok(Objects {
+            decoder: decoder(&json, &Schema::new(values), &Lookups::none())?,
+            wanted: vec![true; schema.len()],
+        })
     }
 
     fn row(&mut self, source: &Source, object: &[u8]) -> Result<Row> {

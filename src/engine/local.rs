@@ -4,11 +4,12 @@
 
 use super::{AnswerEnd, AnswerEvent, AnswerRow};
 use crate::aggregate::{Element, Key, PreAggregator, State};
-use crate::batch::Batch;
+use crate::batch::{Batch, MessageBatch};
 use crate::connector::{self, Opening, Poll, Share, Source, Start};
 use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan};
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::source::RowDecoder;
@@ -74,16 +75,22 @@ impl Drop for Outlet {
 }
 
 /// Answers a SELECT over a stream's rows, in the order of its ways.
-pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_ms: i64, outlet: &Outlet) {
+pub fn answer_stream(
+    ways: Vec<Way>,
+    select: &SelectPlan,
+    schemas: &Lookups,
+    until: Until,
+    opened_ms: i64,
+    outlet: &Outlet,
+) {
     let run = || -> Result<AnswerEnd> {
         let mut local = LocalSelect::new(select)?;
         let mut readers = Vec::new();
         for way in ways {
-            readers.push(WayReader::open(way, select, until, opened_ms)?);
+            readers.push(WayReader::open(way, select, schemas, until, opened_ms)?);
         }
         let mut reading = true;
         while reading {
-            reading = until == Until::Closed;
             let mut idle = true;
             for reader in &mut readers {
                 while let Some(batch) = reader.next()? {
@@ -94,6 +101,7 @@ pub fn answer_stream(ways: Vec<Way>, select: &SelectPlan, until: Until, opened_m
                     }
                 }
             }
+            reading = until == Until::Closed || readers.iter().any(|r| !r.done);
             if idle && reading {
                 if outlet.is_closed() {
                     return Ok(AnswerEnd::Completed);
@@ -134,11 +142,19 @@ struct WayReader {
     decoder: RowDecoder,
     wanted: Vec<bool>,
     through: Vec<Transform>,
+    /// Messages whose schemas are not there yet.
+    waiting: Option<MessageBatch>,
     done: bool,
 }
 
 impl WayReader {
-    fn open(way: Way, last: &SelectPlan, until: Until, opened_ms: i64) -> Result<WayReader> {
+    fn open(
+        way: Way,
+        last: &SelectPlan,
+        schemas: &Lookups,
+        until: Until,
+        opened_ms: i64,
+    ) -> Result<WayReader> {
         // What the answer reads decides, way back to the source, what each step computes.
         let mut wants: Vec<Vec<bool>> = Vec::new();
         for (i, select) in way.through.iter().chain([last]).enumerate().collect::<Vec<_>>().into_iter().rev()
@@ -160,9 +176,10 @@ impl WayReader {
         }
         Ok(WayReader {
             source: connector::open(&way.source.place, opening)?,
-            decoder: RowDecoder::new(&way.source)?,
+            decoder: RowDecoder::new(&way.source, schemas)?,
             wanted,
             through,
+            waiting: None,
             done: false,
         })
     }
@@ -170,7 +187,15 @@ impl WayReader {
     /// The next rows; `None` when there are none now.
     fn next(&mut self) -> Result<Option<Batch>> {
         while !self.done {
-            match self.source.poll(256 << 10, now_ms())? {
+            let polled = match self.waiting.take() {
+                Some(messages) => Poll::Messages(messages),
+                None => self.source.poll(256 << 10, now_ms())?,
+            };
+            match polled {
+                Poll::Messages(messages) if !self.decoder.is_ready(&messages) => {
+                    self.waiting = Some(messages);
+                    return Ok(None);
+                }
                 Poll::Messages(messages) => {
                     let (mut batch, _) = self.decoder.decode(&messages, &self.wanted);
                     for transform in &mut self.through {

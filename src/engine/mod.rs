@@ -9,6 +9,7 @@ mod data_dir;
 mod coordinator;
 mod create;
 mod rules;
+mod schemas;
 mod reading;
 mod insert;
 mod ask;
@@ -22,6 +23,7 @@ pub mod replay;
 
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
+use crate::registry::{Client, Lookups, Registry};
 use crate::sql::ast::Parsed;
 use crate::sql::parse_statement;
 use crate::types::ColumnDef;
@@ -101,11 +103,16 @@ impl Engine {
             epoch_ms: crate::render::context::now_ms(),
             data_dir: data_dir.path.clone(),
         });
+        let coordinator = if config.process == 0 {
+            let open =
+                || Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path));
+            let (schemas, topology) = (shared.schemas(open)?, config.topology.clone());
+            let path = data_dir.path.clone();
+            Some(Mutex::new(Coordinator::new(Arc::clone(&shared), topology, schemas, path, config.once)))
+        } else {
+            None
+        };
         let threads = spawn(&config, &shared, hello)?;
-        let coordinator = (config.process == 0).then(|| {
-            let (shared, topology) = (Arc::clone(&shared), config.topology.clone());
-            Mutex::new(Coordinator::new(shared, topology, data_dir.path.clone(), config.once))
-        });
         let inner = Inner {
             shared,
             coordinator,
@@ -142,6 +149,14 @@ impl Engine {
         match &self.inner.coordinator {
             Some(coordinator) => Ok(coordinator.lock().unwrap_or_else(|e| e.into_inner())),
             None => Err(Error::usage("statements go to process 0")),
+        }
+    }
+
+    /// The registry, where it is this engine's own.
+    pub fn registry(&self) -> Option<Registry> {
+        match self.coordinator().ok()?.schemas.client() {
+            Client::Own(registry) => Some(registry.clone()),
+            _ => None,
         }
     }
 
@@ -268,7 +283,8 @@ impl Drop for Stopped {
 /// The plans of all queries of a script, as they would run.
 pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
     let shared = Arc::new(Shared::new(0, 1, 1));
-    let mut coordinator = Coordinator::new(shared, topology.clone(), PathBuf::from("DATA"), true);
+    let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
+    let mut coordinator = Coordinator::new(shared, topology.clone(), schemas, PathBuf::from("DATA"), true);
     let mut session = Session::default();
     session.set(session::OFFSET_RESET, "earliest")?;
     coordinator.explain_script(statements, &mut session)

@@ -1,5 +1,6 @@
 //! One worker's loop: commands, ticks, steps, and what follows from a closed tick.
 
+use super::data_dir::registry_dir;
 use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
@@ -9,6 +10,7 @@ use crate::expr::Expr;
 use crate::expr::Notes;
 use crate::expr::compile::compile;
 use crate::plan::TableId;
+use crate::registry::Client;
 use crate::render::Tick;
 use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
@@ -106,6 +108,8 @@ pub(super) fn context(
         books: Books::default(),
         rejects: RejectLog::open(&data_dir.join("topics").join(rejects::TOPIC), worker.index())?,
         shared: Arc::clone(shared),
+        schemas: shared
+            .schemas(|| Client::beside(config.topology.registry.as_ref(), &registry_dir(data_dir)))?,
     });
     context.books.attach(context.hub(BOOKS_HUB));
     Ok(context)

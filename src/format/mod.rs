@@ -18,9 +18,11 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod times;
+mod wire;
 
 use crate::batch::{Batch, Column, MessageBatch, Reject};
 use crate::error::{Error, Result};
+use crate::registry::{self, Kind, Lookups, Resolved};
 use crate::types::{ColumnDef, Schema};
 use arrow_buffer::BooleanBuffer;
 use decode::{NoColumns, Side, Sides};
@@ -29,6 +31,10 @@ use encode::{NothingWriter, Writer, Writers};
 use json::{JsonSide, JsonWriter};
 use kafka::KafkaSide;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use wire::{SelfDescribing, WireSide, WireWriter};
+
+pub use wire::Shape;
 
 /// The formats: a format is one entry here, one in [`FORMATS`], one arm in `decoder` and `encoder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +47,8 @@ pub enum Format {
     Json { wrap_single: bool },
     /// Kafka's primitive serialisers: one column of INT, BIGINT, DOUBLE, VARCHAR or BYTES, big-endian.
     Kafka,
+    /// As JSON, behind the id of its JSON Schema.
+    JsonSr { wrap_single: bool },
 }
 
 impl Format {
@@ -51,6 +59,7 @@ impl Format {
             Format::Delimited { .. } => "DELIMITED",
             Format::Json { .. } => "JSON",
             Format::Kafka => "KAFKA",
+            Format::JsonSr { .. } => "JSON_SR",
         }
     }
 }
@@ -77,6 +86,9 @@ pub struct Decoded {
 }
 
 pub trait Decoder {
+    /// Whether the messages can be decoded now. False: a schema of theirs is not there yet; ask again.
+    fn is_ready(&mut self, messages: &MessageBatch) -> bool;
+
     /// `wanted` has one entry for each column of the schema.
     fn decode(&mut self, messages: &MessageBatch, wanted: &[bool]) -> Decoded;
 }
@@ -94,25 +106,66 @@ pub trait Encoder {
     fn encode(&mut self, batch: &Batch, out: &mut Encoded);
 }
 
+/// The schemas that messages are written with, where their formats have some.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    pub key: Option<Resolved>,
+    pub value: Option<Resolved>,
+}
+
 /// A decoder for the schema, or why the format cannot carry it.
-pub fn decoder(serialization: &Serialization, schema: &Schema) -> Result<Box<dyn Decoder>> {
+pub fn decoder(
+    serialization: &Serialization,
+    schema: &Schema,
+    schemas: &Lookups,
+) -> Result<Box<dyn Decoder>> {
     let (keys, values) = sides(schema);
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
-        key: side(serialization.key.of_keys(&keys), &keys)?,
-        value: side(serialization.value, &values)?,
+        key: side(serialization.key.of_keys(&keys), &keys, schemas)?,
+        value: side(serialization.value, &values, schemas)?,
         changelog: serialization.changelog,
     }))
 }
 
 /// An encoder for the schema, or why the format cannot carry it.
-pub fn encoder(serialization: &Serialization, schema: &Schema) -> Result<Box<dyn Encoder>> {
+pub fn encoder(
+    serialization: &Serialization,
+    schema: &Schema,
+    written: &Written,
+) -> Result<Box<dyn Encoder>> {
     let (keys, values) = sides(schema);
     Ok(Box::new(Writers {
         key_len: keys.len(),
-        key: writer(serialization.key.of_keys(&keys), &keys)?,
-        value: writer(serialization.value, &values)?,
+        key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref())?,
+        value: writer(serialization.value, &values, written.value.as_ref())?,
     }))
+}
+
+/// What the columns are in the formats' schemas; the ids are given when these are registered.
+pub fn unregistered(serialization: &Serialization, schema: &Schema) -> Result<Written> {
+    let (keys, values) = sides(schema);
+    Ok(Written {
+        key: schema_of(serialization.key.of_keys(&keys), &keys)?,
+        value: schema_of(serialization.value, &values)?,
+    })
+}
+
+fn schema_of(format: Format, columns: &[&ColumnDef]) -> Result<Option<Resolved>> {
+    let Some(kind) = format.kind() else { return Ok(None) };
+    let text = match format {
+        Format::JsonSr { wrap_single } => json::schema::schema_of(columns, !wrap_single),
+        other => unreachable!("{} has no schema", other.name()),
+    };
+    Ok(Some(Resolved { id: 0, schema: Arc::new(registry::Schema::new(kind, text)), needed: vec![] }))
+}
+
+/// What a registered schema says about the columns.
+pub fn shape_of(schema: &Resolved) -> Result<Shape, String> {
+    match schema.schema.kind {
+        Kind::Json => json::schema::shape_of(schema),
+        other => Err(format!("{other} is not read yet")),
+    }
 }
 
 fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
@@ -120,18 +173,39 @@ fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
 }
 
 impl Format {
+    /// Of the schemas that the registry has for it.
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Format::JsonSr { .. } => Some(Kind::Json),
+            Format::None | Format::Delimited { .. } | Format::Json { .. } | Format::Kafka => None,
+        }
+    }
+
+    /// As itself, with a single column as the whole message.
+    pub fn unwrapped(self) -> Format {
+        match self {
+            Format::Json { .. } => Format::Json { wrap_single: false },
+            Format::JsonSr { .. } => Format::JsonSr { wrap_single: false },
+            other => other,
+        }
+    }
+
+    /// Whether a key of one column is that column's value, not a record with it.
+    pub fn unwraps_keys(self) -> bool {
+        matches!(self, Format::Json { .. } | Format::JsonSr { .. })
+    }
+
     /// The format that keys are written in: none where there is no key, and a key of one column is
     /// not wrapped in an object.
     fn of_keys(self, keys: &[&ColumnDef]) -> Format {
         match self {
             _ if keys.is_empty() => Format::None,
-            Format::Json { .. } => Format::Json { wrap_single: false },
-            other => other,
+            other => other.unwrapped(),
         }
     }
 }
 
-fn side(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Side>> {
+fn side(format: Format, columns: &[&ColumnDef], schemas: &Lookups) -> Result<Box<dyn Side>> {
     Ok(match format {
         Format::None => {
             no_columns(columns)?;
@@ -140,10 +214,20 @@ fn side(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Side>> {
         Format::Delimited { delimiter } => Box::new(DelimitedSide::new(delimiter, columns)?),
         Format::Json { wrap_single } => Box::new(JsonSide::new(columns, !wrap_single)?),
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
+        Format::JsonSr { wrap_single } => {
+            let bodies = SelfDescribing(JsonSide::new(columns, !wrap_single)?);
+            Box::new(WireSide::new(Kind::Json, schemas, bodies))
+        }
     })
 }
 
-fn writer(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Writer>> {
+fn writer(format: Format, columns: &[&ColumnDef], written: Option<&Resolved>) -> Result<Box<dyn Writer>> {
+    let id = || match written {
+        Some(schema) => Ok(schema.id),
+        None => {
+            Err(Error::statement(format!("{} is written with a schema, and there is none", format.name())))
+        }
+    };
     Ok(match format {
         Format::None => {
             no_columns(columns)?;
@@ -152,6 +236,9 @@ fn writer(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Writer>> {
         Format::Delimited { delimiter } => Box::new(DelimitedWriter::new(delimiter, columns)?),
         Format::Json { wrap_single } => Box::new(JsonWriter::new(columns, !wrap_single)?),
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
+        Format::JsonSr { wrap_single } => {
+            Box::new(WireWriter::new(id()?, JsonWriter::new(columns, !wrap_single)?))
+        }
     })
 }
 

@@ -7,7 +7,7 @@ pub mod explain;
 use crate::aggregate::Spec;
 use crate::connector::{Place, Start, Survey};
 use crate::expr::Expr;
-use crate::format::Serialization;
+use crate::format::{Serialization, Written};
 use crate::types::{ColumnDef, Schema, SqlType};
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,8 @@ pub struct StorePlan {
     pub partitions: u32,
     pub serialization: Serialization,
     pub schema: Schema,
+    /// What the messages are written with.
+    pub written: Written,
 }
 
 /// A bound SELECT: filter, then project or aggregate; ORDER BY and LIMIT only in answers that end.

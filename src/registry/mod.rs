@@ -12,16 +12,19 @@
 //! that differs says so.
 
 mod avro;
+mod client;
 mod compatibility;
 mod delete;
 mod fault;
-mod json;
+pub mod json;
 mod model;
 mod parsed;
 mod protobuf;
+mod references;
 mod state;
 mod storage;
 
+pub use client::{Address, Client, Found, Lookups, Resolved, Trouble};
 pub use fault::{Fault, Result};
 pub use model::{At, Deleted, Incompatibility, Kind, Level, Reference, Schema, Version};
 
@@ -32,16 +35,14 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use storage::{Event, Storage};
 
-/// References deeper than this are refused; a cycle is.
-const REFERENCE_DEPTH_MAX: usize = 32;
-
 /// A handle; clones share one registry.
 #[derive(Clone)]
 pub struct Registry(Arc<RwLock<Inner>>);
 
 struct Inner {
     state: State,
-    storage: Storage,
+    /// `None`: nothing outlives the registry.
+    storage: Option<Storage>,
     /// Ids by what a schema means, whatever its text.
     ids: HashMap<Identity, u32>,
     /// Where neither a subject nor the registry has a level set.
@@ -66,9 +67,18 @@ impl Registry {
     pub fn open_with(dir: &Path, level: Level) -> crate::error::Result<Registry> {
         let mut state = State::default();
         let storage = Storage::open(dir, |event| state.apply(event))?;
-        let mut inner = Inner { state, storage, ids: HashMap::new(), default_level: level };
+        Ok(Registry::of(state, Some(storage), level))
+    }
+
+    /// One that is kept nowhere.
+    pub fn volatile() -> Registry {
+        Registry::of(State::default(), None, Level::Backward)
+    }
+
+    fn of(state: State, storage: Option<Storage>, default_level: Level) -> Registry {
+        let mut inner = Inner { state, storage, ids: HashMap::new(), default_level };
         inner.index();
-        Ok(Registry(Arc::new(RwLock::new(inner))))
+        Registry(Arc::new(RwLock::new(inner)))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -218,7 +228,9 @@ impl Inner {
 
     /// Stores a change, then makes it seen.
     fn commit(&mut self, event: Event) -> Result<()> {
-        self.storage.append(&event).map_err(|e| Fault::storage(&e))?;
+        if let Some(storage) = &mut self.storage {
+            storage.append(&event).map_err(|e| Fault::storage(&e))?;
+        }
         self.state.apply(event);
         Ok(())
     }
@@ -267,24 +279,7 @@ impl Inner {
     }
 
     fn closure(&self, schema: &Schema) -> Result<Vec<(String, Arc<Schema>)>> {
-        let mut needed = Vec::new();
-        self.collect(schema, &mut needed, 0)?;
-        Ok(needed)
-    }
-
-    fn collect(&self, schema: &Schema, needed: &mut Vec<(String, Arc<Schema>)>, depth: usize) -> Result<()> {
-        if depth > REFERENCE_DEPTH_MAX {
-            return Err(Fault::invalid_schema("its references are nested too deeply"));
-        }
-        for reference in &schema.references {
-            if needed.iter().any(|(name, _)| *name == reference.name) {
-                continue;
-            }
-            let version = self.referred(reference)?;
-            self.collect(&version.schema, needed, depth + 1)?;
-            needed.push((reference.name.clone(), version.schema));
-        }
-        Ok(())
+        references::closure(schema, &mut |reference| Ok(self.referred(reference)?.schema))
     }
 
     fn referred(&self, reference: &Reference) -> Result<Version> {

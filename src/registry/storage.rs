@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+const LOG: &str = "log";
 const PARTITION: u32 = 0;
 const READ_BYTES: usize = 1 << 20;
 
@@ -57,9 +58,8 @@ impl Storage {
     pub fn open(dir: &Path, mut apply: impl FnMut(Event)) -> Result<Storage> {
         std::fs::create_dir_all(dir).map_err(|e| io_error("create directory", dir, e))?;
         let lock = lock(dir)?;
-        let path = dir.join("log");
-        let (log, _) = LogWriter::open(&path, [PARTITION], LogOptions::default())?;
-        replay(&path, &mut apply)?;
+        let (log, _) = LogWriter::open(&dir.join(LOG), [PARTITION], LogOptions::default())?;
+        read(dir, &mut apply)?;
         Ok(Storage { log, broken: None, _lock: lock })
     }
 
@@ -96,7 +96,9 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-fn replay(path: &Path, apply: &mut impl FnMut(Event)) -> Result<()> {
+/// Hands over all changes so far, oldest first, whoever has the directory.
+pub fn read(dir: &Path, apply: &mut impl FnMut(Event)) -> Result<()> {
+    let path = &dir.join(LOG);
     let all = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
     let mut reader = log::open(path, all)?;
     while let Poll::Messages(batch) = reader.poll(READ_BYTES, 0)? {

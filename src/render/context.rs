@@ -10,6 +10,7 @@ use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::plan::{DataflowId, HubId, TableId};
+use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -34,6 +35,7 @@ pub struct Context {
     pub books: Books,
     pub rejects: RejectLog,
     pub shared: Arc<Shared>,
+    pub schemas: Lookups,
 }
 
 /// An installed dataflow.

@@ -81,7 +81,7 @@ fn encode<'s>(
     plan: &StorePlan,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Chunk>> {
-    let mut encoder = encoder(&plan.serialization, &plan.schema)?;
+    let mut encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
     let partitions = plan.partitions;
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&query.source, &query.topic, &query.query, "store"));

@@ -1,38 +1,43 @@
 //! TOML → places, with the place in the text of whatever is wrong.
 
-use super::{PlaceSpec, check_name};
+mod registry;
+
+use super::{PlaceSpec, Topology, check_name};
 use crate::connector::{Framing, GeneratorSpec, generator};
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const SECTIONS: &[&str] = &["topics"];
+const SECTIONS: &[&str] = &["topics", "registry"];
 const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin"];
 const FRAMINGS: &[&str] = &["line", "json"];
 
-pub fn topics(text: &str, base_dir: &Path) -> Result<BTreeMap<String, PlaceSpec>> {
+pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
     let table = DeTable::parse(text).map_err(|e| {
         let error = Error::topology(e.message());
         e.span().map_or(error.clone(), |s| error.at(span(s)))
     })?;
-    let mut topics = BTreeMap::new();
+    let mut topology = Topology::default();
     for (section, value) in table.get_ref() {
         match section.get_ref().as_ref() {
             "topics" => {
                 for (name, value) in table_of(value, "topics")? {
                     check_name(name.get_ref()).map_err(|why| Error::topology(why).at(span(name.span())))?;
                     let keys = Keys::of(name.get_ref(), name.span(), value)?;
-                    topics.insert(name.get_ref().to_string(), place(&keys, base_dir)?);
+                    topology.topics.insert(name.get_ref().to_string(), place(&keys, base_dir)?);
                 }
+            }
+            "registry" => {
+                let keys = Keys::of("registry", section.span(), value)?;
+                topology.registry = Some(registry::address(&keys, base_dir)?);
             }
             other => return Err(unknown("section", other, section.span(), SECTIONS)),
         }
     }
-    Ok(topics)
+    Ok(topology)
 }
 
 fn place(keys: &Keys, base_dir: &Path) -> Result<PlaceSpec> {

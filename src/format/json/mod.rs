@@ -8,6 +8,7 @@ mod encode;
 mod node;
 mod object;
 mod scalar;
+pub mod schema;
 
 pub use encode::{JsonWriter, push_double, push_items, push_quoted, push_string};
 

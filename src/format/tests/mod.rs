@@ -90,7 +90,7 @@ pub fn read_messages(
     schema: &Schema,
     messages: &MessageBatch,
 ) -> Vec<Result<Row, String>> {
-    let mut decoder = decoder(serialization, schema).unwrap();
+    let mut decoder = decoder(serialization, schema, &Lookups::none()).unwrap();
     let decoded = decoder.decode(messages, &vec![true; schema.len()]);
     outcomes(&decoded, messages.len())
 }
@@ -136,7 +136,7 @@ pub fn batch(schema: &Schema, rows: &[Row]) -> Batch {
 /// The messages of the rows.
 pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> MessageBatch {
     let mut out = Encoded::default();
-    encoder(serialization, schema).unwrap().encode(batch, &mut out);
+    encoder(serialization, schema, &Written::default()).unwrap().encode(batch, &mut out);
     MessageBatch {
         partition: 0,
         offsets: ScalarBuffer::from_iter(0..batch.len as i64),

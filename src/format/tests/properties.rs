@@ -133,7 +133,7 @@ proptest! {
     ) {
         let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let messages = messages(Some(&keys), &values);
-        let mut decoder = decoder(&serialization, &schema).unwrap();
+        let mut decoder = decoder(&serialization, &schema, &Lookups::none()).unwrap();
         let full = decoder.decode(&messages, &vec![true; schema.len()]);
         let expected = outcomes(&full, messages.len());
 

@@ -18,5 +18,5 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use document::Document;
+pub use document::{Document, Node};
 pub use read::read;

@@ -49,8 +49,14 @@ pub async fn serve(
 }
 
 pub fn router(registry: Registry) -> Router {
-    Router::new()
+    routes(registry)
         .route("/", get(|| async { Json(json!({})) }))
+        .fallback(|| async { Refusal(Fault::new(404, "HTTP 404 Not Found")) })
+}
+
+/// What is served beside the engine's own paths, none of which it has.
+pub fn routes(registry: Registry) -> Router {
+    Router::new()
         .route("/contexts", get(|| async { Json(json!(["."])) }))
         .route("/mode", get(|| async { Json(json!({ "mode": "READWRITE" })) }).put(config::put_mode))
         .route("/mode/{subject}", get(|| async { Json(json!({ "mode": "READWRITE" })) }))
@@ -75,7 +81,6 @@ pub fn router(registry: Registry) -> Router {
         .route("/schemas/ids/{id}/versions", get(schemas::versions))
         .route("/compatibility/subjects/{subject}/versions", post(compatibility::all))
         .route("/compatibility/subjects/{subject}/versions/{version}", post(compatibility::one))
-        .fallback(|| async { Refusal(Fault::new(404, "HTTP 404 Not Found")) })
         .method_not_allowed_fallback(|| async { Refusal(Fault::new(405, "HTTP 405 Method Not Allowed")) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(registry)

@@ -1,0 +1,195 @@
+//! Confluent's wire format: a zero byte, the id of the writer's schema in four bytes, big-endian, and a
+//! body whose format is another one's matter.
+//!
+//! Each message names its schema, so old and new ones lie side by side in a batch. What is not known yet
+//! is looked up before a batch is decoded ([`Side::is_ready`]); an id that the registry does not know makes
+//! its message a reject.
+
+use super::decode::{Rejects, Side};
+use super::encode::Writer;
+use crate::batch::{Column, Range32};
+use crate::registry::{Found, Kind, Lookups, Resolved};
+use crate::types::{SqlType, StructField};
+use arrow_buffer::Buffer;
+use std::collections::HashMap;
+
+/// What lies before a body.
+const HEAD: usize = 5;
+
+/// What a schema says about messages: they have fields, or are a single value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    Fields(Vec<StructField>),
+    Bare(SqlType),
+}
+
+/// Reads bodies into columns.
+pub trait Bodies {
+    /// Makes ready for the bodies of a schema; else why they do not fit the columns.
+    fn learn(&mut self, schema: &Resolved) -> Result<(), String>;
+
+    /// As [`Side::decode`]; `ids` are those of the schemas, which were learnt.
+    fn decode(
+        &mut self,
+        buffer: &Buffer,
+        bodies: &[Range32],
+        ids: &[u32],
+        wanted: &[bool],
+        rejects: &mut Rejects,
+    ) -> Vec<Column>;
+}
+
+/// Bodies whose schema need not be known to read them.
+pub struct SelfDescribing<S>(pub S);
+
+impl<S: Side> Bodies for SelfDescribing<S> {
+    fn learn(&mut self, _: &Resolved) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        buffer: &Buffer,
+        bodies: &[Range32],
+        _: &[u32],
+        wanted: &[bool],
+        rejects: &mut Rejects,
+    ) -> Vec<Column> {
+        self.0.decode(buffer, bodies, wanted, rejects)
+    }
+}
+
+/// Decodes one side of messages with the ids of their schemas.
+pub struct WireSide {
+    kind: Kind,
+    schemas: Lookups,
+    /// Schemas that messages have named: `Err` says why they cannot be read.
+    known: HashMap<u32, Result<(), String>>,
+    /// Ids that the registry does not know, until the batch at hand is decoded: they may become known.
+    unknown: Vec<u32>,
+    bodies: Box<dyn Bodies>,
+}
+
+impl WireSide {
+    pub fn new(kind: Kind, schemas: &Lookups, bodies: impl Bodies + 'static) -> WireSide {
+        WireSide {
+            kind,
+            schemas: schemas.clone(),
+            known: HashMap::new(),
+            unknown: Vec::new(),
+            bodies: Box::new(bodies),
+        }
+    }
+
+    /// Whether it is known what the id stands for, be it nothing.
+    fn is_known(&mut self, id: u32) -> bool {
+        if self.known.contains_key(&id) || self.unknown.contains(&id) {
+            return true;
+        }
+        match self.schemas.find(id) {
+            Found::Waiting => return false,
+            Found::Nothing => self.unknown.push(id),
+            Found::Schema(schema) => {
+                let learnt = match schema.schema.kind {
+                    kind if kind == self.kind => self.bodies.learn(&schema),
+                    other => Err(format!("it is {other}, not {}", self.kind)),
+                };
+                self.known.insert(id, learnt);
+            }
+        }
+        true
+    }
+
+    fn check(&self, id: u32) -> Result<(), String> {
+        match self.known.get(&id) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(format!("schema id {id} cannot be read: {why}")),
+            None => Err(format!("schema id {id} is not known to the registry")),
+        }
+    }
+}
+
+impl Side for WireSide {
+    fn is_ready(&mut self, buffer: &Buffer, ranges: &[Range32]) -> bool {
+        let mut last = None;
+        let mut is_ready = true;
+        for id in ranges.iter().filter_map(|range| id(range.of(buffer)?).ok()) {
+            // All are asked for, so that one wait is enough.
+            if last != Some(id) && !self.is_known(id) {
+                is_ready = false;
+            }
+            last = Some(id);
+        }
+        is_ready
+    }
+
+    fn decode(
+        &mut self,
+        buffer: &Buffer,
+        ranges: &[Range32],
+        wanted: &[bool],
+        rejects: &mut Rejects,
+    ) -> Vec<Column> {
+        let (mut bodies, mut ids) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
+        // The id that was checked last: neighbours mostly share theirs.
+        let mut good = None;
+        for (i, range) in ranges.iter().enumerate() {
+            let found = match range.of(buffer).filter(|_| !rejects.is_bad(i)) {
+                None => None,
+                Some(bytes) => match id(bytes) {
+                    Ok(id) if good == Some(id) => Some(id),
+                    found => match found.and_then(|id| self.check(id).map(|()| id)) {
+                        Ok(id) => Some(id),
+                        Err(reason) => {
+                            rejects.add(i, None, || reason);
+                            None
+                        }
+                    },
+                },
+            };
+            good = found.or(good);
+            ids.push(found.unwrap_or_default());
+            bodies.push(match found {
+                Some(_) => Range32 { start: range.start + HEAD as u32, end: range.end },
+                None => Range32::NULL,
+            });
+        }
+        self.unknown.clear();
+        self.bodies.decode(buffer, &bodies, &ids, wanted, rejects)
+    }
+}
+
+/// The schema's id that a key or a value begins with.
+fn id(bytes: &[u8]) -> Result<u32, String> {
+    match bytes {
+        [0, a, b, c, d, ..] => Ok(u32::from_be_bytes([*a, *b, *c, *d])),
+        [] => Err("it is empty: there is no schema id".into()),
+        [0, rest @ ..] => Err(format!("it ends within its schema id, after {} bytes", 1 + rest.len())),
+        [other, ..] => Err(format!("it begins with {other:#04x}, not with the zero of a schema id")),
+    }
+}
+
+/// Writes bodies behind the id of their schema.
+pub struct WireWriter {
+    head: [u8; HEAD],
+    body: Box<dyn Writer>,
+}
+
+impl WireWriter {
+    pub fn new(id: u32, body: impl Writer + 'static) -> WireWriter {
+        let [a, b, c, d] = id.to_be_bytes();
+        WireWriter { head: [0, a, b, c, d], body: Box::new(body) }
+    }
+}
+
+impl Writer for WireWriter {
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        out.extend_from_slice(&self.head);
+        let written = self.body.write(columns, row, out);
+        if !written {
+            out.truncate(start);
+        }
+        written
+    }
+}
