@@ -11,14 +11,14 @@
 //! Semantics, error codes and rules are those of Confluent's registry; where they differ the module
 //! that differs says so.
 
-mod avro;
+pub mod avro;
 mod compatibility;
 mod delete;
 mod fault;
 mod json;
 mod model;
-mod parsed;
-mod protobuf;
+pub mod parsed;
+pub mod protobuf;
 mod state;
 mod storage;
 
