@@ -5,19 +5,25 @@
 //! batch is not touched by it. A message without a key has NULL key columns in a stream and is a reject
 //! in a changelog, since a table has no row without a key.
 
+pub mod avro;
+pub mod body;
 mod cells;
-mod decode;
+pub mod codec;
+pub mod decode;
 mod delimited;
-mod encode;
+pub mod encode;
+pub mod fault;
 mod field;
 mod json;
 mod kafka;
 mod numbers;
 pub mod output;
+pub mod parts;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod times;
+mod typed;
 mod wire;
 
 use crate::batch::{Batch, Column, MessageBatch, Reject};

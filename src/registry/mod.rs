@@ -11,15 +11,15 @@
 //! Semantics, error codes and rules are those of Confluent's registry; where they differ the module
 //! that differs says so.
 
-mod avro;
+pub mod avro;
 mod client;
 mod compatibility;
 mod delete;
 mod fault;
 pub mod json;
 mod model;
-mod parsed;
-mod protobuf;
+pub mod parsed;
+pub mod protobuf;
 mod references;
 mod state;
 mod storage;

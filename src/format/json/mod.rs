@@ -13,11 +13,12 @@ pub mod schema;
 pub use encode::{JsonWriter, push_double, push_items, push_quoted, push_string};
 
 use super::decode::{Rejects, Side, shown};
+use super::fault::{Fault, Parsed};
 use crate::batch::{Column, Range32};
 use crate::error::{Error, Result};
 use crate::types::{ColumnDef, SqlType};
 use arrow_buffer::Buffer;
-use cursor::{Cursor, Fault, Parsed};
+use cursor::Cursor;
 use node::Node;
 use object::Object;
 
@@ -82,7 +83,7 @@ impl Side for JsonSide {
             } else if let Err(fault) = self.parse(buffer, *range) {
                 self.root.truncate(i);
                 self.root.push_nulls();
-                reject(rejects, i, *fault);
+                fault.reject(rejects, i);
             }
         }
         let unescaped = Buffer::from(std::mem::take(&mut self.unescaped));
@@ -128,15 +129,6 @@ impl Root {
         }
         columns
     }
-}
-
-/// Turns the way to a fault into the column and the reason of a reject.
-#[cold]
-fn reject(rejects: &mut Rejects, message: usize, fault: Fault) {
-    let Fault { mut path, reason } = fault;
-    path.reverse();
-    let reason = if path.is_empty() { reason } else { format!("column {}: {reason}", path.join("->")) };
-    rejects.add(message, path.first().map(String::as_str), || reason);
 }
 
 #[cold]

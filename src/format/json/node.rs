@@ -1,10 +1,11 @@
 //! JSON values → the cells of one declared type, whatever its depth. Fed by `cursor`.
 
-use super::cursor::{Cursor, Fault, Parsed};
+use super::cursor::Cursor;
 use super::object::Object;
 use super::scalar;
 use crate::format::cells::{Nulls, Place, Scalars, Texts};
 use crate::format::decode::unfit_value;
+use crate::format::fault::{Fault, Parsed};
 use crate::types::SqlType;
 use arrow_array::{ArrayRef, ListArray, MapArray, StructArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};

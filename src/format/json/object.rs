@@ -4,8 +4,9 @@
 //! colon) is remembered as one piece of bytes, and compared with what stands there now: where it
 //! matches, nothing of it is parsed or looked up again.
 
-use super::cursor::{Cursor, Fault, Parsed};
+use super::cursor::Cursor;
 use super::node::Node;
+use crate::format::fault::{Fault, Parsed};
 use crate::types::SqlType;
 use std::collections::HashMap;
 

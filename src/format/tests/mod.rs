@@ -1,5 +1,6 @@
 //! Both formats from outside: messages in, rows and rejects out.
 
+mod avro;
 mod delimited;
 mod json;
 mod others;
@@ -152,4 +153,34 @@ pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> M
 pub fn written(format: Format, schema: &Schema, rows: &[Row]) -> Vec<String> {
     let messages = write(&stream(format), schema, &batch(schema, rows));
     (0..rows.len()).map(|i| String::from_utf8(messages.value(i).unwrap().to_vec()).unwrap()).collect()
+}
+
+/// Value columns, as a statement declares them.
+pub fn declared(columns: &str) -> Vec<ColumnDef> {
+    let text = format!("CREATE STREAM s ({columns}) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');");
+    let statement = crate::sql::parse_statement(&text).unwrap().statement;
+    let crate::sql::ast::Statement::CreateSource { columns, .. } = statement else { panic!("{statement:?}") };
+    let column = |c: crate::sql::ast::ColumnSpec| ColumnDef { name: c.name.name, ty: c.ty, key: false };
+    columns.into_iter().map(column).collect()
+}
+
+/// Each body, as rows of one batch: its row, or why it has none.
+pub fn read_bodies<T: AsRef<[u8]>>(
+    reader: &mut dyn codec::BodyReader,
+    declared: &[ColumnDef],
+    bodies: &[T],
+) -> Vec<Result<Row, String>> {
+    let bodies: Vec<_> = bodies.iter().map(Some).collect();
+    let messages = messages(None, &bodies);
+    let mut columns = parts::Columns::new(&declared.iter().collect::<Vec<_>>());
+    columns.start(&vec![true; declared.len()], messages.len());
+    let read = |range| reader.read(&messages.buffer, range, &mut columns);
+    let faults: Vec<_> = messages.values.iter().copied().map(read).collect();
+    let columns = columns.finish(&messages.buffer);
+    let mut row = 0..;
+    let outcome = |read: fault::Parsed<()>| match read {
+        Ok(()) => row.next().map(|i| Ok(columns.iter().map(|c| c.value(i)).collect())).unwrap(),
+        Err(fault) => Err(format!("{}: {}", fault.path.join("<-"), fault.reason)),
+    };
+    faults.into_iter().map(outcome).collect()
 }

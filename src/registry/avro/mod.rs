@@ -19,16 +19,16 @@ use std::collections::HashMap;
 /// A parsed text with all that it needs.
 pub struct Document {
     pub canonical: String,
-    root: Type,
-    named: Names,
+    pub root: Type,
+    pub named: Names,
 }
 
 /// Named types by full name.
-type Names = HashMap<String, Named>;
+pub type Names = HashMap<String, Named>;
 
 #[derive(Clone, Debug, PartialEq)]
-enum Type {
-    Primitive(Primitive, Option<Decimal>),
+pub enum Type {
+    Primitive(Primitive, Option<Logical>),
     Array(Box<Type>),
     Map(Box<Type>),
     Union(Vec<Type>),
@@ -37,7 +37,7 @@ enum Type {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Primitive {
+pub enum Primitive {
     Null,
     Boolean,
     Int,
@@ -48,34 +48,52 @@ enum Primitive {
     String,
 }
 
+/// What the values of a primitive type stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Decimal {
-    precision: u64,
-    scale: u64,
+pub enum Logical {
+    Decimal(Decimal),
+    /// Days since 1970-01-01.
+    Date,
+    /// Since midnight, in units of which so many are a millisecond.
+    Time {
+        per_ms: i64,
+    },
+    /// Since 1970-01-01T00:00, likewise.
+    Timestamp {
+        per_ms: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal {
+    pub precision: u64,
+    pub scale: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Named {
+pub struct Named {
     /// Without namespace.
-    name: String,
+    pub name: String,
     /// Full names.
-    aliases: Vec<String>,
-    shape: Shape,
+    pub aliases: Vec<String>,
+    pub shape: Shape,
+    /// An array of this record stands for a map, as Connect writes maps whose keys are not just text.
+    pub is_map_entry: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Shape {
+pub enum Shape {
     Record(Vec<Field>),
     Enum { symbols: Vec<String>, default: Option<String> },
     Fixed { size: u64, decimal: Option<Decimal> },
 }
 
 #[derive(Clone, Debug)]
-struct Field {
-    name: String,
-    aliases: Vec<String>,
-    ty: Type,
-    has_default: bool,
+pub struct Field {
+    pub name: String,
+    pub aliases: Vec<String>,
+    pub ty: Type,
+    pub has_default: bool,
 }
 
 impl Document {
@@ -88,6 +106,14 @@ impl Document {
         let root = parser.root(&value)?;
         let canonical = canonical::canonical(&value);
         Ok(Document { canonical, root, named: parser.finish()? })
+    }
+
+    /// What a named type is made of; `None` for other types.
+    pub fn shape(&self, ty: &Type) -> Option<&Shape> {
+        match ty {
+            Type::Named(name) => self.named.get(name).map(|named| &named.shape),
+            _ => None,
+        }
     }
 }
 
@@ -107,14 +133,14 @@ impl Primitive {
         PRIMITIVES.iter().find(|(known, _)| *known == name).map(|(_, primitive)| *primitive)
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         PRIMITIVES.iter().find(|(_, primitive)| *primitive == self).map_or("?", |(name, _)| name)
     }
 }
 
 impl Type {
     /// For messages.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Type::Primitive(primitive, _) => primitive.name().into(),
             Type::Array(_) => "array".into(),

@@ -1,7 +1,7 @@
 //! Avro's JSON → types. What the specification forbids is refused with the place.
 
 use super::default::is_valid;
-use super::{Decimal, Field, Named, Names, Primitive, Shape, Type, full_name, namespace_of};
+use super::{Decimal, Field, Logical, Named, Names, Primitive, Shape, Type, full_name, namespace_of};
 use serde_json::{Map, Value};
 
 /// Deeper texts are refused.
@@ -93,8 +93,10 @@ impl Parser {
             "record" | "error" | "enum" | "fixed" => self.named(ty, object, namespace, path),
             "array" => Ok(Type::Array(Box::new(self.inner(object, "items", namespace, path)?))),
             "map" => Ok(Type::Map(Box::new(self.inner(object, "values", namespace, path)?))),
-            "bytes" => Ok(Type::Primitive(Primitive::Bytes, decimal(object))),
-            name => self.reference(name, namespace, path),
+            name => match Primitive::parse(name) {
+                Some(primitive) => Ok(Type::Primitive(primitive, logical(object, primitive))),
+                None => self.reference(name, namespace, path),
+            },
         }
     }
 
@@ -118,7 +120,9 @@ impl Parser {
         let aliases = texts(object, "aliases").map_err(|e| format!("{}{e}", at(path)))?;
         let aliases = aliases.iter().map(|alias| full_name(alias, &namespace)).collect();
         // Known before its fields are read: they may refer to it.
-        let blank = Named { name: short, aliases, shape: Shape::Record(Vec::new()) };
+        let is_map_entry = full == "io.confluent.connect.avro.MapEntry"
+            || text(object, "connect.internal.type") == Some("MapEntry");
+        let blank = Named { name: short, aliases, shape: Shape::Record(Vec::new()), is_map_entry };
         if self.named.insert(full.clone(), blank).is_some() {
             return Err(format!("{}{full} is defined twice", at(path)));
         }
@@ -194,6 +198,21 @@ fn fixed(object: &Object, full: &str) -> Result<Shape> {
 }
 
 /// An invalid logical type is none, says the specification.
+fn logical(object: &Object, primitive: Primitive) -> Option<Logical> {
+    use Logical::*;
+    let name = text(object, "logicalType")?;
+    match (primitive, name.strip_prefix("local-").unwrap_or(name)) {
+        (Primitive::Bytes, _) => decimal(object).map(Decimal),
+        (Primitive::Int, "date") => Some(Date),
+        (Primitive::Int, "time-millis") => Some(Time { per_ms: 1 }),
+        (Primitive::Long, "time-micros") => Some(Time { per_ms: 1_000 }),
+        (Primitive::Long, "timestamp-millis") => Some(Timestamp { per_ms: 1 }),
+        (Primitive::Long, "timestamp-micros") => Some(Timestamp { per_ms: 1_000 }),
+        (Primitive::Long, "timestamp-nanos") => Some(Timestamp { per_ms: 1_000_000 }),
+        _ => None,
+    }
+}
+
 fn decimal(object: &Object) -> Option<Decimal> {
     if text(object, "logicalType") != Some("decimal") {
         return None;

@@ -1,6 +1,6 @@
 //! Schema resolution: can data of the writer's schema be read with the reader's?
 
-use super::{Decimal, Document, Field, Named, Primitive, Shape, Type};
+use super::{Decimal, Document, Field, Logical, Named, Primitive, Shape, Type};
 use crate::registry::model::Incompatibility;
 use std::collections::HashMap;
 
@@ -36,9 +36,10 @@ impl<'a> Resolution<'a> {
                 branches.iter().flat_map(|branch| self.branch(reader, branch, path)).collect()
             }
             (Type::Union(branches), _) => self.branches(branches, writer, path),
-            (Type::Primitive(r, rd), Type::Primitive(w, wd)) => {
-                primitive(*r, *w, path).into_iter().chain(decimals(*rd, *wd, path)).collect()
-            }
+            (Type::Primitive(r, rd), Type::Primitive(w, wd)) => primitive(*r, *w, path)
+                .into_iter()
+                .chain(decimals(decimal(*rd), decimal(*wd), path))
+                .collect(),
             (Type::Array(r), Type::Array(w)) => self.resolve(r, w, &format!("{path}[]")),
             (Type::Map(r), Type::Map(w)) => self.resolve(r, w, &format!("{path}{{}}")),
             (Type::Named(r), Type::Named(w)) => self.named(r, w, path),
@@ -160,6 +161,10 @@ fn primitive(reader: Primitive, writer: Primitive, path: &str) -> Option<Incompa
         let message = format!("the reader has {}, the writer {}", reader.name(), writer.name());
         Incompatibility::new("TYPE_MISMATCH", path, message)
     })
+}
+
+fn decimal(logical: Option<Logical>) -> Option<Decimal> {
+    if let Some(Logical::Decimal(decimal)) = logical { Some(decimal) } else { None }
 }
 
 /// Where both are decimals they must be the same; where one is not, bytes are read as bytes.

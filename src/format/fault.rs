@@ -1,0 +1,35 @@
+//! Why a record is bad, with the way to the place in it.
+
+use super::decode::Rejects;
+
+/// The columns that lead to the place are added on the way out, innermost first.
+#[derive(Debug)]
+pub struct Fault {
+    pub path: Vec<String>,
+    pub reason: String,
+}
+
+/// Boxed, since all that good records do with it is to be without.
+pub type Parsed<T> = Result<T, Box<Fault>>;
+
+impl Fault {
+    #[cold]
+    pub fn new(reason: impl Into<String>) -> Box<Fault> {
+        Box::new(Fault { path: vec![], reason: reason.into() })
+    }
+
+    #[cold]
+    pub fn within(mut self: Box<Fault>, name: &str) -> Box<Fault> {
+        self.path.push(name.to_string());
+        self
+    }
+
+    /// Turns the way to the place into the column and the reason of a reject.
+    #[cold]
+    pub fn reject(self: Box<Fault>, rejects: &mut Rejects, message: usize) {
+        let Fault { mut path, reason } = *self;
+        path.reverse();
+        let reason = if path.is_empty() { reason } else { format!("column {}: {reason}", path.join("->")) };
+        rejects.add(message, path.first().map(String::as_str), || reason);
+    }
+}
