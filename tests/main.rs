@@ -10,4 +10,5 @@ mod bytes;
 mod live;
 mod processes;
 mod rest;
+mod registry;
 mod cli;
