@@ -5,7 +5,8 @@
 use super::body::Body;
 use super::fault::{Fault, Parsed};
 use super::parts::Columns;
-use crate::batch::Range32;
+use crate::batch::{Column, Range32};
+use crate::types::{ColumnDef, SqlType};
 
 /// Reads the bodies that one schema's writer wrote into the declared columns.
 pub trait BodyReader {
@@ -31,4 +32,81 @@ pub trait BodyReader {
 pub fn find_named<'a>(names: impl Iterator<Item = &'a str> + Clone, column: &str) -> Option<usize> {
     let exact = names.clone().position(|name| name == column);
     exact.or_else(|| names.clone().position(|name| name.to_uppercase() == column))
+}
+
+/// Writes rows as bodies for whoever reads with one schema.
+pub trait BodyWriter {
+    /// Appends the body of a row; false where it has none, as a single bare value that is NULL.
+    ///
+    /// After a fault `out` holds a part of it.
+    fn write_body(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool>;
+
+    /// As [`BodyWriter::write_body`], but a fault leaves nothing behind. With the schema that
+    /// `schema_text` makes for the columns there is none.
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
+        let start = out.len();
+        let written = self.write_body(columns, row, out);
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written
+    }
+}
+
+/// The columns that a registered schema stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inferred {
+    pub columns: Vec<ColumnDef>,
+    /// The schema is the single column's, not that of a record with fields.
+    pub bare: bool,
+}
+
+/// The most parts that the columns of a registered schema may have, and how deep they may be: types that
+/// use each other can stand for more than any memory holds.
+const PARTS_MAX: usize = 10_000;
+const TYPE_DEPTH_MAX: usize = 100;
+
+/// Counts the parts of the columns that are inferred from a schema.
+#[derive(Default)]
+pub struct Inference {
+    parts: usize,
+    depth: usize,
+}
+
+impl Inference {
+    /// Runs `infer` for the type at `path`.
+    pub fn part(
+        &mut self,
+        path: &str,
+        infer: impl FnOnce(&mut Inference) -> Result<SqlType, String>,
+    ) -> Result<SqlType, String> {
+        self.parts += 1;
+        if self.depth == TYPE_DEPTH_MAX || self.parts == PARTS_MAX {
+            return Err(format!(
+                "field {path}: the type nests too deeply or is too large, as one that holds itself"
+            ));
+        }
+        self.depth += 1;
+        let ty = infer(self);
+        self.depth -= 1;
+        ty
+    }
+}
+
+/// A field's name as a column's: unquoted names of statements are upper case.
+pub fn column_names<'a>(names: impl Iterator<Item = &'a str>, path: &str) -> Result<Vec<String>, String> {
+    let mut columns: Vec<String> = vec![];
+    for name in names {
+        let column = name.to_uppercase();
+        if columns.contains(&column) {
+            return Err(format!("field {}: another one has that name in other cases", below(path, name)));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+/// The path of a field of what `path` leads to.
+pub fn below(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_string() } else { format!("{path}->{field}") }
 }

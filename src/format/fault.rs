@@ -26,8 +26,8 @@ impl Fault {
 
     /// Turns the way to the place into the column and the reason of a reject.
     #[cold]
-    pub fn reject(self: Box<Fault>, rejects: &mut Rejects, message: usize) {
-        let Fault { mut path, reason } = *self;
+    pub fn reject(self, rejects: &mut Rejects, message: usize) {
+        let Fault { mut path, reason } = self;
         path.reverse();
         let reason = if path.is_empty() { reason } else { format!("column {}: {reason}", path.join("->")) };
         rejects.add(message, path.first().map(String::as_str), || reason);

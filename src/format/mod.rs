@@ -7,6 +7,7 @@
 
 pub mod avro;
 pub mod body;
+mod cell;
 mod cells;
 pub mod codec;
 pub mod decode;

@@ -214,7 +214,7 @@ fn last_of_each_key(
 ) -> (OffsetBuffer<i32>, StructArray) {
     let keys = entries.column(0);
     let converted = RowConverter::new(vec![SortField::new(keys.data_type().clone())])
-        .and_then(|converter| converter.convert_columns(&[keys.clone()]));
+        .and_then(|converter| converter.convert_columns(std::slice::from_ref(keys)));
     let keys = converted.expect("every type of a key can be compared");
     let mut superseded = HashSet::new();
     for map in offsets.windows(2) {

@@ -185,7 +185,7 @@ fn big_endian(digits: &[u8]) -> Option<i128> {
 }
 
 /// The same number with another count of digits behind the point, if nothing of it is lost.
-fn rescale(value: i128, from: i32, precision: u8, to: u8) -> Option<i128> {
+pub fn rescale(value: i128, from: i32, precision: u8, to: u8) -> Option<i128> {
     let by = i32::from(to).checked_sub(from)?;
     let factor = 10i128.checked_pow(by.unsigned_abs());
     let scaled = match (value, by >= 0) {

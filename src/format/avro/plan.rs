@@ -1,7 +1,7 @@
 //! A writer's schema and the declared columns → what to do with each piece of a body, in its order.
 
 use super::skip::{Skip, Skips};
-use crate::format::codec::find_named;
+use crate::format::codec::{below, find_named};
 use crate::registry::avro::{Decimal, Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
 
@@ -111,7 +111,7 @@ impl<'a> Planner<'a> {
             match sources.iter().position(|source| *source == Some(i)) {
                 Some(column) => {
                     let (name, ty) = declared[column];
-                    let path = if path.is_empty() { name.to_string() } else { format!("{path}->{name}") };
+                    let path = below(path, name);
                     let read = self.read(&field.ty, ty, &path)?;
                     steps.push(Step::Read { field: column, name: name.into(), read });
                 }
@@ -181,11 +181,11 @@ impl<'a> Planner<'a> {
     /// What a branch cannot be is told when a record has it, unless all are like that.
     fn union(&mut self, branches: &[Type], ty: &SqlType, path: &str) -> Result<Read> {
         let mut reads = Vec::with_capacity(branches.len());
-        let (mut first_fault, mut fits) = (None, branches.iter().all(is_null));
+        let (mut first_fault, mut fits) = (None, branches.iter().all(Type::is_null));
         for branch in branches {
             match self.read(branch, ty, path) {
                 Ok(read) => {
-                    fits |= !is_null(branch);
+                    fits |= !branch.is_null();
                     reads.push(read);
                 }
                 Err(_) if self.steps > STEPS_MAX => {
@@ -202,10 +202,6 @@ impl<'a> Planner<'a> {
             _ => Ok(Read::Union(reads)),
         }
     }
-}
-
-fn is_null(ty: &Type) -> bool {
-    matches!(ty, Type::Primitive(Primitive::Null, _))
 }
 
 fn never_null(read: &mut Read) {

@@ -1,6 +1,7 @@
 //! Both formats from outside: messages in, rows and rejects out.
 
 mod avro;
+mod codecs;
 mod delimited;
 mod json;
 mod others;
@@ -183,4 +184,37 @@ pub fn read_bodies<T: AsRef<[u8]>>(
         Err(fault) => Err(format!("{}: {}", fault.path.join("<-"), fault.reason)),
     };
     faults.into_iter().map(outcome).collect()
+}
+
+/// The body of each row, or why it has none.
+pub fn write_bodies(
+    writer: &mut dyn codec::BodyWriter,
+    declared: &[ColumnDef],
+    rows: &[Row],
+) -> Vec<Result<Vec<u8>, String>> {
+    let batch = batch(&Schema { columns: declared.to_vec() }, rows);
+    let write = |row| {
+        let mut body = vec![];
+        match writer.write(&batch.columns, row, &mut body) {
+            Ok(written) => {
+                assert!(written);
+                Ok(body)
+            }
+            Err(fault) => {
+                assert!(body.is_empty());
+                Err(format!("{}: {}", fault.path.join("<-"), fault.reason))
+            }
+        }
+    };
+    (0..rows.len()).map(write).collect()
+}
+
+/// The first column of a row as an answer shows it, or why there is none.
+pub fn shown(row: Result<Row, String>, declared: &[ColumnDef]) -> String {
+    let show = |row: Row| {
+        let mut text = String::new();
+        output::json_value(&row[0], &declared[0].ty, &mut text);
+        text
+    };
+    row.map_or_else(|fault| fault, show)
 }

@@ -11,6 +11,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub use parse::is_name;
 pub use read::read;
 
 use super::parsed::Needed;
@@ -115,6 +116,11 @@ impl Document {
             _ => None,
         }
     }
+
+    /// Whether an array of the type stands for a map.
+    pub fn is_map_entry(&self, ty: &Type) -> bool {
+        matches!(ty, Type::Named(name) if self.named.get(name).is_some_and(|named| named.is_map_entry))
+    }
 }
 
 const PRIMITIVES: [(&str, Primitive); 8] = [
@@ -139,6 +145,10 @@ impl Primitive {
 }
 
 impl Type {
+    pub fn is_null(&self) -> bool {
+        matches!(self, Type::Primitive(Primitive::Null, _))
+    }
+
     /// For messages.
     pub fn name(&self) -> String {
         match self {
