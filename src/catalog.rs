@@ -35,6 +35,13 @@ pub struct SchemaChoices {
     pub value: SchemaChoice,
 }
 
+impl SchemaChoices {
+    /// Of the key's and the value's records.
+    pub fn names(&self) -> [Option<&str>; 2] {
+        [&self.key, &self.value].map(|choice| choice.full_name.as_deref())
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct SchemaChoice {
     pub id: Option<(u32, Span)>,
@@ -281,7 +288,8 @@ fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -
         "JSON" => Ok(Format::Json { wrap_single }),
         "KAFKA" => Ok(Format::Kafka),
         "JSON_SR" => Ok(Format::JsonSr { wrap_single }),
-        "AVRO" | "PROTOBUF" | "PROTOBUF_NOSR" => {
+        "AVRO" => Ok(Format::Avro { wrap_single }),
+        "PROTOBUF" | "PROTOBUF_NOSR" => {
             Err(Error::statement(format!("{name} needs a schema registry, which is not supported yet"))
                 .at(property.value_span)
                 .hint("use 'JSON'"))

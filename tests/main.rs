@@ -11,4 +11,5 @@ mod live;
 mod processes;
 mod rest;
 mod registry;
+mod interop;
 mod cli;

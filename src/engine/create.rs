@@ -427,6 +427,7 @@ pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
         Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),
         Some("KAFKA") => Ok(Some(Format::Kafka)),
         Some("JSON_SR") => Ok(Some(Format::JsonSr { wrap_single: true })),
+        Some("AVRO") => Ok(Some(Format::Avro { wrap_single: true })),
         Some(other) => Err(Error::statement(format!("ksql.persistence.default.format.value is {other}"))
             .hint("formats: DELIMITED, JSON, KAFKA")),
     }
@@ -456,7 +457,9 @@ pub(super) fn derived_serialization(
         value: with.value_format.map_or(source.serialization.value, |f| f.0),
         changelog: kind == SourceKind::Table,
     };
-    match unregistered(&serialization, schema).and_then(|written| encoder(&serialization, schema, &written)) {
+    match unregistered(&serialization, schema, with.schemas.names())
+        .and_then(|written| encoder(&serialization, schema, &written))
+    {
         Ok(_) => Ok(serialization),
         Err(error) => {
             let span = written.map_or(name.span, |f| f.1);

@@ -79,8 +79,11 @@ impl Coordinator {
         let Target { source, dir, partitions, written } = target;
         let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
         let mut encoded = Encoded::default();
-        encoder(&source.serialization, &source.schema, written)?
-            .encode(&crate::render::table::rows_to_batch(&types, &[row]), &mut encoded);
+        let batch = crate::render::table::rows_to_batch(&types, &[row]);
+        let rejects = encoder(&source.serialization, &source.schema, written)?.encode(&batch, &mut encoded);
+        if let Some(reject) = rejects.into_iter().next() {
+            return Err(Error::statement(reject.reason));
+        }
         let writer = match self.logs.entry(source.topic.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {

@@ -4,7 +4,8 @@
 use super::coordinator::{Coordinator, word};
 use crate::catalog::{SchemaChoice, Source, With};
 use crate::error::{Error, Result};
-use crate::format::{Format, Shape, Written, encoder, shape_of, unregistered};
+use crate::format::codec::Inferred;
+use crate::format::{Format, Written, columns_of, encoder, unregistered};
 use crate::registry::{Client, Resolved};
 use crate::sql::ast::{ColumnSpec, Ident, KeySpec, SourceKind};
 use crate::types::{ColumnDef, SqlType, StructField};
@@ -29,14 +30,6 @@ impl Part {
         match self {
             Part::Key => "key",
             Part::Value => "value",
-        }
-    }
-
-    /// What a column is called that is all there is.
-    fn bare_name(self) -> &'static str {
-        match self {
-            Part::Key => "ROWKEY",
-            Part::Value => "ROWVAL",
         }
     }
 }
@@ -67,7 +60,7 @@ impl Coordinator {
             if is_declared || format.kind().is_none() {
                 continue;
             }
-            let shape = self.shape(part, format, choice, topic).map_err(|error| {
+            let inferred = self.inferred(part, format, choice, topic).map_err(|error| {
                 let (side, word) = (part.word(), word(kind).to_lowercase());
                 let error = error.at(choice.id.map_or(name.span, |(_, span)| span));
                 let hint = match part {
@@ -81,7 +74,7 @@ impl Coordinator {
                     name.name
                 ))
             })?;
-            if part == Part::Value && matches!(shape, Shape::Bare(_)) {
+            if part == Part::Value && inferred.bare {
                 value_format = value.unwrapped();
             }
             let spec = match (part, kind) {
@@ -89,18 +82,18 @@ impl Coordinator {
                 (Part::Key, SourceKind::Stream) => KeySpec::Key,
                 (Part::Key, SourceKind::Table) => KeySpec::PrimaryKey,
             };
-            let column = |StructField { name: column, ty }| ColumnSpec {
+            let column = |ColumnDef { name: column, ty, .. }| ColumnSpec {
                 name: Ident { name: column, span: name.span },
                 ty,
                 key: spec,
             };
-            columns.extend(columns_of(part, format, shape).into_iter().map(column));
+            columns.extend(inferred.columns.into_iter().map(column));
         }
         Ok((columns, value_format))
     }
 
     /// What the registry says of a side.
-    fn shape(&self, part: Part, format: Format, choice: &SchemaChoice, topic: &str) -> Result<Shape> {
+    fn inferred(&self, part: Part, format: Format, choice: &SchemaChoice, topic: &str) -> Result<Inferred> {
         let subject = part.subject(topic);
         let found = match choice.id {
             Some((id, _)) => self.registry().schema(id),
@@ -114,16 +107,21 @@ impl Coordinator {
             (false, _) => self.registry().error(trouble),
         })?;
         check_kind(&schema, format)?;
-        let shape = shape_of(&schema)
+        let mut inferred = columns_of(&schema, part == Part::Key)
             .map_err(|why| Error::statement(format!("no columns from schema {}: {why}", schema.id)))?;
-        // As the dialect has it: names are as they are where the schema is named by its id.
-        Ok(if choice.id.is_some() { shape } else { upper_cased(shape) })
+        // A key of one column is its value alone: a record with one field is that value.
+        if part == Part::Key && !inferred.bare && inferred.columns.len() == 1 && format.unwraps_keys() {
+            let field = |ColumnDef { name, ty, .. }| StructField { name, ty };
+            let ty = SqlType::Struct(inferred.columns.drain(..).map(field).collect());
+            inferred.columns.push(ColumnDef { name: "ROWKEY".into(), ty, key: true });
+        }
+        Ok(inferred)
     }
 
     /// Registers what a source's messages are written with; schemas that the statement names are taken
     /// as they are.
     pub(super) fn written(&self, source: &Source) -> Result<Written> {
-        let mut written = unregistered(&source.serialization, &source.schema)?;
+        let mut written = unregistered(&source.serialization, &source.schema, source.schemas.names())?;
         let sides = [
             (Part::Key, &mut written.key, &source.schemas.key, source.serialization.key),
             (Part::Value, &mut written.value, &source.schemas.value, source.serialization.value),
@@ -134,8 +132,6 @@ impl Coordinator {
                 Some((id, span)) => {
                     let schema = self.registry().schema(id).map_err(|t| self.registry().error(t).at(span))?;
                     check_kind(&schema, format).map_err(|e| e.at(span))?;
-                    let columns = source.schema.columns.iter().filter(|c| c.key == (part == Part::Key));
-                    check_fits(&schema, columns).map_err(|e| e.at(span))?;
                     *side = schema;
                 }
                 None => {
@@ -176,60 +172,5 @@ fn check_kind(schema: &Resolved, format: Format) -> Result<()> {
             format.name()
         ))),
         _ => Ok(()),
-    }
-}
-
-/// Each column must be in the schema that it is written with.
-fn check_fits<'a>(schema: &Resolved, columns: impl Iterator<Item = &'a ColumnDef>) -> Result<()> {
-    let refused = |why: String| Error::statement(format!("schema {}: {why}", schema.id));
-    let fields = match shape_of(schema).map_err(refused)? {
-        Shape::Fields(fields) => fields,
-        Shape::Bare(_) => return Ok(()),
-    };
-    for column in columns {
-        let same = |field: &&StructField| field.name.eq_ignore_ascii_case(&column.name);
-        match fields.iter().find(same) {
-            None => return Err(refused(format!("it has no field for column {}", column.name))),
-            Some(field) if upper_cased_type(field.ty.clone()) != upper_cased_type(column.ty.clone()) => {
-                let (name, ty) = (&column.name, &column.ty);
-                return Err(refused(format!("column {name} is {ty}, its field is {}", field.ty)));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn columns_of(part: Part, format: Format, shape: Shape) -> Vec<StructField> {
-    let bare = |ty| vec![StructField { name: part.bare_name().into(), ty }];
-    match shape {
-        Shape::Bare(ty) => bare(ty),
-        // A key of one column is its value alone: a record with one field is that value.
-        Shape::Fields(fields) if part == Part::Key && fields.len() == 1 && format.unwraps_keys() => {
-            bare(SqlType::Struct(fields))
-        }
-        Shape::Fields(fields) => fields,
-    }
-}
-
-fn upper_cased(shape: Shape) -> Shape {
-    match shape {
-        Shape::Fields(fields) => Shape::Fields(upper_cased_fields(fields)),
-        Shape::Bare(ty) => Shape::Bare(upper_cased_type(ty)),
-    }
-}
-
-fn upper_cased_fields(fields: Vec<StructField>) -> Vec<StructField> {
-    let upper =
-        |field: StructField| StructField { name: field.name.to_uppercase(), ty: upper_cased_type(field.ty) };
-    fields.into_iter().map(upper).collect()
-}
-
-fn upper_cased_type(ty: SqlType) -> SqlType {
-    match ty {
-        SqlType::Struct(fields) => SqlType::Struct(upper_cased_fields(fields)),
-        SqlType::Array(item) => SqlType::Array(Box::new(upper_cased_type(*item))),
-        SqlType::Map(key, value) => SqlType::Map(key, Box::new(upper_cased_type(*value))),
-        other => other,
     }
 }

@@ -1,6 +1,7 @@
 //! Why a record is bad, with the way to the place in it.
 
 use super::decode::Rejects;
+use crate::batch::Reject;
 
 /// The columns that lead to the place are added on the way out, innermost first.
 #[derive(Debug)]
@@ -26,10 +27,16 @@ impl Fault {
 
     /// Turns the way to the place into the column and the reason of a reject.
     #[cold]
-    pub fn reject(self, rejects: &mut Rejects, message: usize) {
+    pub fn into_reject(self, message: usize) -> Reject {
         let Fault { mut path, reason } = self;
         path.reverse();
         let reason = if path.is_empty() { reason } else { format!("column {}: {reason}", path.join("->")) };
-        rejects.add(message, path.first().map(String::as_str), || reason);
+        Reject { message, column: path.into_iter().next(), reason }
+    }
+
+    #[cold]
+    pub fn reject(self, rejects: &mut Rejects, message: usize) {
+        let Reject { column, reason, .. } = self.into_reject(message);
+        rejects.add(message, column.as_deref(), || reason);
     }
 }

@@ -32,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::registry::{self, Kind, Lookups, Resolved};
 use crate::types::{ColumnDef, Schema};
 use arrow_buffer::BooleanBuffer;
+use codec::Inferred;
 use decode::{NoColumns, Side, Sides};
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
@@ -39,9 +40,7 @@ use json::{JsonSide, JsonWriter};
 use kafka::KafkaSide;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wire::{SelfDescribing, WireSide, WireWriter};
-
-pub use wire::Shape;
+use wire::{BodyOnly, Explained, SelfDescribing, WireSide, WireWriter};
 
 /// The formats: a format is one entry here, one in [`FORMATS`], one arm in `decoder` and `encoder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +55,8 @@ pub enum Format {
     Kafka,
     /// As JSON, behind the id of its JSON Schema.
     JsonSr { wrap_single: bool },
+    /// Avro's binary encoding, behind the id of its schema.
+    Avro { wrap_single: bool },
 }
 
 impl Format {
@@ -67,6 +68,7 @@ impl Format {
             Format::Json { .. } => "JSON",
             Format::Kafka => "KAFKA",
             Format::JsonSr { .. } => "JSON_SR",
+            Format::Avro { .. } => "AVRO",
         }
     }
 }
@@ -109,8 +111,9 @@ pub struct Encoded {
 }
 
 pub trait Encoder {
-    /// Appends one message for each row of the batch.
-    fn encode(&mut self, batch: &Batch, out: &mut Encoded);
+    /// Appends one message for each row of the batch, an empty one for each that is rejected: only a
+    /// schema that the topic was given has no place for a row.
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> Vec<Reject>;
 }
 
 /// The schemas that messages are written with, where their formats have some.
@@ -129,8 +132,8 @@ pub fn decoder(
     let (keys, values) = sides(schema);
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
-        key: side(serialization.key.of_keys(&keys), &keys, schemas)?,
-        value: side(serialization.value, &values, schemas)?,
+        key: side("key", serialization.key.of_keys(&keys), &keys, schemas)?,
+        value: side("value", serialization.value, &values, schemas)?,
         changelog: serialization.changelog,
     }))
 }
@@ -150,29 +153,45 @@ pub fn encoder(
 }
 
 /// What the columns are in the formats' schemas; the ids are given when these are registered.
-pub fn unregistered(serialization: &Serialization, schema: &Schema) -> Result<Written> {
+///
+/// `names` are those of the key's and the value's records, where the statement gives some.
+pub fn unregistered(
+    serialization: &Serialization,
+    schema: &Schema,
+    names: [Option<&str>; 2],
+) -> Result<Written> {
     let (keys, values) = sides(schema);
+    let [key, value] = names;
     Ok(Written {
-        key: schema_of(serialization.key.of_keys(&keys), &keys)?,
-        value: schema_of(serialization.value, &values)?,
+        key: schema_of(serialization.key.of_keys(&keys), &keys, key)?,
+        value: schema_of(serialization.value, &values, value)?,
     })
 }
 
-fn schema_of(format: Format, columns: &[&ColumnDef]) -> Result<Option<Resolved>> {
+fn schema_of(format: Format, columns: &[&ColumnDef], name: Option<&str>) -> Result<Option<Resolved>> {
     let Some(kind) = format.kind() else { return Ok(None) };
     let text = match format {
-        Format::JsonSr { wrap_single } => json::schema::schema_of(columns, !wrap_single),
+        Format::JsonSr { wrap_single } => Ok(json::schema::schema_of(columns, !wrap_single)),
+        Format::Avro { wrap_single } => {
+            avro::schema_text(columns, !wrap_single, name.unwrap_or(avro::FULL_NAME))
+        }
         other => unreachable!("{} has no schema", other.name()),
     };
+    let text = text.map_err(Error::statement)?;
     Ok(Some(Resolved { id: 0, schema: Arc::new(registry::Schema::new(kind, text)), needed: vec![] }))
 }
 
-/// What a registered schema says about the columns.
-pub fn shape_of(schema: &Resolved) -> Result<Shape, String> {
+/// The columns that a registered schema stands for.
+pub fn columns_of(schema: &Resolved, key: bool) -> Result<Inferred, String> {
     match schema.schema.kind {
-        Kind::Json => json::schema::shape_of(schema),
-        other => Err(format!("{other} is not read yet")),
+        Kind::Json => json::schema::columns_of(schema, key),
+        Kind::Avro => avro::columns_of(&avro_document(schema)?, key),
+        Kind::Protobuf => Err("PROTOBUF is not read yet".into()),
     }
+}
+
+fn avro_document(schema: &Resolved) -> Result<registry::avro::Document, String> {
+    registry::avro::Document::parse(&schema.schema.text, &schema.needed)
 }
 
 fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
@@ -184,6 +203,7 @@ impl Format {
     pub fn kind(self) -> Option<Kind> {
         match self {
             Format::JsonSr { .. } => Some(Kind::Json),
+            Format::Avro { .. } => Some(Kind::Avro),
             Format::None | Format::Delimited { .. } | Format::Json { .. } | Format::Kafka => None,
         }
     }
@@ -193,13 +213,14 @@ impl Format {
         match self {
             Format::Json { .. } => Format::Json { wrap_single: false },
             Format::JsonSr { .. } => Format::JsonSr { wrap_single: false },
+            Format::Avro { .. } => Format::Avro { wrap_single: false },
             other => other,
         }
     }
 
     /// Whether a key of one column is that column's value, not a record with it.
     pub fn unwraps_keys(self) -> bool {
-        matches!(self, Format::Json { .. } | Format::JsonSr { .. })
+        matches!(self, Format::Json { .. } | Format::JsonSr { .. } | Format::Avro { .. })
     }
 
     /// The format that keys are written in: none where there is no key, and a key of one column is
@@ -212,7 +233,12 @@ impl Format {
     }
 }
 
-fn side(format: Format, columns: &[&ColumnDef], schemas: &Lookups) -> Result<Box<dyn Side>> {
+fn side(
+    part: &'static str,
+    format: Format,
+    columns: &[&ColumnDef],
+    schemas: &Lookups,
+) -> Result<Box<dyn Side>> {
     Ok(match format {
         Format::None => {
             no_columns(columns)?;
@@ -223,17 +249,26 @@ fn side(format: Format, columns: &[&ColumnDef], schemas: &Lookups) -> Result<Box
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
         Format::JsonSr { wrap_single } => {
             let bodies = SelfDescribing(JsonSide::new(columns, !wrap_single)?);
-            Box::new(WireSide::new(Kind::Json, schemas, bodies))
+            Box::new(WireSide::new(part, Kind::Json, schemas, bodies))
+        }
+        Format::Avro { wrap_single } => {
+            let bodies = Explained::new(columns, move |schema, columns| {
+                avro::reader(&avro_document(schema)?, columns, !wrap_single && columns.len() == 1)
+            });
+            Box::new(WireSide::new(part, Kind::Avro, schemas, bodies))
         }
     })
 }
 
 fn writer(format: Format, columns: &[&ColumnDef], written: Option<&Resolved>) -> Result<Box<dyn Writer>> {
-    let id = || match written {
-        Some(schema) => Ok(schema.id),
-        None => {
-            Err(Error::statement(format!("{} is written with a schema, and there is none", format.name())))
-        }
+    let schema = || {
+        written.ok_or_else(|| {
+            Error::statement(format!("{} is written with a schema, and there is none", format.name()))
+        })
+    };
+    let refused = |schema: &Resolved| {
+        let id = schema.id;
+        move |why: String| Error::statement(if id == 0 { why } else { format!("schema {id}: {why}") })
     };
     Ok(match format {
         Format::None => {
@@ -244,7 +279,16 @@ fn writer(format: Format, columns: &[&ColumnDef], written: Option<&Resolved>) ->
         Format::Json { wrap_single } => Box::new(JsonWriter::new(columns, !wrap_single)?),
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
         Format::JsonSr { wrap_single } => {
-            Box::new(WireWriter::new(id()?, JsonWriter::new(columns, !wrap_single)?))
+            let schema = schema()?;
+            json::schema::check_fits(schema, columns).map_err(refused(schema))?;
+            Box::new(WireWriter::new(schema.id, JsonWriter::new(columns, !wrap_single)?))
+        }
+        Format::Avro { wrap_single } => {
+            let schema = schema()?;
+            let bare = !wrap_single && columns.len() == 1;
+            let document = avro_document(schema).map_err(refused(schema))?;
+            let bodies = avro::writer(&document, columns, bare).map_err(refused(schema))?;
+            Box::new(WireWriter::new(schema.id, BodyOnly(bodies)))
         }
     })
 }

@@ -5,23 +5,19 @@
 //! is looked up before a batch is decoded ([`Side::is_ready`]); an id that the registry does not know makes
 //! its message a reject.
 
+use super::codec::{BodyReader, BodyWriter};
 use super::decode::{Rejects, Side};
 use super::encode::Writer;
+use super::fault::Parsed;
+use super::parts::Columns;
 use crate::batch::{Column, Range32};
 use crate::registry::{Found, Kind, Lookups, Resolved};
-use crate::types::{SqlType, StructField};
+use crate::types::ColumnDef;
 use arrow_buffer::Buffer;
 use std::collections::HashMap;
 
 /// What lies before a body.
 const HEAD: usize = 5;
-
-/// What a schema says about messages: they have fields, or are a single value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shape {
-    Fields(Vec<StructField>),
-    Bare(SqlType),
-}
 
 /// Reads bodies into columns.
 pub trait Bodies {
@@ -59,8 +55,69 @@ impl<S: Side> Bodies for SelfDescribing<S> {
     }
 }
 
+/// Bodies that only the schema of their writer explains.
+pub struct Explained {
+    columns: Columns,
+    /// By the schemas' ids; there are few.
+    readers: Vec<(u32, Box<dyn BodyReader>)>,
+    reader: ReaderOf,
+}
+
+/// Fits a writer's schema to the columns.
+type ReaderOf = Box<dyn Fn(&Resolved) -> Result<Box<dyn BodyReader>, String>>;
+
+impl Explained {
+    pub fn new(
+        columns: &[&ColumnDef],
+        reader: impl Fn(&Resolved, &[&ColumnDef]) -> Result<Box<dyn BodyReader>, String> + 'static,
+    ) -> Explained {
+        let owned: Vec<ColumnDef> = columns.iter().map(|column| (*column).clone()).collect();
+        Explained {
+            columns: Columns::new(columns),
+            readers: Vec::new(),
+            reader: Box::new(move |schema| reader(schema, &owned.iter().collect::<Vec<_>>())),
+        }
+    }
+}
+
+impl Bodies for Explained {
+    fn learn(&mut self, schema: &Resolved) -> Result<(), String> {
+        self.readers.push((schema.id, (self.reader)(schema)?));
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        buffer: &Buffer,
+        bodies: &[Range32],
+        ids: &[u32],
+        wanted: &[bool],
+        rejects: &mut Rejects,
+    ) -> Vec<Column> {
+        self.columns.start(wanted, bodies.len());
+        // Neighbours mostly share their schema.
+        let mut at = 0;
+        for (i, (body, id)) in bodies.iter().zip(ids).enumerate() {
+            if body.is_null() {
+                self.columns.push_nulls();
+                continue;
+            }
+            if self.readers[at].0 != *id {
+                at = self.readers.iter().position(|(known, _)| known == id).expect("its schema was learnt");
+            }
+            if let Err(fault) = self.readers[at].1.read(buffer, *body, &mut self.columns) {
+                self.columns.push_nulls();
+                fault.reject(rejects, i);
+            }
+        }
+        self.columns.finish(buffer)
+    }
+}
+
 /// Decodes one side of messages with the ids of their schemas.
 pub struct WireSide {
+    /// `key` or `value`.
+    part: &'static str,
     kind: Kind,
     schemas: Lookups,
     /// Schemas that messages have named: `Err` says why they cannot be read.
@@ -71,8 +128,9 @@ pub struct WireSide {
 }
 
 impl WireSide {
-    pub fn new(kind: Kind, schemas: &Lookups, bodies: impl Bodies + 'static) -> WireSide {
+    pub fn new(part: &'static str, kind: Kind, schemas: &Lookups, bodies: impl Bodies + 'static) -> WireSide {
         WireSide {
+            part,
             kind,
             schemas: schemas.clone(),
             known: HashMap::new(),
@@ -134,18 +192,14 @@ impl Side for WireSide {
         // The id that was checked last: neighbours mostly share theirs.
         let mut good = None;
         for (i, range) in ranges.iter().enumerate() {
-            let found = match range.of(buffer).filter(|_| !rejects.is_bad(i)) {
+            let found = match range.of(buffer).filter(|_| !rejects.is_bad(i)).map(id) {
                 None => None,
-                Some(bytes) => match id(bytes) {
-                    Ok(id) if good == Some(id) => Some(id),
-                    found => match found.and_then(|id| self.check(id).map(|()| id)) {
-                        Ok(id) => Some(id),
-                        Err(reason) => {
-                            rejects.add(i, None, || reason);
-                            None
-                        }
-                    },
-                },
+                Some(Ok(id)) if good == Some(id) => Some(id),
+                Some(Ok(id)) => self.check(id).map(|()| id).map_err(|why| rejects.add(i, None, || why)).ok(),
+                Some(Err(why)) => {
+                    rejects.add(i, None, || format!("the {} {why}", self.part));
+                    None
+                }
             };
             good = found.or(good);
             ids.push(found.unwrap_or_default());
@@ -163,9 +217,9 @@ impl Side for WireSide {
 fn id(bytes: &[u8]) -> Result<u32, String> {
     match bytes {
         [0, a, b, c, d, ..] => Ok(u32::from_be_bytes([*a, *b, *c, *d])),
-        [] => Err("it is empty: there is no schema id".into()),
-        [0, rest @ ..] => Err(format!("it ends within its schema id, after {} bytes", 1 + rest.len())),
-        [other, ..] => Err(format!("it begins with {other:#04x}, not with the zero of a schema id")),
+        [] => Err("is empty: there is no schema id".into()),
+        [0, rest @ ..] => Err(format!("ends within its schema id, after {} bytes", 1 + rest.len())),
+        [other, ..] => Err(format!("begins with {other:#04x}, not with the zero of a schema id")),
     }
 }
 
@@ -183,13 +237,22 @@ impl WireWriter {
 }
 
 impl Writer for WireWriter {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool {
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         let start = out.len();
         out.extend_from_slice(&self.head);
         let written = self.body.write(columns, row, out);
-        if !written {
+        if !matches!(written, Ok(true)) {
             out.truncate(start);
         }
         written
+    }
+}
+
+/// A codec's bodies, as messages have them.
+pub struct BodyOnly(pub Box<dyn BodyWriter>);
+
+impl Writer for BodyOnly {
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
+        self.0.write(columns, row, out)
     }
 }

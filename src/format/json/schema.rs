@@ -1,13 +1,13 @@
 //! Columns ↔ JSON Schema, as Connect's converter writes and reads it, and ksqlDB with it.
 
-use crate::format::wire::Shape;
+use crate::format::codec::{Inference, Inferred, column_names};
 use crate::registry::Resolved;
 use crate::registry::json::{Document, Node};
 use crate::types::{ColumnDef, SqlType, StructField};
 use serde_json::{Value, json};
 
-/// Deeper schemas are refused: most of them have no end.
-const DEPTH_MAX: usize = 64;
+/// Schemas that say no more than where another one is; more in a row have no end.
+const HOPS_MAX: usize = 64;
 
 const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
 const DATE: &str = "org.apache.kafka.connect.data.Date";
@@ -69,22 +69,58 @@ fn required(ty: &SqlType) -> Value {
 
 // ---- schema → columns ----
 
-pub fn shape_of(schema: &Resolved) -> Result<Shape, String> {
-    let document = Document::parse(&schema.schema.text, &schema.needed)?;
-    Ok(match type_of(document.root(), "#", 0)? {
-        SqlType::Struct(fields) => Shape::Fields(fields),
-        other => Shape::Bare(other),
-    })
+/// The columns of the properties, or the single column of a schema without.
+pub fn columns_of(schema: &Resolved, key: bool) -> Result<Inferred, String> {
+    let (name, ty) = (if key { "ROWKEY" } else { "ROWVAL" }, whole(schema)?);
+    let (fields, bare) = match ty {
+        SqlType::Struct(fields) => (fields, false),
+        ty => (vec![StructField { name: name.into(), ty }], true),
+    };
+    let columns = fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, key });
+    Ok(Inferred { columns: columns.collect(), bare })
 }
 
-fn type_of(node: Node, path: &str, depth: usize) -> Result<SqlType, String> {
-    if depth > DEPTH_MAX {
-        return Err(format!("{path} holds itself, which no column can"));
+fn whole(schema: &Resolved) -> Result<SqlType, String> {
+    let document = Document::parse(&schema.schema.text, &schema.needed)?;
+    type_of(document.root(), "#", &mut Inference::default())
+}
+
+/// Each column must be in the schema that it is written with.
+pub fn check_fits(schema: &Resolved, columns: &[&ColumnDef]) -> Result<(), String> {
+    let SqlType::Struct(fields) = whole(schema)? else { return Ok(()) };
+    for column in columns {
+        let same = |field: &&StructField| field.name == column.name.to_uppercase();
+        match fields.iter().find(same) {
+            None => return Err(format!("it has no property for column {}", column.name)),
+            Some(field) if !fits(&field.ty, &column.ty) => {
+                return Err(format!("column {} is {}, its property {}", column.name, column.ty, field.ty));
+            }
+            Some(_) => {}
+        }
     }
+    Ok(())
+}
+
+/// Whether values of the column are values of the property; the case of names does not matter.
+fn fits(property: &SqlType, column: &SqlType) -> bool {
+    match (property, column) {
+        (SqlType::Bigint, SqlType::Int) => true,
+        (SqlType::Double, number) => number.is_numeric(),
+        _ => property.to_string().to_uppercase() == column.to_string().to_uppercase(),
+    }
+}
+
+fn type_of(node: Node, path: &str, inference: &mut Inference) -> Result<SqlType, String> {
+    inference.part(path, |inference| inferred(node, path, inference))
+}
+
+fn inferred(node: Node, path: &str, inference: &mut Inference) -> Result<SqlType, String> {
     let node = value_of(node.resolved(), path)?;
     let text = |key: &str| node.value.get(key).and_then(Value::as_str);
     let connect = text("connect.type").unwrap_or_default();
-    let inner = |key: &str| node.get(key).map(|inner| type_of(inner, &format!("{path}/{key}"), depth + 1));
+    let inner = |key: &str, inference: &mut Inference| {
+        node.get(key).map(|inner| type_of(inner, &format!("{path}/{key}"), inference))
+    };
     Ok(match (name_of(node)?.as_str(), connect, text("title").unwrap_or_default()) {
         ("number" | "string", _, DECIMAL) => decimal(node),
         ("integer", _, DATE) => SqlType::Date,
@@ -98,13 +134,13 @@ fn type_of(node: Node, path: &str, depth: usize) -> Result<SqlType, String> {
         ("boolean", _, _) => SqlType::Boolean,
         ("string", "bytes", _) => SqlType::Bytes,
         ("string", _, _) => SqlType::Varchar,
-        ("array", "map", _) => return map_of_entries(node, path, depth),
+        ("array", "map", _) => return map_of_entries(node, path, inference),
         ("array", _, _) => SqlType::Array(Box::new(
-            inner("items").ok_or_else(|| format!("{path} says no type of its items"))??,
+            inner("items", inference).ok_or_else(|| format!("{path} says no type of its items"))??,
         )),
         ("object", connect, _) => {
-            let mut fields = fields(node, path, depth)?;
-            match inner("additionalProperties") {
+            let mut fields = fields(node, path, inference)?;
+            match inner("additionalProperties", inference) {
                 Some(value) if connect == "map" || fields.is_empty() => {
                     SqlType::Map(Box::new(SqlType::Varchar), Box::new(value?))
                 }
@@ -120,22 +156,23 @@ fn type_of(node: Node, path: &str, depth: usize) -> Result<SqlType, String> {
 }
 
 /// With the places that `connect.index` gives them; those without one stay where they are, behind.
-fn fields(node: Node, path: &str, depth: usize) -> Result<Vec<(u64, StructField)>, String> {
-    let field = |(name, property): (&str, Node)| {
-        let ty = type_of(property, &format!("{path}/properties/{name}"), depth + 1)?;
+fn fields(node: Node, path: &str, inference: &mut Inference) -> Result<Vec<(u64, StructField)>, String> {
+    let names = column_names(node.map("properties").map(|(name, _)| name), path)?;
+    let field = |(column, (name, property)): (String, (&str, Node))| {
+        let ty = type_of(property, &format!("{path}/properties/{name}"), inference)?;
         let index = property.value.get("connect.index").and_then(Value::as_u64);
-        Ok((index.unwrap_or(u64::MAX), StructField { name: name.to_string(), ty }))
+        Ok((index.unwrap_or(u64::MAX), StructField { name: column, ty }))
     };
-    node.map("properties").map(field).collect()
+    names.into_iter().zip(node.map("properties")).map(field).collect()
 }
 
 /// Connect writes a map whose keys are not just text as an array of `key` and `value`.
-fn map_of_entries(node: Node, path: &str, depth: usize) -> Result<SqlType, String> {
+fn map_of_entries(node: Node, path: &str, inference: &mut Inference) -> Result<SqlType, String> {
     let items = node.get("items").map(Node::resolved);
-    let entry = |name: &str| {
+    let mut entry = |name: &str| {
         let found = items.and_then(|items| items.get("properties")).and_then(|p| p.get(name));
         let found = found.ok_or_else(|| format!("{path} is a map whose entries have no {name}"))?;
-        type_of(found, &format!("{path}/items/properties/{name}"), depth + 1)
+        type_of(found, &format!("{path}/items/properties/{name}"), inference)
     };
     Err(match entry("key")? {
         SqlType::Varchar => format!("{path} is a map as an array of entries; a MAP is an object in messages"),
@@ -146,7 +183,7 @@ fn map_of_entries(node: Node, path: &str, depth: usize) -> Result<SqlType, Strin
 /// What is there if it is not null: the one branch that is something else.
 fn value_of<'a>(node: Node<'a>, path: &str) -> Result<Node<'a>, String> {
     let mut node = node;
-    for _ in 0..DEPTH_MAX {
+    for _ in 0..HOPS_MAX {
         let Some(branches) = ["oneOf", "anyOf", "allOf"].iter().find_map(|key| node.list(key)) else {
             return Ok(node);
         };
@@ -192,47 +229,48 @@ mod tests {
     use crate::registry::{Kind, Schema};
     use std::sync::Arc;
 
-    fn shape(text: &str) -> Result<Shape, String> {
-        shape_of(&Resolved { id: 1, schema: Arc::new(Schema::new(Kind::Json, text)), needed: vec![] })
+    fn columns(text: &str) -> Result<Inferred, String> {
+        let schema = Arc::new(Schema::new(Kind::Json, text));
+        columns_of(&Resolved { id: 1, schema, needed: vec![] }, false)
     }
 
     #[test]
     fn columns_survive_their_schema() {
         use SqlType::*;
         let map = Map(Box::new(Varchar), Box::new(Array(Box::new(Decimal { precision: 6, scale: 2 }))));
-        let nested = Struct(vec![StructField { name: "lat".into(), ty: Double }]);
+        let nested = Struct(vec![StructField { name: "LAT".into(), ty: Double }]);
         let types = [Boolean, Int, Bigint, Double, Varchar, Bytes, Date, Time, Timestamp, map, nested];
-        let columns: Vec<ColumnDef> = types
+        let all: Vec<ColumnDef> = types
             .into_iter()
             // Names that do not sort as they stand.
             .enumerate()
             .map(|(i, ty)| ColumnDef { name: format!("C{}", 20 - i), ty, key: false })
             .collect();
-        let columns: Vec<&ColumnDef> = columns.iter().collect();
-        let expected = columns.iter().map(|c| StructField { name: c.name.clone(), ty: c.ty.clone() });
-        assert_eq!(shape(&schema_of(&columns, false)), Ok(Shape::Fields(expected.collect())));
-        assert_eq!(shape(&schema_of(&columns[..1], true)), Ok(Shape::Bare(Boolean)));
+        let refs: Vec<&ColumnDef> = all.iter().collect();
+        assert_eq!(columns(&schema_of(&refs, false)), Ok(Inferred { columns: all.clone(), bare: false }));
+        let bare = columns(&schema_of(&refs[..1], true)).unwrap();
+        assert_eq!(
+            (bare.bare, bare.columns[0].name.as_str(), &bare.columns[0].ty),
+            (true, "ROWVAL", &Boolean)
+        );
     }
 
     #[test]
     fn schemas_of_others() {
-        let one = |ty: &str| shape(&format!(r#"{{"type":"object","properties":{{"a":{ty}}}}}"#));
+        let one = |ty: &str| columns(&format!(r#"{{"type":"object","properties":{{"a":{ty}}}}}"#));
         for (ty, expected) in [
             (r#"{"type":"integer"}"#, "BIGINT"),
             (r#"{"type":["null","number"]}"#, "DOUBLE"),
             (r#"{"anyOf":[{"type":"string"},{"type":"null"}]}"#, "STRING"),
             (r#"{"enum":["a","b"]}"#, "STRING"),
             (r#"{"type":"object","additionalProperties":{"type":"boolean"}}"#, "MAP<STRING, BOOLEAN>"),
-            (
-                r#"{"properties":{"x":{"type":"array","items":{"type":"string"}}}}"#,
-                "STRUCT<`x` ARRAY<STRING>>",
-            ),
+            (r#"{"properties":{"x":{"type":"array","items":{"type":"string"}}}}"#, "STRUCT<X ARRAY<STRING>>"),
         ] {
-            let Ok(Shape::Fields(fields)) = one(ty) else { panic!("{ty}") };
-            assert_eq!((fields[0].name.as_str(), fields[0].ty.to_string().as_str()), ("a", expected));
+            let column = one(ty).unwrap().columns.remove(0);
+            assert_eq!((column.name.as_str(), column.ty.to_string().as_str()), ("A", expected));
         }
         for (ty, why) in [
-            (r##"{"$ref":"#"}"##, "holds itself"),
+            (r##"{"$ref":"#"}"##, "nests too deeply"),
             (r#"{"type":["string","integer"]}"#, "#/properties/a has the type string or integer"),
             (r#"{"oneOf":[{"type":"string"},{"type":"integer"}]}"#, "#/properties/a can be several things"),
             (r#"{"type":"array"}"#, "#/properties/a says no type of its items"),
