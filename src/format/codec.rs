@@ -28,10 +28,15 @@ pub trait BodyReader {
     }
 }
 
-/// Where in a writer's field a column is found: its name as it is, else in upper case.
-pub fn find_named<'a>(names: impl Iterator<Item = &'a str> + Clone, column: &str) -> Option<usize> {
-    let exact = names.clone().position(|name| name == column);
-    exact.or_else(|| names.clone().position(|name| name.to_uppercase() == column))
+/// Which field of a schema each column is: the one of its name, else of its name but for the case, unless
+/// that is another column's.
+pub fn match_names(fields: &[&str], columns: &[&str]) -> Vec<Option<usize>> {
+    let in_other_case = |column: &str| {
+        fields.iter().position(|field| field.to_uppercase() == column && !columns.contains(field))
+    };
+    let find =
+        |column: &&str| fields.iter().position(|field| field == column).or_else(|| in_other_case(column));
+    columns.iter().map(find).collect()
 }
 
 /// Writes rows as bodies for whoever reads with one schema.

@@ -20,6 +20,7 @@ mod kafka;
 mod numbers;
 pub mod output;
 pub mod parts;
+pub mod protobuf;
 mod scan;
 #[cfg(test)]
 mod tests;

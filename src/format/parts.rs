@@ -39,6 +39,10 @@ impl Columns {
         self.rows += 1;
     }
 
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Appends one row, or none where `append` finds fault.
     pub fn append(&mut self, append: impl FnOnce(&mut Columns) -> Parsed<()>) -> Parsed<()> {
         let appended = append(self);
@@ -129,6 +133,23 @@ impl Part {
             Cells::Struct { len, .. } => *len += 1,
             Cells::Array { offsets, .. } | Cells::Map { offsets, .. } => push_offset(offsets, items),
             Cells::Scalar(_) => unreachable!("a value without parts is never open"),
+        }
+    }
+
+    /// How many complete cells there are, if they are kept.
+    pub fn len(&self) -> usize {
+        match &self.cells {
+            Cells::Scalar(scalars) => scalars.len(),
+            Cells::Struct { len, .. } => *len,
+            Cells::Array { offsets, .. } | Cells::Map { offsets, .. } => offsets.len() - 1,
+        }
+    }
+
+    /// The item of an ARRAY.
+    pub fn item(&mut self) -> &mut Part {
+        match &mut self.cells {
+            Cells::Array { item, .. } => item,
+            _ => unreachable!("a plan reads items only into an ARRAY"),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Values that arrive typed, not as text → cells of a column of that type, or of one it can become.
 
-use super::cells::{Cells as Fixed, Place, Scalars};
+use super::cells::{Cells as Fixed, INLINE_MAX, Place, Scalars};
 use super::decode::unfit_value;
 use super::fault::{Fault, Parsed};
 use super::field::Field;
 use super::parts::{Cells, Part};
 use super::times::is_time;
 use crate::number_text::{write_decimal, write_integer};
+use crate::types::SqlType;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -84,13 +85,19 @@ impl Part {
         Ok(())
     }
 
-    /// A text that is not in the messages.
-    pub fn push_made(&mut self, text: &str, made: &mut Made) -> Parsed<()> {
+    /// Bytes, or the UTF-8 of a text, that are not in the messages.
+    pub fn push_made(&mut self, bytes: &[u8], made: &mut Made) -> Parsed<()> {
         let keep = self.keep;
-        if let Scalars::Varchar(texts) = self.scalars()
-            && keep
-        {
-            texts.push(Field::from(text.as_bytes()), Place::Unescaped(made.place(text)?));
+        match self.scalars() {
+            Scalars::Varchar(texts) => {
+                let text = std::str::from_utf8(bytes);
+                let text = text.map_err(|_| Fault::new(unfit_value(&SqlType::Varchar, bytes)))?;
+                if keep {
+                    texts.push(Field::from(bytes), Place::Unescaped(made.place(text)?));
+                }
+            }
+            Scalars::Bytes(blobs) if keep => blobs.push(bytes),
+            _ => {}
         }
         Ok(())
     }
@@ -127,6 +134,9 @@ impl Part {
 
 impl Made {
     fn place(&mut self, text: &str) -> Parsed<usize> {
+        if text.len() <= INLINE_MAX {
+            return Ok(0);
+        }
         if let Some(place) = self.places.get(text) {
             return Ok(*place);
         }

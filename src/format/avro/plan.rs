@@ -1,7 +1,7 @@
 //! A writer's schema and the declared columns → what to do with each piece of a body, in its order.
 
 use super::skip::{Skip, Skips};
-use crate::format::codec::{below, find_named};
+use crate::format::codec::{below, match_names};
 use crate::registry::avro::{Decimal, Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
 
@@ -103,9 +103,9 @@ impl<'a> Planner<'a> {
     }
 
     fn record(&mut self, written: &[Field], declared: &[(&str, &SqlType)], path: &str) -> Result<Record> {
-        let names = written.iter().map(|field| field.name.as_str());
-        let sources: Vec<Option<usize>> =
-            declared.iter().map(|(column, _)| find_named(names.clone(), column)).collect();
+        let fields: Vec<&str> = written.iter().map(|field| field.name.as_str()).collect();
+        let columns: Vec<&str> = declared.iter().map(|(column, _)| *column).collect();
+        let sources = match_names(&fields, &columns);
         let mut steps = Vec::with_capacity(written.len());
         for (i, field) in written.iter().enumerate() {
             match sources.iter().position(|source| *source == Some(i)) {

@@ -61,7 +61,7 @@ impl Reading<'_, '_> {
                 Ok(())
             }
             Read::Array(item) => {
-                let items = self.items(|this| this.value(item, &mut part.parts()[0]))?;
+                let items = self.items(|this| this.value(item, part.item()))?;
                 part.close(items);
                 Ok(())
             }
@@ -108,7 +108,7 @@ impl Reading<'_, '_> {
                 byte @ (0 | 1) => part.push_boolean(byte == 1),
                 byte => Err(Fault::new(format!("byte {byte} is no BOOLEAN"))),
             },
-            Read::Symbol(symbols) => part.push_made(branch(self.body, symbols)?, self.made),
+            Read::Symbol(symbols) => part.push_made(branch(self.body, symbols)?.as_bytes(), self.made),
             Read::Decimal { length, scale } => {
                 let range = self.bytes(length)?;
                 part.push_decimal(self.body.field(&range).bytes(), (*scale).into())

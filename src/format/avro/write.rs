@@ -5,7 +5,7 @@ use crate::batch::Column;
 use crate::expr::decimal::PRECISION_MAX;
 use crate::format::body::{push_varint, zigzag};
 use crate::format::cell::{bytes, digits, integer, shortest};
-use crate::format::codec::{BodyWriter, below, find_named};
+use crate::format::codec::{BodyWriter, below, match_names};
 use crate::format::fault::{Fault, Parsed};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
@@ -92,13 +92,12 @@ fn record(
     declared: &[(&str, &SqlType)],
     path: &str,
 ) -> Result<Vec<Written>> {
-    let names = fields.iter().map(|field| field.name.as_str());
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let wanted: Vec<&str> = declared.iter().map(|(column, _)| *column).collect();
     let mut columns: Vec<Option<usize>> = vec![None; fields.len()];
-    for (column, (name, _)) in declared.iter().enumerate() {
-        let field = find_named(names.clone(), name);
-        let field =
-            field.ok_or_else(|| format!("column {}: the schema has no such field", below(path, name)))?;
-        columns[field] = Some(column);
+    for (column, field) in match_names(&names, &wanted).into_iter().enumerate() {
+        let none = || format!("column {}: the schema has no such field", below(path, wanted[column]));
+        columns[field.ok_or_else(none)?] = Some(column);
     }
     let written = |(field, column): (&Field, Option<usize>)| match column {
         Some(column) => {

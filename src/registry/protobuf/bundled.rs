@@ -28,6 +28,25 @@ message Decimal {
 }
 "#;
 
+const DATE: &str = r#"syntax = "proto3";
+package google.type;
+message Date {
+  int32 year = 1;
+  int32 month = 2;
+  int32 day = 3;
+}
+"#;
+
+const TIME_OF_DAY: &str = r#"syntax = "proto3";
+package google.type;
+message TimeOfDay {
+  int32 hours = 1;
+  int32 minutes = 2;
+  int32 seconds = 3;
+  int32 nanos = 4;
+}
+"#;
+
 pub struct Bundled;
 
 impl FileResolver for Bundled {
@@ -35,6 +54,8 @@ impl FileResolver for Bundled {
         match name {
             "confluent/meta.proto" => File::from_source(name, META),
             "confluent/type/decimal.proto" => File::from_source(name, DECIMAL),
+            "google/type/date.proto" => File::from_source(name, DATE),
+            "google/type/timeofday.proto" => File::from_source(name, TIME_OF_DAY),
             _ => Err(protox::Error::file_not_found(name)),
         }
     }

@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use bundled::Bundled;
 use prost::Message;
 use prost_reflect::prost_types::FileDescriptorProto;
-use prost_reflect::{DescriptorPool, FileDescriptor};
+use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use std::collections::HashMap;
@@ -50,12 +50,43 @@ impl Document {
         Ok(Document { file })
     }
 
+    /// The message at a path of indices, as messages on the wire name theirs: among those of the file, then
+    /// among those within the one before. Entries of maps do not count.
+    pub fn message(&self, path: &[usize]) -> Option<MessageDescriptor> {
+        let (first, rest) = path.split_first()?;
+        let outer = self.file.messages().nth(*first)?;
+        rest.iter().try_fold(outer, |outer, index| {
+            let mut inner = outer.child_messages().filter(|message| !message.is_map_entry());
+            inner.nth(*index)
+        })
+    }
+
+    /// The message of a full name.
+    pub fn message_named(&self, name: &str) -> Option<MessageDescriptor> {
+        self.file.parent_pool().get_message_by_name(name).filter(|m| m.parent_file() == self.file)
+    }
+
     /// The descriptor without comments and places, in base64.
     pub fn canonical(&self) -> String {
         let mut proto = self.file.file_descriptor_proto().clone();
         proto.source_code_info = None;
         proto.name = None;
         STANDARD.encode(proto.encode_to_vec())
+    }
+}
+
+/// The indices that lead to a message, as [`Document::message`] takes them.
+pub fn path_of(message: &MessageDescriptor) -> Vec<usize> {
+    let index = |siblings: &mut dyn Iterator<Item = MessageDescriptor>| {
+        siblings.filter(|sibling| !sibling.is_map_entry()).take_while(|sibling| sibling != message).count()
+    };
+    match message.parent_message() {
+        Some(outer) => {
+            let mut path = path_of(&outer);
+            path.push(index(&mut outer.child_messages()));
+            path
+        }
+        None => vec![index(&mut message.parent_file().messages())],
     }
 }
 
