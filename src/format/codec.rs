@@ -47,7 +47,7 @@ pub trait BodyWriter {
     fn write_body(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool>;
 
     /// As [`BodyWriter::write_body`], but a fault leaves nothing behind. With the schema that
-    /// `schema_text` makes for the columns there is none.
+    /// `schema_text` makes for the columns there is none, but for a NULL in lists and maps of PROTOBUF.
     fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         let start = out.len();
         let written = self.write_body(columns, row, out);
@@ -70,6 +70,19 @@ pub struct Inferred {
 /// use each other can stand for more than any memory holds.
 const PARTS_MAX: usize = 10_000;
 const TYPE_DEPTH_MAX: usize = 100;
+
+/// Whether a column's name can be a field's.
+pub fn check_name(name: &str, format: &str) -> Result<(), String> {
+    let mut chars = name.chars();
+    let is_name = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some(()).ok_or_else(|| {
+        format!(
+            "column {name}: a name in {format} has letters, digits and _ only, and starts with no digit; \
+             give it another one with AS"
+        )
+    })
+}
 
 /// Counts the parts of the columns that are inferred from a schema.
 #[derive(Default)]

@@ -137,7 +137,7 @@ impl Part {
     }
 
     /// How many complete cells there are, if they are kept.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match &self.cells {
             Cells::Scalar(scalars) => scalars.len(),
             Cells::Struct { len, .. } => *len,

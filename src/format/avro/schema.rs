@@ -2,7 +2,7 @@
 //! each record is named by the way to it, and a map is an array of records, since Avro's own maps have
 //! no keys that may be NULL. What `connect.*` properties say beside that is left out.
 
-use crate::registry::avro::is_name;
+use crate::format::codec::check_name;
 use crate::types::{ColumnDef, SqlType};
 use serde_json::{Value, json};
 
@@ -25,12 +25,7 @@ fn record<'a>(
 ) -> Result<Value, String> {
     let (namespace, name) = full_name.rsplit_once('.').unwrap_or(("", full_name));
     let field = |(name, ty): (&str, &SqlType)| {
-        if !is_name(name) {
-            return Err(format!(
-                "column {name}: a name in AVRO has letters, digits and _ only, and starts with no digit; \
-                 give it another one with AS"
-            ));
-        }
+        check_name(name, "AVRO")?;
         let ty = nullable(ty, &format!("{full_name}_{name}"))?;
         Ok(json!({"name": name, "type": ty, "default": null}))
     };

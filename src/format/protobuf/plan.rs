@@ -10,6 +10,8 @@ use std::ops::Range;
 pub struct Message {
     /// By their numbers, as most writers write them.
     pub fields: Vec<Field>,
+    /// Fields without a column that share a group with one that has, by number.
+    pub rivals: Vec<(u64, usize)>,
     /// Parts that the writer's message has no field for.
     pub missing: Vec<usize>,
     /// Counts the messages, to tell what was seen in the present one.
@@ -110,7 +112,7 @@ impl Message {
     fn of(mut fields: Vec<Field>, parts: usize) -> Message {
         let missing = (0..parts).filter(|part| fields.iter().all(|field| field.part != *part)).collect();
         fields.sort_by_key(|field| field.key);
-        Message { fields, missing, serial: 0, row: 0 }
+        Message { fields, rivals: vec![], missing, serial: 0, row: 0 }
     }
 }
 
@@ -124,7 +126,12 @@ fn plan(message: &MessageDescriptor, declared: &[(&str, &SqlType)], path: &str) 
         let planned = field(&written[source], ty, &below(path, name))?;
         fields.push(Field { name: name.into(), part, ..planned });
     }
-    Ok(Message::of(fields, declared.len()))
+    let rivals = written.iter().filter_map(|field| Some((u64::from(field.number()), oneof(field)?)));
+    let rivals = rivals.filter(|(number, oneof)| {
+        fields.iter().any(|f| f.oneof == Some(*oneof)) && fields.iter().all(|f| f.key >> 3 != *number)
+    });
+    let rivals = rivals.collect();
+    Ok(Message { rivals, ..Message::of(fields, declared.len()) })
 }
 
 fn field(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<Field> {
@@ -137,16 +144,21 @@ fn field(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<Field> {
         single(field, ty, path)?
     };
     let wire = if let Read::Scalar(scalar) = &read { scalar.wire() } else { LENGTH_DELIMITED };
-    let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
     Ok(Field {
         name: field.name().into(),
         key: u64::from(field.number()) << 3 | wire,
         part: 0,
         absent: absent(field),
-        oneof: oneof.map(|oneof| oneof.fields().map(|f| f.number() as usize).min().unwrap_or_default()),
+        oneof: oneof(field),
         read,
         seen: 0,
     })
+}
+
+/// The group of fields that it is one of, by its least number.
+fn oneof(field: &FieldDescriptor) -> Option<usize> {
+    let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic())?;
+    oneof.fields().map(|field| field.number() as usize).min()
 }
 
 fn map(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<Read> {

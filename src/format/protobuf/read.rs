@@ -38,10 +38,15 @@ impl Message {
             let key = reading.body.varint()?;
             let field = match self.fields.get(next) {
                 Some(field) if field.key == key => Some(next),
-                _ => self.find(key)?,
+                _ => self.find(key),
             };
             match field {
-                None => skip(reading.body, key, 0)?,
+                None => {
+                    if let Some((_, oneof)) = self.rivals.iter().find(|(number, _)| *number == key >> 3) {
+                        self.forget_others(*oneof, usize::MAX, parts);
+                    }
+                    skip(reading.body, key, 0)?;
+                }
                 Some(field) => {
                     self.value(reading, field, key, parts).map_err(|f| f.within(&self.fields[field].name))?;
                     next = if self.fields[field].is_repeated() { field } else { field + 1 };
@@ -52,12 +57,8 @@ impl Message {
     }
 
     #[inline(never)]
-    fn find(&self, key: u64) -> Parsed<Option<usize>> {
-        let number = key >> 3;
-        if !(1..1 << 29).contains(&number) {
-            return Err(Fault::new(format!("{number} is no number of a field")));
-        }
-        Ok(self.fields.binary_search_by_key(&number, |field| field.key >> 3).ok())
+    fn find(&self, key: u64) -> Option<usize> {
+        self.fields.binary_search_by_key(&(key >> 3), |field| field.key >> 3).ok()
     }
 
     /// Reads one value of a field; the bytes of another type are passed over, as those of unknown fields.
@@ -94,7 +95,7 @@ impl Message {
                 }
                 *entries += 1;
                 let parts = part.parts();
-                entry.begin(parts[0].len());
+                entry.begin(parts[0].count());
                 within(reading, |reading| entry.piece(reading, parts))?;
                 entry.end(reading, parts)
             }
@@ -231,7 +232,7 @@ impl Read {
             }),
             message if key & 7 == LENGTH_DELIMITED => {
                 *items += 1;
-                message.open(part.len());
+                message.open(part.count());
                 within(reading, |reading| message.piece(reading, part))?;
                 message.close(reading, part)
             }
@@ -332,6 +333,9 @@ fn within(
 /// Passes over the value behind a key.
 #[inline(never)]
 fn skip(body: &mut Body<'_>, key: u64, depth: usize) -> Parsed<()> {
+    if !(1..1 << 29).contains(&(key >> 3)) {
+        return Err(Fault::new(format!("{} is no number of a field", key >> 3)));
+    }
     match key & 7 {
         VARINT => body.varint().map(drop),
         FIXED64 => body.take(8).map(drop),

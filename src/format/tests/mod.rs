@@ -6,6 +6,7 @@ mod delimited;
 mod json;
 mod others;
 mod properties;
+mod protobuf;
 
 use super::*;
 use crate::batch::{Origin, Range32, Timestamps};

@@ -11,7 +11,6 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use parse::is_name;
 pub use read::read;
 
 use super::parsed::Needed;

@@ -232,7 +232,7 @@ fn texts(object: &Object, key: &str) -> Result<Vec<String>> {
     texts.ok_or_else(|| format!("{key} must be an array of strings"))
 }
 
-pub fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
