@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
+use crate::format::protobuf::Nullable;
 use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, QueryPlan, TableId};
 use crate::sql::ast::{Ident, Literal, Property, SourceKind};
@@ -182,6 +183,8 @@ const PROPERTIES: &[&str] = &[
     "KEY_SCHEMA_FULL_NAME",
     "VALUE_SCHEMA_FULL_NAME",
     "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 ];
 
 impl With {
@@ -204,10 +207,11 @@ impl With {
                 _ => return Err(needs(p, "true or false")),
             },
         };
-        let format = |names: [&str; 2], delimiter: &str| -> Result<Option<(Format, Span)>> {
+        let format = |names: [&str; 2], delimiter: &str, nullable: &str| -> Result<Option<(Format, Span)>> {
             let Some(property) = names.iter().find_map(|n| text(n)) else { return Ok(None) };
             let delimiter = text(delimiter).map(parse_delimiter).transpose()?;
-            Ok(Some((parse_format(property, delimiter, wrap)?, property.value_span)))
+            let nullable = text(nullable).map(parse_nullable).transpose()?.unwrap_or(Nullable::Plain);
+            Ok(Some((parse_format(property, delimiter, wrap, nullable)?, property.value_span)))
         };
         let choice = |id: &str, full_names: &[&str]| -> Result<SchemaChoice> {
             let id = text(id).map(|p| Ok::<_, Error>((parse_schema_id(p)?, p.value_span))).transpose()?;
@@ -220,8 +224,16 @@ impl With {
         }
         Ok(With {
             topic: text("KAFKA_TOPIC").map(string).transpose()?,
-            key_format: format(["KEY_FORMAT", "FORMAT"], "KEY_DELIMITER")?,
-            value_format: format(["VALUE_FORMAT", "FORMAT"], "VALUE_DELIMITER")?,
+            key_format: format(
+                ["KEY_FORMAT", "FORMAT"],
+                "KEY_DELIMITER",
+                "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+            )?,
+            value_format: format(
+                ["VALUE_FORMAT", "FORMAT"],
+                "VALUE_DELIMITER",
+                "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
+            )?,
             partitions: text("PARTITIONS").map(parse_partitions).transpose()?,
             timestamp: text("TIMESTAMP")
                 .map(|p| Ok::<_, Error>((column_name(&string(p)?), p.value_span)))
@@ -280,7 +292,20 @@ fn parse_delimiter(property: &Property) -> Result<u8> {
     }
 }
 
-fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -> Result<Format> {
+fn parse_nullable(property: &Property) -> Result<Nullable> {
+    match string(property)?.to_uppercase().as_str() {
+        "OPTIONAL" => Ok(Nullable::Optional),
+        "WRAPPER" => Ok(Nullable::Wrapper),
+        _ => Err(needs(property, "'OPTIONAL' or 'WRAPPER'")),
+    }
+}
+
+fn parse_format(
+    property: &Property,
+    delimiter: Option<u8>,
+    wrap_single: bool,
+    nullable: Nullable,
+) -> Result<Format> {
     let name = string(property)?.to_uppercase();
     match name.as_str() {
         "NONE" => Ok(Format::None),
@@ -289,14 +314,11 @@ fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -
         "KAFKA" => Ok(Format::Kafka),
         "JSON_SR" => Ok(Format::JsonSr { wrap_single }),
         "AVRO" => Ok(Format::Avro { wrap_single }),
-        "PROTOBUF" | "PROTOBUF_NOSR" => {
-            Err(Error::statement(format!("{name} needs a schema registry, which is not supported yet"))
-                .at(property.value_span)
-                .hint("use 'JSON'"))
-        }
+        "PROTOBUF" => Ok(Format::Protobuf { nullable }),
+        "PROTOBUF_NOSR" => Ok(Format::ProtobufNoSr { nullable }),
         _ => Err(Error::statement(format!("unknown format {name}"))
             .at(property.value_span)
-            .hint("formats: DELIMITED, JSON, KAFKA, NONE")),
+            .hint("formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR")),
     }
 }
 

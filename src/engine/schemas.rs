@@ -107,7 +107,7 @@ impl Coordinator {
             (false, _) => self.registry().error(trouble),
         })?;
         check_kind(&schema, format)?;
-        let mut inferred = columns_of(&schema, part == Part::Key)
+        let mut inferred = columns_of(&schema, part == Part::Key, choice.full_name.as_deref())
             .map_err(|why| Error::statement(format!("no columns from schema {}: {why}", schema.id)))?;
         // A key of one column is its value alone: a record with one field is that value.
         if part == Part::Key && !inferred.bare && inferred.columns.len() == 1 && format.unwraps_keys() {

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod decode;
 mod delimited;
 pub mod encode;
+mod explained;
 pub mod fault;
 mod field;
 mod json;
@@ -37,11 +38,14 @@ use codec::Inferred;
 use decode::{NoColumns, Side, Sides};
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
+use explained::{BodyOnly, Explained, OneSchema, ReaderOf, push_indices};
 use json::{JsonSide, JsonWriter};
 use kafka::KafkaSide;
+use prost_reflect::MessageDescriptor;
+use protobuf::Nullable;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use wire::{BodyOnly, Explained, SelfDescribing, WireSide, WireWriter};
+use wire::{Bodies, SelfDescribing, WireSide, WireWriter};
 
 /// The formats: a format is one entry here, one in [`FORMATS`], one arm in `decoder` and `encoder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,10 @@ pub enum Format {
     JsonSr { wrap_single: bool },
     /// Avro's binary encoding, behind the id of its schema.
     Avro { wrap_single: bool },
+    /// Protocol Buffers, behind the id of their schema and the indices of the message in it.
+    Protobuf { nullable: Nullable },
+    /// Protocol Buffers alone, of the schema that the columns have.
+    ProtobufNoSr { nullable: Nullable },
 }
 
 impl Format {
@@ -70,6 +78,8 @@ impl Format {
             Format::Kafka => "KAFKA",
             Format::JsonSr { .. } => "JSON_SR",
             Format::Avro { .. } => "AVRO",
+            Format::Protobuf { .. } => "PROTOBUF",
+            Format::ProtobufNoSr { .. } => "PROTOBUF_NOSR",
         }
     }
 }
@@ -122,6 +132,8 @@ pub trait Encoder {
 pub struct Written {
     pub key: Option<Resolved>,
     pub value: Option<Resolved>,
+    /// Of the key's and the value's records or messages, where the statement names them.
+    pub names: [Option<String>; 2],
 }
 
 /// A decoder for the schema, or why the format cannot carry it.
@@ -146,10 +158,11 @@ pub fn encoder(
     written: &Written,
 ) -> Result<Box<dyn Encoder>> {
     let (keys, values) = sides(schema);
+    let [key, value] = &written.names;
     Ok(Box::new(Writers {
         key_len: keys.len(),
-        key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref())?,
-        value: writer(serialization.value, &values, written.value.as_ref())?,
+        key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref(), key.as_deref())?,
+        value: writer(serialization.value, &values, written.value.as_ref(), value.as_deref())?,
     }))
 }
 
@@ -166,6 +179,7 @@ pub fn unregistered(
     Ok(Written {
         key: schema_of(serialization.key.of_keys(&keys), &keys, key)?,
         value: schema_of(serialization.value, &values, value)?,
+        names: names.map(|name| name.map(String::from)),
     })
 }
 
@@ -176,19 +190,42 @@ fn schema_of(format: Format, columns: &[&ColumnDef], name: Option<&str>) -> Resu
         Format::Avro { wrap_single } => {
             avro::schema_text(columns, !wrap_single, name.unwrap_or(avro::FULL_NAME))
         }
+        Format::Protobuf { nullable } => {
+            protobuf::schema_text(columns, name.unwrap_or(protobuf::FULL_NAME), nullable)
+        }
         other => unreachable!("{} has no schema", other.name()),
     };
     let text = text.map_err(Error::statement)?;
     Ok(Some(Resolved { id: 0, schema: Arc::new(registry::Schema::new(kind, text)), needed: vec![] }))
 }
 
-/// The columns that a registered schema stands for.
-pub fn columns_of(schema: &Resolved, key: bool) -> Result<Inferred, String> {
+/// The columns that a registered schema stands for; `name` is that of the record or message in it.
+pub fn columns_of(schema: &Resolved, key: bool, name: Option<&str>) -> Result<Inferred, String> {
     match schema.schema.kind {
         Kind::Json => json::schema::columns_of(schema, key),
         Kind::Avro => avro::columns_of(&avro_document(schema)?, key),
-        Kind::Protobuf => Err("PROTOBUF is not read yet".into()),
+        Kind::Protobuf => protobuf::columns_of(&message(&protobuf_document(schema)?, name)?, key),
     }
+}
+
+fn protobuf_document(schema: &Resolved) -> Result<registry::protobuf::Document, String> {
+    registry::protobuf::Document::parse(&schema.schema.text, &schema.needed)
+}
+
+/// The message of that name; without one the first.
+fn message(document: &registry::protobuf::Document, name: Option<&str>) -> Result<MessageDescriptor, String> {
+    match name {
+        Some(name) => document.message_named(name).ok_or_else(|| format!("it has no message {name}")),
+        None => document.message(&[0]).ok_or_else(|| "it has no message".to_string()),
+    }
+}
+
+fn protobuf_fit(schema: &Resolved, columns: &[ColumnDef]) -> Result<ReaderOf, String> {
+    let (document, columns) = (protobuf_document(schema)?, columns.to_vec());
+    Ok(Box::new(move |indices| {
+        let message = document.message(indices).ok_or_else(|| format!("it has no message {indices:?}"))?;
+        protobuf::reader(&message, &columns.iter().collect::<Vec<_>>())
+    }))
 }
 
 fn avro_document(schema: &Resolved) -> Result<registry::avro::Document, String> {
@@ -205,7 +242,12 @@ impl Format {
         match self {
             Format::JsonSr { .. } => Some(Kind::Json),
             Format::Avro { .. } => Some(Kind::Avro),
-            Format::None | Format::Delimited { .. } | Format::Json { .. } | Format::Kafka => None,
+            Format::Protobuf { .. } => Some(Kind::Protobuf),
+            Format::None
+            | Format::Delimited { .. }
+            | Format::Json { .. }
+            | Format::Kafka
+            | Format::ProtobufNoSr { .. } => None,
         }
     }
 
@@ -253,15 +295,45 @@ fn side(
             Box::new(WireSide::new(part, Kind::Json, schemas, bodies))
         }
         Format::Avro { wrap_single } => {
-            let bodies = Explained::new(columns, move |schema, columns| {
-                avro::reader(&avro_document(schema)?, columns, !wrap_single && columns.len() == 1)
-            });
-            Box::new(WireSide::new(part, Kind::Avro, schemas, bodies))
+            let fit = move |schema: &Resolved, columns: &[ColumnDef]| -> Result<ReaderOf, String> {
+                let (document, columns) = (avro_document(schema)?, columns.to_vec());
+                let reader = move |_: &[usize]| {
+                    let columns: Vec<&ColumnDef> = columns.iter().collect();
+                    avro::reader(&document, &columns, !wrap_single && columns.len() == 1)
+                };
+                // Whether the columns fit is said for the schema, not for each message.
+                reader(&[])?;
+                Ok(Box::new(reader))
+            };
+            Box::new(WireSide::new(part, Kind::Avro, schemas, Explained::new(columns, false, fit)))
+        }
+        Format::Protobuf { .. } => Box::new(WireSide::new(
+            part,
+            Kind::Protobuf,
+            schemas,
+            Explained::new(columns, true, protobuf_fit),
+        )),
+        Format::ProtobufNoSr { nullable } => {
+            let text = protobuf::schema_text(columns, protobuf::FULL_NAME, nullable);
+            let schema = registry::Schema::new(Kind::Protobuf, text.map_err(Error::statement)?);
+            let schema = Resolved { id: 0, schema: Arc::new(schema), needed: vec![] };
+            let fit = |schema: &Resolved, columns: &[ColumnDef]| -> Result<ReaderOf, String> {
+                let reader_of = protobuf_fit(schema, columns)?;
+                Ok(Box::new(move |_| reader_of(&[0])))
+            };
+            let mut bodies = Explained::new(columns, false, fit);
+            bodies.learn(&schema).map_err(Error::statement)?;
+            Box::new(OneSchema(bodies))
         }
     })
 }
 
-fn writer(format: Format, columns: &[&ColumnDef], written: Option<&Resolved>) -> Result<Box<dyn Writer>> {
+fn writer(
+    format: Format,
+    columns: &[&ColumnDef],
+    written: Option<&Resolved>,
+    name: Option<&str>,
+) -> Result<Box<dyn Writer>> {
     let schema = || {
         written.ok_or_else(|| {
             Error::statement(format!("{} is written with a schema, and there is none", format.name()))
@@ -282,14 +354,29 @@ fn writer(format: Format, columns: &[&ColumnDef], written: Option<&Resolved>) ->
         Format::JsonSr { wrap_single } => {
             let schema = schema()?;
             json::schema::check_fits(schema, columns).map_err(refused(schema))?;
-            Box::new(WireWriter::new(schema.id, JsonWriter::new(columns, !wrap_single)?))
+            Box::new(WireWriter::new(schema.id, &[], JsonWriter::new(columns, !wrap_single)?))
         }
         Format::Avro { wrap_single } => {
             let schema = schema()?;
             let bare = !wrap_single && columns.len() == 1;
             let document = avro_document(schema).map_err(refused(schema))?;
             let bodies = avro::writer(&document, columns, bare).map_err(refused(schema))?;
-            Box::new(WireWriter::new(schema.id, BodyOnly(bodies)))
+            Box::new(WireWriter::new(schema.id, &[], BodyOnly(bodies)))
+        }
+        Format::Protobuf { .. } => {
+            let schema = schema()?;
+            let document = protobuf_document(schema).map_err(refused(schema))?;
+            let message = message(&document, name).map_err(refused(schema))?;
+            let mut indices = Vec::new();
+            push_indices(&registry::protobuf::path_of(&message), &mut indices);
+            let bodies = protobuf::writer(&message, columns).map_err(refused(schema))?;
+            Box::new(WireWriter::new(schema.id, &indices, BodyOnly(bodies)))
+        }
+        Format::ProtobufNoSr { nullable } => {
+            let text = protobuf::schema_text(columns, protobuf::FULL_NAME, nullable);
+            let document = registry::protobuf::Document::parse(&text.map_err(Error::statement)?, &[]);
+            let message = document.and_then(|document| message(&document, None)).map_err(Error::statement)?;
+            Box::new(BodyOnly(protobuf::writer(&message, columns).map_err(Error::statement)?))
         }
     })
 }

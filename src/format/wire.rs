@@ -5,14 +5,11 @@
 //! is looked up before a batch is decoded ([`Side::is_ready`]); an id that the registry does not know makes
 //! its message a reject.
 
-use super::codec::{BodyReader, BodyWriter};
 use super::decode::{Rejects, Side};
 use super::encode::Writer;
 use super::fault::Parsed;
-use super::parts::Columns;
 use crate::batch::{Column, Range32};
 use crate::registry::{Found, Kind, Lookups, Resolved};
-use crate::types::ColumnDef;
 use arrow_buffer::Buffer;
 use std::collections::HashMap;
 
@@ -52,65 +49,6 @@ impl<S: Side> Bodies for SelfDescribing<S> {
         rejects: &mut Rejects,
     ) -> Vec<Column> {
         self.0.decode(buffer, bodies, wanted, rejects)
-    }
-}
-
-/// Bodies that only the schema of their writer explains.
-pub struct Explained {
-    columns: Columns,
-    /// By the schemas' ids; there are few.
-    readers: Vec<(u32, Box<dyn BodyReader>)>,
-    reader: ReaderOf,
-}
-
-/// Fits a writer's schema to the columns.
-type ReaderOf = Box<dyn Fn(&Resolved) -> Result<Box<dyn BodyReader>, String>>;
-
-impl Explained {
-    pub fn new(
-        columns: &[&ColumnDef],
-        reader: impl Fn(&Resolved, &[&ColumnDef]) -> Result<Box<dyn BodyReader>, String> + 'static,
-    ) -> Explained {
-        let owned: Vec<ColumnDef> = columns.iter().map(|column| (*column).clone()).collect();
-        Explained {
-            columns: Columns::new(columns),
-            readers: Vec::new(),
-            reader: Box::new(move |schema| reader(schema, &owned.iter().collect::<Vec<_>>())),
-        }
-    }
-}
-
-impl Bodies for Explained {
-    fn learn(&mut self, schema: &Resolved) -> Result<(), String> {
-        self.readers.push((schema.id, (self.reader)(schema)?));
-        Ok(())
-    }
-
-    fn decode(
-        &mut self,
-        buffer: &Buffer,
-        bodies: &[Range32],
-        ids: &[u32],
-        wanted: &[bool],
-        rejects: &mut Rejects,
-    ) -> Vec<Column> {
-        self.columns.start(wanted, bodies.len());
-        // Neighbours mostly share their schema.
-        let mut at = 0;
-        for (i, (body, id)) in bodies.iter().zip(ids).enumerate() {
-            if body.is_null() {
-                self.columns.push_nulls();
-                continue;
-            }
-            if self.readers[at].0 != *id {
-                at = self.readers.iter().position(|(known, _)| known == id).expect("its schema was learnt");
-            }
-            if let Err(fault) = self.readers[at].1.read(buffer, *body, &mut self.columns) {
-                self.columns.push_nulls();
-                fault.reject(rejects, i);
-            }
-        }
-        self.columns.finish(buffer)
     }
 }
 
@@ -225,14 +163,15 @@ fn id(bytes: &[u8]) -> Result<u32, String> {
 
 /// Writes bodies behind the id of their schema.
 pub struct WireWriter {
-    head: [u8; HEAD],
+    head: Vec<u8>,
     body: Box<dyn Writer>,
 }
 
 impl WireWriter {
-    pub fn new(id: u32, body: impl Writer + 'static) -> WireWriter {
-        let [a, b, c, d] = id.to_be_bytes();
-        WireWriter { head: [0, a, b, c, d], body: Box::new(body) }
+    /// `inner` follows the id: what a format says about the body.
+    pub fn new(id: u32, inner: &[u8], body: impl Writer + 'static) -> WireWriter {
+        let head = [&[0], id.to_be_bytes().as_slice(), inner].concat();
+        WireWriter { head, body: Box::new(body) }
     }
 }
 
@@ -245,14 +184,5 @@ impl Writer for WireWriter {
             out.truncate(start);
         }
         written
-    }
-}
-
-/// A codec's bodies, as messages have them.
-pub struct BodyOnly(pub Box<dyn BodyWriter>);
-
-impl Writer for BodyOnly {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
-        self.0.write(columns, row, out)
     }
 }

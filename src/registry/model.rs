@@ -52,7 +52,7 @@ pub struct Schema {
     pub kind: Kind,
     /// As it was registered first.
     pub text: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub references: Vec<Reference>,
 }
 

@@ -4,12 +4,13 @@
 
 use crate::format::codec::check_name;
 use crate::types::{ColumnDef, SqlType};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 pub const FULL_NAME: &str = "ConnectDefault1";
 
 /// How a field says that it is NULL, not 0 or empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Nullable {
     /// It does not.
     Plain,
