@@ -213,6 +213,25 @@ impl With {
             let nullable = text(nullable).map(parse_nullable).transpose()?.unwrap_or(Nullable::Plain);
             Ok(Some((parse_format(property, delimiter, wrap, nullable)?, property.value_span)))
         };
+        for (side, names) in [("KEY", ["KEY_FORMAT", "FORMAT"]), ("VALUE", ["VALUE_FORMAT", "FORMAT"])] {
+            let format = names.iter().find_map(|n| text(n)).map(string).transpose()?;
+            let is_protobuf = format.is_some_and(|name| name.to_uppercase().starts_with("PROTOBUF"));
+            let nullable = text(&format!("{side}_PROTOBUF_NULLABLE_REPRESENTATION"));
+            if let Some(property) = nullable.filter(|_| !is_protobuf) {
+                return Err(Error::statement(format!(
+                    "{} needs {side}_FORMAT='PROTOBUF'",
+                    property.name.name
+                ))
+                .at(property.name.span));
+            }
+            if let (true, true, "VALUE", Some(property)) =
+                (is_protobuf, !wrap, side, text("WRAP_SINGLE_VALUE"))
+            {
+                return Err(Error::statement("PROTOBUF has no values without a message around them")
+                    .at(property.name.span)
+                    .hint("leave out WRAP_SINGLE_VALUE"));
+            }
+        }
         let choice = |id: &str, full_names: &[&str]| -> Result<SchemaChoice> {
             let id = text(id).map(|p| Ok::<_, Error>((parse_schema_id(p)?, p.value_span))).transpose()?;
             let full_name = full_names.iter().find_map(|n| text(n)).map(string).transpose()?;

@@ -222,3 +222,40 @@ fn other_processes_read_the_registry_of_the_first() {
     assert_eq!((first.code, second.code), (Some(0), Some(0)), "{first:?} {second:?}");
     assert_eq!(first.stdout.trim(), r#"{"N":40,"V":780}"#, "{first:?}");
 }
+
+#[test]
+fn what_a_given_schema_has_no_place_for_is_a_reject() {
+    let site = Site::new().and("[topics.out]\nconnector = 'log'");
+    let served = Served::start(
+        &site.script(
+            "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='in', VALUE_FORMAT='JSON');
+             INSERT INTO S VALUES (1);
+             INSERT INTO S VALUES (NULL);
+             INSERT INTO S VALUES (3);",
+        ),
+        &[],
+    );
+    let ask = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        let said: Value =
+            serde_json::from_str(&served.post("/query-stream", "application/json", body).body).unwrap();
+        said.as_array().unwrap()[1..].to_vec()
+    };
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"A","type":"int"}]}"#;
+    let registered = served.post("/subjects/theirs/versions", "", json!({ "schema": schema }).to_string());
+    assert_eq!(registered.body, r#"{"id":1}"#);
+    let create = |select: &str| {
+        served.ksql(&format!(
+            "SET 'auto.offset.reset'='earliest'; CREATE STREAM OUT WITH (KAFKA_TOPIC='out', VALUE_FORMAT='AVRO', \
+             VALUE_SCHEMA_ID=1) AS SELECT {select} FROM S;"
+        ))
+    };
+    let refused = create("A AS B");
+    assert!(refused["message"].as_str().is_some_and(|m| m.contains("schema 1: column B")), "{refused}");
+    assert!(create("A").is_array());
+    while ask("SELECT REASON FROM WHARFE_REJECTS;").is_empty() {}
+    assert_eq!(ask("SELECT STAGE FROM WHARFE_REJECTS;"), [json!(["store of CSAS_OUT_2"])]);
+    let books = "SELECT ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS WHERE STAGE = 'store';";
+    while ask(books) != [json!([3, 2, 1])] {}
+    assert_eq!(served.get("/subjects").body, r#"["theirs"]"#, "the given schema is the topic's");
+}

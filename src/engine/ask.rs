@@ -210,6 +210,7 @@ impl Coordinator {
             source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.partitions))?,
         };
         local::replayable(&place)?;
+        let declared = source.map(|source| (source, self.schemas.clone()));
         let (sender, receiver) = mpsc::channel(64);
         let until = if self.once { Until::End } else { Until::Closed };
         let start = if from_beginning || self.once { Start::Earliest } else { Start::Latest };
@@ -220,6 +221,7 @@ impl Coordinator {
                 until,
                 interval.max(1),
                 limit,
+                declared,
                 &local::Outlet { sender, closed: local::Closed::default() },
             )
         });

@@ -32,7 +32,8 @@ impl Coordinator {
         let (row, rowtime) = inserted_row(&target_log.source, target, columns, values)?;
         let Target { source, .. } = &target_log;
         let done = status("1 row inserted".into(), source.kind, &source.name, "insert", None);
-        self.append(&target_log, row, rowtime.unwrap_or_else(now_ms))?.flush()?;
+        let writer = self.append(&target_log, row, rowtime.unwrap_or_else(now_ms));
+        writer.map_err(|e| e.at(target.span))?.flush()?;
         Ok(done)
     }
 

@@ -196,6 +196,9 @@ impl Engine {
         {
             drop(threads.join());
         }
+        if let Some(registry) = self.registry() {
+            registry.close();
+        }
         self.inner.data_dir.lock().unwrap_or_else(|e| e.into_inner()).take();
         Ok(())
     }

@@ -60,19 +60,18 @@ impl Coordinator {
             if is_declared || format.kind().is_none() {
                 continue;
             }
-            let inferred = self.inferred(part, format, choice, topic).map_err(|error| {
-                let (side, word) = (part.word(), word(kind).to_lowercase());
-                let error = error.at(choice.id.map_or(name.span, |(_, span)| span));
-                let hint = match part {
-                    Part::Key if !declared.is_empty() => {
-                        ", or give VALUE_FORMAT instead of FORMAT if it has no key"
-                    }
-                    _ => "",
+            let span = choice.id.map_or(name.span, |(_, span)| span);
+            let inferred = self.inferred(part, format, choice, topic).map_err(|e| e.at(span))?;
+            let inferred = inferred.ok_or_else(|| {
+                let what = match choice.id {
+                    Some((id, _)) => format!("schema with the id {id}"),
+                    None => format!("subject {}", part.subject(topic)),
                 };
-                error.hint(format!(
-                    "register its schema, or declare the {side} columns of {word} {}{hint}",
-                    name.name
-                ))
+                let mut hint = format!("register its schema, or declare the {} columns", part.word());
+                if part == Part::Key && !declared.is_empty() {
+                    hint += ", or give VALUE_FORMAT instead of FORMAT if there is no key";
+                }
+                Error::statement(format!("{} has no {what}", self.registry().name())).at(span).hint(hint)
             })?;
             if part == Part::Value && inferred.bare {
                 value_format = value.unwrapped();
@@ -92,20 +91,23 @@ impl Coordinator {
         Ok((columns, value_format))
     }
 
-    /// What the registry says of a side.
-    fn inferred(&self, part: Part, format: Format, choice: &SchemaChoice, topic: &str) -> Result<Inferred> {
-        let subject = part.subject(topic);
+    /// What the registry says of a side, if it has a schema for it.
+    fn inferred(
+        &self,
+        part: Part,
+        format: Format,
+        choice: &SchemaChoice,
+        topic: &str,
+    ) -> Result<Option<Inferred>> {
         let found = match choice.id {
             Some((id, _)) => self.registry().schema(id),
-            None => self.registry().latest(&subject),
+            None => self.registry().latest(&part.subject(topic)),
         };
-        let schema = found.map_err(|trouble| match (trouble.is_not_found(), choice.id) {
-            (true, Some((id, _))) => {
-                Error::statement(format!("{} has no schema with the id {id}", self.registry().name()))
-            }
-            (true, None) => Error::statement(format!("{} has no subject {subject}", self.registry().name())),
-            (false, _) => self.registry().error(trouble),
-        })?;
+        let schema = match found {
+            Ok(schema) => schema,
+            Err(trouble) if trouble.is_not_found() => return Ok(None),
+            Err(trouble) => return Err(self.registry().error(trouble)),
+        };
         check_kind(&schema, format)?;
         let mut inferred = columns_of(&schema, part == Part::Key, choice.full_name.as_deref())
             .map_err(|why| Error::statement(format!("no columns from schema {}: {why}", schema.id)))?;
@@ -115,7 +117,7 @@ impl Coordinator {
             let ty = SqlType::Struct(inferred.columns.drain(..).map(field).collect());
             inferred.columns.push(ColumnDef { name: "ROWKEY".into(), ty, key: true });
         }
-        Ok(inferred)
+        Ok(Some(inferred))
     }
 
     /// Registers what a source's messages are written with; schemas that the statement names are taken

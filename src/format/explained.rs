@@ -117,7 +117,7 @@ impl Bodies for Explained {
 /// message, which is what nearly all are.
 fn indices(buffer: &[u8], range: Range32, indices: &mut Vec<usize>) -> Parsed<usize> {
     let mut body = Body::new(buffer, range.start as usize..range.end as usize);
-    let unfit = || Fault::new("the indices of its message are none");
+    let unfit = || Fault::new("the record does not begin with the indices of its message");
     let mut number = || body.zigzag().ok().and_then(|n| u64::try_from(n).ok()).ok_or_else(unfit);
     match number()? {
         0 => indices.push(0),

@@ -223,7 +223,7 @@ fn message(document: &registry::protobuf::Document, name: Option<&str>) -> Resul
 fn protobuf_fit(schema: &Resolved, columns: &[ColumnDef]) -> Result<ReaderOf, String> {
     let (document, columns) = (protobuf_document(schema)?, columns.to_vec());
     Ok(Box::new(move |indices| {
-        let message = document.message(indices).ok_or_else(|| format!("it has no message {indices:?}"))?;
+        let message = document.message(indices).ok_or_else(|| format!("it has no message at {indices:?}"))?;
         protobuf::reader(&message, &columns.iter().collect::<Vec<_>>())
     }))
 }

@@ -4,12 +4,12 @@
 //! ```text
 //! server/registry ─┐
 //!                  ├─► Registry ─► parsed    text → something that can be compared, by kind
-//! sources, sinks ──┘      │     └─► compatibility    level → who must read whom → avro | protobuf | json
+//! client ──────────┘      │     └─► compatibility    level → who must read whom → avro | protobuf | json
 //!                         ├─► state      what is known, in memory
 //!                         └─► storage    the log it is made of
 //! ```
-//! Semantics, error codes and rules are those of Confluent's registry; where they differ the module
-//! that differs says so.
+//! `client` is how sources and sinks reach this registry, or another one by HTTP. Semantics, error codes
+//! and rules are those of Confluent's registry; where they differ the module that differs says so.
 
 pub mod avro;
 mod client;
@@ -79,6 +79,13 @@ impl Registry {
         let mut inner = Inner { state, storage, ids: HashMap::new(), default_level };
         inner.index();
         Registry(Arc::new(RwLock::new(inner)))
+    }
+
+    /// Changes nothing any more, whoever still has a handle; its directory may be opened again.
+    pub fn close(&self) {
+        if let Some(storage) = &mut self.write().storage {
+            storage.close();
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {

@@ -50,7 +50,8 @@ pub struct Storage {
     /// Why nothing more is written: a change that may be half in the log was reported as failed, and
     /// one after it would take its place.
     broken: Option<Error>,
-    _lock: File,
+    /// `None` once it is closed.
+    lock: Option<File>,
 }
 
 impl Storage {
@@ -60,7 +61,7 @@ impl Storage {
         let lock = lock(dir)?;
         let (log, _) = LogWriter::open(&dir.join(LOG), [PARTITION], LogOptions::default())?;
         read(dir, &mut apply)?;
-        Ok(Storage { log, broken: None, _lock: lock })
+        Ok(Storage { log, broken: None, lock: Some(lock) })
     }
 
     /// Returns once the change would outlive a crash of the machine.
@@ -73,6 +74,12 @@ impl Storage {
             self.broken = Some(error.clone().hint("start the registry again; it reads what is there"));
         }
         written
+    }
+
+    /// Lets another one have the directory.
+    pub fn close(&mut self) {
+        self.broken.get_or_insert_with(|| Error::runtime("the registry is closed"));
+        self.lock = None;
     }
 
     fn write(&mut self, event: &Event) -> Result<()> {
