@@ -1,7 +1,7 @@
 //! Schemas of the registry in statements: the columns that a CREATE takes from them, and what a sink
 //! writes with.
 
-use super::coordinator::{Coordinator, word};
+use super::coordinator::Coordinator;
 use crate::catalog::{SchemaChoice, Source, With};
 use crate::error::{Error, Result};
 use crate::format::codec::Inferred;
