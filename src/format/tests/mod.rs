@@ -3,6 +3,7 @@
 mod avro;
 mod codecs;
 mod delimited;
+mod foreign;
 mod json;
 mod others;
 mod properties;
