@@ -68,6 +68,10 @@ pub struct Query {
     pub reads: String,
     pub writes: String,
     pub plan: QueryPlan,
+    /// Names it in checkpoints, by what it writes and what it computes.
+    pub key: String,
+    /// It was planned as one that comes late, though the script had not begun.
+    pub late: bool,
     /// What was installed for it: itself, and the sources that only it reads.
     pub dataflows: Vec<DataflowId>,
 }
@@ -76,12 +80,13 @@ pub struct Query {
 pub struct Catalog {
     sources: BTreeMap<String, Source>,
     pub queries: BTreeMap<String, Query>,
-    /// Hubs of derived streams.
+    /// Hubs of the streams that queries write.
     pub hubs: BTreeMap<String, HubId>,
     /// Maintained tables.
     pub tables: BTreeMap<String, TableId>,
-    ordinals: u32,
-    query_numbers: u32,
+    /// By name, also of what is no more: what is kept of rows names them.
+    pub ordinals: BTreeMap<String, u32>,
+    pub query_numbers: u32,
 }
 
 impl Catalog {
@@ -116,6 +121,12 @@ impl Catalog {
         self.sources.values().filter(move |s| s.kind == kind)
     }
 
+    /// What writes a topic by itself, other than `name`: a derived stream or table, or the engine.
+    pub fn writes_topic(&self, topic: &str, name: &str) -> Option<&Source> {
+        let mut others = self.sources.values().filter(|s| s.topic == topic && s.name != name);
+        others.find(|s| s.origin != Origin::Declared)
+    }
+
     pub fn insert(&mut self, source: Source) {
         self.sources.insert(source.name.clone(), source);
     }
@@ -126,9 +137,10 @@ impl Catalog {
         self.tables.remove(name);
     }
 
-    pub fn next_ordinal(&mut self) -> u32 {
-        self.ordinals += 1;
-        self.ordinals
+    /// The ordinal of a stream or table that is made: the one that an earlier start gave the name.
+    pub fn next_ordinal(&mut self, name: &str) -> u32 {
+        let next = self.ordinals.values().max().map_or(1, |last| last + 1);
+        *self.ordinals.entry(name.into()).or_insert(next)
     }
 
     /// `CSAS_NAME_3`

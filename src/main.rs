@@ -12,6 +12,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     give_memory_back();
+    cli::log::begin();
     let done = match Cli::parse().command {
         Command::Run(args) => cli::run::run(args),
         Command::Query(args) => cli::query::run(args),

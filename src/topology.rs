@@ -2,20 +2,33 @@
 //!
 //! ```toml
 //! [topics.carparks]
-//! connector = "file"            # file | log | generator | stdin
+//! connector = "file"            # file | log | generator | stdin | kafka
 //! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
+//!
+//! [clusters.prod]               # librdkafka's settings
+//! "bootstrap.servers" = "broker:9092"
+//! "sasl.password" = { env = "KAFKA_PASSWORD" }      # or { file = "password.txt" }
+//!
+//! [topics.carparks_leeds]
+//! connector = "kafka"
+//! cluster = "prod"
+//! topic = "leeds"               # its name there, if that is another
+//!
+//! [default]                     # for all topics that are not named
+//! connector = "kafka"
+//! cluster = "prod"
 //!
 //! [registry]                    # else there is one in the data directory
 //! url = "https://schemas.example:8081"
 //! user = "wharfe"
-//! password = { env = "SCHEMAS_PASSWORD" }   # or { file = "path" }
+//! password = { env = "SCHEMAS_PASSWORD" }
 //! ca = "ca.pem"                 # who signs its certificate, if it is none of the usual ones
 //! ```
 
+mod cluster;
 mod parse;
-pub mod setting;
 
-use crate::connector::{Framing, GeneratorSpec, Place};
+use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::error::{Error, Result, reason};
 use crate::registry::Address;
 use std::collections::BTreeMap;
@@ -24,6 +37,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
     topics: BTreeMap<String, PlaceSpec>,
+    /// Of topics that are not named.
+    default: Option<PlaceSpec>,
     /// `None`: the engine's own.
     pub registry: Option<Address>,
 }
@@ -43,6 +58,11 @@ pub enum PlaceSpec {
     Stdin {
         framing: Framing,
         header: bool,
+    },
+    Kafka {
+        cluster: Cluster,
+        /// `None`: it has the same name there.
+        topic: Option<String>,
     },
 }
 
@@ -76,16 +96,24 @@ impl Topology {
             return Err(malformed("the path is empty"));
         }
         check_name(name).map_err(|why| malformed(&why))?;
-        let spec = PlaceSpec::over(self.topics.get(name), path);
+        let spec = PlaceSpec::over(self.place(name), path);
         self.topics.insert(name.to_string(), spec);
         Ok(self)
     }
 
     pub fn place(&self, topic: &str) -> Option<&PlaceSpec> {
-        self.topics.get(topic)
+        self.topics.get(topic).or(self.default.as_ref())
     }
 
-    /// The names of the topics that have a place, sorted.
+    /// The cluster of topics that are not named, if they are on one.
+    pub fn default_cluster(&self) -> Option<&Cluster> {
+        match &self.default {
+            Some(PlaceSpec::Kafka { cluster, .. }) => Some(cluster),
+            _ => None,
+        }
+    }
+
+    /// The names of the topics that have a place of their own, sorted.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.topics.keys().map(String::as_str)
     }
@@ -101,6 +129,9 @@ impl Topology {
             PlaceSpec::Log => Place::Log { dir: data_dir.join("topics").join(topic), partitions },
             PlaceSpec::Generator(spec) => Place::Generator(spec),
             PlaceSpec::Stdin { framing, header } => Place::Stdin { framing, header },
+            PlaceSpec::Kafka { cluster, topic: name } => {
+                Place::Kafka { cluster, topic: name.unwrap_or_else(|| topic.to_string()) }
+            }
         })
     }
 }

@@ -107,6 +107,10 @@ fn strict_counts_rejects() {
         CREATE TABLE T AS SELECT K, SUM(1 / V) AS V FROM S GROUP BY K;";
     let finished = once(&Site::new().with("n", "n.csv", "a,0\n"), notes, &["--strict"]);
     assert_eq!(finished.code, Some(0), "notes are no rejects: {finished:?}");
+    // An answer that reads the topic by itself counts as well.
+    let declared = "CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');";
+    let asked = once(&site, declared, &["--strict", "--format", "json", "-q", "SELECT K FROM S"]);
+    assert_eq!((asked.code, &*asked.stdout), (Some(3), "{\"K\":\"a\"}\n"), "{asked:?}");
     assert!(finished.stderr.ends_with("rejected 0, notes 1\n"), "{finished:?}");
 }
 

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use wharfe::connector::{Opening, Poll, Share, Source, Start, Survey, log};
 use wharfe::engine::{Answer, AnswerEnd, AnswerEvent, Config, Engine, Outcome, Pace, Session};
 use wharfe::error::Result;
 use wharfe::format::output::json_row;
@@ -112,7 +113,13 @@ impl Cut {
             data_dir: site.keeps_data.then(|| site.path("data")),
             once,
             topology: site.topology(),
-            pace: Pace { tick, tick_bytes, batch_bytes, inflight_bytes: 32 << 20 },
+            pace: Pace {
+                tick,
+                tick_bytes,
+                batch_bytes,
+                inflight_bytes: 32 << 20,
+                checkpoint: Duration::from_secs(10),
+            },
         }
     }
 }
@@ -338,6 +345,18 @@ impl Random {
     }
 }
 
+/// Key and value of the messages of a stored topic, each partition in its order.
+pub fn messages(topic: &Path) -> Vec<(String, String)> {
+    let opening = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
+    let mut reader = log::open(topic, opening, &Survey::default()).unwrap();
+    let mut messages = Vec::new();
+    while let Poll::Messages(batch) = reader.poll(1 << 20, 0).unwrap() {
+        let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+        messages.extend((0..batch.len()).map(|i| (text(batch.key(i)), text(batch.value(i)))));
+    }
+    messages
+}
+
 /// The binary in another process.
 pub struct Process {
     pub child: Child,
@@ -387,6 +406,10 @@ impl Process {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("the process says nothing"),
         }
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub fn signal(&self, signal: i32) {

@@ -222,6 +222,41 @@ fn inserted_rows_arrive() {
 
 /// Whoever does not read holds back nobody, and costs a bounded amount of memory.
 #[test]
+fn a_declared_stream_that_queries_write_is_one_stream() {
+    let site = Site::new().with("r", "r.csv", "b,10\n");
+    let script = format!(
+        "{COUNT} CREATE STREAM R (K VARCHAR, V INT) WITH (KAFKA_TOPIC='r', VALUE_FORMAT='DELIMITED');
+         CREATE TABLE RT AS SELECT K, COUNT(*) AS N FROM R GROUP BY K;"
+    );
+    let mut run = Run::live(&site, CUT, &script);
+    run.done("INSERT INTO S VALUES ('a', 1)");
+    run.until("SELECT * FROM T", |rows| rows == [r#"{"K":"a","N":1,"V":1}"#]);
+    run.until("SELECT * FROM RT", |rows| rows == [r#"{"K":"b","N":1}"#]);
+    run.read_from("earliest");
+    run.done("INSERT INTO S SELECT K, V FROM R");
+    let all = [r#"{"K":"a","N":1,"V":1}"#, r#"{"K":"b","N":1,"V":10}"#];
+    run.until("SELECT * FROM T", |rows| rows == all);
+    // A table that comes later is made of both as well, and both go on into it.
+    run.done("CREATE TABLE LATE AS SELECT K, COUNT(*) AS N, SUM(V) AS V FROM S GROUP BY K");
+    run.until("SELECT * FROM LATE", |rows| rows == all);
+    run.done("INSERT INTO S VALUES ('a', 2)");
+    site.append("r.csv", "b,20\n");
+    let all = [r#"{"K":"a","N":2,"V":3}"#, r#"{"K":"b","N":2,"V":30}"#];
+    run.until("SELECT * FROM T", |rows| rows == all);
+    run.until("SELECT * FROM LATE", |rows| rows == all);
+}
+
+#[test]
+fn a_pull_query_reads_a_paced_source_to_its_end() {
+    let site = Site::new()
+        .and("[topics.s]\nconnector = \"generator\"\nfeed = \"carparks\"\nrows = 300\nrate = 1000");
+    let script = "CREATE STREAM S (DATE VARCHAR, TIME VARCHAR, NAME VARCHAR, A VARCHAR, B VARCHAR, C VARCHAR,
+        D VARCHAR, E VARCHAR, F VARCHAR) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');";
+    let mut run = Run::once(&site, CUT, script);
+    assert_eq!(run.number("SELECT COUNT(*) AS N FROM S"), 300);
+}
+
+#[test]
 fn a_slow_reader_stalls_nobody() {
     const ROWS: u64 = 230_000;
     let spec = GeneratorSpec {

@@ -5,8 +5,13 @@ mod harness;
 mod scripts;
 mod operators;
 mod books;
+#[cfg(feature = "kafka")]
+mod broker;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod carparks;
 mod bytes;
+mod crash;
 mod live;
 mod processes;
 mod rest;

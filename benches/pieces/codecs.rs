@@ -9,8 +9,8 @@ use wharfe::batch::{Batch, MessageBatch, Range32, Timestamps};
 use wharfe::format::codec::{BodyReader, BodyWriter};
 use wharfe::format::parts::Columns;
 use wharfe::format::protobuf::Nullable;
-use wharfe::format::{Encoded, Format, Serialization, avro, decoder, encoder, protobuf};
-use wharfe::registry;
+use wharfe::format::{Encoded, Format, Serialization, Written, avro, decoder, encoder, protobuf};
+use wharfe::registry::{self, Lookups};
 use wharfe::render::source::RowDecoder;
 use wharfe::types::ColumnDef;
 
@@ -19,7 +19,7 @@ pub fn benches(c: &mut Bench) {
     let source = data::source(&planned, HISTORIC);
     let columns: Vec<&ColumnDef> = source.schema.columns.iter().collect();
     let all = vec![true; columns.len()];
-    let mut rows = RowDecoder::new(source).expect("the format can be decoded");
+    let mut rows = RowDecoder::new(source, &Lookups::none()).expect("the format can be decoded");
     let rows = rows.decode(&data::messages(HISTORIC, ROWS, None), &all).0;
 
     let mut group = c.benchmark_group("codecs");
@@ -27,7 +27,7 @@ pub fn benches(c: &mut Bench) {
 
     let json =
         Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
-    let mut writer = encoder(&json, &source.schema).expect("the columns can be written");
+    let mut writer = encoder(&json, &source.schema, &Written::default()).expect("the columns can be written");
     let mut written = Encoded::default();
     group.bench_function("json, historic, written", |b| {
         b.iter(|| {
@@ -35,7 +35,7 @@ pub fn benches(c: &mut Bench) {
             writer.encode(black_box(&rows), &mut written);
         })
     });
-    let mut reader = decoder(&json, &source.schema).expect("the columns can be read");
+    let mut reader = decoder(&json, &source.schema, &Lookups::none()).expect("the columns can be read");
     let messages = messages(std::mem::take(&mut written.buffer), std::mem::take(&mut written.values));
     group.bench_function("json, historic, read", |b| b.iter(|| reader.decode(black_box(&messages), &all)));
 

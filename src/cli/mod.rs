@@ -2,6 +2,7 @@
 //!
 //! `run` and `explain` have an engine of their own; `query` and `shell` talk to one that serves.
 
+pub mod log;
 pub mod bench;
 pub mod explain;
 pub mod generate;

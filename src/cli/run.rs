@@ -13,7 +13,7 @@ use crate::engine::{Engine, Outcome};
 use crate::error::{Error, Result};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const REJECTS_UNDER_STRICT: u8 = 3;
 
@@ -62,6 +62,13 @@ pub struct Args {
     #[arg(short, long, value_name = "SQL", requires = "once", help_heading = "Running")]
     pub query: Vec<String>,
 
+    /// How often the state is saved under --data-dir, in seconds; a fraction will do
+    ///
+    /// A start on the same directory goes on from the newest checkpoint as if there had been no end. One
+    /// more is taken when the run is stopped.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Running")]
+    pub checkpoint_interval: Duration,
+
     /// Exit with 3 if any record was rejected
     #[arg(long, help_heading = "Running")]
     pub strict: bool,
@@ -105,6 +112,14 @@ Examples:
   wharfe run --once --format json -q 'SELECT * FROM SOURCE_COUNTS' dataflows/carparks.sql
   wharfe run --topic carparks=/data/live.csv -w 4 dataflows/carparks.sql
   wharfe run -n 2 -p 0 dataflows/carparks.sql  (and -p 1 in another terminal)";
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected a number of seconds above 0".into()),
+    }
+}
 
 pub fn run(args: Args) -> Result<u8> {
     let script = Script::file(&args.script)?;

@@ -18,7 +18,7 @@ pub fn config(args: &run::Args) -> Result<Config> {
         data_dir: args.data_dir.clone(),
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
-        pace: pace()?,
+        pace: Pace { checkpoint: args.checkpoint_interval, ..pace()? },
     })
 }
 
@@ -91,6 +91,7 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
         batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
         inflight_bytes: 32 << 20,
+        checkpoint: Duration::from_secs(10),
     })
 }
 

@@ -8,7 +8,7 @@
 mod reader;
 mod watch;
 
-use super::{Framing, Opening, Poll, Share, Source, Start, Survey, io_error};
+use super::{Framing, Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error};
 use crate::error::{Error, Result};
 use reader::{Arrived, Reader, Step};
 use std::collections::VecDeque;
@@ -40,6 +40,8 @@ pub struct FileSource {
     /// The end is where it was at opening.
     ends: bool,
     arrived: Arrived,
+    /// In the order of their partitions, with the bytes that they had when they were found.
+    files: Vec<(PathBuf, u64)>,
     watch: Option<Watch>,
     next_check_ms: i64,
     bytes: u64,
@@ -53,7 +55,7 @@ pub fn survey(path: &Path, follow: bool) -> Result<Survey> {
         let hint = if several { "no file matches the pattern" } else { "check the topic's path" };
         return Err(Error::runtime(format!("there is no file {}", path.display())).hint(hint));
     }
-    Ok(Survey { files })
+    Ok(Survey { files, ..Survey::default() })
 }
 
 /// Opens what a survey found.
@@ -90,30 +92,31 @@ fn open_reading(
         reading,
         ends,
         arrived: Arrived { opened_ms: opening.opened_ms, now_ms: opening.opened_ms },
+        files: survey.resumed.as_ref().map_or_else(|| survey.files.clone(), |resumed| resumed.files.clone()),
         watch: None,
         next_check_ms: i64::MIN,
         bytes: 0,
     };
-    for (partition, (file, len)) in survey.files.iter().enumerate() {
-        let ranges = ranges(partition, *len, opening, ends, reading.split_bytes_min);
-        source.bytes += ranges.iter().map(|(from, to)| (*to).min(*len).saturating_sub(*from)).sum::<u64>();
-        if !ranges.is_empty() {
-            source.readers.push(Reader::open(file.clone(), partition as i32, *len, ends, ranges, reading)?);
+    for (partition, (file, len)) in source.files.iter().enumerate() {
+        let (len, splits) = match &survey.resumed {
+            None => (*len, splits(partition, *len, opening, ends, reading.split_bytes_min)),
+            Some(resumed) => resume(resumed, partition, opening, ends)?,
+        };
+        source.bytes += splits.iter().map(|s| s.end.min(len).saturating_sub(s.next)).sum::<u64>();
+        if !splits.is_empty() {
+            source.readers.push(Reader::open(file.clone(), partition as i32, len, ends, splits, reading)?);
         }
     }
     let finds_new = matches!(opening.share, Share::All | Share::Part { index: 0, .. });
     if !ends && finds_new && (path.is_dir() || watch::is_glob(path)) {
-        source.watch = Some(Watch::new(path, &survey.files));
+        source.watch = Some(Watch::new(path, &source.files));
     }
     Ok(source)
 }
 
 /// The byte ranges of a file that this share reads, in order.
-fn ranges(partition: usize, len: u64, opening: Opening, ends: bool, split_min: u64) -> VecDeque<(u64, u64)> {
-    let (index, of) = match opening.share {
-        Share::Part { index, of } => (index, of),
-        Share::All => (0, 1),
-    };
+fn splits(partition: usize, len: u64, opening: Opening, ends: bool, split_min: u64) -> VecDeque<Split> {
+    let (index, of) = opening.share.of();
     let owner = partition % of == index;
     let there = match opening.start {
         Start::Latest => (len, len),
@@ -121,17 +124,39 @@ fn ranges(partition: usize, len: u64, opening: Opening, ends: bool, split_min: u
         Start::Earliest if len < split_min => (0, 0),
         Start::Earliest => (share_of(len, index, of), share_of(len, index + 1, of)),
     };
-    let mut ranges = VecDeque::new();
+    let mut splits = VecDeque::new();
+    let split = |next, end| Split { partition: partition as i32, next, end, begun: false };
     if there.0 < there.1 {
-        ranges.push_back(there);
+        splits.push_back(split(there.0, there.1));
     }
     if owner && !ends {
-        match ranges.back_mut() {
-            Some(last) if last.1 == len => last.1 = u64::MAX,
-            _ => ranges.push_back((len, u64::MAX)),
+        match splits.back_mut() {
+            Some(last) if last.end == len => last.end = Split::OPEN,
+            _ => splits.push_back(split(len, Split::OPEN)),
         }
     }
-    ranges
+    splits
+}
+
+/// What this share reads of a file that an earlier run has begun, and the bytes that the file had then.
+fn resume(
+    resumed: &Position,
+    partition: usize,
+    opening: Opening,
+    ends: bool,
+) -> Result<(u64, VecDeque<Split>)> {
+    let (index, of) = opening.share.of();
+    let (file, mut len) = resumed.files[partition].clone();
+    let is_here = |split: &&Split| split.partition == partition as i32;
+    let mut splits: VecDeque<Split> = resumed.share(index, of).filter(is_here).cloned().collect();
+    let followed = resumed.splits.iter().filter(is_here).any(|split| split.end == Split::OPEN);
+    if !ends && !followed && partition % of == index {
+        splits.push_back(Split { partition: partition as i32, next: len, end: Split::OPEN, begun: false });
+    }
+    if ends && splits.iter().any(|split| split.end == Split::OPEN) {
+        len = file.metadata().map_err(|e| io_error("look at", &file, e))?.len();
+    }
+    Ok((len, splits))
 }
 
 fn share_of(len: u64, index: usize, of: usize) -> u64 {
@@ -174,6 +199,11 @@ impl Source for FileSource {
     fn bytes_expected(&self) -> Option<u64> {
         Some(self.bytes)
     }
+
+    fn position(&self) -> Option<Position> {
+        let splits = self.readers.iter().flat_map(Reader::splits).collect();
+        Some(Position { files: self.files.clone(), splits })
+    }
 }
 
 impl FileSource {
@@ -191,7 +221,8 @@ impl FileSource {
     fn find_new(&mut self, now_ms: i64) -> Result<()> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         for (partition, file) in watch.new_files(now_ms, 20 * self.reading.check_ms)? {
-            let all = VecDeque::from([(0, u64::MAX)]);
+            self.files.push((file.clone(), 0));
+            let all = VecDeque::from([Split { partition, next: 0, end: Split::OPEN, begun: false }]);
             self.readers.push(Reader::open(file, partition, 0, false, all, self.reading)?);
         }
         Ok(())

@@ -95,6 +95,16 @@ impl Framer {
         Framer { skip, before, ..Framer::at_start(framing, false) }
     }
 
+    /// Reads from a place where a message begins, or the white space before one.
+    pub fn at_message(framing: Framing, before: Before) -> Framer {
+        Framer { before, ..Framer::at_start(framing, false) }
+    }
+
+    /// Whether what was not consumed begins with a message, and not with what is skipped.
+    pub fn is_at_message(&self) -> bool {
+        self.skip == Skip::No
+    }
+
     pub fn until(self, offset: u64) -> Framer {
         Framer { until: offset, ..self }
     }

@@ -8,12 +8,13 @@ mod clock;
 mod feed;
 mod row;
 
-use super::{GeneratorSpec, Opening, Poll, Share, Source};
+use super::{GeneratorSpec, Opening, Poll, Position, Source, Split, Survey};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::error::{Error, Result};
 use arrow_buffer::Buffer;
 pub use feed::FEEDS;
 pub use row::Rows;
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 const WRITE_BYTES: usize = 256 << 10;
@@ -46,8 +47,10 @@ pub fn endless() -> Error {
 
 pub struct GeneratorSource {
     rows: Rows,
-    next: u64,
-    end: Option<u64>,
+    /// Still to be made; the first is at hand.
+    splits: VecDeque<Split>,
+    /// The first row at opening, from which the pace counts.
+    first: u64,
     rate: Option<f64>,
     opened_ms: i64,
     bytes: Option<u64>,
@@ -55,22 +58,26 @@ pub struct GeneratorSource {
 
 /// All rows are of partition 0, and a row's offset is its number. Rows that have neither pace nor
 /// end can be split over the workers; others are made by worker 0.
-pub fn open(spec: &GeneratorSpec, opening: Opening) -> Result<GeneratorSource> {
+pub fn open(spec: &GeneratorSpec, opening: Opening, survey: &Survey) -> Result<GeneratorSource> {
     if opening.bounded && spec.rows.is_none() {
         return Err(endless());
     }
-    let (index, of) = match opening.share {
-        Share::Part { index, of } => (index as u64, of as u64),
-        Share::All => (0, 1),
-    };
-    let (next, end) = match (spec.rows, spec.rate) {
-        (Some(rows), None) => (block_start(rows, index, of), Some(block_start(rows, index + 1, of))),
-        (rows, _) if index == 0 => (0, rows),
-        _ => (0, Some(0)),
+    let (index, of) = opening.share.of();
+    let split = |next, end| Split { partition: 0, next, end, begun: true };
+    let splits: VecDeque<Split> = match (&survey.resumed, spec.rows, spec.rate) {
+        (Some(resumed), ..) => resumed.share(index, of).cloned().collect(),
+        (None, Some(rows), None) => {
+            let start = |index: usize| block_start(rows, index as u64, of as u64);
+            [split(start(index), start(index + 1))].into()
+        }
+        (None, rows, _) if index == 0 => [split(0, rows.unwrap_or(Split::OPEN))].into(),
+        _ => VecDeque::new(),
     };
     let mut rows = Rows::new(spec)?;
-    let bytes = end.map(|end| (end - next) * rows.mean_bytes());
-    Ok(GeneratorSource { rows, next, end, rate: spec.rate, opened_ms: opening.opened_ms, bytes })
+    let ends = splits.iter().all(|split| split.end != Split::OPEN);
+    let bytes = ends.then(|| splits.iter().map(|s| s.end - s.next).sum::<u64>() * rows.mean_bytes());
+    let first = splits.front().map_or(0, |split| split.next);
+    Ok(GeneratorSource { rows, splits, first, rate: spec.rate, opened_ms: opening.opened_ms, bytes })
 }
 
 fn block_start(rows: u64, index: u64, of: u64) -> u64 {
@@ -79,15 +86,18 @@ fn block_start(rows: u64, index: u64, of: u64) -> u64 {
 
 impl Source for GeneratorSource {
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
-        if self.end.is_some_and(|end| self.next >= end) {
-            return Ok(Poll::Done);
-        }
-        let due = self.due(now_ms);
-        if self.next >= due {
+        self.splits.retain(|split| split.next < split.end);
+        let Some(split) = self.splits.front() else { return Ok(Poll::Done) };
+        let due = self.due(split.end, now_ms);
+        if split.next >= due {
             return Ok(Poll::Pending);
         }
         let timestamp = if self.rate.is_some() { now_ms } else { self.opened_ms };
         Ok(Poll::Messages(self.batch(due, max_bytes, timestamp)))
+    }
+
+    fn position(&self) -> Option<Position> {
+        Some(Position { files: Vec::new(), splits: self.splits.iter().cloned().collect() })
     }
 
     fn bytes_expected(&self) -> Option<u64> {
@@ -97,31 +107,31 @@ impl Source for GeneratorSource {
 
 impl GeneratorSource {
     /// The first row that is not due yet.
-    fn due(&self, now_ms: i64) -> u64 {
-        let end = self.end.unwrap_or(u64::MAX);
-        match self.rate {
-            None => end,
-            Some(rate) => end.min(((now_ms - self.opened_ms).max(0) as f64 * rate / 1000.0) as u64),
-        }
+    fn due(&self, end: u64, now_ms: i64) -> u64 {
+        let Some(rate) = self.rate else { return end };
+        let due = ((now_ms - self.opened_ms).max(0) as f64 * rate / 1000.0) as u64;
+        end.min(self.first.saturating_add(due))
     }
 
     fn batch(&mut self, end: u64, max_bytes: usize, timestamp: i64) -> MessageBatch {
-        let first = self.next;
+        let first = self.splits[0].next;
+        let mut next = first;
         let most = max_bytes.min((end - first).saturating_mul(ROW_BYTES_MAX as u64) as usize);
         let mut bytes = Vec::with_capacity(most + ROW_BYTES_MAX);
         let mut values = Vec::new();
-        while self.next < end && (values.is_empty() || bytes.len() < max_bytes) {
+        while next < end && (values.is_empty() || bytes.len() < max_bytes) {
             let start = bytes.len() as u32;
-            self.rows.append(self.next, &mut bytes);
+            self.rows.append(next, &mut bytes);
             values.push(Range32 { start, end: bytes.len() as u32 });
-            self.next += 1;
+            next += 1;
         }
+        self.splits[0].next = next;
         MessageBatch {
             partition: 0,
             buffer: Buffer::from_vec(bytes),
             values,
             keys: None,
-            offsets: (first as i64..self.next as i64).collect::<Vec<_>>().into(),
+            offsets: (first as i64..next as i64).collect::<Vec<_>>().into(),
             timestamps: Timestamps::All(timestamp),
             torn: Vec::new(),
         }

@@ -18,9 +18,12 @@ mod segment;
 mod writer;
 
 pub use reader::{LogReader, open};
-pub use writer::{LogOptions, LogWriter};
+pub use writer::{LogOptions, LogWriter, truncate};
 
+use crate::connector::io_error;
 use crate::error::Result;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 /// Longer records are refused.
@@ -32,6 +35,41 @@ pub struct LogInfo {
     /// That are still there: a capped log deletes its oldest.
     pub records: u64,
     pub bytes: u64,
+}
+
+/// How many records each partition has had.
+pub type Ends = BTreeMap<u32, i64>;
+
+/// Checks all that a log holds.
+pub fn ends(dir: &Path) -> Result<Ends> {
+    let mut ends = Ends::new();
+    for (number, dir) in segment::partitions(dir)? {
+        let mut end = 0;
+        for segment in segment::list(&dir)? {
+            end = segment::scan(&segment)?.next;
+        }
+        ends.insert(number, end);
+    }
+    Ok(ends)
+}
+
+/// Waits until all below a directory would outlive a crash of the machine.
+pub fn sync(dir: &Path) -> Result<()> {
+    let failed = |e| io_error("sync", dir, e);
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        match path.is_dir() {
+            true => sync(&path)?,
+            false => {
+                File::open(&path).and_then(|file| file.sync_all()).map_err(|e| io_error("sync", &path, e))?
+            }
+        }
+    }
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
 /// What a log holds now; a directory that is not there is an empty log.

@@ -1,18 +1,25 @@
 //! Connectors carry bytes, both directions; they never look into a payload beyond its framing.
 
+mod cluster;
 pub mod file;
 pub mod framing;
 pub mod generator;
+#[cfg_attr(not(feature = "kafka"), path = "kafka_absent.rs")]
+pub mod kafka;
 pub mod log;
+mod position;
 mod read_at;
 pub mod stdin;
 
 use crate::batch::MessageBatch;
 use crate::error::{Error, Result, reason};
+pub use cluster::{BOOTSTRAP, Cluster, Setting};
+pub use position::{Position, Split};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Where a topic lives: a connector is one variant here and one arm in [`open`].
+/// Where a topic lives: a connector is one variant here, one arm in [`open`], and one in [`writer`] if
+/// it can be written to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Place {
     /// A file, a directory or a glob; each file is a partition, in the order of their names.
@@ -33,6 +40,18 @@ pub enum Place {
         framing: Framing,
         header: bool,
     },
+    /// A topic on a cluster, under the name that it has there.
+    Kafka {
+        cluster: Cluster,
+        topic: String,
+    },
+}
+
+impl Place {
+    /// Whether [`writer`] can write there.
+    pub fn is_writable(&self) -> bool {
+        matches!(self, Place::Log { .. } | Place::Kafka { .. })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +88,16 @@ pub enum Share {
     All,
 }
 
+impl Share {
+    /// Index and number of the parts.
+    pub fn of(self) -> (usize, usize) {
+        match self {
+            Share::Part { index, of } => (index, of),
+            Share::All => (0, 1),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Start {
     Earliest,
@@ -96,6 +125,9 @@ pub trait Source {
 
     /// Bytes to read in all by this share, as far as known: for progress and for planning.
     fn bytes_expected(&self) -> Option<u64>;
+
+    /// What this share has still to read. `None`: that is not known yet, or cannot be read again.
+    fn position(&self) -> Option<Position>;
 }
 
 pub enum Poll {
@@ -111,6 +143,11 @@ pub enum Poll {
 pub struct Survey {
     /// Files in the order of their partitions, with their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
+    /// Of a topic on a cluster: the first offset and the one behind the last of each partition.
+    /// `None`: not known yet.
+    pub marks: Option<Vec<(i64, i64)>>,
+    /// Where an earlier run stopped: its readers' parts are dealt out to the workers anew.
+    pub resumed: Option<Position>,
 }
 
 /// Looks at what a place holds now. `once`: nothing will come later, so that a pattern without files
@@ -119,6 +156,7 @@ pub fn survey(place: &Place, once: bool) -> Result<Survey> {
     match place {
         Place::File { path, follow, .. } => file::survey(path, *follow && !once),
         Place::Generator(spec) if once && spec.rows.is_none() => Err(generator::endless()),
+        Place::Kafka { cluster, topic } => kafka::survey(cluster, topic),
         _ => Ok(Survey::default()),
     }
 }
@@ -129,15 +167,60 @@ pub fn open_surveyed(place: &Place, opening: Opening, survey: &Survey) -> Result
         Place::File { path, framing, header, follow } => {
             Box::new(file::open(path, *framing, *header, *follow, opening, survey)?)
         }
-        Place::Log { dir, .. } => Box::new(log::open(dir, opening)?),
-        Place::Generator(spec) => Box::new(generator::open(spec, opening)?),
+        Place::Log { dir, .. } => Box::new(log::open(dir, opening, survey)?),
+        Place::Generator(spec) => Box::new(generator::open(spec, opening, survey)?),
         Place::Stdin { framing, header } => Box::new(stdin::open(*framing, *header, opening)?),
+        Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
     })
 }
 
 /// Opens a topic for reading by a single worker; several have to share a [`survey`].
 pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
     open_surveyed(place, opening, &survey(place, false)?)
+}
+
+/// Writes records to partitions of one topic. What is not written yet is named by epochs: numbers that
+/// ascend as the caller goes on.
+pub trait Writer: Send {
+    /// Takes a record, unless there is no room for it now.
+    fn append(
+        &mut self,
+        epoch: u64,
+        partition: u32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<Room>;
+
+    /// Moves on what was taken, without waiting for it. Returns the least epoch of which something is
+    /// not written yet.
+    fn flush(&mut self) -> Result<Option<u64>>;
+
+    /// The offset that the next record of each partition gets, where that is this writer's to say.
+    fn ends(&self) -> Vec<(u32, i64)>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Taken,
+    /// Nothing was taken: try again after a [`Writer::flush`] and a little time.
+    Full,
+}
+
+/// Opens the share of a topic's `partitions` that is this worker's for writing.
+pub fn writer(place: &Place, partitions: u32, share: Share) -> Result<Box<dyn Writer>> {
+    let is_mine = |partition: &u32| match share {
+        Share::Part { index, of } => *partition as usize % of == index,
+        Share::All => true,
+    };
+    Ok(match place {
+        Place::Log { dir, .. } => {
+            let mine = (0..partitions).filter(is_mine);
+            Box::new(log::LogWriter::open(dir, mine, log::LogOptions::default())?.0)
+        }
+        Place::Kafka { cluster, topic } => Box::new(kafka::writer(cluster, topic, partitions)?),
+        _ => return Err(Error::topology("only a log or a topic on a cluster can be written to")),
+    })
 }
 
 pub(crate) fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {

@@ -4,7 +4,7 @@
 //! in has no end until its writer closes it, so a bounded reader waits for that, too.
 
 use super::framing::{Framer, Frames};
-use super::{Framing, Opening, Poll, Share, Source};
+use super::{Framing, Opening, Poll, Position, Share, Source};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::error::{Error, Result, reason};
 use arrow_buffer::Buffer;
@@ -123,6 +123,10 @@ impl Source for StdinSource {
     }
 
     fn bytes_expected(&self) -> Option<u64> {
+        None
+    }
+
+    fn position(&self) -> Option<Position> {
         None
     }
 }

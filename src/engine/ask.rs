@@ -11,10 +11,11 @@ use crate::connector::Start;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy, TableId};
+use crate::render::rejects::RejectLog;
 use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Schema, SqlType};
 use crate::value::{Value, encode_row};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 /// A push query that somebody reads.
@@ -53,7 +54,7 @@ impl Coordinator {
         let rows = match (source.kind, push) {
             (SourceKind::Table, false) => self.pull_table(&source, select)?,
             (SourceKind::Stream, false) => {
-                self.read_stream(&source, select, Until::End, local::Closed::default())?
+                self.read_stream(&id, &source, select, Until::End, local::Closed::default())?
             }
             (_, true) => self.push(&id, &parsed.text, &source, select, session)?,
         };
@@ -102,20 +103,36 @@ impl Coordinator {
 
     pub(super) fn read_stream(
         &mut self,
+        id: &str,
         source: &Source,
         select: SelectPlan,
         until: Until,
         closed: local::Closed,
     ) -> Result<mpsc::Receiver<AnswerEvent>> {
         let ways = self.ways(source)?;
+        let about = local::About {
+            id: id.into(),
+            source: source.name.clone(),
+            topic: source.topic.clone(),
+            log: self.reject_log()?,
+        };
         let (sender, receiver) = mpsc::channel(64);
         let started_ms = self.shared.started_ms();
         let schemas = self.schemas.clone();
         std::thread::spawn(move || {
             let outlet = local::Outlet { sender, closed };
-            local::answer_stream(ways, &select, &schemas, until, started_ms, &outlet)
+            local::answer_stream(ways, &select, &schemas, until, started_ms, &about, &outlet)
         });
         Ok(receiver)
+    }
+
+    /// The partition of the rejects' log behind those of the workers.
+    fn reject_log(&mut self) -> Result<Arc<Mutex<RejectLog>>> {
+        if self.rejects.is_none() {
+            let log = RejectLog::open(&self.data_dir, self.shared.peers, &self.shared)?;
+            self.rejects = Some(Arc::new(Mutex::new(log)));
+        }
+        Ok(self.rejects.clone().expect("it was just opened"))
     }
 
     pub(super) fn push(
@@ -131,7 +148,7 @@ impl Coordinator {
         let limit = select.limit;
         let grouped = matches!(select.shape, Shape::Aggregate(_));
         if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest {
-            let receiver = self.read_stream(source, select, Until::Closed, closed.clone())?;
+            let receiver = self.read_stream(id, source, select, Until::Closed, closed.clone())?;
             self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: None });
             return Ok(receiver);
         }
@@ -148,6 +165,7 @@ impl Coordinator {
             input_columns: source.schema.len(),
             select: SelectPlan { limit: None, ..select },
             sink: Sink::Answer { answer: id.into() },
+            restore: None,
         };
         if grouped {
             // A table of its own, which is then watched.

@@ -5,12 +5,13 @@
 
 use super::ask::Watcher;
 use super::outcome::{Outcome, Status};
+use super::resume::{Durable, Planning};
 use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::{LogWriter, log_info};
-use crate::connector::{self, Place, Start};
+use crate::connector::log::log_info;
+use crate::connector::{self, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
@@ -21,13 +22,14 @@ use crate::plan::{
 };
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
+use crate::render::rejects::RejectLog;
 use crate::render::{books, rejects};
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::Topology;
 use crate::types::{ColumnDef, SqlType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub struct Coordinator {
     pub(super) shared: Arc<Shared>,
@@ -50,8 +52,18 @@ pub struct Coordinator {
     pub(super) answers: BTreeMap<String, Watcher>,
     pub(super) next_id: u64,
     pub(super) peeks: u64,
-    /// Writers of logs that rows are inserted into.
-    pub(super) logs: BTreeMap<String, LogWriter>,
+    /// Writers of topics that rows are inserted into.
+    pub(super) writers: BTreeMap<String, Box<dyn Writer>>,
+    /// Where answers say what was wrong with rows that only they have read.
+    pub(super) rejects: Option<Arc<Mutex<RejectLog>>>,
+    /// Only plans are asked for: no cluster is.
+    pub(super) dry: bool,
+    /// With a data directory that stays.
+    pub(super) durable: Option<Durable>,
+    /// The persistent query at hand.
+    pub(super) planning: Option<Planning>,
+    /// What was planned so far has been sent.
+    pub(super) live: bool,
 }
 
 impl Coordinator {
@@ -78,7 +90,12 @@ impl Coordinator {
             answers: BTreeMap::new(),
             next_id: BOOKS_QUERY + 1,
             peeks: 0,
-            logs: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            rejects: None,
+            dry: false,
+            durable: None,
+            planning: None,
+            live: false,
         };
         coordinator.declare_system();
         coordinator
@@ -90,6 +107,29 @@ impl Coordinator {
     }
 
     pub fn execute(&mut self, parsed: &Parsed, session: &mut Session) -> Result<Outcome> {
+        if let Statement::InsertValues { target, .. } = &parsed.statement
+            && self.was_inserted(parsed)
+        {
+            let message = "1 row inserted by an earlier start".into();
+            return Ok(status(message, SourceKind::Stream, &target.name, "insert", None));
+        }
+        let outcome = self.carry_out(parsed, session)?;
+        self.keep(parsed, session)?;
+        Ok(outcome)
+    }
+
+    pub(super) fn carry_out(&mut self, parsed: &Parsed, session: &mut Session) -> Result<Outcome> {
+        // A statement that fails leaves nothing behind: the ids of the next ones must not depend on it.
+        let numbers = self.catalog.query_numbers;
+        let outcome = self.carry_out_one(parsed, session);
+        self.planning = None;
+        if outcome.is_err() {
+            self.catalog.query_numbers = numbers;
+        }
+        outcome
+    }
+
+    fn carry_out_one(&mut self, parsed: &Parsed, session: &mut Session) -> Result<Outcome> {
         match &parsed.statement {
             Statement::CreateSource { .. } => self.create_source(parsed, session),
             Statement::CreateAs { .. } => self.create_as(parsed, session),
@@ -125,33 +165,42 @@ impl Coordinator {
 
     /// Installs what the script asked for, all at one tick.
     pub fn begin(&mut self) -> Result<()> {
-        if !self.begun {
-            self.begun = true;
-            let plans = std::mem::take(&mut self.waiting);
-            self.send(plans)?;
+        if self.begun {
+            return Ok(());
         }
+        self.begun = true;
+        let later = self.replay();
+        let mut plans = std::mem::take(&mut self.waiting);
+        let started_ms = self.go_on(&mut plans)?;
+        self.live = true;
+        self.send_at(plans, started_ms.unwrap_or_else(now_ms))?;
+        later.into_iter().for_each(|asked| self.ask_again(asked));
         Ok(())
     }
 
     pub(super) fn install(&mut self, plans: Vec<DataflowPlan>) -> Result<()> {
-        if self.begun {
-            return self.send(plans);
+        if self.live {
+            return self.send_at(plans, now_ms());
         }
         self.waiting.extend(plans);
         Ok(())
     }
 
-    pub(super) fn send(&mut self, mut plans: Vec<DataflowPlan>) -> Result<()> {
+    /// `started_ms`: what messages that are there already and have no time get as theirs, at the first
+    /// start.
+    fn send_at(&mut self, mut plans: Vec<DataflowPlan>, started_ms: i64) -> Result<()> {
         for plan in &mut plans {
             if let DataflowPlan::Source(source) = plan {
-                source.survey = connector::survey(&source.place, source.bounded)
+                let resumed = source.survey.resumed.take();
+                let survey = connector::survey(&source.place, source.bounded)
                     .map_err(|e| Error { message: format!("topic {}: {}", source.topic, e.message), ..e })?;
+                source.survey = Survey { resumed, ..survey };
             }
         }
         self.stale.drain(..).try_for_each(|dir| clear(&dir))?;
         self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
         let wanted = self.changed_wants();
-        self.shared.command(Command::Install { plans, wanted, started_ms: now_ms() });
+        self.shared.command(Command::Install { plans, wanted, started_ms });
         Ok(())
     }
 
@@ -206,7 +255,7 @@ impl Coordinator {
             self.active.remove(id);
             self.readers.retain(|_, (reader, _)| reader != id);
         }
-        if self.begun {
+        if self.live {
             self.shared.command(Command::Drop { dataflows, tables });
         } else {
             self.waiting.retain(|plan| !dataflows.contains(&plan.id()));
@@ -216,7 +265,7 @@ impl Coordinator {
     pub(super) fn declare_system(&mut self) {
         let json =
             Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
-        let ordinal = self.catalog.next_ordinal();
+        let ordinal = self.catalog.next_ordinal(rejects::STREAM);
         let system = |kind, name: &str, schema, topic: &str| Source {
             kind,
             name: name.into(),
@@ -302,9 +351,13 @@ impl Coordinator {
             return Err(Error::statement(format!("{} belongs to the engine", name.name)).at(name.span));
         }
         self.remove(&source, name)?;
-        if delete_topic && let Place::Log { dir, .. } = self.place(&source)? {
-            self.logs.remove(&source.topic);
-            clear(&dir)?;
+        if delete_topic {
+            self.writers.remove(&source.topic);
+            match self.place(&source)? {
+                Place::Log { dir, .. } => clear(&dir)?,
+                Place::Kafka { cluster, topic } => connector::kafka::delete(&cluster, &topic)?,
+                _ => {}
+            }
         }
         let message = format!("{} {} dropped", word(kind), name.name);
         Ok(status(message, kind, &name.name, "drop", None))
@@ -404,6 +457,7 @@ pub(super) fn books_query() -> QueryPlan {
             limit: None,
         },
         sink: Sink::Table { table: BOOKS_TABLE, strategy: Strategy::Monoid },
+        restore: None,
     }
 }
 

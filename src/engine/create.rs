@@ -7,7 +7,7 @@ use super::rules::{check_compiles, check_persistent, check_shape, fit};
 use super::session::DEFAULT_VALUE_FORMAT;
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
-use crate::connector::{Place, Start};
+use crate::connector::{self, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::expr::{Scope, bind};
@@ -60,14 +60,16 @@ impl Coordinator {
             kind: *kind,
             name: name.name.clone(),
             schema,
-            topic,
             serialization,
             timestamp: with
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions: with.partitions.unwrap_or(1),
-            ordinal: self.catalog.next_ordinal(),
+            partitions: self
+                .partitions(&topic, with.partitions, 1, with.partitions)
+                .map_err(|e| e.at(name.span))?,
+            topic,
+            ordinal: self.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
             read_only: *read_only,
@@ -127,6 +129,7 @@ impl Coordinator {
     /// Keeps a declared table up to date from its topic: the latest row of each key.
     pub(super) fn maintain(&mut self, name: &str, sql: &str) -> Result<()> {
         let source = self.catalog.get(name).expect("it was just declared").clone();
+        self.plan_table(&source)?;
         let mut plans = Vec::new();
         let (reader, hub) = self.read_topic(&source, Start::Earliest, &mut plans)?;
         let keys = source.schema.key_len();
@@ -156,6 +159,7 @@ impl Coordinator {
                 limit: None,
             },
             sink: Sink::Table { table, strategy: Strategy::Monoid },
+            restore: self.restore(),
         };
         let query = Query {
             id: plan.query.clone(),
@@ -164,6 +168,8 @@ impl Coordinator {
             writes: name.into(),
             dataflows: vec![plan.id, reader],
             plan: plan.clone(),
+            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
+            late: false,
         };
         plans.push(DataflowPlan::Query(plan));
         self.catalog.tables.insert(name.into(), table);
@@ -191,6 +197,10 @@ impl Coordinator {
         check_compiles(&select)?;
         let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
         check_topic(&topic, name)?;
+        let partitions = with.partitions.unwrap_or(source.partitions);
+        let partitions = self
+            .partitions(&topic, with.partitions, partitions, Some(partitions))
+            .map_err(|e| e.at(name.span))?;
         let target = Source {
             kind: *kind,
             name: name.name.clone(),
@@ -201,8 +211,8 @@ impl Coordinator {
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions: with.partitions.unwrap_or(source.partitions),
-            ordinal: self.catalog.next_ordinal(),
+            partitions,
+            ordinal: self.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
             read_only: false,
@@ -216,7 +226,7 @@ impl Coordinator {
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
-        self.start(&id, &parsed.text, &source, target, select, session)?;
+        self.start(&id, &parsed.text, &source, target, select, session).map_err(|e| e.at(name.span))?;
         Ok(created(*kind, &name.name, Some(id)))
     }
 
@@ -257,7 +267,7 @@ impl Coordinator {
             Some(id) => id,
             None => self.catalog.next_query_id("INSERTQUERY"),
         };
-        self.start(&id, &parsed.text, &source, sink, select, session)?;
+        self.start(&id, &parsed.text, &source, sink, select, session).map_err(|e| e.at(target.span))?;
         let message = format!("Created query with ID {id}");
         Ok(status(message, SourceKind::Stream, &target.name, "create", Some(id)))
     }
@@ -272,6 +282,7 @@ impl Coordinator {
         select: SelectPlan,
         session: &Session,
     ) -> Result<()> {
+        self.plan_query(source, &target, &select)?;
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
         let input = self.input(source, start_of(session, self.begun)?, &mut plans, &mut dataflows)?;
@@ -284,6 +295,11 @@ impl Coordinator {
             input,
             input_columns: source.schema.len(),
             select,
+            restore: if matches!(sink, Sink::Table { strategy: Strategy::Monoid, .. }) {
+                self.restore()
+            } else {
+                None
+            },
             sink,
         };
         check_compiles(&plan.select)?;
@@ -292,6 +308,7 @@ impl Coordinator {
         dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {
             Sink::Table { table, .. } => drop(self.catalog.tables.insert(target.name.clone(), table)),
+            Sink::Stream { store: Some(_), .. } if target.origin == Origin::Declared => {}
             Sink::Stream { hub, .. } => drop(self.catalog.hubs.insert(target.name.clone(), hub)),
             Sink::Changelog(_) | Sink::Answer { .. } => {
                 unreachable!("a persistent query writes a stream or a table")
@@ -303,6 +320,8 @@ impl Coordinator {
             reads: source.name.clone(),
             writes: target.name.clone(),
             plan: plan.clone(),
+            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
+            late: self.planning.as_ref().is_some_and(|planning| planning.late),
             dataflows,
         };
         self.catalog.queries.insert(id.into(), query);
@@ -310,6 +329,24 @@ impl Coordinator {
         plans.push(DataflowPlan::Query(plan));
         plans.extend(changelog.map(DataflowPlan::Query));
         self.install(plans)
+    }
+
+    /// How many partitions a topic has. On a cluster: as many as it has there, where it is created with
+    /// `create` if it is not there; if the cluster is away, what the statement says or the default.
+    fn partitions(&self, topic: &str, said: Option<u32>, default: u32, create: Option<u32>) -> Result<u32> {
+        let assumed = said.unwrap_or(default);
+        let Place::Kafka { cluster, topic } = self.topic_place(topic, assumed)? else { return Ok(assumed) };
+        if self.dry {
+            return Ok(assumed);
+        }
+        match (connector::kafka::prepare(&cluster, &topic, create)?, said) {
+            (None, _) => Ok(assumed),
+            (Some(found), Some(said)) if found != said => Err(Error::statement(format!(
+                "topic {topic} on {cluster} has {found} partitions, not {said}"
+            ))
+            .hint(format!("PARTITIONS={found}, or another topic"))),
+            (Some(found), _) => Ok(found),
+        }
     }
 
     pub(super) fn sink(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<Sink> {
@@ -321,11 +358,10 @@ impl Coordinator {
             };
             return Ok(Sink::Table { table: self.id(), strategy });
         }
-        let hub = match self.catalog.hubs.get(&target.name) {
-            Some(hub) => *hub,
-            None => self.id(),
-        };
         let store = self.store(target)?;
+        // What is written to a declared stream's topic comes back by its reader: nobody reads this hub.
+        let returns = target.origin == Origin::Declared && store.is_some();
+        let hub = if returns { self.id() } else { self.hub_to_write(target)? };
         Ok(Sink::Stream { hub, store })
     }
 
@@ -333,18 +369,22 @@ impl Coordinator {
     fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
         let place = match self.topology.resolve(&target.topic, &self.data_dir, target.partitions) {
             None => return Ok(None),
-            Some(place @ Place::Log { .. }) => place,
+            Some(place) if place.is_writable() => place,
             Some(_) => {
                 return Err(Error::topology(format!(
-                    "topic {} is written by a query, so its connector must be \"log\"",
+                    "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
                     target.topic
                 ))
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));
             }
         };
+        if let Place::Log { .. } = place {
+            self.check_single_writer(target)?;
+        }
         let written = self.written(target)?;
-        // What is derived is derived anew at each start: the old is cleared when that begins.
-        if self.catalog.get(&target.name).is_none()
+        // What no checkpoint knows is derived anew: the old is cleared when that begins.
+        if !self.keeps_stored()
+            && self.catalog.get(&target.name).is_none()
             && let Place::Log { dir, .. } = &place
         {
             self.stale.push(dir.clone());
@@ -359,6 +399,21 @@ impl Coordinator {
         }))
     }
 
+    /// A log has one writer: the queries of one stream, or the statements that insert rows.
+    fn check_single_writer(&self, target: &Source) -> Result<()> {
+        let topic = &target.topic;
+        let (what, hint) = if target.origin == Origin::Declared || self.writers.contains_key(topic) {
+            let hint = "CREATE STREAM … AS SELECT makes a stream of its own; or leave the topic out of the \
+                        topology: then what the query writes is not stored";
+            (format!("topic {topic} takes inserted rows; a query cannot write it as well"), hint)
+        } else if let Some(other) = self.catalog.writes_topic(topic, &target.name) {
+            (format!("topic {topic} is written by {} already", other.name), "name another KAFKA_TOPIC")
+        } else {
+            return Ok(());
+        };
+        Err(Error::statement(what).hint(hint))
+    }
+
     /// The query beside a table's own that stores its changes, where its topic has a place.
     fn changelog(&mut self, plan: &QueryPlan, target: &Source) -> Result<Option<QueryPlan>> {
         let Sink::Table { table, .. } = plan.sink else { return Ok(None) };
@@ -370,6 +425,7 @@ impl Coordinator {
             input: Input::Table(table),
             input_columns: target.schema.len(),
             sink: Sink::Changelog(store),
+            restore: None,
             ..plan.clone()
         }))
     }

@@ -4,7 +4,7 @@ use super::coordinator::Coordinator;
 use super::outcome::*;
 use super::{Session, outcome};
 use crate::catalog::{Origin, Query, Source};
-use crate::connector::Place;
+use crate::connector::{self, Place};
 use crate::error::{Error, Result};
 use crate::expr::nearest::nearest;
 use crate::plan::DataflowPlan;
@@ -43,8 +43,49 @@ impl Coordinator {
                 partitions: source.partitions,
             });
         }
+        for (name, place, partitions) in self.unread_topics() {
+            if !topics.iter().any(|t| t.name == name) {
+                let (connector, place) = describe_place(&place);
+                topics.push(TopicInfo { name, connector, place, partitions });
+            }
+        }
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         topics
+    }
+
+    /// Topics on clusters that statements can name, whether or not one has.
+    fn unread_topics(&self) -> Vec<(String, Place, u32)> {
+        let mut topics = Vec::new();
+        if let Some(cluster) = self.topology.default_cluster() {
+            // A cluster that is away has none to show; it is said elsewhere that it is.
+            let found = connector::kafka::topics(cluster).ok().flatten().unwrap_or_default();
+            // Those with two underscores are the cluster's own.
+            for (topic, partitions) in found.into_iter().filter(|(name, _)| !name.starts_with("__")) {
+                let place = Place::Kafka { cluster: cluster.clone(), topic: topic.clone() };
+                topics.push((topic, place, partitions));
+            }
+        }
+        for name in self.topology.topics() {
+            if let Ok(Place::Kafka { cluster, topic }) = self.topic_place(name, 1)
+                && let Ok(Some(partitions)) = connector::kafka::prepare(&cluster, &topic, None)
+            {
+                topics.push((name.to_string(), Place::Kafka { cluster, topic }, partitions));
+            }
+        }
+        topics
+    }
+
+    /// How many records a topic on a cluster holds, and in which partitions.
+    fn marks(&self, source: &Source) -> Vec<(String, String)> {
+        let place = self.place(source).ok().filter(|p| matches!(p, Place::Kafka { .. }));
+        let survey = place.and_then(|place| connector::survey(&place, false).ok());
+        let Some(marks) = survey.and_then(|survey| survey.marks) else { return Vec::new() };
+        let records: i64 = marks.iter().map(|(low, high)| high - low).sum();
+        let each = marks
+            .iter()
+            .enumerate()
+            .map(|(p, (low, high))| (format!("partition {p}"), format!("{low} … {high}")));
+        [("records".to_string(), records.to_string())].into_iter().chain(each).collect()
     }
 
     /// The connector of a source's topic, and where it is; what is derived may be nowhere.
@@ -88,6 +129,7 @@ impl Coordinator {
             let (connector, place) = self.stored_in(source);
             statistics.push(("connector".to_string(), connector));
             statistics.push(("place".to_string(), place));
+            statistics.extend(self.marks(source));
         }
         Ok(Outcome::Source(Box::new(SourceDescription {
             info: info(source),
@@ -142,6 +184,7 @@ impl Coordinator {
 
     /// The plans of a script's queries, each below its statement's first line.
     pub fn explain_script(&mut self, statements: &[Parsed], session: &mut Session) -> Result<String> {
+        self.dry = true;
         let mut out = String::new();
         for parsed in statements {
             match &parsed.statement {
@@ -191,19 +234,25 @@ fn describe_place(place: &Place) -> (String, String) {
         Place::Log { dir, .. } => ("log".into(), dir.display().to_string()),
         Place::Generator(spec) => ("generator".into(), spec.feed.clone()),
         Place::Stdin { .. } => ("stdin".into(), String::new()),
+        Place::Kafka { cluster, topic } => ("kafka".into(), format!("topic {topic} on {cluster}")),
     }
 }
 
 fn functions() -> Vec<FunctionInfo> {
-    let scalar = expr::functions::ALL.iter().map(|f| function_info(f.name, "SCALAR", f.usage, f.summary));
-    let aggregates = aggregate::ALL.iter().map(|a| function_info(a.name, "AGGREGATE", a.usage, a.summary));
+    let info = |name: &str, kind: &str, category, usage: &str, summary: &str| FunctionInfo {
+        name: name.into(),
+        kind: kind.into(),
+        category,
+        usage: usage.into(),
+        summary: summary.into(),
+    };
+    let scalar =
+        expr::functions::ALL.iter().map(|f| info(f.name, "SCALAR", f.category.name(), f.usage, f.summary));
+    let aggregates =
+        aggregate::ALL.iter().map(|a| info(a.name, "AGGREGATE", "AGGREGATE", a.usage, a.summary));
     let mut all: Vec<FunctionInfo> = scalar.chain(aggregates).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
-}
-
-fn function_info(name: &str, kind: &str, usage: &str, summary: &str) -> FunctionInfo {
-    FunctionInfo { name: name.into(), kind: kind.into(), usage: usage.into(), summary: summary.into() }
 }
 
 /// DESCRIBE FUNCTION

@@ -1,11 +1,10 @@
-//! INSERT INTO … VALUES: a row into a log.
+//! INSERT INTO … VALUES: a row into a log or a topic on a cluster.
 
 use super::coordinator::{Coordinator, status};
 use super::outcome::Outcome;
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::catalog::{Origin, Source};
-use crate::connector::Place;
-use crate::connector::log::{LogOptions, LogWriter};
+use crate::connector::{self, Place, Room, Share, Writer};
 use crate::error::{Error, Result, Span};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
@@ -19,7 +18,7 @@ use crate::types::{ColumnDef, Schema, SqlType};
 use crate::value::{Row, Value};
 use arrow_buffer::Buffer;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 impl Coordinator {
     pub(super) fn insert_values(
@@ -28,31 +27,30 @@ impl Coordinator {
         columns: Option<&[Ident]>,
         values: &[ast::Expr],
     ) -> Result<Outcome> {
-        let target_log = self.target(target)?;
-        let (row, rowtime) = inserted_row(&target_log.source, target, columns, values)?;
-        let Target { source, .. } = &target_log;
-        let done = status("1 row inserted".into(), source.kind, &source.name, "insert", None);
-        let writer = self.append(&target_log, row, rowtime.unwrap_or_else(now_ms));
-        writer.map_err(|e| e.at(target.span))?.flush()?;
-        Ok(done)
+        let to = self.target(target)?;
+        let (row, rowtime) = inserted_row(&to.source, target, columns, values)?;
+        self.append(&to, row, rowtime.unwrap_or_else(now_ms))
+            .and_then(|()| self.settle(&to))
+            .map_err(|e| e.at(target.span))?;
+        Ok(status("1 row inserted".into(), to.source.kind, &to.source.name, "insert", None))
     }
 
-    /// Inserts rows, each a JSON object; what became of each.
+    /// Inserts rows, each a JSON object; what became of each. Fails as a whole when the topic does.
     pub fn insert_rows(&mut self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
         let target = self.target(&ident(target))?;
         let mut objects = Objects::new(&target.source.schema)?;
-        let mut insert = |row: &Vec<u8>| {
-            let row = objects.row(&target.source, row)?;
-            self.append(&target, row, now_ms()).map(drop)
-        };
-        let done = rows.iter().map(&mut insert).collect();
-        if let Some(writer) = self.logs.get_mut(&target.source.topic) {
-            writer.flush()?;
+        let mut done = Vec::with_capacity(rows.len());
+        for row in rows {
+            done.push(match objects.row(&target.source, row) {
+                Ok(row) => Ok(self.append(&target, row, now_ms())?),
+                Err(error) => Err(error),
+            });
         }
+        self.settle(&target)?;
         Ok(done)
     }
 
-    /// What rows can be inserted into, and where its log is.
+    /// What rows can be inserted into, and where its topic is.
     fn target(&self, target: &Ident) -> Result<Target> {
         let source = self.catalog.writable(target)?.clone();
         if source.origin != Origin::Declared {
@@ -63,45 +61,86 @@ impl Coordinator {
             .at(target.span)
             .hint("insert into a stream that was declared with columns"));
         }
-        let Place::Log { dir, partitions } = self.place(&source)? else {
+        let place = self.place(&source)?;
+        if let (Place::Log { .. }, Some(other)) =
+            (&place, self.catalog.writes_topic(&source.topic, &source.name))
+        {
+            return Err(Error::statement(format!("topic {} is written by {}", source.topic, other.name))
+                .at(target.span)
+                .hint("insert into a stream with a topic of its own"));
+        }
+        if !place.is_writable() {
             return Err(Error::statement(format!(
                 "topic {} is not a log: rows cannot be inserted into it",
                 source.topic
             ))
             .at(target.span)
-            .hint("give the topic connector = \"log\" in the topology"));
-        };
+            .hint("give the topic connector = \"log\" or \"kafka\" in the topology"));
+        }
         let written = self.written(&source).map_err(|e| e.at(target.span))?;
-        Ok(Target { source, dir, partitions, written })
+        Ok(Target { source, place, written })
     }
 
-    /// Readers see the row once the writer, which is returned, is flushed.
-    fn append(&mut self, target: &Target, row: Row, rowtime: i64) -> Result<&mut LogWriter> {
-        let Target { source, dir, partitions, written } = target;
+    /// Hands a row to its topic's writer; it is written when `settle` returns.
+    fn append(&mut self, target: &Target, row: Row, rowtime: i64) -> Result<()> {
+        let source = &target.source;
         let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
         let mut encoded = Encoded::default();
         let batch = crate::render::table::rows_to_batch(&types, &[row]);
-        let rejects = encoder(&source.serialization, &source.schema, written)?.encode(&batch, &mut encoded);
-        if let Some(reject) = rejects.into_iter().next() {
+        let mut encoder = encoder(&source.serialization, &source.schema, &target.written)?;
+        if let Some(reject) = encoder.encode(&batch, &mut encoded).into_iter().next() {
             return Err(Error::statement(reject.reason));
         }
-        let writer = match self.logs.entry(source.topic.clone()) {
+        let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
+        let partition = key.map_or(0, |key| partition_of(key, source.partitions));
+        self.write(target, |writer| match writer.append(0, partition, rowtime, key, value)? {
+            Room::Taken => Ok(true),
+            Room::Full => writer.flush().map(|_| false),
+        })
+    }
+
+    /// Waits until all rows are written.
+    fn settle(&mut self, target: &Target) -> Result<()> {
+        self.write(target, |writer| Ok(writer.flush()?.is_none()))
+    }
+
+    /// Repeats a step of the topic's writer until it says that it is done. After a failure the next row
+    /// begins with a new writer, which has forgotten what failed.
+    fn write(
+        &mut self,
+        target: &Target,
+        mut is_done: impl FnMut(&mut dyn Writer) -> Result<bool>,
+    ) -> Result<()> {
+        let Target { source, place, .. } = target;
+        let writer = match self.writers.entry(source.topic.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                entry.insert(LogWriter::open(dir, 0..*partitions, LogOptions::default())?.0)
+            Entry::Vacant(entry) => entry.insert(connector::writer(place, source.partitions, Share::All)?),
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let result = loop {
+            match is_done(writer.as_mut()) {
+                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                Ok(false) => {
+                    let message = format!("topic {} took no row within {PATIENCE:?}", source.topic);
+                    break Err(
+                        Error::runtime(message).hint("its cluster may be away; the row may still be written")
+                    );
+                }
+                Ok(true) => return Ok(()),
+                Err(error) => break Err(error),
             }
         };
-        let key = encoded.keys[0].of(&encoded.buffer);
-        let partition = key.map_or(0, |key| partition_of(key, *partitions));
-        writer.append(partition, rowtime, key, encoded.values[0].of(&encoded.buffer))?;
-        Ok(writer)
+        self.writers.remove(&source.topic);
+        result
     }
 }
 
+/// How long a statement waits until its rows are written.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 struct Target {
     source: Source,
-    dir: PathBuf,
-    partitions: u32,
+    place: Place,
     written: Written,
 }
 

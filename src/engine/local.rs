@@ -4,7 +4,7 @@
 
 use super::{AnswerEnd, AnswerEvent, AnswerRow};
 use crate::aggregate::{Element, Key, PreAggregator, State};
-use crate::batch::{Batch, MessageBatch};
+use crate::batch::{Batch, MessageBatch, Reject};
 use crate::catalog;
 use crate::connector::{self, Opening, Poll, Share, Source, Start};
 use crate::error::{Error, Result};
@@ -15,16 +15,18 @@ use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan};
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
+use crate::render::rejects::{RejectLog, RejectedRecord};
 use crate::render::source::RowDecoder;
 use crate::render::table::{Finisher, Group, Kept};
 use crate::render::transform::Transform;
+use crate::render::{RESTORED, Tick};
 use crate::types::Schema;
 use crate::value::Row;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
@@ -32,6 +34,17 @@ use tokio::sync::mpsc::Sender;
 pub struct Way {
     pub source: SourcePlan,
     pub through: Vec<SelectPlan>,
+    /// Nothing maintained reads the source from its start: what is wrong with it is for this answer to say.
+    pub first: bool,
+}
+
+/// What an answer over a stream is about, for its rejects and notes.
+pub struct About {
+    /// "… of" the answer's id.
+    pub id: String,
+    pub source: String,
+    pub topic: String,
+    pub log: Arc<Mutex<RejectLog>>,
 }
 
 /// Whether to go on when the present end is reached.
@@ -85,6 +98,7 @@ pub fn answer_stream(
     schemas: &Lookups,
     until: Until,
     opened_ms: i64,
+    about: &About,
     outlet: &Outlet,
 ) {
     let run = || -> Result<AnswerEnd> {
@@ -97,9 +111,9 @@ pub fn answer_stream(
         while reading {
             let mut idle = true;
             for reader in &mut readers {
-                while let Some(batch) = reader.next()? {
+                while let Some(batch) = reader.next(about)? {
                     idle = false;
-                    local.add(&batch);
+                    about.note("select", &local.add(&batch));
                     if !local.send_ready(outlet) {
                         return Ok(AnswerEnd::LimitReached);
                     }
@@ -110,12 +124,39 @@ pub fn answer_stream(
                 if outlet.is_closed() {
                     return Ok(AnswerEnd::Completed);
                 }
+                about.flush();
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
         local.finish(outlet)
     };
-    end(run(), outlet);
+    let result = run();
+    // Before the end is told: who asks for the rejects then finds them.
+    about.flush();
+    end(result, outlet);
+}
+
+impl About {
+    fn note(&self, stage: &str, notes: &Notes) {
+        let stage = format!("{stage} of {}", self.id);
+        let noted = |n| RejectedRecord::note_on(&self.source, &self.topic, &stage, n);
+        self.write(notes.notes.iter().map(noted));
+    }
+
+    fn reject(&self, plan: &SourcePlan, messages: &MessageBatch, rejects: &[Reject]) {
+        let stage = format!("decode of {}", self.id);
+        self.write(rejects.iter().map(|r| RejectedRecord::of(plan, &stage, messages, r)));
+    }
+
+    fn write(&self, records: impl ExactSizeIterator<Item = RejectedRecord>) {
+        if records.len() > 0 {
+            self.log.lock().unwrap_or_else(PoisonError::into_inner).write(RESTORED + 1, records);
+        }
+    }
+
+    fn flush(&self) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).flush(Tick::MAX);
+    }
 }
 
 /// Answers a SELECT over rows that are all there.
@@ -142,10 +183,12 @@ fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
 }
 
 struct WayReader {
+    plan: SourcePlan,
     source: Box<dyn Source>,
     decoder: RowDecoder,
     wanted: Vec<bool>,
     through: Vec<Transform>,
+    first: bool,
     /// Messages whose schemas are not there yet.
     waiting: Option<MessageBatch>,
     done: bool,
@@ -183,13 +226,15 @@ impl WayReader {
             decoder: RowDecoder::new(&way.source, schemas)?,
             wanted,
             through,
+            first: way.first,
             waiting: None,
             done: false,
+            plan: way.source,
         })
     }
 
     /// The next rows; `None` when there are none now.
-    fn next(&mut self) -> Result<Option<Batch>> {
+    fn next(&mut self, about: &About) -> Result<Option<Batch>> {
         while !self.done {
             let polled = match self.waiting.take() {
                 Some(messages) => Poll::Messages(messages),
@@ -201,7 +246,10 @@ impl WayReader {
                     return Ok(None);
                 }
                 Poll::Messages(messages) => {
-                    let (mut batch, _) = self.decoder.decode(&messages, &self.wanted);
+                    let (mut batch, rejects) = self.decoder.decode(&messages, &self.wanted);
+                    if self.first {
+                        about.reject(&self.plan, &messages, &rejects);
+                    }
                     for transform in &mut self.through {
                         batch = transform.apply(&batch, &mut Notes::default());
                     }
@@ -252,12 +300,15 @@ impl LocalSelect {
         })
     }
 
-    fn add(&mut self, batch: &Batch) {
-        let batch = self.transform.apply(batch, &mut Notes::default());
+    /// What failed on some rows; they go on.
+    fn add(&mut self, batch: &Batch) -> Notes {
+        let mut notes = Notes::default();
+        let batch = self.transform.apply(batch, &mut notes);
         match &mut self.grouping {
             Some(grouping) => grouping.add(&batch),
             None => self.rows.extend((0..batch.len).map(|i| batch.row(i))),
         }
+        notes
     }
 
     /// Sends what can go already. False when nothing more is wanted.

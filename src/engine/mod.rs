@@ -19,6 +19,8 @@ pub mod shared;
 mod worker;
 mod post;
 mod cluster;
+mod checkpoint;
+mod resume;
 pub mod replay;
 
 use crate::error::{Code, Error, Result};
@@ -28,10 +30,13 @@ use crate::sql::ast::Parsed;
 use crate::sql::parse_statement;
 use crate::types::ColumnDef;
 use crate::value::Row;
+use checkpoint::Checkpoints;
 use coordinator::Coordinator;
 use data_dir::DataDir;
+use resume::Durable;
 use shared::{Command, Shared};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use timely::CommunicationConfig;
@@ -70,6 +75,8 @@ pub struct Pace {
     pub batch_bytes: usize,
     /// Bytes a worker may have read that have not left the slowest query.
     pub inflight_bytes: usize,
+    /// How often a checkpoint is taken, where the data directory is given.
+    pub checkpoint: Duration,
 }
 
 /// The hub and the query of WHARFE_BOOKS, and its table.
@@ -90,6 +97,33 @@ struct Inner {
     threads: Mutex<Option<WorkerGuards<()>>>,
     /// Given up when the engine stops.
     data_dir: Mutex<Option<DataDir>>,
+    checkpoints: Mutex<Option<Checkpoints>>,
+    checkpoint: Duration,
+    attempts: AtomicU64,
+}
+
+impl Inner {
+    /// How much has happened that a checkpoint would contain: bytes read, statements kept.
+    fn seen(&self) -> (u64, u64) {
+        let statements = self.coordinator.as_ref().map(lock).and_then(|c| Some(c.durable.as_ref()?.count()));
+        (self.shared.progress().bytes_read, statements.unwrap_or(0))
+    }
+
+    fn manifest(&self, number: u64) -> Result<(checkpoint::Manifest, Vec<TableId>)> {
+        match &self.coordinator {
+            Some(coordinator) => Ok(lock(coordinator).manifest(number)),
+            None => Err(Error::usage("checkpoints are taken on process 0")),
+        }
+    }
+
+    fn next_attempt(&self) -> u64 {
+        self.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A panic elsewhere must not hide its cause behind a poisoned lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 impl Engine {
@@ -99,6 +133,9 @@ impl Engine {
         let processes = config.hosts.len().max(1);
         let shared = Arc::new(Shared::new(config.process, processes, processes * config.workers));
         let data_dir = DataDir::open(&config)?;
+        let durable = (config.process == 0 && config.data_dir.is_some())
+            .then(|| Durable::open(&data_dir.path))
+            .transpose()?;
         let hello = (config.process == 0).then(|| Command::Hello {
             epoch_ms: crate::render::context::now_ms(),
             data_dir: data_dir.path.clone(),
@@ -108,7 +145,12 @@ impl Engine {
                 || Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path));
             let (schemas, topology) = (shared.schemas(open)?, config.topology.clone());
             let path = data_dir.path.clone();
-            Some(Mutex::new(Coordinator::new(Arc::clone(&shared), topology, schemas, path, config.once)))
+            let mut coordinator = Coordinator::new(Arc::clone(&shared), topology, schemas, path, config.once);
+            if let Some(manifest) = durable.as_ref().and_then(Durable::from) {
+                coordinator.catalog.ordinals = manifest.ordinals.clone();
+            }
+            coordinator.durable = durable;
+            Some(Mutex::new(coordinator))
         } else {
             None
         };
@@ -119,6 +161,9 @@ impl Engine {
             workers: config.workers,
             threads: Mutex::new(Some(threads)),
             data_dir: Mutex::new(Some(data_dir)),
+            checkpoints: Mutex::default(),
+            checkpoint: config.pace.checkpoint,
+            attempts: AtomicU64::new(0),
         };
         Ok(Engine { inner: Arc::new(inner) })
     }
@@ -137,7 +182,18 @@ impl Engine {
 
     /// The script is complete: installs all it asked for, at one tick.
     pub fn begin(&self) -> Result<()> {
-        self.coordinator()?.begin()
+        let mut coordinator = self.coordinator()?;
+        coordinator.begin()?;
+        if coordinator.durable.is_none() {
+            return Ok(());
+        }
+        if let Some(why) = coordinator.not_durable() {
+            tracing::warn!("no checkpoints are taken: {why}");
+            return Ok(());
+        }
+        let started = Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint);
+        *lock(&self.inner.checkpoints) = Some(started);
+        Ok(())
     }
 
     /// Topics that queries read, though nobody has said where they are and nothing was inserted.
@@ -147,7 +203,7 @@ impl Engine {
 
     fn coordinator(&self) -> Result<MutexGuard<'_, Coordinator>> {
         match &self.inner.coordinator {
-            Some(coordinator) => Ok(coordinator.lock().unwrap_or_else(|e| e.into_inner())),
+            Some(coordinator) => Ok(lock(coordinator)),
             None => Err(Error::usage("statements go to process 0")),
         }
     }
@@ -186,20 +242,26 @@ impl Engine {
         self.inner.shared.error().unwrap_or_else(stopping)
     }
 
-    /// Stops all workers of all processes; waits for this process's.
+    /// Takes a last checkpoint, where there are any, and stops all workers of all processes; waits for
+    /// this process's.
     pub fn stop(&self) -> Result<()> {
+        let checkpoints = lock(&self.inner.checkpoints).take();
+        if let Err(error) = checkpoints.map_or(Ok(()), Checkpoints::finish)
+            && self.inner.shared.error().is_none()
+        {
+            tracing::warn!("the last checkpoint could not be taken: {error}");
+        }
         if self.inner.coordinator.is_some() {
             self.inner.shared.stop(&stopping());
         }
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
-        if stopped && let Some(threads) = self.inner.threads.lock().unwrap_or_else(|e| e.into_inner()).take()
-        {
+        if stopped && let Some(threads) = lock(&self.inner.threads).take() {
             drop(threads.join());
         }
         if let Some(registry) = self.registry() {
             registry.close();
         }
-        self.inner.data_dir.lock().unwrap_or_else(|e| e.into_inner()).take();
+        lock(&self.inner.data_dir).take();
         Ok(())
     }
 
@@ -220,7 +282,7 @@ fn stopping() -> Error {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(threads) = self.threads.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        if let Some(threads) = lock(&self.threads).take() {
             self.shared.command(Command::Stop);
             // Joining could wait for a worker that waits for a lost peer.
             std::mem::forget(threads);

@@ -72,6 +72,8 @@ pub struct FunctionInfo {
     pub name: String,
     /// `SCALAR` or `AGGREGATE`
     pub kind: String,
+    /// As `SHOW FUNCTIONS` of ksqlDB groups them.
+    pub category: &'static str,
     pub usage: String,
     pub summary: String,
 }

@@ -4,6 +4,7 @@
 //! worker 0 sends commands, so every worker sees the same commands in the same order.
 
 use super::shared::Mail;
+use crate::error::Error;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -71,7 +72,10 @@ impl Post {
 
     pub fn receive(&self) -> Option<Mail> {
         let bytes = self.inbox.borrow_mut().pop_front()?;
-        Some(bincode::deserialize(&bytes).expect("all processes run the same version"))
+        Some(bincode::deserialize(&bytes).unwrap_or_else(|e| {
+            let error = Error::runtime(format!("a message of another process cannot be read: {e}"));
+            Mail::Failed(error.hint("start all processes from the same binary"))
+        }))
     }
 
     /// Sends nothing any more.

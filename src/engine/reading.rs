@@ -7,6 +7,7 @@ use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryPlan, Sink, SourcePlan, TableId};
+use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
 
 impl Coordinator {
@@ -22,15 +23,29 @@ impl Coordinator {
             return Ok(Input::Table(self.table_of(source)?));
         }
         // Before the script begins everything starts at the same place.
-        let past = start == Start::Earliest && self.begun;
-        if self.catalog.hubs.contains_key(&source.name) {
-            let hub = self.catalog.hubs[&source.name];
-            return Ok(Input::Hub(if past { self.derive_again(source, plans, private)? } else { hub }));
+        let late = self.planning.as_ref().is_some_and(|planning| planning.late);
+        let past = start == Start::Earliest && (self.begun || late);
+        if let Some(hub) = self.catalog.hubs.get(&source.name).copied() {
+            if past {
+                return Ok(Input::Hub(self.derive_again(source, plans, private)?));
+            }
+            if source.origin == Origin::Declared {
+                self.read_into(source, hub, start, plans)?;
+            }
+            return Ok(Input::Hub(hub));
         }
-        if past && self.readers.contains_key(&(source.name.clone(), Start::Earliest)) {
-            local::replayable(&self.place(source)?)?;
-            let (id, hub) = self.new_reader(source, start, plans)?;
-            private.push(id);
+        let shared = self.known_reader(source, start);
+        // An answer's reader goes with it; a query shares one that begins with it.
+        let alone = self.planning.is_none() && shared.is_none();
+        if alone || past && (late || self.readers.contains_key(&(source.name.clone(), Start::Earliest))) {
+            if past {
+                local::replayable(&self.place(source)?)?;
+            }
+            let key = self.private_key(source);
+            let plan = self.source_plan(source, start, key)?;
+            private.push(plan.id);
+            let hub = plan.hub;
+            plans.push(DataflowPlan::Source(plan));
             return Ok(Input::Hub(hub));
         }
         Ok(Input::Hub(self.read_topic(source, start, plans)?.1))
@@ -51,34 +66,76 @@ impl Coordinator {
         start: Start,
         plans: &mut Vec<DataflowPlan>,
     ) -> Result<(DataflowId, HubId)> {
-        let any = [Start::Latest, Start::Earliest].map(|s| (source.name.clone(), s));
-        let known = match (start, self.begun) {
-            (Start::Latest, true) => any.iter().find_map(|k| self.readers.get(k)),
-            _ => self.readers.get(&(source.name.clone(), start)),
-        };
-        if let Some(known) = known {
-            return Ok(*known);
+        if let Some(known) = self.known_reader(source, start) {
+            return Ok(known);
         }
-        let reader = self.new_reader(source, start, plans)?;
-        self.readers.insert((source.name.clone(), start), reader);
-        Ok(reader)
+        let hub = self.id();
+        self.share_reader(source, hub, start, plans)
     }
 
-    pub(super) fn new_reader(
+    /// A reader that can be shared by who starts to read there now.
+    fn known_reader(&self, source: &Source, start: Start) -> Option<(DataflowId, HubId)> {
+        let any = [Start::Latest, Start::Earliest].map(|s| (source.name.clone(), s));
+        match (start, self.begun) {
+            (Start::Latest, true) => any.iter().find_map(|k| self.readers.get(k)).copied(),
+            _ => self.readers.get(&(source.name.clone(), start)).copied(),
+        }
+    }
+
+    fn share_reader(
         &mut self,
         source: &Source,
+        hub: HubId,
         start: Start,
         plans: &mut Vec<DataflowPlan>,
     ) -> Result<(DataflowId, HubId)> {
-        let plan = self.source_plan(source, start)?;
-        let ids = (plan.id, plan.hub);
+        let key = self.shared_key(source, start)?;
+        let plan = SourcePlan { hub, ..self.source_plan(source, start, key)? };
+        let reader = (plan.id, hub);
+        self.readers.insert((source.name.clone(), start), reader);
         plans.push(DataflowPlan::Source(plan));
-        Ok(ids)
+        Ok(reader)
     }
 
-    pub(super) fn source_plan(&mut self, source: &Source, start: Start) -> Result<SourcePlan> {
+    /// Sees to it that a declared stream that queries write gets the rows of its topic as well.
+    fn read_into(
+        &mut self,
+        source: &Source,
+        hub: HubId,
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+    ) -> Result<()> {
+        if self.shared_readers(&source.name).next().is_some() {
+            return Ok(());
+        }
+        self.share_reader(source, hub, start, plans).map(drop)
+    }
+
+    fn shared_readers(&self, stream: &str) -> impl Iterator<Item = (Start, HubId)> {
+        self.readers.iter().filter(move |((name, _), _)| name == stream).map(|((_, s), (_, hub))| (*s, *hub))
+    }
+
+    /// The hub that queries write a stream's rows into: where its readers read, if there are any.
+    pub(super) fn hub_to_write(&mut self, target: &Source) -> Result<HubId> {
+        if let Some(hub) = self.catalog.hubs.get(&target.name) {
+            return Ok(*hub);
+        }
+        let readers: Vec<HubId> = self.shared_readers(&target.name).map(|(_, hub)| hub).collect();
+        match readers[..] {
+            [] => Ok(self.id()),
+            [hub] => Ok(hub),
+            _ => Err(Error::statement(format!(
+                "{} is read both from earliest and from latest, so a query cannot write it as well",
+                target.name
+            ))
+            .hint("insert into it before queries read it, or use CREATE STREAM … AS SELECT")),
+        }
+    }
+
+    fn source_plan(&mut self, source: &Source, start: Start, key: String) -> Result<SourcePlan> {
         Ok(SourcePlan {
             id: self.id(),
+            key,
             hub: self.id(),
             source: source.name.clone(),
             ordinal: source.ordinal,
@@ -99,6 +156,9 @@ impl Coordinator {
     }
 
     pub(super) fn topic_place(&self, topic: &str, partitions: u32) -> Result<Place> {
+        if [rejects::TOPIC, books::TOPIC].contains(&topic) {
+            return Ok(Place::Log { dir: self.data_dir.join("topics").join(topic), partitions });
+        }
         let place = self.topology.resolve(topic, &self.data_dir, partitions);
         Ok(place.unwrap_or_else(|| Place::Log { dir: self.data_dir.join("topics").join(topic), partitions }))
     }
@@ -111,6 +171,13 @@ impl Coordinator {
         private: &mut Vec<DataflowId>,
     ) -> Result<HubId> {
         let hub = self.id();
+        if source.origin == Origin::Declared {
+            let key = self.private_key(source);
+            let plan = SourcePlan { hub, ..self.source_plan(source, Start::Earliest, key)? };
+            local::replayable(&plan.place)?;
+            private.push(plan.id);
+            plans.push(DataflowPlan::Source(plan));
+        }
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
             let reads =
@@ -127,14 +194,11 @@ impl Coordinator {
     /// All ways on which rows come into a stream, with what they pass.
     pub(super) fn ways(&mut self, source: &Source) -> Result<Vec<Way>> {
         if !self.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
-            let plan = self.source_plan(source, Start::Earliest)?;
-            local::replayable(&plan.place)?;
-            return Ok(vec![Way { source: plan, through: Vec::new() }]);
+            return Ok(vec![self.way(source)?]);
         }
         let mut ways = Vec::new();
         if source.origin == Origin::Declared {
-            let plan = self.source_plan(source, Start::Earliest)?;
-            ways.push(Way { source: plan, through: Vec::new() });
+            ways.push(self.way(source)?);
         }
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
@@ -146,5 +210,13 @@ impl Coordinator {
             }
         }
         Ok(ways)
+    }
+
+    fn way(&mut self, source: &Source) -> Result<Way> {
+        let plan = self.source_plan(source, Start::Earliest, String::new())?;
+        local::replayable(&plan.place)?;
+        let read = self.readers.contains_key(&(source.name.clone(), Start::Earliest));
+        let first = !read && source.origin != Origin::System;
+        Ok(Way { source: plan, through: Vec::new(), first })
     }
 }

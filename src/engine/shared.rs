@@ -1,5 +1,6 @@
 //! What the threads of one process share: commands on their way in, answers on their way out, state.
 
+use super::checkpoint::Report;
 use super::{AnswerEnd, AnswerEvent, AnswerRow, Progress};
 use crate::aggregate::Key;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -35,6 +37,11 @@ pub enum Mail {
         reply: PeekReply,
     },
     Failed(Error),
+    /// A worker's answer to the checkpoint of that number.
+    Checkpoint {
+        number: u64,
+        report: Report,
+    },
     /// What another process has read, and whether its inputs are through.
     Read {
         process: usize,
@@ -66,6 +73,18 @@ pub enum Command {
         tick: Option<Tick>,
         keys: Option<Vec<Key>>,
         filter: Option<Expr>,
+    },
+    /// Take part in a checkpoint at a tick, which worker 0 fills in: so many microseconds ahead of it.
+    Checkpoint {
+        number: u64,
+        lead: Tick,
+        tick: Option<Tick>,
+        dir: PathBuf,
+        tables: Vec<TableId>,
+    },
+    /// That checkpoint comes to nothing.
+    Abandon {
+        number: u64,
     },
     Stop,
 }
@@ -103,6 +122,8 @@ pub struct Shared {
     answers: Mutex<BTreeMap<String, Outlet>>,
     peeks: Mutex<BTreeMap<u64, Collecting>>,
     schemas: OnceLock<Lookups>,
+    /// Where who takes a checkpoint waits.
+    reports: Mutex<Option<SyncSender<(u64, Report)>>>,
     /// On process 0: what the others have read.
     others: Mutex<BTreeMap<usize, (Progress, bool)>>,
     processes: usize,
@@ -163,6 +184,7 @@ impl Shared {
             worker: Mutex::default(),
             answers: Mutex::default(),
             peeks: Mutex::default(),
+            reports: Mutex::default(),
         }
     }
 
@@ -216,6 +238,12 @@ impl Shared {
                 });
             }
             Mail::Peeked { peek, reply } => self.peeked(peek, reply),
+            Mail::Checkpoint { number, report } => {
+                if let Some(reports) = &*lock(&self.reports) {
+                    // Who has given up waiting does not want it.
+                    let _ = reports.try_send((number, report));
+                }
+            }
             Mail::Failed(error) => self.fail(error),
             Mail::Read { process, progress, done } => {
                 lock(&self.others).insert(process, (progress, done));
@@ -304,6 +332,21 @@ impl Shared {
                 let _ = done.result.send(other);
             }
         }
+    }
+
+    // ---- checkpoints ----
+
+    /// From now on workers' answers to checkpoints go here.
+    pub fn expect_reports(&self) -> Receiver<(u64, Report)> {
+        // Room for those of an attempt that was abandoned, too.
+        let (sender, receiver) = sync_channel(4 * self.peers);
+        *lock(&self.reports) = Some(sender);
+        receiver
+    }
+
+    pub fn has_stopped(&self) -> bool {
+        let state = lock(&self.state);
+        state.stopped > 0 || state.error.is_some()
     }
 
     // ---- state ----

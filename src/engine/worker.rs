@@ -1,5 +1,6 @@
 //! One worker's loop: commands, ticks, steps, and what follows from a closed tick.
 
+use super::checkpoint::{Report, Underway};
 use super::data_dir::registry_dir;
 use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
@@ -16,7 +17,7 @@ use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
 use crate::render::dataflow::{cancel, install};
 use crate::render::hub;
-use crate::render::rejects::{self, RejectLog};
+use crate::render::rejects::RejectLog;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,6 +55,9 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
         if first_of_process {
             forward(worker, &post, &state);
         }
+        state.look();
+        worker.step_or_park(Some(state.rest()));
+        // Before the clock goes on: a tick that is named ahead must not be passed unseen.
         while let Some(mail) = post.receive() {
             match mail {
                 Mail::Command(Command::Stop) => break 'run,
@@ -61,8 +65,6 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
                 mail => shared.deliver(mail),
             }
         }
-        state.look();
-        worker.step_or_park(Some(state.context.clock.until_look()));
         state.after_step();
     }
     state.stop();
@@ -70,7 +72,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
     while worker.has_dataflows() {
         worker.step_or_park(Some(Duration::from_millis(1)));
     }
-    state.context.rejects.flush(&state.context);
+    state.context.rejects.flush(Tick::MAX);
 }
 
 /// Waits for the first command. `None` when the engine stops before.
@@ -104,9 +106,12 @@ pub(super) fn context(
         hubs: RefCell::default(),
         tables: RefCell::default(),
         dataflows: RefCell::new(BTreeMap::new()),
-        logs: RefCell::default(),
+        readings: RefCell::default(),
+        hold: Cell::default(),
+        stores: RefCell::default(),
+        writers: RefCell::default(),
         books: Books::default(),
-        rejects: RejectLog::open(&data_dir.join("topics").join(rejects::TOPIC), worker.index())?,
+        rejects: RejectLog::open(data_dir, worker.index(), shared)?,
         shared: Arc::clone(shared),
         schemas: shared
             .schemas(|| Client::beside(config.topology.registry.as_ref(), &registry_dir(data_dir)))?,
@@ -120,9 +125,15 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
     let shared = &state.context.shared;
     if worker.index() == 0 {
         for mut command in shared.take_commands() {
-            if let Command::Peek { table, tick: tick @ None, .. } = &mut command {
-                let closed = state.context.tables.borrow().get(table).and_then(|t| t.closed());
-                *tick = Some(closed.unwrap_or(state.context.clock.tick()));
+            match &mut command {
+                Command::Peek { table, tick: tick @ None, .. } => {
+                    let closed = state.context.tables.borrow().get(table).and_then(|t| t.closed());
+                    *tick = Some(closed.unwrap_or(state.context.clock.tick()));
+                }
+                Command::Checkpoint { tick, lead, .. } => {
+                    *tick = Some(state.context.clock.ahead(*lead));
+                }
+                _ => {}
             }
             post.broadcast(&Mail::Command(command));
         }
@@ -141,6 +152,7 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
 pub(super) struct Loop {
     pub(super) context: Rc<Context>,
     peeks: Vec<Peek>,
+    checkpoint: Option<Underway>,
     /// The script has been installed.
     started: bool,
     once: bool,
@@ -151,7 +163,15 @@ pub(super) struct Loop {
 
 impl Loop {
     pub(super) fn new(context: Rc<Context>, once: bool) -> Loop {
-        Loop { context, peeks: Vec::new(), started: false, once, ended: false, told: Cell::default() }
+        Loop {
+            context,
+            peeks: Vec::new(),
+            checkpoint: None,
+            started: false,
+            once,
+            ended: false,
+            told: Cell::default(),
+        }
     }
 
     /// All inputs have ended, and all that came of them is done.
@@ -183,6 +203,19 @@ impl Loop {
                 self.peeks.push(Peek { peek, table, tick, keys, filter });
                 self.answer_peeks();
             }
+            Command::Checkpoint { number, tick, dir, tables, .. } => {
+                let tick = tick.expect("worker 0 fills it in");
+                self.checkpoint = Underway::begin(number, tick, dir, tables, context);
+                if self.checkpoint.is_none() {
+                    self.report(number, Report::Missed);
+                }
+            }
+            Command::Abandon { number } => {
+                if self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.number == number) {
+                    self.checkpoint = None;
+                    self.context.release();
+                }
+            }
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
         }
     }
@@ -197,7 +230,7 @@ impl Loop {
 
     pub(super) fn after_step(&mut self) {
         let context = &self.context;
-        context.dataflows.borrow_mut().retain(|_, d| !(d.cancel.get() && d.probe.done()));
+        context.forget_cancelled();
         if context.clock.cut() {
             context.wake_sources();
         }
@@ -209,7 +242,9 @@ impl Loop {
         let ended = self.once && self.started && drained.is_none();
         context.books.publish(if ended { None } else { Some(drained.unwrap_or(context.clock.tick())) });
         hub::tend(context, self.once && self.started);
-        context.rejects.flush(context);
+        let told = drained.unwrap_or(Tick::MAX);
+        context.rejects.flush(context.hold.get().map_or(told, |hold| told.min(hold + 1)));
+        self.go_on_with_checkpoint();
         self.compact();
         self.answer_peeks();
         if ended && !self.ended && self.books_done() {
@@ -228,6 +263,31 @@ impl Loop {
             .min()
     }
 
+    fn go_on_with_checkpoint(&mut self) {
+        let Some(checkpoint) = &mut self.checkpoint else { return };
+        let number = checkpoint.number;
+        let report = match checkpoint.step(self.context.drained(), &self.context) {
+            Ok(None) => return,
+            Ok(Some(part)) => Report::Part(Box::new(part)),
+            Err(error) => Report::Failed(error),
+        };
+        self.checkpoint = None;
+        self.context.release();
+        self.report(number, report);
+    }
+
+    fn report(&self, number: u64, report: Report) {
+        self.context.shared.mail(Mail::Checkpoint { number, report });
+    }
+
+    /// How long there is nothing to do, unless something comes.
+    fn rest(&self) -> Duration {
+        match &self.checkpoint {
+            Some(checkpoint) if checkpoint.is_writing() => Duration::ZERO,
+            _ => self.context.clock.until_look(),
+        }
+    }
+
     fn books_done(&self) -> bool {
         self.context.dataflows.borrow().get(&BOOKS_QUERY).is_none_or(|d| d.probe.done())
     }
@@ -238,7 +298,8 @@ impl Loop {
         let held = if self.context.peers > 1 { 5 * ticks.max(2_000) } else { 0 };
         for table in self.context.tables.borrow().values() {
             if let Some(closed) = table.closed() {
-                table.compact(closed.saturating_sub(held));
+                let since = closed.saturating_sub(held);
+                table.compact(self.context.hold.get().map_or(since, |hold| since.min(hold)));
             }
         }
     }

@@ -31,6 +31,20 @@ pub enum Category {
     Url,
 }
 
+impl Category {
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::String => "STRING",
+            Category::Numeric => "MATHEMATICAL",
+            Category::Conditional => "CONDITIONAL",
+            Category::DateTime => "DATE / TIME",
+            Category::Collection => "COLLECTION",
+            Category::Json => "JSON",
+            Category::Url => "URL",
+        }
+    }
+}
+
 /// What is known of an argument when a call is bound.
 pub struct Arg<'a> {
     /// `None` for the bare literal NULL.

@@ -109,28 +109,32 @@ pub enum Pseudo {
     Rowtime,
     /// INT
     Rowpartition,
+    /// BIGINT: the source and its partition, what RANDOM() and UUID() tell records apart by. Nobody
+    /// writes it: it is no name in a statement.
+    Roworigin,
     /// BIGINT
     Rowoffset,
 }
 
 impl Pseudo {
-    const ALL: [Pseudo; 3] = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
+    const NAMED: [Pseudo; 3] = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
 
     pub fn find(name: &str) -> Option<Pseudo> {
-        Pseudo::ALL.into_iter().find(|pseudo| pseudo.name() == name)
+        Pseudo::NAMED.into_iter().find(|pseudo| pseudo.name() == name)
     }
 
     pub fn name(self) -> &'static str {
         match self {
             Pseudo::Rowtime => "ROWTIME",
             Pseudo::Rowpartition => "ROWPARTITION",
+            Pseudo::Roworigin => "ROWORIGIN",
             Pseudo::Rowoffset => "ROWOFFSET",
         }
     }
 
     pub fn ty(self) -> SqlType {
         match self {
-            Pseudo::Rowtime | Pseudo::Rowoffset => SqlType::Bigint,
+            Pseudo::Rowtime | Pseudo::Roworigin | Pseudo::Rowoffset => SqlType::Bigint,
             Pseudo::Rowpartition => SqlType::Int,
         }
     }

@@ -297,6 +297,10 @@ impl Node for Pseudo {
                 Timestamps::Each(times) => Column::Array(Arc::new(Int64Array::new(times.clone(), None))),
             },
             Pseudo::Rowpartition => Column::Const(Arc::new(Int32Array::from(vec![origin.partition]))),
+            Pseudo::Roworigin => {
+                let place = i64::from(origin.source) << 32 | i64::from(origin.partition as u32);
+                Column::Const(Arc::new(Int64Array::from(vec![place])))
+            }
             Pseudo::Rowoffset => Column::Array(Arc::new(Int64Array::new(origin.offsets.clone(), None))),
         }
     }

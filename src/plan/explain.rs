@@ -55,7 +55,7 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
         }
         Sink::Table { strategy, .. } => {
             let how = match strategy {
-                Strategy::Monoid => "monoid (append-only input)",
+                Strategy::Monoid => "monoid (append-only input, pre-aggregated in each batch)",
                 Strategy::Project => "row for row",
                 Strategy::Retractable => "retractable (a group anew from its present rows)",
             };
@@ -108,7 +108,7 @@ fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: 
     let calls: Vec<String> = aggregation.calls.iter().map(|c| call(c, columns)).collect();
     let _ = writeln!(
         out,
-        "  pre-aggregate each batch by {}",
+        "  group by {}",
         if keys.is_empty() { "nothing (one group)".into() } else { keys.join(", ") }
     );
     for call in &calls {
@@ -147,5 +147,6 @@ fn place(place: &Place) -> String {
         Place::Log { dir, .. } => format!("log {}", dir.display()),
         Place::Generator(spec) => format!("generator {}", spec.feed),
         Place::Stdin { .. } => "stdin".into(),
+        Place::Kafka { cluster, topic } => format!("topic {topic} on {cluster}"),
     }
 }

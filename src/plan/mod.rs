@@ -10,6 +10,7 @@ use crate::expr::Expr;
 use crate::format::{Serialization, Written};
 use crate::types::{ColumnDef, Schema, SqlType};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Names a stream hub: where the writers of a stream meet its readers inside each worker.
 pub type HubId = u64;
@@ -40,6 +41,8 @@ impl DataflowPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourcePlan {
     pub id: DataflowId,
+    /// Names this reader in checkpoints; empty for one that no persistent query reads.
+    pub key: String,
     pub hub: HubId,
     /// Name of the stream or table that declares the topic.
     pub source: String,
@@ -72,6 +75,15 @@ pub struct QueryPlan {
     pub input_columns: usize,
     pub select: SelectPlan,
     pub sink: Sink,
+    /// Where a checkpoint keeps the state that it goes on from; only of tables with accumulators.
+    pub restore: Option<Restore>,
+}
+
+/// A table's number in a checkpoint, and the directory that the checkpoint is in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restore {
+    pub dir: PathBuf,
+    pub table: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

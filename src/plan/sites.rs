@@ -69,7 +69,7 @@ mod tests {
     fn shown(sql: &str) -> Vec<String> {
         let mut plan = bound(SourceKind::Stream, sql).unwrap();
         record_exprs(&mut plan)
-            .map(|expr| expr.to_string().replace("ROWTIME, ROWPARTITION, ROWOFFSET, ", ""))
+            .map(|expr| expr.to_string().replace("ROWTIME, ROWORIGIN, ROWOFFSET, ", ""))
             .collect()
     }
 

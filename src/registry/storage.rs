@@ -9,7 +9,7 @@
 
 use super::model::{Level, Schema};
 use crate::connector::log::{self, LogOptions, LogWriter};
-use crate::connector::{Opening, Poll, Share, Source, Start, io_error};
+use crate::connector::{Opening, Poll, Share, Source, Start, Survey, io_error};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -107,7 +107,7 @@ fn lock(dir: &Path) -> Result<File> {
 pub fn read(dir: &Path, apply: &mut impl FnMut(Event)) -> Result<()> {
     let path = &dir.join(LOG);
     let all = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
-    let mut reader = log::open(path, all)?;
+    let mut reader = log::open(path, all, &Survey::default())?;
     while let Poll::Messages(batch) = reader.poll(READ_BYTES, 0)? {
         for i in 0..batch.len() {
             let event = serde_json::from_slice(batch.value(i).unwrap_or_default()).map_err(|e| {

@@ -3,10 +3,10 @@
 //! Fed by a table's arrangement, feeds tables that are derived from it and clients that watch it.
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
-use super::Tick;
 use super::context::Context;
 use super::packed::{Bytes, RowSpine, StateSpine};
 use super::table::{Content, Table};
+use super::{RESTORED, Tick};
 use crate::aggregate::Key;
 use crate::batch::{Batch, Timestamps};
 use crate::types::ColumnDef;
@@ -158,7 +158,13 @@ pub fn changelog<'s>(
     changes.unary(Pipeline, "Changelog", move |_, _| {
         move |input, output| {
             input.for_each(|cap, changes| {
-                let mut batch = to_batch(std::mem::take(changes), &columns);
+                let mut changes = std::mem::take(changes);
+                // What a checkpoint brought back was stored before.
+                changes.retain(|change| change.tick > RESTORED);
+                if changes.is_empty() {
+                    return;
+                }
+                let mut batch = to_batch(changes, &columns);
                 batch.origin.rowtime = Timestamps::All(context.clock.now_ms());
                 output.session(&cap).give(batch);
             });

@@ -4,21 +4,23 @@ use super::Tick;
 use super::books::Books;
 use super::hub::Hub;
 use super::rejects::RejectLog;
+use super::source::Reading;
 use super::table::Table;
-use crate::connector::log::{LogOptions, LogWriter};
+use crate::connector::{self, Share, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
-use crate::plan::{DataflowId, HubId, TableId};
+use crate::plan::{DataflowId, HubId, StorePlan, TableId};
 use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
 use timely::scheduling::Activator;
+
+pub type SharedWriter = RefCell<Box<dyn Writer>>;
 
 pub struct Context {
     pub index: usize,
@@ -29,13 +31,28 @@ pub struct Context {
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
-    /// One writer for all queries that write one topic, by what it belongs to (a stream's hub). Not by
-    /// its directory: a stream that is made anew has a new directory of the same name.
-    pub logs: RefCell<BTreeMap<u64, Weak<RefCell<LogWriter>>>>,
+    /// Readers of topics, by the names that checkpoints have for them.
+    pub readings: RefCell<BTreeMap<String, Rc<RefCell<Reading>>>>,
+    /// While a checkpoint is under way: its tick. Nothing behind it is stored, compacted or told in the
+    /// rejects until it is known how far each of these has come.
+    pub hold: Cell<Option<Tick>>,
+    /// Wakes what waits for `hold`.
+    pub stores: RefCell<Vec<Activator>>,
     pub books: Books,
     pub rejects: RejectLog,
+    /// One writer for all queries that write one topic, with the topic, by what it belongs to (a stream's hub). Not by
+    /// its place: a stream that is made anew has a new directory of the same name.
+    pub writers: RefCell<BTreeMap<u64, Stored>>,
     pub shared: Arc<Shared>,
     pub schemas: Lookups,
+}
+
+/// A stored topic, as far as this worker writes it.
+pub struct Stored {
+    pub topic: String,
+    pub writer: Rc<SharedWriter>,
+    /// The queries that write it.
+    by: Vec<DataflowId>,
 }
 
 /// An installed dataflow.
@@ -64,17 +81,46 @@ impl Context {
         Rc::clone(hubs.entry(id).or_insert_with(|| Rc::new(Hub::default())))
     }
 
-    /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.
-    pub fn log(&self, owner: u64, dir: &Path, partitions: u32) -> Result<Rc<RefCell<LogWriter>>> {
-        let mut logs = self.logs.borrow_mut();
-        if let Some(writer) = logs.get(&owner).and_then(Weak::upgrade) {
-            return Ok(writer);
+    /// This worker's reader of that name.
+    pub fn reading(&self, key: &str) -> Rc<RefCell<Reading>> {
+        let reading = Rc::new(RefCell::new(Reading::Unopened));
+        if !key.is_empty() {
+            self.readings.borrow_mut().insert(key.into(), Rc::clone(&reading));
         }
-        let mine = (0..partitions).filter(|p| *p as usize % self.peers == self.index);
-        let (writer, _) = LogWriter::open(dir, mine, LogOptions::default())?;
-        let writer = Rc::new(RefCell::new(writer));
-        logs.retain(|_, writer| writer.strong_count() > 0);
-        logs.insert(owner, Rc::downgrade(&writer));
+        reading
+    }
+
+    /// Forgets dataflows that were cancelled and are through, with what only they wrote.
+    pub fn forget_cancelled(&self) {
+        let mut dataflows = self.dataflows.borrow_mut();
+        let before = dataflows.len();
+        dataflows.retain(|_, d| !(d.cancel.get() && d.probe.done()));
+        if dataflows.len() < before {
+            self.writers.borrow_mut().retain(|_, s| s.by.iter().any(|id| dataflows.contains_key(id)));
+        }
+    }
+
+    /// Whether what belongs to a closed tick may leave the dataflows now.
+    pub fn may_leave(&self, tick: Tick) -> bool {
+        self.hold.get().is_none_or(|hold| tick <= hold)
+    }
+
+    pub fn release(&self) {
+        self.hold.set(None);
+        self.stores.borrow().iter().for_each(Activator::activate);
+    }
+
+    /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.
+    pub fn writer(&self, owner: u64, by: DataflowId, plan: &StorePlan) -> Result<Rc<SharedWriter>> {
+        let mut writers = self.writers.borrow_mut();
+        if let Some(stored) = writers.get_mut(&owner) {
+            stored.by.push(by);
+            return Ok(Rc::clone(&stored.writer));
+        }
+        let share = Share::Part { index: self.index, of: self.peers };
+        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.partitions, share)?));
+        let stored = Stored { topic: plan.topic.clone(), writer: Rc::clone(&writer), by: vec![by] };
+        writers.insert(owner, stored);
         Ok(writer)
     }
 
@@ -147,6 +193,11 @@ impl Clock {
     /// The tick that input read now belongs to.
     pub fn tick(&self) -> Tick {
         self.tick.get()
+    }
+
+    /// A tick so many microseconds ahead.
+    pub fn ahead(&self, lead: Tick) -> Tick {
+        self.now().max(self.tick.get()) + lead
     }
 
     /// Whether inputs are to be read now.
@@ -264,7 +315,7 @@ mod tests {
     #[test]
     fn a_tick_closes_when_inputs_have_no_more_or_it_is_full() {
         let hour = Duration::from_secs(3600);
-        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1 };
+        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, checkpoint: hour };
         let clock = Clock::new(now_ms(), &pace);
         let mut ticks = vec![clock.tick()];
         let mut cut = || clock.cut().then(|| ticks.push(clock.tick())).is_some();

@@ -1,6 +1,5 @@
 //! Tables derived from tables: row for row, or grouped anew. Fed by `changes`.
 
-use super::Tick;
 use super::changes::{Change, changes};
 use super::context::Context;
 use super::packed::{Blob, Bytes, KeyedBatcher, RowBuilder, RowSpine, RowUpdate};
@@ -8,6 +7,7 @@ use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
 use super::table::{Content, Finisher, Table, route, rows_to_batch};
 use super::transform::Transform;
+use super::{RESTORED, Tick};
 use crate::aggregate::{Spec, aggregate_rows};
 use crate::error::Result;
 use crate::expr::{Expr, Notes};
@@ -118,9 +118,9 @@ fn updates<'s>(
                         ));
                     }
                 }
-                context
-                    .rejects
-                    .write(&context, notes.notes.iter().map(|n| RejectedRecord::note(&plan, "derive", n)));
+                let noted = |n| RejectedRecord::note(&plan, "derive", n);
+                let tick = changes.iter().map(|change| change.tick).max().unwrap_or(RESTORED);
+                context.rejects.write(tick, notes.notes.iter().map(noted));
                 changes.clear();
             });
         }

@@ -26,6 +26,10 @@ pub mod answer;
 pub mod books;
 pub mod rejects;
 pub mod dataflow;
+pub mod snapshot;
 
 /// The timestamp of all dataflows: microseconds since the engine's epoch, cut by [`context::Clock`].
 pub type Tick = u64;
+
+/// The tick of what a checkpoint brought back: the past, which was told already. Input comes later.
+pub const RESTORED: Tick = 0;

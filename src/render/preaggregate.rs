@@ -8,11 +8,12 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::packed::{Blob, KeyedBatcher, RowSpine, RowUpdate, StateBatcher, StateSpine, StateUpdate};
+use super::snapshot::{elements_dir, restored_elements, restored_states, states_dir};
 use super::table::{Content, Finisher, Table, route};
 use crate::aggregate::{Element, PreAggregator, Spec, keeps_elements};
 use crate::batch::{Batch, Column};
 use crate::error::Result;
-use crate::plan::{Aggregation, QueryPlan, Shape};
+use crate::plan::{Aggregation, QueryPlan, Restore};
 use arrow_array::BooleanArray;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use std::rc::Rc;
@@ -20,10 +21,10 @@ use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
 use timely::dataflow::operators::probe::{Handle, Probe};
+use timely::dataflow::operators::{Capability, Concat};
 
 /// At so many groups or bytes a tick's groups are handed on before it closes.
 const GROUPS_MAX: usize = 16 << 10;
@@ -38,7 +39,12 @@ pub fn aggregate(
     context: &Rc<Context>,
 ) -> Result<Table> {
     let specs = aggregation.specs();
-    let (states, elements) = preaggregate(rows, plan, aggregation, context);
+    let scope = rows.scope();
+    let (mut states, mut elements) = preaggregate(rows, plan, aggregation, context);
+    if let Some(Restore { dir, table }) = &plan.restore {
+        states = states.concat(restored_states(scope, &states_dir(dir, *table), context));
+        elements = elements.concat(restored_elements(scope, &elements_dir(dir, *table), context));
+    }
     let states = arrange_core::<_, _, StateBatcher, StateSpine>(
         states,
         Exchange::new(|((key, _), _, _): &StateUpdate| route(&key.0)),
@@ -193,12 +199,4 @@ impl Held {
 pub fn inputs(aggregation: &Aggregation) -> Vec<crate::expr::Expr> {
     let args = aggregation.calls.iter().flat_map(|c| c.args.iter().cloned());
     aggregation.keys.iter().cloned().chain(args).collect()
-}
-
-/// The aggregation of a grouping SELECT.
-pub fn aggregation(plan: &QueryPlan) -> Option<&Aggregation> {
-    match &plan.select.shape {
-        Shape::Aggregate(aggregation) => Some(aggregation),
-        Shape::Project(_) => None,
-    }
 }

@@ -1,8 +1,10 @@
 //! Rejects and notes: a capped log on disk, read back as the stream WHARFE_REJECTS.
 
-use super::context::{Context, now_ms};
+use super::context::now_ms;
+use super::{RESTORED, Tick};
 use crate::batch::{Batch, MessageBatch, Reject};
 use crate::connector::log::{LogOptions, LogWriter};
+use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::expr::Note;
 use crate::plan::{QueryPlan, SourcePlan};
@@ -10,8 +12,10 @@ use crate::types::{ColumnDef, Schema, SqlType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub const STREAM: &str = "WHARFE_REJECTS";
@@ -47,8 +51,8 @@ pub struct RejectedRecord {
 }
 
 impl RejectedRecord {
-    /// A record that could not be decoded.
-    pub fn of(plan: &SourcePlan, messages: &MessageBatch, reject: &Reject) -> RejectedRecord {
+    /// A record that could not be decoded, at the stage "decode" or where an answer decodes by itself.
+    pub fn of(plan: &SourcePlan, stage: &str, messages: &MessageBatch, reject: &Reject) -> RejectedRecord {
         let raw = messages.value(reject.message).map(|raw| &raw[..raw.len().min(RAW_BYTES)]);
         let json = json!({
             "KIND": "reject",
@@ -56,7 +60,7 @@ impl RejectedRecord {
             "TOPIC": plan.topic,
             "TOPIC_PARTITION": messages.partition,
             "TOPIC_OFFSET": messages.offsets[reject.message],
-            "STAGE": "decode",
+            "STAGE": stage,
             "COLUMN_NAME": reject.column,
             "REASON": reject.reason,
             "RAW": raw.map(|raw| STANDARD.encode(raw)),
@@ -85,13 +89,17 @@ impl RejectedRecord {
 
     /// An expression that failed on a row; the row went on.
     pub fn note(plan: &QueryPlan, stage: &str, note: &Note) -> RejectedRecord {
+        RejectedRecord::note_on(&plan.source, &plan.topic, &format!("{stage} of {}", plan.query), note)
+    }
+
+    pub fn note_on(source: &str, topic: &str, stage: &str, note: &Note) -> RejectedRecord {
         let json = json!({
             "KIND": "note",
-            "SOURCE_NAME": plan.source,
-            "TOPIC": plan.topic,
+            "SOURCE_NAME": source,
+            "TOPIC": topic,
             "TOPIC_PARTITION": note.origin.map(|o| o.partition),
             "TOPIC_OFFSET": note.origin.map(|o| o.offset),
-            "STAGE": format!("{stage} of {}", plan.query),
+            "STAGE": stage,
             "COLUMN_NAME": Json::Null,
             "REASON": note.reason,
             "RAW": Json::Null,
@@ -101,42 +109,56 @@ impl RejectedRecord {
     }
 }
 
-/// One worker's writer: its partition of the log.
+/// The writer of one partition of the log: a worker's, or the one behind the workers' that answers share.
 pub struct RejectLog {
     writer: RefCell<LogWriter>,
     partition: u32,
-    dirty: Cell<bool>,
+    /// Of ticks that are not closed.
+    pending: RefCell<BTreeMap<Tick, Vec<String>>>,
+    shared: Arc<Shared>,
 }
 
 impl RejectLog {
-    /// `dir` is the directory of the topic.
-    pub fn open(dir: &Path, worker: usize) -> Result<RejectLog> {
+    pub fn open(data_dir: &Path, partition: usize, shared: &Arc<Shared>) -> Result<RejectLog> {
         let options = LogOptions { segment_bytes: SEGMENT_BYTES, retention_bytes: Some(KEPT_BYTES) };
-        let (writer, _) = LogWriter::open(dir, [worker as u32], options)?;
-        Ok(RejectLog { writer: RefCell::new(writer), partition: worker as u32, dirty: Cell::new(false) })
+        let partition = partition as u32;
+        let (writer, _) = LogWriter::open(&data_dir.join("topics").join(TOPIC), [partition], options)?;
+        Ok(RejectLog {
+            writer: RefCell::new(writer),
+            partition,
+            pending: RefCell::default(),
+            shared: Arc::clone(shared),
+        })
     }
 
-    pub fn write(&self, context: &Context, records: impl Iterator<Item = RejectedRecord>) {
-        for record in records {
-            let counters = &context.shared.counters;
+    pub fn write(&self, tick: Tick, records: impl Iterator<Item = RejectedRecord>) {
+        // What a checkpoint brought back was told before.
+        for record in records.filter(|_| tick > RESTORED) {
+            let counters = &self.shared.counters;
             let counter = if record.note { &counters.notes } else { &counters.rows_rejected };
             counter.fetch_add(1, Ordering::Relaxed);
-            let json = record.json.to_string();
-            let written =
-                self.writer.borrow_mut().append(self.partition, now_ms(), None, Some(json.as_bytes()));
-            if let Err(error) = written {
-                context.shared.fail(error);
-            }
-            self.dirty.set(true);
+            self.pending.borrow_mut().entry(tick).or_default().push(record.json.to_string());
         }
     }
 
-    /// Makes what was written visible to readers.
-    pub fn flush(&self, context: &Context) {
-        if self.dirty.replace(false)
-            && let Err(error) = self.writer.borrow_mut().flush()
-        {
-            context.shared.fail(error);
+    /// Shows readers what belongs to the ticks before `closed`.
+    pub fn flush(&self, closed: Tick) {
+        let mut pending = self.pending.borrow_mut();
+        let mut writer = self.writer.borrow_mut();
+        let mut written = Ok(());
+        while let Some(entry) = pending.first_entry().filter(|entry| *entry.key() < closed) {
+            for json in entry.remove() {
+                let appended = writer.append(self.partition, now_ms(), None, Some(json.as_bytes()));
+                written = written.and(appended.map(drop));
+            }
         }
+        if let Err(error) = written.and_then(|()| writer.flush()) {
+            self.shared.fail(error);
+        }
+    }
+
+    /// The partition, and how many records have been written to it ever.
+    pub fn end(&self) -> (u32, i64) {
+        (self.partition, self.writer.borrow().next_offset(self.partition).unwrap_or(0))
     }
 }

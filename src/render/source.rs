@@ -5,7 +5,7 @@ use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
 use crate::batch::{Batch, MessageBatch, Origin, Reject, Timestamps};
-use crate::connector::{self, Opening, Poll, Share, Source};
+use crate::connector::{self, Opening, Poll, Position, Share, Source};
 use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
@@ -40,11 +40,12 @@ pub fn read<'s>(
         let activator = scope.activator_for(Rc::clone(&info.address));
         wake.push(scope.activator_for(info.address));
         let mut capability = Some(capability);
-        let mut reader: Option<Box<dyn Source>> = None;
+        let reading = context.reading(&plan.key);
         move |output| {
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
-                (capability, reader) = (None, None);
+                capability = None;
+                *reading.borrow_mut() = Reading::Unopened;
                 return;
             }
             let tick = context.clock.tick();
@@ -54,7 +55,8 @@ pub fn read<'s>(
             if context.inflight.full() || !context.clock.looking() {
                 return;
             }
-            match poll(&mut reader, &plan, &context) {
+            let polled = poll(&mut reading.borrow_mut(), &plan, &context);
+            match polled {
                 Ok(Poll::Messages(batch)) => {
                     let bytes = batch.buffer.len();
                     context.inflight.add(tick, bytes);
@@ -64,15 +66,9 @@ pub fn read<'s>(
                     activator.activate();
                 }
                 Ok(Poll::Pending) => {}
-                Ok(Poll::Done) => {
-                    reader = None;
-                    // What is not bounded keeps its place in time, so that later readers find it open.
-                    if plan.bounded {
-                        capability = None;
-                    } else {
-                        reader = Some(Box::new(Ended));
-                    }
-                }
+                // What is not bounded keeps its place in time, so that later readers find it open.
+                Ok(Poll::Done) if plan.bounded => capability = None,
+                Ok(Poll::Done) => {}
                 Err(error) => {
                     context.shared.fail(error);
                     capability = None;
@@ -82,22 +78,29 @@ pub fn read<'s>(
     })
 }
 
-/// A source that has ended, in an engine that has not.
-struct Ended;
+/// A worker's reader of a topic, where a checkpoint finds how far it is.
+pub enum Reading {
+    Unopened,
+    Open(Box<dyn Source>),
+    Ended(Option<Position>),
+}
 
-impl Source for Ended {
-    fn poll(&mut self, _: usize, _: i64) -> Result<Poll> {
-        Ok(Poll::Pending)
-    }
-    fn bytes_expected(&self) -> Option<u64> {
-        None
+impl Reading {
+    /// What is still to be read; `None` while that is not known.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Reading::Unopened => None,
+            Reading::Open(reader) => reader.position(),
+            Reading::Ended(position) => position.clone(),
+        }
     }
 }
 
-fn poll(reader: &mut Option<Box<dyn Source>>, plan: &SourcePlan, context: &Context) -> Result<Poll> {
-    let reader = match reader {
-        Some(reader) => reader,
-        None => {
+fn poll(reading: &mut Reading, plan: &SourcePlan, context: &Context) -> Result<Poll> {
+    let reader = match reading {
+        Reading::Ended(_) => return Ok(Poll::Done),
+        Reading::Open(reader) => reader,
+        Reading::Unopened => {
             let opening = Opening {
                 share: Share::Part { index: context.index, of: context.peers },
                 start: plan.start,
@@ -107,10 +110,15 @@ fn poll(reader: &mut Option<Box<dyn Source>>, plan: &SourcePlan, context: &Conte
             let opened = connector::open_surveyed(&plan.place, opening, &plan.survey)?;
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
-            reader.insert(opened)
+            *reading = Reading::Open(opened);
+            return poll(reading, plan, context);
         }
     };
-    reader.poll(context.pace.batch_bytes, context.clock.now_ms())
+    let polled = reader.poll(context.pace.batch_bytes, context.clock.now_ms())?;
+    if let Poll::Done = polled {
+        *reading = Reading::Ended(reader.position());
+    }
+    Ok(polled)
 }
 
 /// How soon messages are looked at again whose schemas are not there yet.
@@ -144,9 +152,8 @@ pub fn decode<'s>(
                 let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
                 context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                 context.books.record(stage, *cap.time(), messages.len(), batch.len, 0, rejects.len());
-                context
-                    .rejects
-                    .write(&context, rejects.iter().map(|r| RejectedRecord::of(&plan, &messages, r)));
+                let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
+                context.rejects.write(*cap.time(), rejects.iter().map(rejected));
                 if batch.len > 0 {
                     output.session(&cap).give(batch);
                 }

@@ -1,12 +1,12 @@
-//! Stores a derived stream in a local log, at closed ticks: encode, exchange by partition, append.
+//! Stores a derived stream in a log or on a cluster, at closed ticks: encode, exchange by partition,
+//! append.
 
 use super::Tick;
 use super::books::Stage;
-use super::context::Context;
+use super::context::{Context, SharedWriter};
 use super::rejects::RejectedRecord;
 use crate::batch::{Batch, Column, Position, Range32, Reject};
-use crate::connector::Place;
-use crate::connector::log::LogWriter;
+use crate::connector::{Room, Writer};
 use crate::error::Result;
 use crate::format::{Encoded, Encoder, encoder};
 use crate::partition::partition_of;
@@ -14,8 +14,10 @@ use crate::plan::{QueryPlan, StorePlan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
 
@@ -32,7 +34,8 @@ struct Chunk {
 }
 
 /// The stage: `rows` are in the order of the stored schema. `owner` is what is stored, a stream's hub
-/// or a changelog's query: all that write for it share a writer.
+/// or a changelog's query: all that write for it share a writer. A tick is finished when all of it is
+/// written: what a writer has no room for holds back its tick, and with it the sources.
 pub fn store(
     rows: StreamVec<'_, Tick, Batch>,
     query: &QueryPlan,
@@ -41,39 +44,125 @@ pub fn store(
     probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> Result<()> {
+    let scope = rows.scope();
     let chunks = encode(rows, query, plan, context)?;
-    let Place::Log { dir, .. } = &plan.place else {
-        return Err(crate::error::Error::topology(format!(
-            "topic {} can only be stored in a log",
-            plan.topic
-        )));
-    };
-    let writer = context.log(owner, dir, plan.partitions)?;
-    let mut pending: BTreeMap<Tick, Vec<Chunk>> = BTreeMap::new();
+    let writer = context.writer(owner, query.id, plan)?;
     let context = Rc::clone(context);
     chunks
         .unary_frontier::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
             Exchange::new(|chunk: &Chunk| u64::from(chunk.partition)),
             "Store",
-            move |_, _| {
+            move |_, info| {
+                context.stores.borrow_mut().push(scope.activator_for(Rc::clone(&info.address)));
+                let activator = scope.activator_for(info.address);
+                let mut storing = Storing::new(writer);
                 move |(input, frontier), _output| {
                     input.for_each(|cap, chunks| {
                         let tick = *cap.least().expect("messages travel with a tick");
-                        pending.entry(tick).or_default().append(chunks);
+                        storing.held.entry(tick).or_insert_with(|| cap.delayed(&tick, 0));
+                        storing.pending.entry(tick).or_default().append(chunks);
                     });
-                    let mut writer = writer.borrow_mut();
-                    let mut written = Ok(());
-                    while let Some(entry) = pending.first_entry().filter(|e| !frontier.less_equal(e.key())) {
-                        written = written.and(append(&mut writer, entry.remove()));
-                    }
-                    if let Err(error) = written.and_then(|()| writer.flush()) {
-                        context.shared.fail(error);
+                    match storing.write(&|tick| !frontier.less_equal(tick) && context.may_leave(*tick)) {
+                        Ok(false) => {}
+                        Ok(true) => activator.activate_after(RETRY_EVERY),
+                        Err(error) => {
+                            context.shared.fail(error);
+                            storing.give_up();
+                        }
                     }
                 }
             },
         )
         .probe_with(probe);
     Ok(())
+}
+
+/// How soon a writer that had no room, or has not written all, is asked again.
+const RETRY_EVERY: Duration = Duration::from_millis(1);
+
+/// What is on its way to the writer.
+struct Storing {
+    writer: Rc<SharedWriter>,
+    /// Ticks that are not written.
+    held: BTreeMap<Tick, Capability<Tick>>,
+    /// Not handed to the writer yet.
+    pending: BTreeMap<Tick, Vec<Chunk>>,
+    /// The closed tick at hand.
+    current: Option<Ordered>,
+}
+
+/// A closed tick's messages, in the order of their origins, whatever worker sent them.
+struct Ordered {
+    tick: Tick,
+    chunks: Vec<Chunk>,
+    /// Indices of chunk and row.
+    order: Vec<(usize, usize)>,
+    next: usize,
+}
+
+impl Storing {
+    fn new(writer: Rc<SharedWriter>) -> Storing {
+        Storing { writer, held: BTreeMap::new(), pending: BTreeMap::new(), current: None }
+    }
+
+    /// Hands closed ticks to the writer as far as it has room. True when it must be asked again.
+    fn write(&mut self, is_closed: &dyn Fn(&Tick) -> bool) -> Result<bool> {
+        let mut writer = self.writer.borrow_mut();
+        loop {
+            if self.current.is_none() {
+                let Some(entry) = self.pending.first_entry().filter(|e| is_closed(e.key())) else { break };
+                let (tick, chunks) = entry.remove_entry();
+                self.current = Some(Ordered::new(tick, chunks));
+            }
+            let Some(current) = &mut self.current else { break };
+            if current.append(writer.as_mut())? == Room::Full {
+                break;
+            }
+            self.current = None;
+        }
+        let unwritten = writer.flush()?;
+        let current = self.current.as_ref().map(|c| c.tick);
+        let pending = self.pending.keys().next().copied();
+        match [unwritten, current, pending].into_iter().flatten().min() {
+            None => self.held.clear(),
+            Some(least) => self.held = self.held.split_off(&least),
+        }
+        Ok(current.is_some() || unwritten.is_some())
+    }
+
+    /// After a failure nothing is written any more, and nothing is held back.
+    fn give_up(&mut self) {
+        self.held.clear();
+        self.pending.clear();
+        self.current = None;
+    }
+}
+
+impl Ordered {
+    fn new(tick: Tick, chunks: Vec<Chunk>) -> Ordered {
+        let mut order: Vec<(usize, usize)> = chunks
+            .iter()
+            .enumerate()
+            .flat_map(|(c, chunk)| (0..chunk.positions.len()).map(move |row| (c, row)))
+            .collect();
+        order.sort_by_key(|&(c, row)| (chunks[c].partition, chunks[c].positions[row]));
+        Ordered { tick, chunks, order, next: 0 }
+    }
+
+    /// `Full`: the rest has to wait.
+    fn append(&mut self, writer: &mut dyn Writer) -> Result<Room> {
+        while let Some(&(c, row)) = self.order.get(self.next) {
+            let chunk = &self.chunks[c];
+            let range = |(start, end): (u32, u32)| Range32 { start, end }.of(&chunk.buffer);
+            let (key, value) = (range(chunk.keys[row]), range(chunk.values[row]));
+            let rowtime = chunk.positions[row].0;
+            if writer.append(self.tick, chunk.partition, rowtime, key, value)? == Room::Full {
+                return Ok(Room::Full);
+            }
+            self.next += 1;
+        }
+        Ok(Room::Taken)
+    }
 }
 
 fn encode<'s>(
@@ -96,7 +185,7 @@ fn encode<'s>(
                     let (chunks, rejects) = chunks(encoder.as_mut(), &batch, partitions);
                     context.books.record(stage, tick, batch.len, batch.len - rejects.len(), 0, rejects.len());
                     let unwritten = rejects.iter().map(|r| RejectedRecord::unwritten(&query, &batch, r));
-                    context.rejects.write(&context, unwritten);
+                    context.rejects.write(tick, unwritten);
                     chunks.into_iter().for_each(|c| session.give(c));
                 }
             });
@@ -145,25 +234,4 @@ fn copy(range: Range32, from: &[u8], to: &mut Vec<u8>) -> (u32, u32) {
             (start, to.len() as u32)
         }
     }
-}
-
-/// Appends a closed tick's messages in the order of their origins, whatever worker sent them.
-fn append(writer: &mut LogWriter, chunks: Vec<Chunk>) -> Result<()> {
-    let mut order: Vec<(usize, usize)> = chunks
-        .iter()
-        .enumerate()
-        .flat_map(|(c, chunk)| (0..chunk.positions.len()).map(move |row| (c, row)))
-        .collect();
-    order.sort_by_key(|&(c, row)| (chunks[c].partition, chunks[c].positions[row]));
-    for (c, row) in order {
-        let chunk = &chunks[c];
-        let range = |(start, end): (u32, u32)| Range32 { start, end }.of(&chunk.buffer);
-        writer.append(
-            chunk.partition,
-            chunk.positions[row].0,
-            range(chunk.keys[row]),
-            range(chunk.values[row]),
-        )?;
-    }
-    Ok(())
 }

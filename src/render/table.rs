@@ -7,6 +7,7 @@
 use super::Tick;
 use super::context::frontier;
 use super::packed::{Bytes, RowSpine, StateSpine};
+use super::snapshot::Part;
 use crate::aggregate::{self, Element, Key, Spec, State};
 use crate::batch::{Batch, Column, Origin, Timestamps};
 use crate::error::Result;
@@ -102,6 +103,17 @@ impl Table {
             Content::Rows(rows) => rows.get_logical_compaction().to_owned(),
         };
         since.less_equal(&tick)
+    }
+
+    /// What a checkpoint keeps of the table as it is at `tick`.
+    pub fn parts(&self, tick: Tick) -> Vec<Part> {
+        match &*self.content.borrow() {
+            Content::States { states, elements } => {
+                let elements = elements.iter().map(|elements| Part::Elements(Scan::new(elements, tick)));
+                [Part::States(Scan::new(states, tick))].into_iter().chain(elements).collect()
+            }
+            Content::Rows(_) => Vec::new(),
+        }
     }
 
     /// A second handle on the same data, for another dataflow; it holds back compaction by itself.
@@ -231,14 +243,65 @@ where
     R: Semigroup + 'static,
     for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
 {
-    let mut batches = Vec::new();
-    trace.map_spans(|span| batches.extend(span.inner.clone()));
-    let (mut cursor, storage) = cursor_list(batches);
-    let mut at_key = |cursor: &mut CursorList<BatchCursor<Tr>>| {
-        let key = cursor.key(&storage);
-        while let Some(value) = cursor.get_val(&storage) {
+    let mut scan = Scan::new(trace, tick);
+    match keys {
+        None => drop(scan.step(&mut usize::MAX.clone(), visit)),
+        Some(keys) => keys.iter().for_each(|key| scan.at(key, visit)),
+    }
+}
+
+/// Reads a trace at one tick, some keys at a time. It holds the trace's batches as they are now, so what
+/// becomes of the trace meanwhile does not matter.
+pub struct Scan<Tr: TraceReader>
+where
+    Tr::Batch: Navigable,
+{
+    cursor: CursorList<BatchCursor<Tr>>,
+    storage: <CursorList<BatchCursor<Tr>> as Cursor>::Storage,
+    tick: Tick,
+}
+
+impl<Tr, R> Scan<Tr>
+where
+    Tr: TraceReader<Time = Tick> + 'static,
+    Tr::Batch: Navigable,
+    R: Semigroup + 'static,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
+{
+    fn new(trace: &TraceAgent<Tr>, tick: Tick) -> Scan<Tr> {
+        let mut batches = Vec::new();
+        trace.map_spans(|span| batches.extend(span.inner.clone()));
+        let (cursor, storage) = cursor_list(batches);
+        Scan { cursor, storage, tick }
+    }
+
+    /// Visits the next keys, ascending, until `left` is used up. False when there are no more.
+    pub fn step(&mut self, left: &mut usize, visit: &mut Visit<'_, Tr, R>) -> bool {
+        while self.cursor.key_valid(&self.storage) {
+            if *left == 0 {
+                return true;
+            }
+            *left -= 1;
+            self.here(visit);
+            self.cursor.step_key(&self.storage);
+        }
+        false
+    }
+
+    /// Visits a key, which must come after those that were visited.
+    fn at(&mut self, key: &Key, visit: &mut Visit<'_, Tr, R>) {
+        self.cursor.seek_key(&self.storage, Bytes(key));
+        if self.cursor.get_key(&self.storage) == Some(Bytes(key)) {
+            self.here(visit);
+        }
+    }
+
+    fn here(&mut self, visit: &mut Visit<'_, Tr, R>) {
+        let (cursor, storage, tick) = (&mut self.cursor, &self.storage, self.tick);
+        let key = cursor.key(storage);
+        while let Some(value) = cursor.get_val(storage) {
             let mut sum: Option<R> = None;
-            cursor.map_times(&storage, |time, diff| {
+            cursor.map_times(storage, |time, diff| {
                 if *time <= tick {
                     let diff = BatchCursor::<Tr>::owned_diff(diff);
                     match &mut sum {
@@ -250,23 +313,7 @@ where
             if let Some(sum) = sum.filter(|s| !s.is_zero()) {
                 visit(key, value, sum);
             }
-            cursor.step_val(&storage);
-        }
-    };
-    match keys {
-        None => {
-            while cursor.key_valid(&storage) {
-                at_key(&mut cursor);
-                cursor.step_key(&storage);
-            }
-        }
-        Some(keys) => {
-            for key in keys {
-                cursor.seek_key(&storage, Bytes(key));
-                if cursor.get_key(&storage) == Some(Bytes(key)) {
-                    at_key(&mut cursor);
-                }
-            }
+            cursor.step_val(storage);
         }
     }
 }

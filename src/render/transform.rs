@@ -117,10 +117,8 @@ pub fn transform<'s>(
                     let mut notes = Notes::default();
                     let out = transform.apply(&batch, &mut notes);
                     context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
-                    context.rejects.write(
-                        &context,
-                        notes.notes.iter().map(|n| RejectedRecord::note(&plan, "transform", n)),
-                    );
+                    let noted = |n| RejectedRecord::note(&plan, "transform", n);
+                    context.rejects.write(tick, notes.notes.iter().map(noted));
                     if out.len > 0 {
                         session.give(out);
                     }

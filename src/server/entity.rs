@@ -118,7 +118,7 @@ fn query(query: &QueryInfo) -> Value {
 }
 
 fn function_name(function: &FunctionInfo) -> Value {
-    json!({ "name": function.name, "type": function.kind, "category": "OTHER" })
+    json!({ "name": function.name, "type": function.kind, "category": function.category })
 }
 
 /// `usage` is an addition: how the function is written.
@@ -356,6 +356,7 @@ mod tests {
         let count = FunctionInfo {
             name: "COUNT".into(),
             kind: "AGGREGATE".into(),
+            category: "AGGREGATE",
             usage: "COUNT(x)".into(),
             summary: "How many are not NULL.".into(),
         };
@@ -363,7 +364,7 @@ mod tests {
             show(),
             "SHOW FUNCTIONS",
             Outcome::Functions(vec![count.clone()]),
-            r#"{"@type":"function_names","statementText":"SHOW FUNCTIONS;","functions":[{"name":"COUNT","type":"AGGREGATE","category":"OTHER"}],"warnings":[]}"#,
+            r#"{"@type":"function_names","statementText":"SHOW FUNCTIONS;","functions":[{"name":"COUNT","type":"AGGREGATE","category":"AGGREGATE"}],"warnings":[]}"#,
         );
         check(
             show(),

@@ -2,6 +2,7 @@
 
 mod registry;
 
+use super::cluster::{Clusters, cluster, kafka};
 use super::{PlaceSpec, Topology, check_name};
 use crate::connector::{Framing, GeneratorSpec, generator};
 use crate::error::{Error, Result, Span};
@@ -9,10 +10,12 @@ use crate::expr::nearest::nearest;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-const SECTIONS: &[&str] = &["topics", "registry"];
-const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin"];
+const SECTIONS: &[&str] = &["topics", "clusters", "default", "registry"];
+const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka"];
+/// Of topics that are not named: what needs no more than their name.
+const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka"];
 const FRAMINGS: &[&str] = &["line", "json"];
 
 pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
@@ -20,27 +23,49 @@ pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
         let error = Error::topology(e.message());
         e.span().map_or(error.clone(), |s| error.at(span(s)))
     })?;
+    let table = table.get_ref();
+    if let Some(section) = table.keys().find(|key| !SECTIONS.contains(&key.get_ref().as_ref())) {
+        return Err(unknown("section", section.get_ref(), section.span(), SECTIONS));
+    }
+    // Topics name clusters, wherever in the text they stand.
+    let mut clusters = Clusters::new();
+    for (name, value) in section(table, "clusters")? {
+        let keys = Keys::of(name.get_ref(), name.span(), value)?;
+        clusters.insert(name.get_ref().to_string(), cluster(&keys, base_dir)?);
+    }
     let mut topology = Topology::default();
-    for (section, value) in table.get_ref() {
-        match section.get_ref().as_ref() {
-            "topics" => {
-                for (name, value) in table_of(value, "topics")? {
-                    check_name(name.get_ref()).map_err(|why| Error::topology(why).at(span(name.span())))?;
-                    let keys = Keys::of(name.get_ref(), name.span(), value)?;
-                    topology.topics.insert(name.get_ref().to_string(), place(&keys, base_dir)?);
-                }
-            }
-            "registry" => {
-                let keys = Keys::of("registry", section.span(), value)?;
-                topology.registry = Some(registry::address(&keys, base_dir)?);
-            }
-            other => return Err(unknown("section", other, section.span(), SECTIONS)),
+    for (name, value) in section(table, "topics")? {
+        check_name(name.get_ref()).map_err(|why| Error::topology(why).at(span(name.span())))?;
+        let keys = Keys::of(name.get_ref(), name.span(), value)?;
+        topology.topics.insert(name.get_ref().to_string(), place(&keys, base_dir, &clusters)?);
+    }
+    if let Some((name, value)) = table.get_key_value("default") {
+        let keys = Keys::of("default", name.span(), value)?;
+        let connector = keys.required("connector", "connector = \"kafka\"", string)?;
+        if !DEFAULT_CONNECTORS.contains(&connector) {
+            return Err(unknown("default connector", connector, keys.span("connector"), DEFAULT_CONNECTORS));
         }
+        if keys.table.contains_key("topic") {
+            return Err(unknown("key", "topic", keys.span("topic"), &["connector", "cluster"]));
+        }
+        topology.default = Some(place(&keys, base_dir, &clusters)?);
+    }
+    if let Some((name, value)) = table.get_key_value("registry") {
+        topology.registry = Some(registry::address(&Keys::of("registry", name.span(), value)?, base_dir)?);
     }
     Ok(topology)
 }
 
-fn place(keys: &Keys, base_dir: &Path) -> Result<PlaceSpec> {
+/// The entries of a section; none if it is not there.
+fn section<'t>(
+    table: &'t DeTable<'t>,
+    name: &str,
+) -> Result<impl Iterator<Item = (&'t Spanned<DeString<'t>>, &'t Spanned<DeValue<'t>>)>> {
+    let section = table.get(name).map(|value| table_of(value, name)).transpose()?;
+    Ok(section.into_iter().flat_map(|section| section.iter()))
+}
+
+fn place(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<PlaceSpec> {
     let connector = keys.required("connector", "connector = \"file\"", string)?;
     Ok(match connector {
         "file" => {
@@ -66,6 +91,10 @@ fn place(keys: &Keys, base_dir: &Path) -> Result<PlaceSpec> {
                 framing: keys.optional("framing", framing)?.unwrap_or(Framing::Line),
                 header: keys.optional("header", boolean)?.unwrap_or(false),
             }
+        }
+        "kafka" => {
+            keys.allow(&["connector", "cluster", "topic"])?;
+            kafka(keys, clusters)?
         }
         other => return Err(unknown("connector", other, keys.span("connector"), CONNECTORS)),
     })
@@ -94,26 +123,27 @@ fn generator_spec(keys: &Keys) -> Result<GeneratorSpec> {
     })
 }
 
-/// The keys of one topic.
-struct Keys<'t> {
-    topic: &'t str,
-    topic_span: Range<usize>,
-    table: &'t DeTable<'t>,
+/// The keys of one topic or cluster.
+pub struct Keys<'t> {
+    /// Its name.
+    pub of: &'t str,
+    pub of_span: Range<usize>,
+    pub table: &'t DeTable<'t>,
 }
 
 impl<'t> Keys<'t> {
-    fn of(topic: &'t str, topic_span: Range<usize>, value: &'t Spanned<DeValue<'t>>) -> Result<Keys<'t>> {
-        Ok(Keys { topic, topic_span, table: table_of(value, topic)? })
+    fn of(of: &'t str, of_span: Range<usize>, value: &'t Spanned<DeValue<'t>>) -> Result<Keys<'t>> {
+        Ok(Keys { of, of_span, table: table_of(value, of)? })
     }
 
-    fn allow(&self, allowed: &[&str]) -> Result<()> {
+    pub fn allow(&self, allowed: &[&str]) -> Result<()> {
         match self.table.keys().find(|key| !allowed.contains(&key.get_ref().as_ref())) {
             Some(key) => Err(unknown("key", key.get_ref(), key.span(), allowed)),
             None => Ok(()),
         }
     }
 
-    fn optional<T>(
+    pub fn optional<T>(
         &self,
         key: &str,
         read: impl Fn(&'t DeValue<'t>) -> Result<T, String>,
@@ -123,31 +153,31 @@ impl<'t> Keys<'t> {
         read(value.get_ref()).map(Some).map_err(wrong)
     }
 
-    fn required<T>(
+    pub fn required<T>(
         &self,
         key: &str,
         example: &str,
         read: impl Fn(&'t DeValue<'t>) -> Result<T, String>,
     ) -> Result<T> {
         self.optional(key, read)?.ok_or_else(|| {
-            let message = format!("topic {} has no {key}", self.topic);
-            Error::topology(message).at(span(self.topic_span.clone())).hint(example)
+            let message = format!("topic {} has no {key}", self.of);
+            Error::topology(message).at(span(self.of_span.clone())).hint(example)
         })
     }
 
-    fn span(&self, key: &str) -> Range<usize> {
-        self.table.get(key).map_or(self.topic_span.clone(), |value| value.span())
+    pub fn span(&self, key: &str) -> Range<usize> {
+        self.table.get(key).map_or(self.of_span.clone(), |value| value.span())
     }
 }
 
-fn table_of<'t>(value: &'t Spanned<DeValue<'t>>, name: &str) -> Result<&'t DeTable<'t>> {
+pub fn table_of<'t>(value: &'t Spanned<DeValue<'t>>, name: &str) -> Result<&'t DeTable<'t>> {
     match value.get_ref() {
         DeValue::Table(table) => Ok(table),
         _ => Err(Error::topology(format!("{name} must be a table")).at(span(value.span()))),
     }
 }
 
-fn string<'t>(value: &'t DeValue<'t>) -> Result<&'t str, String> {
+pub fn string<'t>(value: &'t DeValue<'t>) -> Result<&'t str, String> {
     value.as_str().ok_or_else(|| "a string".to_string())
 }
 
@@ -182,7 +212,7 @@ fn rate(value: &DeValue) -> Result<f64, String> {
         .ok_or_else(|| "events a second, more than 0".to_string())
 }
 
-fn unknown(what: &str, given: &str, place: Range<usize>, allowed: &[&str]) -> Error {
+pub fn unknown(what: &str, given: &str, place: Range<usize>, allowed: &[&str]) -> Error {
     let known = match allowed {
         [one] => format!("there is only {one}"),
         _ => format!("there are {}", allowed.join(", ")),
@@ -202,6 +232,6 @@ fn one_of(allowed: &[&str]) -> String {
     }
 }
 
-fn span(range: Range<usize>) -> Span {
+pub fn span(range: Range<usize>) -> Span {
     Span::new(range.start, range.end)
 }

@@ -64,7 +64,7 @@ fn an_error_shows_its_line() {
 fn errors_say_what_is_wrong() {
     for (text, message) in [
         ("[topics.t]\nconnector = 'flie'", "unknown connector flie"),
-        ("[clusters.t]", "unknown section clusters"),
+        ("[cluster.t]", "unknown section cluster"),
         ("[topics.t]\npath = 'x'", "topic t has no connector"),
         ("[topics.t]\nconnector = 'file'", "topic t has no path"),
         ("[topics.t]\nconnector = 'file'\npath = 3", "path must be a string"),
@@ -103,8 +103,8 @@ fn errors_say_what_is_wrong() {
         ),
         ("[registry]\nurl = 'http://host'\nuser = 'u'", "registry: user and password belong together"),
         (
-            "[registry]\nurl = 'http://host'\nuser = 'u'\npassword = 1",
-            "password must be a string, { env = \"VAR\" } or { file = \"path\" }",
+            "[registry]\nurl = 'http://host'\nuser = 'u'\npassword = []",
+            "password must be a string, a number, true or false, { env = \"VAR\" } or { file = \"path\" }",
         ),
         (
             "[registry]\nurl = 'http://host'\nuser = 'u'\npassword = { env = 'WHARFE_NO_SUCH' }",
@@ -158,4 +158,69 @@ fn a_topic_is_overridden_by_a_path() {
 fn a_missing_topology_is_one_line() {
     let error = Topology::load(Path::new("/no/such.toml")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read topology /no/such.toml: no such file or directory");
+}
+
+#[cfg(feature = "kafka")]
+mod clusters {
+    use super::*;
+    use crate::connector::Cluster;
+
+    const LOCAL: &str = "[clusters.local]\n'bootstrap.servers' = 'b:9092'\n";
+
+    fn kafka(toml: &str, topic: &str) -> (Cluster, String) {
+        let place = parse(toml).unwrap().resolve(topic, Path::new("/data"), 1).unwrap();
+        let Place::Kafka { cluster, topic } = place else { panic!("{place:?}") };
+        (cluster, topic)
+    }
+
+    #[test]
+    fn topics_are_on_clusters() {
+        let named = format!("[topics.t]\nconnector = 'kafka'\ncluster = 'local'\ntopic = 'u'\n{LOCAL}");
+        assert_eq!(kafka(&named, "t").1, "u");
+        assert_eq!(kafka(&named.replace("topic = 'u'", ""), "t").1, "t");
+        let default = format!("{LOCAL}[default]\nconnector = 'kafka'\ncluster = 'local'");
+        let (cluster, topic) = kafka(&default, "any");
+        assert_eq!((cluster.to_string().as_str(), topic.as_str()), ("cluster local (b:9092)", "any"));
+    }
+
+    #[test]
+    fn settings_are_strings_numbers_or_kept_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), "hunter2\n").unwrap();
+        let toml = format!(
+            "{LOCAL}'socket.keepalive.enable' = true\n'linger.ms' = 7\n'client.rack' = {{ env = 'PATH' }}\n\
+             'sasl.password' = {{ file = '{}' }}\n[topics.t]\nconnector = 'kafka'\ncluster = 'local'",
+            dir.path().join("secret").display()
+        );
+        let cluster = kafka(&toml, "t").0;
+        let values = cluster.values().unwrap();
+        for expected in
+            [("socket.keepalive.enable", "true"), ("linger.ms", "7"), ("sasl.password", "hunter2")]
+        {
+            assert!(values.contains(&(expected.0, expected.1.to_string())), "{expected:?}");
+        }
+        let shown = format!("{:?}", parse(&toml).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn errors_of_clusters_have_their_line() {
+        for (text, message) in [
+            ("[clusters.c]\n'linger.ms' = 1", "cluster c has no bootstrap.servers"),
+            ("[clusters.c]\n'linger.ms' = 'x'", "cluster c: linger.ms: "),
+            ("[clusters.c]\n'lingre' = 'x'", "cluster c: lingre: No such configuration property"),
+            (
+                "[clusters.c]\n'sasl.password' = { env = 'WHARFE_NO_SUCH' }",
+                "cluster c: sasl.password: the environment has no variable WHARFE_NO_SUCH",
+            ),
+            ("[clusters.c]\n'linger.ms' = [1]", "cluster c: linger.ms: it must be a string"),
+            ("[topics.t]\nconnector = 'kafka'\ncluster = 'c'", "there is no cluster c"),
+            ("[topics.t]\nconnector = 'kafka'", "topic t has no cluster"),
+            ("[default]\nconnector = 'file'\npath = 'x'", "unknown default connector file"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.message.starts_with(message), "{text}: {}", error.message);
+            assert!(error.span.is_some(), "{text}");
+        }
+    }
 }

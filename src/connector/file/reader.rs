@@ -1,6 +1,6 @@
 //! Reads one file: byte ranges of what is there, then whatever is appended, as `tail -F` does.
 
-use super::{Reading, Result, VecDeque, io_error, watch::Identity};
+use super::{Reading, Result, Split, VecDeque, io_error, watch::Identity};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::connector::framing::{Before, Framer, Frames};
 use crate::connector::read_at::read_at;
@@ -33,7 +33,7 @@ pub struct Reader {
     /// Opened late where the end is known, so that a thousand files need not be open at once.
     file: Option<File>,
     /// Still to be read; the last one of a file that is followed has no end.
-    ranges: VecDeque<(u64, u64)>,
+    splits: VecDeque<Split>,
     /// Of the range at hand.
     framer: Option<Framer>,
     /// Where the next read begins.
@@ -51,7 +51,7 @@ impl Reader {
         partition: i32,
         opened_len: u64,
         ends: bool,
-        ranges: VecDeque<(u64, u64)>,
+        splits: VecDeque<Split>,
         reading: Reading,
     ) -> Result<Reader> {
         let carry = Vec::new();
@@ -60,7 +60,7 @@ impl Reader {
             partition,
             reading,
             file: None,
-            ranges,
+            splits,
             framer: None,
             at: 0,
             carry,
@@ -73,13 +73,23 @@ impl Reader {
         Ok(reader)
     }
 
+    /// What is still to be read: the first is the one at hand.
+    pub fn splits(&self) -> Vec<Split> {
+        let mut splits: Vec<Split> = self.splits.iter().cloned().collect();
+        if let (Some(split), Some(framer)) = (splits.first_mut(), &self.framer) {
+            split.next = self.at - self.carry.len() as u64;
+            split.begun = framer.is_at_message();
+        }
+        splits
+    }
+
     pub fn is_caught_up(&self) -> bool {
         !self.ends && self.at >= self.opened_len
     }
 
     pub fn step(&mut self, max_bytes: usize, arrived: Arrived) -> Result<Step> {
         loop {
-            let Some((from, until)) = self.ranges.front().copied() else { return Ok(Step::Finished) };
+            let Some(split) = self.splits.front().cloned() else { return Ok(Step::Finished) };
             if self.file.is_none() {
                 match self.named()? {
                     Some(file) => self.file = Some(file),
@@ -87,7 +97,7 @@ impl Reader {
                 }
             }
             if self.framer.is_none() {
-                self.begin(from, until)?;
+                self.begin(&split)?;
             }
             let (block, read) = self.read(max_bytes)?;
             let last = self.ends && (read == 0 || self.at >= self.opened_len);
@@ -109,7 +119,7 @@ impl Reader {
             }
             let (batch, stopped) = self.frame(block, last, arrived);
             if stopped || last {
-                self.ranges.pop_front();
+                self.splits.pop_front();
                 self.framer = None;
             }
             if let Some(batch) = batch {
@@ -131,17 +141,20 @@ impl Reader {
         self.file.as_ref().expect("the file is open while a range is read")
     }
 
-    fn begin(&mut self, from: u64, until: u64) -> Result<()> {
+    fn begin(&mut self, split: &Split) -> Result<()> {
         let Reading { framing, header, message_bytes_max, .. } = self.reading;
-        let framer = match from {
+        let framer = match split.next {
             0 => Framer::at_start(framing, header),
-            _ => {
-                let before = before(self.file(), from).map_err(|e| io_error("read", &self.path, e))?;
-                Framer::at_boundary(framing, before)
+            next => {
+                let before = before(self.file(), next).map_err(|e| io_error("read", &self.path, e))?;
+                match split.begun {
+                    true => Framer::at_message(framing, before),
+                    false => Framer::at_boundary(framing, before),
+                }
             }
         };
-        self.framer = Some(framer.until(until).message_bytes_max(message_bytes_max));
-        self.at = from;
+        self.framer = Some(framer.until(split.end).message_bytes_max(message_bytes_max));
+        self.at = split.next;
         self.carry = Vec::new();
         Ok(())
     }
@@ -223,14 +236,15 @@ impl Reader {
 
     /// Goes on at the start of the file that now bears the name, if this reader is the one to follow it.
     fn start_over(&mut self, change: Change) {
-        let follows = self.ranges.back().is_some_and(|(_, until)| *until == u64::MAX);
-        self.ranges.clear();
+        let follows = self.splits.back().is_some_and(|split| split.end == Split::OPEN);
+        self.splits.clear();
         self.framer = None;
         self.carry = Vec::new();
         self.opened_len = 0;
         self.at = 0;
         if follows {
-            self.ranges.push_back((0, u64::MAX));
+            let partition = self.partition;
+            self.splits.push_back(Split { partition, next: 0, end: Split::OPEN, begun: false });
         }
         if !matches!(change, Change::Truncated) {
             self.file = None;

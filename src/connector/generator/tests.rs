@@ -1,6 +1,7 @@
 //! Generated feeds: the same rows whoever asks, at any rate and share.
 
 use super::*;
+use crate::connector::Share;
 use crate::connector::Start;
 
 fn spec(feed: &str, rows: u64) -> GeneratorSpec {
@@ -83,12 +84,17 @@ fn historic_rows_have_about_66_bytes_and_all_statuses() {
 fn rows_do_not_depend_on_batches_or_shares() {
     for feed in FEEDS {
         let spec = GeneratorSpec { dirty_every: Some(10), ..spec(feed, 1000) };
-        let whole = drain(&mut open(&spec, opening(Share::All)).unwrap(), 1 << 20, 0);
+        let whole = drain(&mut open(&spec, opening(Share::All), &Survey::default()).unwrap(), 1 << 20, 0);
         assert_eq!(whole.len(), 1000);
         assert!(whole.iter().enumerate().all(|(i, row)| row.0 == i as i64));
         for (of, max_bytes) in [(1, 1), (3, 500), (7, 10_000)] {
-            let part =
-                |index| drain(&mut open(&spec, opening(Share::Part { index, of })).unwrap(), max_bytes, 0);
+            let part = |index| {
+                drain(
+                    &mut open(&spec, opening(Share::Part { index, of }), &Survey::default()).unwrap(),
+                    max_bytes,
+                    0,
+                )
+            };
             assert_eq!((0..of).flat_map(part).collect::<Vec<_>>(), whole);
         }
         let mut written = Vec::new();
@@ -131,13 +137,13 @@ fn every_so_many_rows_one_is_spoilt() {
 #[test]
 fn a_pace_is_kept() {
     let spec = GeneratorSpec { rate: Some(10.0), ..spec("carparks", 15) };
-    let mut source = open(&spec, opening(Share::Part { index: 0, of: 2 })).unwrap();
+    let mut source = open(&spec, opening(Share::Part { index: 0, of: 2 }), &Survey::default()).unwrap();
     assert!(drain(&mut source, 1000, 1000).is_empty());
     assert_eq!(drain(&mut source, 100_000, 1250).len(), 2);
     assert!(matches!(source.poll(100, 1250).unwrap(), Poll::Pending));
     assert_eq!(drain(&mut source, 100, 60_000).len(), 13);
     assert!(matches!(source.poll(100, 60_000).unwrap(), Poll::Done));
-    let mut other = open(&spec, opening(Share::Part { index: 1, of: 2 })).unwrap();
+    let mut other = open(&spec, opening(Share::Part { index: 1, of: 2 }), &Survey::default()).unwrap();
     assert!(matches!(other.poll(100, 60_000).unwrap(), Poll::Done));
 }
 
@@ -145,7 +151,7 @@ fn a_pace_is_kept() {
 fn what_cannot_be_made_is_refused() {
     let endless = GeneratorSpec { rows: None, ..spec("carparks", 1) };
     let bounded = Opening { bounded: true, ..opening(Share::All) };
-    let error = |spec: &GeneratorSpec| open(spec, bounded).err().unwrap().message;
+    let error = |spec: &GeneratorSpec| open(spec, bounded, &Survey::default()).err().unwrap().message;
     assert_eq!(error(&endless), "generator without rows is endless");
     assert_eq!(error(&spec("bikes", 1)), "unknown feed bikes");
     assert_eq!(

@@ -4,7 +4,9 @@ use super::frame::{Decoded, decode};
 use super::segment::{self, Extent};
 use super::{Path, Result};
 use crate::batch::{MessageBatch, Timestamps};
-use crate::connector::{Opening, Poll, Share, Source, Start, io_error, read_at::read_at};
+use crate::connector::{
+    Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error, read_at::read_at,
+};
 use arrow_buffer::Buffer;
 use std::collections::HashSet;
 use std::fs::File;
@@ -20,6 +22,8 @@ pub struct LogReader {
     share: Share,
     ends: bool,
     partitions: Vec<Partition>,
+    /// Read to where they ended at opening.
+    finished: Vec<Split>,
     known: HashSet<u32>,
     /// The partition whose turn it is; behind the last: all are dry.
     turn: usize,
@@ -30,16 +34,22 @@ pub struct LogReader {
 }
 
 /// Partition p is read by worker `p % of`; a directory that is not there is an empty topic.
-pub fn open(dir: &Path, opening: Opening) -> Result<LogReader> {
-    open_checking(dir, opening, CHECK_MS)
+pub fn open(dir: &Path, opening: Opening, survey: &Survey) -> Result<LogReader> {
+    open_checking(dir, opening, survey, CHECK_MS)
 }
 
-pub(super) fn open_checking(dir: &Path, opening: Opening, check_ms: i64) -> Result<LogReader> {
+pub(super) fn open_checking(
+    dir: &Path,
+    opening: Opening,
+    survey: &Survey,
+    check_ms: i64,
+) -> Result<LogReader> {
     let mut reader = LogReader {
         dir: dir.to_path_buf(),
         share: opening.share,
         ends: opening.bounded,
         partitions: Vec::new(),
+        finished: Vec::new(),
         known: HashSet::new(),
         turn: 0,
         check_ms,
@@ -47,19 +57,35 @@ pub(super) fn open_checking(dir: &Path, opening: Opening, check_ms: i64) -> Resu
         checks: 0,
         bytes: 0,
     };
-    reader.add_new(opening.start)?;
+    for split in survey.resumed.iter().flat_map(|resumed| &resumed.splits) {
+        reader.resume(split)?;
+    }
+    // What an earlier run has not seen is new.
+    reader.add_new(if survey.resumed.is_some() { Start::Earliest } else { opening.start })?;
     reader.bytes = reader.partitions.iter().map(|partition| partition.bytes).sum();
     Ok(reader)
 }
 
 impl LogReader {
+    fn is_mine(&self, partition: u32) -> bool {
+        let (index, of) = self.share.of();
+        partition as usize % of == index
+    }
+
+    fn resume(&mut self, split: &Split) -> Result<()> {
+        let number = split.partition as u32;
+        if self.is_mine(number) && self.known.insert(number) {
+            let dir = self.dir.join(number.to_string());
+            let mut partition = Partition::open(split.partition, dir, Start::Earliest, self.ends)?;
+            partition.seek(split.next as i64)?;
+            self.partitions.push(partition);
+        }
+        Ok(())
+    }
+
     fn add_new(&mut self, start: Start) -> Result<()> {
         for (number, dir) in segment::partitions(&self.dir)? {
-            let is_mine = match self.share {
-                Share::Part { index, of } => number as usize % of == index,
-                Share::All => true,
-            };
-            if is_mine && self.known.insert(number) {
+            if self.is_mine(number) && self.known.insert(number) {
                 self.partitions.push(Partition::open(number as i32, dir, start, self.ends)?);
             }
         }
@@ -108,13 +134,21 @@ impl Source for LogReader {
                     partition.is_caught_up = true;
                     self.turn += 1;
                 }
-                Step::Finished => drop(self.partitions.remove(self.turn)),
+                Step::Finished => {
+                    let partition = self.partitions.remove(self.turn);
+                    self.finished.push(partition.split());
+                }
             }
         }
     }
 
     fn bytes_expected(&self) -> Option<u64> {
         Some(self.bytes)
+    }
+
+    fn position(&self) -> Option<Position> {
+        let open = self.partitions.iter().map(Partition::split);
+        Some(Position { files: Vec::new(), splits: self.finished.iter().cloned().chain(open).collect() })
     }
 }
 
@@ -160,6 +194,23 @@ impl Partition {
             None => None,
         };
         Ok(Partition { number, dir, segment, at, end, is_caught_up: false, bytes })
+    }
+
+    fn split(&self) -> Split {
+        Split { partition: self.number, next: self.at.next as u64, end: Split::OPEN, begun: true }
+    }
+
+    /// Goes on with the record of an offset; what is not there any more is passed over.
+    fn seek(&mut self, next: i64) -> Result<()> {
+        let segments = segment::list(&self.dir)?;
+        let Some(segment) = segments.iter().rfind(|segment| segment.base <= next) else { return Ok(()) };
+        self.at = segment::scan_to(segment, next)?;
+        self.bytes -= self.bytes.min(
+            segments.iter().filter(|s| s.base < segment.base).map(|s| s.bytes).sum::<u64>() + self.at.bytes,
+        );
+        let file = File::open(&segment.path).map_err(|e| io_error("read", &segment.path, e))?;
+        self.segment = Some((file, segment.path.clone(), segment.base));
+        Ok(())
     }
 
     fn step(&mut self, max_bytes: usize) -> Result<Step> {

@@ -64,6 +64,11 @@ pub struct Extent {
 
 /// Checks every record. What follows the last good one is a torn tail, or else an error.
 pub fn scan(segment: &Segment) -> Result<Extent> {
+    scan_to(segment, i64::MAX)
+}
+
+/// As [`scan`], up to the record of that offset.
+pub fn scan_to(segment: &Segment, next: i64) -> Result<Extent> {
     let error = |e| io_error("read", &segment.path, e);
     let file = File::open(&segment.path).map_err(error)?;
     let mut extent = Extent { bytes: 0, next: segment.base };
@@ -74,7 +79,7 @@ pub fn scan(segment: &Segment) -> Result<Extent> {
         let mut at = 0;
         let stop = loop {
             match decode(&block, at, extent.next) {
-                Decoded::Frame(frame) => {
+                Decoded::Frame(frame) if extent.next < next => {
                     at = frame.end;
                     extent.next += 1;
                 }
@@ -83,6 +88,7 @@ pub fn scan(segment: &Segment) -> Result<Extent> {
         };
         extent.bytes += at as u64;
         match stop {
+            _ if extent.next >= next => return Ok(extent),
             _ if at > 0 => most = SCAN_BYTES,
             Decoded::Short(need) if need > most && read == most => most = need,
             _ => {

@@ -2,7 +2,7 @@
 
 use super::reader::open_checking;
 use super::*;
-use crate::connector::{Opening, Poll, Share, Source, Start};
+use crate::connector::{Opening, Poll, Share, Source, Start, Survey};
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ fn writer(dir: &Path, options: LogOptions) -> LogWriter {
 }
 
 fn reader(dir: &Path, opening: Opening) -> LogReader {
-    open_checking(dir, opening, 0).unwrap()
+    open_checking(dir, opening, &Survey::default(), 0).unwrap()
 }
 
 /// Everything there is now, as `partition@offset:value`.

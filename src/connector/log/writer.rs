@@ -1,7 +1,7 @@
 //! Appends to the partitions of a log.
 
 use super::{RECORD_BYTES_MAX, frame, segment};
-use crate::connector::io_error;
+use crate::connector::{Room, Writer, io_error};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -80,6 +80,44 @@ impl LogWriter {
     pub fn sync(&mut self) -> Result<()> {
         self.partitions.values_mut().try_for_each(Partition::sync)
     }
+}
+
+impl Writer for LogWriter {
+    fn append(
+        &mut self,
+        _epoch: u64,
+        partition: u32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<Room> {
+        LogWriter::append(self, partition, timestamp, key, value).map(|_| Room::Taken)
+    }
+
+    fn flush(&mut self) -> Result<Option<u64>> {
+        LogWriter::flush(self).map(|()| None)
+    }
+
+    fn ends(&self) -> Vec<(u32, i64)> {
+        self.partitions.iter().map(|(number, partition)| (*number, partition.next)).collect()
+    }
+}
+
+/// Takes away what stands behind a partition's first `next` records; nobody may write it meanwhile.
+pub fn truncate(dir: &Path, partition: u32, next: i64) -> Result<()> {
+    for segment in segment::list(&dir.join(partition.to_string()))? {
+        let path = &segment.path;
+        if segment.base >= next && segment.base > 0 {
+            std::fs::remove_file(path).map_err(|e| io_error("delete", path, e))?;
+            continue;
+        }
+        let bytes = segment::scan_to(&segment, next)?.bytes;
+        if bytes < segment.bytes {
+            let cut = OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(bytes));
+            cut.map_err(|e| io_error("cut", path, e))?;
+        }
+    }
+    Ok(())
 }
 
 struct Partition {

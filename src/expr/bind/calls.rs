@@ -40,7 +40,7 @@ impl Binder<'_> {
             let error = Error::statement(format!("{}: takes no argument, not {}", function.name, args.len()));
             return Err(error.at(first.span).hint(function.usage));
         }
-        let record = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
+        let record = [Pseudo::Rowtime, Pseudo::Roworigin, Pseudo::Rowoffset];
         let mut exprs = record
             .map(|pseudo| self.pseudo(pseudo, function.name))
             .into_iter()

@@ -44,7 +44,7 @@ fn expressions_bind_and_fold() {
         ),
         (call("UNIX_TIMESTAMP", vec![]), "ROWTIME", SqlType::Bigint),
         (call("UNIX_DATE", vec![]), "UNIX_DATE(CAST(FROM_UNIXTIME(ROWTIME) AS DATE))", SqlType::Int),
-        (call("RANDOM", vec![]), "RANDOM(ROWTIME, ROWPARTITION, ROWOFFSET, '0')", double.clone()),
+        (call("RANDOM", vec![]), "RANDOM(ROWTIME, ROWORIGIN, ROWOFFSET, '0')", double.clone()),
         (
             call("UUID", vec![int(1)]),
             "!UUID: takes no argument, not 1; hint: UUID() → STRING",

@@ -1,11 +1,11 @@
 //! A registry by URL: Confluent's, or another one with the same interface.
 
 use super::{Resolved, Result, Trouble};
+use crate::connector::Setting;
 use crate::error::{Error, Result as Done, reason};
 use crate::registry::fault::Fault;
 use crate::registry::model::{At, Kind, Reference, Schema};
 use crate::registry::references::closure;
-use crate::topology::setting::Setting;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 use super::{Keys, string};
 use crate::error::{Error, Result};
 use crate::registry::Address;
-use crate::topology::setting::Setting;
+use crate::topology::cluster::setting;
 use std::path::Path;
 use toml::de::DeValue;
 
@@ -11,11 +11,11 @@ pub fn address(keys: &Keys, base_dir: &Path) -> Result<Address> {
     keys.allow(&["url", "user", "password", "ca"])?;
     let url = keys.optional("url", url)?.ok_or_else(|| {
         Error::topology("registry has no url")
-            .at(super::span(keys.topic_span.clone()))
+            .at(super::span(keys.of_span.clone()))
             .hint("url = \"http://127.0.0.1:8081\"; without [registry] there is one in the data directory")
     })?;
-    let setting = |key| keys.optional(key, |value| Setting::parse(value, base_dir));
-    let (user, password) = (setting("user")?, setting("password")?);
+    let given = |key| keys.optional(key, |value| setting(value, base_dir));
+    let (user, password) = (given("user")?, given("password")?);
     if user.is_some() != password.is_some() {
         let there = if user.is_some() { "user" } else { "password" };
         return Err(
@@ -25,9 +25,9 @@ pub fn address(keys: &Keys, base_dir: &Path) -> Result<Address> {
     let ca = keys.optional("ca", string)?.map(|path| base_dir.join(path));
     let address = Address { url, login: user.zip(password), ca };
     // Whether its files and variables are there shows now, not when the first schema is needed.
-    address.check().map_err(|why| {
-        Error::topology(format!("registry: {why}")).at(super::span(keys.topic_span.clone()))
-    })?;
+    address
+        .check()
+        .map_err(|why| Error::topology(format!("registry: {why}")).at(super::span(keys.of_span.clone())))?;
     Ok(address)
 }
 

@@ -1,0 +1,82 @@
+//! Topics on a Kafka cluster, by way of librdkafka.
+//!
+//! A partition is read by the worker `partition % of`, assigned by hand: no consumer group decides,
+//! nothing is committed. What may block (metadata, watermarks, closing) is done by a source's clerk,
+//! a thread of its own; workers only take what has arrived. A cluster that is away is waited for, and
+//! said to be away once ([`away`]); what waiting cannot mend is an error.
+
+mod admin;
+mod away;
+mod clerk;
+mod client;
+mod partition;
+mod sink;
+mod source;
+
+use super::{Cluster, Opening, Survey};
+use crate::error::{Error, Result};
+use client::{Trouble, ask};
+use sink::KafkaWriter;
+use source::KafkaSource;
+use std::time::Duration;
+
+/// How long a statement waits for a cluster before it goes on without having asked it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A partition's first offset and the one behind its last, when it was looked at.
+pub type Marks = (i64, i64);
+
+/// Whether librdkafka knows the setting and takes the value; the value is not repeated.
+pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
+    client::check_setting(name, value)
+}
+
+/// Where each partition of a topic begins and ends; nothing known if the cluster is away.
+pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
+    let marks = known(ask(cluster, |client| client.marks(topic, PATIENCE)))?;
+    Ok(Survey { marks, ..Survey::default() })
+}
+
+/// The topic's partitions, `None` if the cluster is away. A topic that is not there is created with
+/// `create` partitions.
+///
+/// # Errors
+/// The topic is not there and `create` is `None`, or the cluster refuses.
+pub fn prepare(cluster: &Cluster, topic: &str, create: Option<u32>) -> Result<Option<u32>> {
+    known(ask(cluster, |client| match create {
+        Some(partitions) => admin::ensure(client, topic, partitions, PATIENCE),
+        None => client.partitions(topic, PATIENCE),
+    }))
+}
+
+/// The topics of a cluster with their partitions, sorted; `None` if it is away.
+pub fn topics(cluster: &Cluster) -> Result<Option<Vec<(String, u32)>>> {
+    known(ask(cluster, |client| client.topics(PATIENCE)))
+}
+
+/// Deletes a topic; one that is not there is deleted already.
+pub fn delete(cluster: &Cluster, topic: &str) -> Result<()> {
+    match ask(cluster, |client| admin::delete(client, topic, PATIENCE)) {
+        Err(Trouble::Away(why)) => {
+            Err(Error::runtime(format!("cannot delete topic {topic}: {cluster} cannot be reached: {why}")))
+        }
+        Err(Trouble::Fatal(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+pub fn open(cluster: &Cluster, topic: &str, opening: Opening, survey: &Survey) -> Result<KafkaSource> {
+    KafkaSource::open(cluster, topic, opening, survey)
+}
+
+pub fn writer(cluster: &Cluster, topic: &str, partitions: u32) -> Result<KafkaWriter> {
+    KafkaWriter::open(cluster, topic, partitions)
+}
+
+fn known<T>(result: Result<T, Trouble>) -> Result<Option<T>> {
+    match result {
+        Ok(known) => Ok(Some(known)),
+        Err(Trouble::Away(_)) => Ok(None),
+        Err(Trouble::Fatal(error)) => Err(error),
+    }
+}

@@ -1,0 +1,207 @@
+//! Writes records to a topic: an idempotent producer with a bounded queue, each record to the partition
+//! that the caller names.
+
+use super::PATIENCE;
+use super::admin;
+use super::client::{Ears, Trouble, ask, config, fatal, not_made};
+use crate::connector::{Cluster, Room, Writer};
+use crate::error::{Error, Result};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+
+/// What a cluster's settings may change.
+const OURS: &[(&str, &str)] = &[
+    // A cluster that is away is waited for, however long.
+    ("message.timeout.ms", "0"),
+    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.max.messages", "200000"),
+];
+
+/// What must be so, that each record is there once and in order, however often it is sent.
+const MUST: &[(&str, &str)] = &[("enable.idempotence", "true")];
+
+pub struct KafkaWriter {
+    cluster: Cluster,
+    topic: String,
+    producer: BaseProducer<Deliveries>,
+    /// Until it is known that the topic is there.
+    preparing: Option<Receiver<Result<()>>>,
+}
+
+impl KafkaWriter {
+    pub fn open(cluster: &Cluster, topic: &str, partitions: u32) -> Result<KafkaWriter> {
+        let deliveries = Deliveries { ears: Ears::new(cluster), state: Mutex::default() };
+        let producer =
+            config(cluster, OURS, MUST)?.create_with_context(deliveries).map_err(|e| not_made(cluster, e))?;
+        let preparing = Some(prepare(cluster.clone(), topic.to_string(), partitions));
+        Ok(KafkaWriter { cluster: cluster.clone(), topic: topic.to_string(), producer, preparing })
+    }
+
+    fn is_ready(&mut self) -> Result<bool> {
+        let Some(preparing) = &self.preparing else { return Ok(true) };
+        match preparing.try_recv() {
+            Ok(prepared) => {
+                self.preparing = None;
+                prepared.map(|()| true)
+            }
+            Err(TryRecvError::Empty) => Ok(false),
+            Err(TryRecvError::Disconnected) => {
+                Err(Error::runtime(format!("cannot prepare topic {} on {}", self.topic, self.cluster)))
+            }
+        }
+    }
+
+    fn failed(&self, code: Code) -> Error {
+        fatal(&self.cluster, &self.topic, code).unwrap_or_else(|| {
+            Error::runtime(format!("cannot write to topic {} on {}: {code}", self.topic, self.cluster))
+        })
+    }
+
+    /// Takes in all reports that have come.
+    fn serve(&self) -> Result<()> {
+        let deliveries = self.producer.context();
+        loop {
+            let before = deliveries.lock().reports;
+            self.producer.poll(Duration::ZERO);
+            let state = deliveries.lock();
+            if let Some(code) = state.failed {
+                return Err(deliveries.ears.refusal().unwrap_or_else(|| self.failed(code)));
+            }
+            if state.reports == before {
+                return deliveries.ears.refusal().map_or(Ok(()), Err);
+            }
+        }
+    }
+}
+
+impl Writer for KafkaWriter {
+    fn append(
+        &mut self,
+        epoch: u64,
+        partition: u32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<Room> {
+        if !self.is_ready()? {
+            return Ok(Room::Full);
+        }
+        let record: BaseRecord<[u8], [u8], usize> = BaseRecord {
+            topic: &self.topic,
+            partition: Some(partition as i32),
+            payload: value,
+            key,
+            // librdkafka takes 0 for now, and clusters take nothing before 1970.
+            timestamp: Some(timestamp.max(1)),
+            headers: None,
+            delivery_opaque: epoch as usize,
+        };
+        match self.producer.send(record) {
+            Ok(()) => {
+                *self.producer.context().lock().unwritten.entry(epoch).or_default() += 1;
+                Ok(Room::Taken)
+            }
+            Err((KafkaError::MessageProduction(Code::QueueFull), _)) => {
+                self.serve()?;
+                Ok(Room::Full)
+            }
+            Err((error, _)) => Err(match error.rdkafka_error_code() {
+                Some(code) => self.failed(code),
+                None => Error::runtime(format!("cannot write to topic {}: {error}", self.topic)),
+            }),
+        }
+    }
+
+    fn flush(&mut self) -> Result<Option<u64>> {
+        self.is_ready()?;
+        self.serve()?;
+        Ok(self.producer.context().lock().unwritten.keys().next().copied())
+    }
+
+    fn ends(&self) -> Vec<(u32, i64)> {
+        Vec::new()
+    }
+}
+
+/// Waits until the topic is there, and makes it if need be.
+fn prepare(cluster: Cluster, topic: String, partitions: u32) -> Receiver<Result<()>> {
+    let (sender, receiver) = sync_channel(1);
+    std::thread::spawn(move || {
+        let result = loop {
+            match ask(&cluster, |client| admin::ensure(client, &topic, partitions, PATIENCE)) {
+                Ok(found) if found == partitions => break Ok(()),
+                Ok(found) => break Err(mismatch(&cluster, &topic, found, partitions)),
+                Err(Trouble::Fatal(error)) => break Err(error),
+                Err(Trouble::Away(_)) => std::thread::sleep(RETRY_EVERY),
+            }
+        };
+        drop(sender.send(result));
+    });
+    receiver
+}
+
+/// A topic whose partitions are not as many as a statement says.
+pub fn mismatch(cluster: &Cluster, topic: &str, found: u32, wanted: u32) -> Error {
+    Error::statement(format!("topic {topic} on {cluster} has {found} partitions, not {wanted}"))
+        .hint(format!("PARTITIONS={found}, or another topic"))
+}
+
+/// What has become of records that were sent.
+struct Deliveries {
+    ears: Ears,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Records of each epoch that are not acknowledged yet.
+    unwritten: BTreeMap<u64, usize>,
+    reports: u64,
+    failed: Option<Code>,
+}
+
+impl Deliveries {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.ears.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, epoch: usize) {
+        let mut state = self.lock();
+        state.reports += 1;
+        match result {
+            Ok(_) => {
+                self.ears.reach.found();
+                if let std::collections::btree_map::Entry::Occupied(mut entry) =
+                    state.unwritten.entry(epoch as u64)
+                {
+                    *entry.get_mut() -= 1;
+                    if *entry.get() == 0 {
+                        entry.remove();
+                    }
+                }
+            }
+            Err((error, _)) => state.failed = error.rdkafka_error_code().or(Some(Code::Fail)),
+        }
+    }
+}

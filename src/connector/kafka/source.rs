@@ -1,0 +1,245 @@
+//! One worker's reader of one topic: its partitions, each with a queue of its own that librdkafka
+//! fills in the background.
+
+use super::Marks;
+use super::clerk::{Clerk, News};
+use super::client::{self, Ears, config, not_made};
+use super::partition::Partition;
+use crate::connector::{Cluster, Opening, Poll, Position, Share, Source, Split, Start, Survey};
+use crate::error::{Error, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a cluster's settings may change.
+const OURS: &[(&str, &str)] = &[
+    // librdkafka assigns partitions only to members of a group; ours is never joined.
+    ("group.id", "wharfe"),
+    // These bound what waits in memory, for each partition. The number of messages would bound small
+    // ones to a fraction of a second.
+    ("queued.max.messages.kbytes", "16384"),
+    ("queued.min.messages", "1000000"),
+    // The default of a second leaves a reader that is faster than its queue is long without input.
+    ("fetch.queue.backoff.ms", "2"),
+];
+
+/// What must be so: we know our own positions.
+const MUST: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "true"),
+];
+
+pub struct KafkaSource {
+    cluster: Cluster,
+    topic: String,
+    opening: Opening,
+    /// `None` only while it is dropped.
+    consumer: Option<Arc<BaseConsumer<Ears>>>,
+    clerk: Clerk,
+    /// The topic has been looked at.
+    begun: bool,
+    /// How many partitions the topic has.
+    known: u32,
+    /// Being read.
+    partitions: Vec<Partition>,
+    /// To be read when those before are caught up with, and where from.
+    waiting: VecDeque<(u32, Offset, Marks)>,
+    turn: usize,
+    /// Where an earlier run stopped.
+    resumed: Option<Position>,
+    /// The first offset that is not read, of each partition of this share.
+    next: BTreeMap<u32, i64>,
+}
+
+impl KafkaSource {
+    pub fn open(cluster: &Cluster, topic: &str, opening: Opening, survey: &Survey) -> Result<KafkaSource> {
+        let consumer: BaseConsumer<Ears> = config(cluster, OURS, MUST)?
+            .create_with_context(Ears::new(cluster))
+            .map_err(|e| not_made(cluster, e))?;
+        let consumer = Arc::new(consumer);
+        let known = survey.marks.as_ref().map(|m| m.len() as u32);
+        let clerk = Clerk::hire(&consumer, cluster, topic, known, !opening.bounded);
+        let mut source = KafkaSource {
+            cluster: cluster.clone(),
+            topic: topic.to_string(),
+            opening,
+            consumer: Some(consumer),
+            clerk,
+            begun: false,
+            known: 0,
+            partitions: Vec::new(),
+            waiting: VecDeque::new(),
+            turn: 0,
+            resumed: survey.resumed.clone(),
+            next: BTreeMap::new(),
+        };
+        if let Some(marks) = &survey.marks {
+            source.begin(marks)?;
+        }
+        Ok(source)
+    }
+
+    fn consumer(&self) -> &Arc<BaseConsumer<Ears>> {
+        self.consumer.as_ref().expect("it is there until the source is dropped")
+    }
+
+    fn begin(&mut self, marks: &[Marks]) -> Result<()> {
+        self.begun = true;
+        self.known = marks.len() as u32;
+        for (number, &(low, high)) in marks.iter().enumerate() {
+            if !self.is_mine(number as u32) {
+                continue;
+            }
+            let (from, next) = match (self.resumed_at(number), self.opening.start) {
+                (Some(next), _) => (Offset::Offset(next), next),
+                (None, Start::Latest) if self.resumed.is_none() => (Offset::Offset(high), high),
+                (None, _) => (Offset::Beginning, low),
+            };
+            self.next.insert(number as u32, next);
+            if !(self.opening.bounded && next >= high) {
+                self.waiting.push_back((number as u32, from, (next, high)));
+            }
+        }
+        self.assign()
+    }
+
+    /// Partitions that came after an earlier run are read from their beginning.
+    fn resumed_at(&self, partition: usize) -> Option<i64> {
+        let splits = &self.resumed.as_ref()?.splits;
+        splits.iter().find(|split| split.partition as usize == partition).map(|split| split.next as i64)
+    }
+
+    fn is_mine(&self, partition: u32) -> bool {
+        match self.opening.share {
+            Share::Part { index, of } => partition as usize % of == index,
+            Share::All => true,
+        }
+    }
+
+    /// Partitions that were added are read from their beginning, wherever the others started: nobody
+    /// could have read them before.
+    fn grow(&mut self, count: u32) -> Result<()> {
+        let added = (self.known..count).filter(|p| self.is_mine(*p));
+        let added: Vec<_> = added.map(|p| (p, Offset::Beginning, (0, 0))).collect();
+        self.next.extend(added.iter().map(|(partition, ..)| (*partition, 0)));
+        self.known = count;
+        self.waiting.extend(added);
+        self.assign()
+    }
+
+    /// Starts to read what is waiting: all of it, or one partition after the other.
+    fn assign(&mut self) -> Result<()> {
+        let in_turn = self.opening.share == Share::All;
+        while !(in_turn && self.partitions.iter().any(|p| !p.is_caught_up())) {
+            let Some((number, from, marks)) = self.waiting.pop_front() else { break };
+            // The queue is split off first: what is assigned before goes through the consumer's own.
+            let queue = self.consumer().split_partition_queue(&self.topic, number as i32);
+            let Some(queue) = queue else {
+                return Err(Error::runtime(format!("{} has no topic {}", self.cluster, self.topic)));
+            };
+            let mut list = TopicPartitionList::new();
+            let assigned = list
+                .add_partition_offset(&self.topic, number as i32, from)
+                .and_then(|()| self.consumer().incremental_assign(&list));
+            assigned.map_err(|e| {
+                Error::runtime(format!("cannot read topic {} on {}: {e}", self.topic, self.cluster))
+            })?;
+            self.partitions.push(Partition::new(number as i32, queue, marks, self.opening.bounded));
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self) -> Result<()> {
+        while let Ok(news) = self.clerk.news.try_recv() {
+            match news {
+                News::Marks(marks) => self.begin(&marks)?,
+                News::Partitions(count) => self.grow(count)?,
+                News::Failed(error) => return Err(error),
+            }
+        }
+        match self.consumer().poll(Duration::ZERO) {
+            None => Ok(()),
+            Some(Err(error)) => self.judge(&error),
+            Some(Ok(_)) => unreachable!("each partition has a queue of its own"),
+        }
+    }
+
+    /// Most errors are librdkafka's to retry.
+    fn judge(&self, error: &KafkaError) -> Result<()> {
+        if let Some(refusal) = self.consumer().context().refusal() {
+            return Err(refusal);
+        }
+        let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
+        match client::fatal(&self.cluster, &self.topic, code) {
+            Some(error) => Err(error),
+            None if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(Error::runtime(format!(
+                "topic {} on {} cannot be read further: {code}",
+                self.topic, self.cluster
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<Poll>> {
+        for _ in 0..self.partitions.len() {
+            self.turn %= self.partitions.len();
+            let taken = self.partitions[self.turn].take(max_bytes, now_ms);
+            self.turn += 1;
+            match taken {
+                Ok(None) => {}
+                Ok(Some(batch)) => {
+                    if let Some(last) = batch.offsets.last() {
+                        self.next.insert(batch.partition as u32, last + 1);
+                    }
+                    self.consumer().context().reach.found();
+                    return Ok(Some(Poll::Messages(batch)));
+                }
+                Err(error) => self.judge(&error)?,
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
+        self.hear()?;
+        if let Some(taken) = self.take(max_bytes, now_ms)? {
+            return Ok(taken);
+        }
+        self.assign()?;
+        let is_read =
+            self.begun && self.waiting.is_empty() && self.partitions.iter().all(|p| p.is_caught_up());
+        Ok(if self.opening.bounded && is_read { Poll::Done } else { Poll::Pending })
+    }
+
+    fn position(&self) -> Option<Position> {
+        let split = |(partition, next): (&u32, &i64)| Split {
+            partition: *partition as i32,
+            next: *next as u64,
+            end: Split::OPEN,
+            begun: true,
+        };
+        self.begun.then(|| Position { files: Vec::new(), splits: self.next.iter().map(split).collect() })
+    }
+
+    fn bytes_expected(&self) -> Option<u64> {
+        // A cluster tells how many records there are, not how long they are.
+        None
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        // Their queues hold the consumer.
+        self.partitions.clear();
+        if let Some(consumer) = self.consumer.take() {
+            self.clerk.close(consumer);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! In place of `kafka.rs` in a build without the feature `kafka`: the topology refuses the connector
+//! before anything of this could be called.
+
+use super::{Cluster, Opening, Poll, Position, Room, Source, Survey, Writer};
+use crate::error::{Error, Result};
+
+pub const ABSENT: &str = "this build has no Kafka: it was made without the feature kafka";
+
+fn absent<T>() -> Result<T> {
+    Err(Error::topology(ABSENT))
+}
+
+pub fn check_setting(_: &str, _: &str) -> Result<(), String> {
+    Err(ABSENT.into())
+}
+
+pub fn survey(_: &Cluster, _: &str) -> Result<Survey> {
+    absent()
+}
+
+pub fn prepare(_: &Cluster, _: &str, _: Option<u32>) -> Result<Option<u32>> {
+    absent()
+}
+
+pub fn topics(_: &Cluster) -> Result<Option<Vec<(String, u32)>>> {
+    absent()
+}
+
+pub fn delete(_: &Cluster, _: &str) -> Result<()> {
+    absent()
+}
+
+pub fn open(_: &Cluster, _: &str, _: Opening, _: &Survey) -> Result<Never> {
+    absent()
+}
+
+pub fn writer(_: &Cluster, _: &str, _: u32) -> Result<Never> {
+    absent()
+}
+
+/// A source or writer that is never made.
+pub enum Never {}
+
+impl Source for Never {
+    fn poll(&mut self, _: usize, _: i64) -> Result<Poll> {
+        match *self {}
+    }
+
+    fn bytes_expected(&self) -> Option<u64> {
+        match *self {}
+    }
+
+    fn position(&self) -> Option<Position> {
+        match *self {}
+    }
+}
+
+impl Writer for Never {
+    fn append(&mut self, _: u64, _: u32, _: i64, _: Option<&[u8]>, _: Option<&[u8]>) -> Result<Room> {
+        match *self {}
+    }
+
+    fn flush(&mut self) -> Result<Option<u64>> {
+        match *self {}
+    }
+
+    fn ends(&self) -> Vec<(u32, i64)> {
+        match *self {}
+    }
+}

@@ -1,0 +1,217 @@
+//! The thread on process 0 that takes checkpoints: from time to time, after so much input, after a
+//! statement, and when it is asked to.
+
+use super::{KEPT, Manifest, Report, directory, numbers, of_number};
+use crate::connector::log;
+use crate::engine::Inner;
+use crate::engine::shared::Command;
+use crate::error::{Error, Result, reason};
+use crate::plan::TableId;
+use crate::render::Tick;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How far ahead the tick is that is named, microseconds: more each time that a worker had passed it.
+const LEADS: [Tick; 5] = [20_000, 50_000, 200_000, 1_000_000, 3_000_000];
+/// How often it is looked whether one is due.
+const LOOK: Duration = Duration::from_millis(100);
+/// After so much input one is taken before its time, but not more often than this.
+const INPUT_BYTES: u64 = 1 << 30;
+const LEAST_INTERVAL: Duration = Duration::from_secs(2);
+/// A checkpoint that takes longer is given up.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A handle on the thread.
+pub struct Checkpoints {
+    requests: SyncSender<SyncSender<Result<()>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Checkpoints {
+    pub fn start(engine: &Arc<Inner>, data_dir: &Path, interval: Duration) -> Checkpoints {
+        // One request at a time is made: by who stops the engine.
+        let (requests, asked) = sync_channel(1);
+        let mut taker = Taker {
+            engine: Arc::downgrade(engine),
+            data_dir: data_dir.to_path_buf(),
+            interval,
+            last: None,
+            taken: Instant::now(),
+        };
+        let thread = std::thread::spawn(move || taker.run(&asked));
+        Checkpoints { requests, thread }
+    }
+
+    /// Takes a last one, and ends the thread.
+    pub fn finish(self) -> Result<()> {
+        let (sender, done) = sync_channel(1);
+        let taken = match self.requests.send(sender) {
+            Ok(()) => done.recv().unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        };
+        drop(self.requests);
+        drop(self.thread.join());
+        taken
+    }
+}
+
+struct Taker {
+    engine: Weak<Inner>,
+    data_dir: PathBuf,
+    interval: Duration,
+    /// Bytes read and statements kept at the last one.
+    last: Option<(u64, u64)>,
+    taken: Instant,
+}
+
+impl Taker {
+    fn run(&mut self, asked: &Receiver<SyncSender<Result<()>>>) {
+        loop {
+            match asked.recv_timeout(LOOK.min(self.interval)) {
+                Ok(reply) => drop(reply.send(self.take_if_changed())),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => match self.is_due() {
+                    None => return,
+                    Some(false) => {}
+                    Some(true) => {
+                        if let Err(error) = self.take_if_changed() {
+                            self.complain(&error);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// `None`: the engine is gone.
+    fn is_due(&self) -> Option<bool> {
+        let engine = self.engine.upgrade()?;
+        let (bytes, statements) = engine.seen();
+        let (last_bytes, last_statements) = self.last.unwrap_or_default();
+        let waited = self.taken.elapsed();
+        let much = bytes.saturating_sub(last_bytes) >= INPUT_BYTES || statements > last_statements;
+        Some(waited >= self.interval || much && waited >= LEAST_INTERVAL.min(self.interval))
+    }
+
+    fn complain(&self, error: &Error) {
+        // What stops the engine is told by itself.
+        if self.engine.upgrade().is_some_and(|engine| engine.shared.error().is_none()) {
+            tracing::warn!("no checkpoint could be taken: {error}");
+        }
+    }
+
+    fn take_if_changed(&mut self) -> Result<()> {
+        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
+        let seen = engine.seen();
+        self.taken = Instant::now();
+        if self.last == Some(seen) {
+            return Ok(());
+        }
+        self.take(&engine)?;
+        self.last = Some(seen);
+        Ok(())
+    }
+
+    fn take(&self, engine: &Inner) -> Result<()> {
+        let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
+        let dir = directory(&self.data_dir).join(format!("{number}.tmp"));
+        for lead in LEADS {
+            remove(&dir)?;
+            std::fs::create_dir_all(&dir).map_err(|e| failed("make", &dir, &e))?;
+            let (mut manifest, tables) = engine.manifest(number)?;
+            let reports = engine.shared.expect_reports();
+            let attempt = engine.next_attempt();
+            let command = |tables: Vec<TableId>| Command::Checkpoint {
+                number: attempt,
+                lead,
+                tick: None,
+                dir: dir.clone(),
+                tables,
+            };
+            engine.shared.command(command(tables));
+            match collect(engine, attempt, &reports, &mut manifest) {
+                Ok(()) => return self.complete(&dir, manifest),
+                Err(None) => {}
+                Err(Some(error)) => {
+                    engine.shared.command(Command::Abandon { number: attempt });
+                    remove(&dir)?;
+                    return Err(error);
+                }
+            }
+            engine.shared.command(Command::Abandon { number: attempt });
+        }
+        remove(&dir)?;
+        Err(Error::runtime("the workers are too busy to agree on a tick"))
+    }
+
+    /// Makes it a checkpoint: all in it and all that it counts on is on disk first.
+    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<()> {
+        manifest.sort();
+        for topic in manifest.logs.keys().map(String::as_str).chain([crate::render::rejects::TOPIC]) {
+            log::sync(&self.data_dir.join("topics").join(topic))?;
+        }
+        let json = serde_json::to_string(&manifest).expect("a manifest is plain data");
+        let path = dir.join("manifest");
+        File::create(&path)
+            .and_then(|mut file| write!(file, "{:08x}\n{json}", crc32fast::hash(json.as_bytes())))
+            .map_err(|e| failed("write", &path, &e))?;
+        log::sync(dir)?;
+        let to = of_number(&self.data_dir, manifest.number);
+        std::fs::rename(dir, &to).map_err(|e| failed("name", &to, &e))?;
+        let parent = directory(&self.data_dir);
+        File::open(&parent).and_then(|dir| dir.sync_all()).map_err(|e| failed("sync", &parent, &e))?;
+        let numbers = numbers(&self.data_dir)?;
+        for old in numbers.iter().rev().skip(KEPT) {
+            remove(&of_number(&self.data_dir, *old))?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the workers' parts together. `Err(None)`: one of them had passed the tick.
+fn collect(
+    engine: &Inner,
+    attempt: u64,
+    reports: &Receiver<(u64, Report)>,
+    manifest: &mut Manifest,
+) -> Result<(), Option<Error>> {
+    let begun = Instant::now();
+    let mut missing = engine.shared.peers;
+    while missing > 0 {
+        match reports.recv_timeout(LOOK) {
+            Ok((number, _)) if number != attempt => {}
+            Ok((_, Report::Part(part))) => {
+                manifest.add(*part);
+                missing -= 1;
+            }
+            Ok((_, Report::Missed)) => return Err(None),
+            Ok((_, Report::Failed(error))) => return Err(Some(error)),
+            Err(_) if engine.shared.has_stopped() => {
+                return Err(Some(
+                    engine.shared.error().unwrap_or_else(|| Error::runtime("the engine stopped")),
+                ));
+            }
+            Err(_) if begun.elapsed() > PATIENCE => {
+                return Err(Some(Error::runtime(format!(
+                    "its tick has not closed within {} s",
+                    PATIENCE.as_secs()
+                ))));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    crate::engine::coordinator::clear(dir)
+}
+
+fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::runtime(format!("cannot {doing} {}: {}", path.display(), reason(error)))
+}

@@ -1,0 +1,108 @@
+//! A worker's side of a checkpoint: waits for the tick to pass and to close, then writes its share of
+//! the tables, some keys at a time between other work.
+
+use super::Part;
+use crate::connector::Position;
+use crate::error::{Error, Result};
+use crate::plan::TableId;
+use crate::render::Tick;
+use crate::render::context::{Context, Stored};
+use crate::render::snapshot::Snapshot;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// So many keys are written between two steps of the dataflows: about half a millisecond.
+const KEYS_A_STEP: usize = 1_000;
+
+pub struct Underway {
+    pub number: u64,
+    tick: Tick,
+    dir: PathBuf,
+    tables: Vec<TableId>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Input of the tick may still come.
+    Reading,
+    /// It has been read, and is not through.
+    Draining(BTreeMap<String, Position>),
+    Writing(Box<Snapshot>, Box<Part>),
+}
+
+impl Underway {
+    /// `None`: the tick is over already.
+    pub fn begin(
+        number: u64,
+        tick: Tick,
+        dir: PathBuf,
+        tables: Vec<TableId>,
+        context: &Context,
+    ) -> Option<Underway> {
+        if context.clock.tick() > tick {
+            return None;
+        }
+        context.hold.set(Some(tick));
+        Some(Underway { number, tick, dir, tables, stage: Stage::Reading })
+    }
+
+    /// Whether there is work to do right now.
+    pub fn is_writing(&self) -> bool {
+        matches!(self.stage, Stage::Writing(..))
+    }
+
+    /// Goes on; `drained` is the least tick that is not finished. This worker's part when it is done.
+    pub fn step(&mut self, drained: Option<Tick>, context: &Context) -> Result<Option<Part>> {
+        if let Stage::Reading = self.stage
+            && context.clock.tick() > self.tick
+        {
+            self.stage = Stage::Draining(positions(context)?);
+        }
+        if let Stage::Draining(sources) = &mut self.stage
+            && drained.is_none_or(|drained| drained > self.tick)
+        {
+            let sources = std::mem::take(sources);
+            self.stage = self.snapshot(sources, context);
+            context.release();
+        }
+        let Stage::Writing(snapshot, part) = &mut self.stage else { return Ok(None) };
+        match snapshot.step(KEYS_A_STEP)? {
+            None => Ok(None),
+            Some(tables) => Ok(Some(Part { tables: tables.to_vec(), ..Part::clone(part) })),
+        }
+    }
+
+    /// All that belongs to the tick is there, and nothing behind it has left the dataflows.
+    fn snapshot(&self, sources: BTreeMap<String, Position>, context: &Context) -> Stage {
+        let tables = context.tables.borrow();
+        let parts = self.tables.iter().enumerate().filter_map(|(n, id)| Some((n, tables.get(id)?)));
+        let parts = parts.flat_map(|(n, table)| table.parts(self.tick).into_iter().map(move |p| (n, p)));
+        let snapshot = Snapshot::new(&self.dir, context.index, self.tables.len(), parts.collect());
+        context.rejects.flush(self.tick + 1);
+        let stored = context.writers.borrow();
+        let ends = |stored: &Stored| {
+            let ends = stored.writer.borrow().ends().into_iter();
+            ends.map(|(partition, end)| (stored.topic.clone(), partition, end)).collect::<Vec<_>>()
+        };
+        let part = Part {
+            worker: context.index,
+            sources,
+            tables: Vec::new(),
+            logs: stored.values().flat_map(ends).collect(),
+            rejects: context.rejects.end(),
+        };
+        Stage::Writing(Box::new(snapshot), Box::new(part))
+    }
+}
+
+fn positions(context: &Context) -> Result<BTreeMap<String, Position>> {
+    let readings = context.readings.borrow();
+    let position = |(name, reading): (&String, &std::rc::Rc<std::cell::RefCell<_>>)| {
+        let reading: std::cell::Ref<'_, crate::render::source::Reading> = reading.borrow();
+        let position = reading.position();
+        let position =
+            position.ok_or_else(|| Error::runtime(format!("it is not known yet how far {name} is read")));
+        Ok((name.clone(), position?))
+    };
+    readings.iter().map(position).collect()
+}

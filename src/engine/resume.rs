@@ -1,0 +1,306 @@
+//! Going on where an earlier start stopped: which queries a checkpoint knows, what their readers and
+//! tables go on from, and which ones are new and begin at the beginning.
+
+use super::Session;
+use super::checkpoint::{self, Asked, Known, Manifest, Statements};
+use super::coordinator::Coordinator;
+use super::{BOOKS_QUERY, BOOKS_TABLE};
+use crate::catalog::{Origin, Source};
+use crate::connector::{self, Place, Start, log};
+use crate::error::{Error, Result};
+use crate::plan::{DataflowPlan, QueryPlan, Restore, SelectPlan, Sink, StorePlan, Strategy, TableId};
+use crate::render::rejects;
+use crate::sql::ast::{Parsed, Statement};
+use crate::sql::parse_statement;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// The books, among the queries of a checkpoint.
+const BOOKS: &str = "WHARFE_BOOKS";
+
+/// What a data directory of one's own adds to a coordinator.
+pub struct Durable {
+    statements: Statements,
+    /// Carried out again at the beginning, each with its number.
+    asked: Vec<(u64, Asked)>,
+    /// The checkpoint that this start goes on from, until it has begun.
+    from: Option<(Manifest, PathBuf)>,
+}
+
+/// The persistent query that is being planned.
+#[derive(Default)]
+pub(super) struct Planning {
+    pub key: String,
+    /// Private readers so far.
+    readers: usize,
+    /// A checkpoint knows it.
+    pub known: Option<Known>,
+    /// It reads the past by itself, though the script has not begun.
+    pub late: bool,
+}
+
+impl Durable {
+    /// Reads what an earlier start has left; also takes away the rejects that came after its checkpoint,
+    /// so nobody may have opened them yet.
+    pub fn open(data_dir: &Path) -> Result<Durable> {
+        let (from, damaged) = checkpoint::newest(data_dir)?;
+        let (statements, asked) = Statements::open(data_dir)?;
+        if let Some((manifest, _)) = &from {
+            for why in damaged {
+                tracing::warn!("{why}; going on from checkpoint {}", manifest.number);
+            }
+        }
+        let rejects = from.as_ref().map(|(manifest, _)| manifest.rejects.clone()).unwrap_or_default();
+        cut(&data_dir.join("topics").join(rejects::TOPIC), &rejects)?;
+        Ok(Durable { statements, asked, from })
+    }
+
+    pub fn from(&self) -> Option<&Manifest> {
+        self.from.as_ref().map(|(manifest, _)| manifest)
+    }
+
+    pub fn count(&self) -> u64 {
+        self.statements.count()
+    }
+}
+
+/// Takes away what was written to a log behind these ends.
+fn cut(dir: &Path, ends: &log::Ends) -> Result<()> {
+    for partition in log::ends(dir)?.keys() {
+        log::truncate(dir, *partition, ends.get(partition).copied().unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+fn print(what: &impl Serialize) -> u128 {
+    xxh3_128(&bincode::serialize(what).expect("plans are plain data"))
+}
+
+/// What makes two places the same for what was read there; settings that say how to get there do not.
+fn identity(place: &Place) -> String {
+    match place {
+        Place::Kafka { cluster, topic } => format!("kafka {} {topic}", cluster.name),
+        Place::Log { .. } => "log".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Coordinator {
+    fn manifest_from(&self) -> Option<&(Manifest, PathBuf)> {
+        self.durable.as_ref()?.from.as_ref()
+    }
+
+    /// A number for what a source declares: the same as long as its rows mean the same.
+    fn declaration_print(&self, source: &Source) -> Result<u128> {
+        let place =
+            if source.origin == Origin::Declared { identity(&self.place(source)?) } else { String::new() };
+        Ok(print(&(
+            (&source.topic, place, source.ordinal),
+            (&source.serialization, &source.schema, &source.timestamp),
+        )))
+    }
+
+    /// The same with all that writes it.
+    fn source_print(&self, source: &Source) -> Result<u128> {
+        let writers: Vec<&str> = self.catalog.writers_of(&source.name).map(|q| q.key.as_str()).collect();
+        Ok(print(&(self.declaration_print(source)?, writers)))
+    }
+
+    /// Begins to plan a persistent query: finds out whether a checkpoint knows it.
+    pub(super) fn plan_query(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<()> {
+        let stored = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
+        let print = print(&(
+            self.source_print(source)?,
+            select,
+            (&target.topic, &target.serialization, &target.schema, target.partitions, target.ordinal),
+            stored.as_ref().map(identity),
+        ));
+        self.planning = Some(self.planned_as(&format!("{}:{print:032x}", target.name)));
+        Ok(())
+    }
+
+    /// The same for the query that keeps a declared table.
+    pub(super) fn plan_table(&mut self, source: &Source) -> Result<()> {
+        let print = self.declaration_print(source)?;
+        self.planning = Some(self.planned_as(&format!("{}:{print:032x}", source.name)));
+        Ok(())
+    }
+
+    fn planned_as(&self, what: &str) -> Planning {
+        let same = self.catalog.queries.values().filter(|q| q.key.starts_with(what)).count();
+        let key = format!("{what}:{same}");
+        let from = self.manifest_from();
+        let known = from.and_then(|(manifest, _)| manifest.queries.get(&key)).cloned();
+        // What a checkpoint does not know cannot go on with the readers of those that it knows.
+        let late = !self.begun && from.is_some() && known.as_ref().is_none_or(|known| known.late);
+        if from.is_some() && known.is_none() {
+            let name = what.split(':').next().unwrap_or(what);
+            tracing::warn!("{name} is new or was changed: it is computed from the start of its sources");
+        }
+        Planning { key, readers: 0, known, late }
+    }
+
+    /// Where the table of the query at hand goes on from.
+    pub(super) fn restore(&self) -> Option<Restore> {
+        let table = self.planning.as_ref()?.known.as_ref()?.table?;
+        self.manifest_from().map(|(_, dir)| Restore { dir: dir.clone(), table })
+    }
+
+    /// Whether what the query at hand has stored so far stays.
+    pub(super) fn keeps_stored(&self) -> bool {
+        self.planning.as_ref().is_some_and(|planning| planning.known.is_some())
+    }
+
+    /// Names a reader that queries share.
+    pub(super) fn shared_key(&self, source: &Source, start: Start) -> Result<String> {
+        Ok(format!("{}/{start:?}/{:032x}", source.name, self.declaration_print(source)?))
+    }
+
+    /// Names a reader of the query at hand; readers of answers have no name.
+    pub(super) fn private_key(&mut self, source: &Source) -> String {
+        let Some(planning) = &mut self.planning else { return String::new() };
+        planning.readers += 1;
+        format!("{}/{}/{}", planning.key, source.name, planning.readers)
+    }
+
+    /// Whether this row was inserted by an earlier start of the script.
+    pub(super) fn was_inserted(&mut self, parsed: &Parsed) -> bool {
+        let script = !self.begun;
+        self.durable.as_mut().is_some_and(|durable| script && durable.statements.was_inserted(&parsed.text))
+    }
+
+    /// Keeps a statement that was carried out, if the next start has to know of it.
+    pub(super) fn keep(&mut self, parsed: &Parsed, session: &Session) -> Result<()> {
+        use Statement::*;
+        let Some(durable) = &mut self.durable else { return Ok(()) };
+        let inserted = match &parsed.statement {
+            InsertValues { .. } if !self.begun => true,
+            CreateSource { .. } | CreateAs { .. } | InsertSelect { .. } | Terminate { .. } | Drop { .. }
+                if self.live =>
+            {
+                false
+            }
+            _ => return Ok(()),
+        };
+        let properties = if inserted { Default::default() } else { session.properties.clone() };
+        durable.statements.keep(&Asked { sql: parsed.text.clone(), properties, inserted })
+    }
+
+    /// Plans again what was asked for while an earlier start ran. What came after its checkpoint is
+    /// returned: that is carried out when the rest runs.
+    pub(super) fn replay(&mut self) -> Vec<Asked> {
+        let Some(durable) = &mut self.durable else { return Vec::new() };
+        let asked = std::mem::take(&mut durable.asked);
+        let contained = durable.from().map_or(0, |manifest| manifest.statements);
+        let (before, after): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(n, _)| *n < contained);
+        before.into_iter().for_each(|(_, asked)| self.ask_again(asked));
+        after.into_iter().map(|(_, asked)| asked).collect()
+    }
+
+    pub(super) fn ask_again(&mut self, asked: Asked) {
+        let mut session = Session { properties: asked.properties };
+        let done = parse_statement(&asked.sql).and_then(|parsed| self.carry_out(&parsed, &mut session));
+        if let Err(error) = done {
+            tracing::warn!(
+                "a statement of an earlier start cannot be carried out again: {}: {error}",
+                asked.sql
+            );
+        }
+    }
+
+    /// Makes the plans of a beginning go on from a checkpoint, if there is one.
+    pub(super) fn go_on(&mut self, plans: &mut [DataflowPlan]) -> Result<Option<i64>> {
+        let Some((manifest, dir)) = self.durable.as_mut().and_then(|durable| durable.from.take()) else {
+            return Ok(None);
+        };
+        self.check_removed(&manifest)?;
+        for plan in plans.iter_mut() {
+            match plan {
+                DataflowPlan::Source(source) => {
+                    source.survey.resumed = manifest.sources.get(&source.key).cloned();
+                }
+                DataflowPlan::Query(query) => {
+                    if query.id == BOOKS_QUERY {
+                        let table = manifest.queries.get(BOOKS).and_then(|known| known.table);
+                        query.restore = table.map(|table| Restore { dir: dir.clone(), table });
+                    }
+                    if let Some(StorePlan { topic, place: Place::Log { dir, .. }, .. }) = query.stores()
+                        && !self.stale.contains(dir)
+                    {
+                        let ends = manifest.logs.get(topic).ok_or_else(|| {
+                            Error::runtime(format!(
+                                "the checkpoint does not say how far topic {topic} was stored"
+                            ))
+                        })?;
+                        cut(dir, ends)?;
+                    }
+                }
+            }
+        }
+        tracing::info!("going on from checkpoint {}", manifest.number);
+        Ok(Some(manifest.started_ms))
+    }
+
+    /// A query that is gone has left rows in what others have made of its stream.
+    fn check_removed(&self, manifest: &Manifest) -> Result<()> {
+        let is_there = |key: &str| self.catalog.queries.values().any(|query| query.key == key);
+        for key in manifest.queries.keys().filter(|key| *key != BOOKS && !is_there(key)) {
+            let writes = key.split(':').next().unwrap_or(key);
+            let keeps = |query: &&crate::catalog::Query| {
+                manifest.queries.contains_key(&query.key)
+                    && !query.reads.is_empty()
+                    && self.catalog.feeds(writes, &query.reads)
+            };
+            if let Some(query) = self.catalog.queries.values().find(keeps) {
+                return Err(Error::usage(format!(
+                    "the script has lost or changed a query that writes {writes}, whose rows are in the state of {}",
+                    query.id
+                ))
+                .hint("give another --data-dir, or remove this one: then all is computed from the start again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a checkpoint that is taken now contains, and the tables whose state it needs, by number.
+    pub fn manifest(&self, number: u64) -> (Manifest, Vec<TableId>) {
+        let mut manifest = Manifest::new(number, self.shared.started_ms());
+        manifest.statements = self.durable.as_ref().map_or(0, |durable| durable.statements.count());
+        manifest.ordinals = self.catalog.ordinals.clone();
+        let mut tables = vec![BOOKS_TABLE];
+        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), late: false });
+        for query in self.catalog.queries.values() {
+            let table = match query.plan.sink {
+                Sink::Table { table, strategy: Strategy::Monoid } => {
+                    tables.push(table);
+                    Some(tables.len() - 1)
+                }
+                _ => None,
+            };
+            manifest.queries.insert(query.key.clone(), Known { table, late: query.late });
+        }
+        (manifest, tables)
+    }
+
+    /// Why there can be no checkpoints, if that is so.
+    pub fn not_durable(&self) -> Option<String> {
+        let of_stdin = self.active.values().find_map(|plan| match plan {
+            DataflowPlan::Source(source) if matches!(source.place, connector::Place::Stdin { .. }) => {
+                Some(&source.topic)
+            }
+            _ => None,
+        });
+        of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again"))
+    }
+}
+
+impl QueryPlan {
+    fn stores(&self) -> Option<&StorePlan> {
+        match &self.sink {
+            Sink::Stream { store, .. } => store.as_ref(),
+            Sink::Changelog(store) => Some(store),
+            Sink::Table { .. } | Sink::Answer { .. } => None,
+        }
+    }
+}

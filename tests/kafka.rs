@@ -1,0 +1,261 @@
+//! Topics on a Kafka cluster, against a real broker where there can be one (see `broker`).
+
+use crate::broker::{Broker, Record};
+use crate::harness::{COARSE, Cut, DEADLINE, Run, Site};
+
+use serde_json::value::RawValue;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+use wharfe::engine::Outcome;
+
+const FEEDS: [&str; 3] = ["carparks", "carparks_historic", "carparks_leeds"];
+const EVENTS: &str = "carpark_events_03";
+const ANSWERS: [&str; 2] = ["SELECT * FROM SOURCE_COUNTS", "SELECT * FROM CARPARK_OCCUPANCY"];
+
+fn dataflows() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dataflows")
+}
+
+fn carparks() -> String {
+    fs::read_to_string(dataflows().join("carparks.sql")).unwrap()
+}
+
+/// The messages of the sample feeds.
+fn feeds() -> [Vec<String>; 3] {
+    let read = |file: &str| fs::read_to_string(dataflows().join("carparks").join(file)).unwrap();
+    let lines = |file: &str| read(file).lines().map(str::to_string).collect();
+    let json = read("leeds.json");
+    let values = serde_json::Deserializer::from_str(&json).into_iter::<Box<RawValue>>();
+    [lines("live.csv"), lines("historic.csv"), values.map(|v| v.unwrap().get().to_string()).collect()]
+}
+
+/// The sample feeds on topics of so many partitions, and where the events go.
+fn loaded(broker: &Broker, partitions: i32) -> (Site, String) {
+    let (toml, names) = broker.topology(&[&FEEDS[..], &[EVENTS]].concat());
+    for (name, feed) in names.iter().zip(feeds()) {
+        broker.create(name, partitions);
+        broker.produce(name, partitions, feed.iter().map(String::as_str));
+    }
+    if !broker.is_real() {
+        broker.create(&names[3], 6);
+    }
+    (Site::new().and(&toml), names[3].clone())
+}
+
+/// What a run over files says, and what it stores.
+fn over_files() -> (Vec<Vec<String>>, Vec<Record>) {
+    let toml = fs::read_to_string(dataflows().join("carparks.toml")).unwrap();
+    let absolute = toml.replace("path = \"", &format!("path = \"{}/", dataflows().display()));
+    let mut run = Run::once(&Site::new().and(&absolute), COARSE, &carparks());
+    let answers = ANSWERS.map(|question| run.ask(question)).to_vec();
+    let mut stored: Vec<Record> =
+        run.ask(&format!("PRINT '{EVENTS}' FROM BEGINNING")).iter().map(|line| printed(line)).collect();
+    stored.sort();
+    (answers, stored)
+}
+
+/// A line of PRINT.
+fn printed(row: &str) -> Record {
+    let row: serde_json::Value = serde_json::from_str(row).unwrap();
+    let line = row["MESSAGE"].as_str().unwrap();
+    let (_, rest) = line.split_once(", key: ").unwrap();
+    let (key, rest) = rest.split_once(", value: ").unwrap();
+    let (value, rest) = rest.rsplit_once(", partition: ").unwrap();
+    let (partition, _) = rest.split_once(", offset: ").unwrap();
+    let text = |text: &str| (text != "<null>").then(|| text.to_string());
+    Record { partition: partition.parse().unwrap(), key: text(key), value: text(value) }
+}
+
+#[test]
+fn carparks_over_a_cluster_answer_as_over_files() {
+    let broker = Broker::any();
+    let (answers, stored) = over_files();
+    assert_eq!(stored.len(), 14_000);
+    for (partitions, workers) in [(1, 1), (6, 1), (1, 2), (6, 2)] {
+        let (site, events) = loaded(&broker, partitions);
+        let mut run = Run::once(&site, COARSE.workers(workers), &carparks());
+        let said = ANSWERS.map(|question| run.ask(question)).to_vec();
+        assert_eq!(said, answers, "{partitions} partitions, {workers} workers");
+        let mut written = broker.consume(&events);
+        written.sort();
+        assert!(written == stored, "{partitions} partitions, {workers} workers: other events");
+    }
+}
+
+#[test]
+fn keys_go_where_javas_clients_send_them() {
+    let Some(broker) = Broker::real() else { return };
+    let (toml, names) = broker.topology(&["ours", "theirs"]);
+    let keys: Vec<String> = (0..200).map(|i| format!("{}{}", "käy".repeat(i % 7), i)).collect();
+    let mut run = Run::idle(&Site::new().and(&toml), COARSE, false);
+    run.done(
+        "CREATE STREAM ours (k VARCHAR KEY, v INT) \
+         WITH (KAFKA_TOPIC='ours', PARTITIONS=6, KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON')",
+    );
+    for key in &keys {
+        assert_eq!(run.done(&format!("INSERT INTO ours VALUES ('{key}', 1)")), "1 row inserted");
+    }
+    broker.create(&names[1], 6);
+    let arguments =
+        ["--topic", &names[1], "--reader-property", "parse.key=true", "--reader-property", "key.separator=:"];
+    let lines: String = keys.iter().map(|key| format!("{key}:{{\"V\":1}}\n")).collect();
+    broker.tool("org.apache.kafka.tools.ConsoleProducer", &arguments, &lines);
+    let (mut ours, mut theirs) = (broker.consume(&names[0]), broker.consume(&names[1]));
+    ours.sort();
+    theirs.sort();
+    assert_eq!(ours.len(), keys.len());
+    assert_eq!(ours, theirs);
+    let arguments = [
+        "--topic",
+        &names[0],
+        "--from-beginning",
+        "--max-messages",
+        "200",
+        "--formatter-property",
+        "print.key=true",
+        "--formatter-property",
+        "print.partition=true",
+    ];
+    let seen = broker.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &arguments, "");
+    let mut seen: Vec<&str> = seen.lines().collect();
+    seen.sort();
+    let line = |r: &Record| {
+        format!("Partition:{}\t{}\t{}", r.partition, r.key.as_ref().unwrap(), r.value.as_ref().unwrap())
+    };
+    let mut expected: Vec<String> = ours.iter().map(line).collect();
+    expected.sort();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_topic_is_shown_described_and_printed() {
+    let broker = Broker::any();
+    let (toml, names) = broker.topology(&["t"]);
+    broker.create(&names[0], 2);
+    broker.produce(&names[0], 2, ["{\"V\":1}", "{\"V\":2}", "no"]);
+    let mut run = Run::idle(&Site::new().and(&toml), COARSE, true);
+    run.done("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON')");
+    let Ok(Outcome::Topics(topics)) = run.execute("SHOW TOPICS") else { panic!() };
+    let shown = topics.iter().find(|t| t.name == "t").unwrap();
+    assert_eq!((shown.connector.as_str(), shown.partitions), ("kafka", 2));
+    assert_eq!(shown.place, format!("topic {} on cluster test ({})", names[0], broker.bootstrap()));
+    let Ok(Outcome::Source(described)) = run.execute("DESCRIBE s EXTENDED") else { panic!() };
+    assert!(described.statistics.contains(&("records".into(), "3".into())), "{:?}", described.statistics);
+    let printed = run.ask("PRINT 't' FROM BEGINNING LIMIT 3");
+    assert!(
+        printed[0]
+            .contains("1970-01-01T00:00:00.001Z, key: <null>, value: {\\\"V\\\":1}, partition: 0, offset: 0")
+    );
+    assert_eq!(printed.len(), 3);
+    assert_eq!(run.ask("SELECT v, ROWPARTITION, ROWOFFSET FROM s").len(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_one_line() {
+    let broker = Broker::any();
+    let (toml, names) = broker.topology(&["t", "gone"]);
+    broker.create(&names[0], 2);
+    let mut run = Run::idle(&Site::new().and(&toml), COARSE, true);
+    let place = format!("cluster test ({})", broker.bootstrap());
+    if broker.is_real() {
+        let said = run.refused("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='gone', VALUE_FORMAT='JSON')");
+        assert!(said.contains(&format!("there is no topic {} on {place}", names[1])), "{said}");
+    }
+    let said =
+        run.refused("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', PARTITIONS=3, VALUE_FORMAT='JSON')");
+    assert!(said.contains(&format!("topic {} on {place} has 2 partitions, not 3", names[0])), "{said}");
+}
+
+const LIVE: &str = "
+    CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='in', VALUE_FORMAT='JSON');
+    CREATE STREAM d WITH (KAFKA_TOPIC='out', PARTITIONS=3) AS
+        SELECT CAST(v AS VARCHAR) AS k, v FROM s PARTITION BY CAST(v AS VARCHAR);
+    CREATE TABLE c AS SELECT 1 AS k, COUNT(*) AS n, SUM(v) AS sum FROM d GROUP BY 1;";
+
+#[test]
+fn a_broker_that_is_restarted_loses_nothing() {
+    let Some(broker) = Broker::own(29292) else { return };
+    let (toml, names) = broker.topology(&["in", "out"]);
+    broker.create(&names[0], 2);
+    let mut run = Run::live(&Site::new().and(&toml), Cut { workers: 2, ..COARSE }, LIVE);
+    let values: Vec<String> = (0..3_000).map(|v| format!("{{\"V\":{v}}}")).collect();
+    broker.produce(&names[0], 2, values[..1_000].iter().map(String::as_str));
+    // Stopped while they are on their way.
+    broker.service("stop");
+    broker.service("start");
+    broker.produce(&names[0], 2, values[1_000..].iter().map(String::as_str));
+    run.until("SELECT n FROM c", |rows| rows == ["{\"N\":3000}"]);
+    let started = Instant::now();
+    while broker.consume(&names[1]).len() < 3_000 {
+        assert!(started.elapsed() < DEADLINE);
+    }
+    let mut keys: Vec<i32> =
+        broker.consume(&names[1]).iter().map(|r| r.key.as_ref().unwrap().parse().unwrap()).collect();
+    keys.sort();
+    assert_eq!(keys, (0..3_000).collect::<Vec<_>>());
+    // Nothing came twice meanwhile, and the engine has not failed.
+    assert_eq!(run.ask("SELECT n FROM c"), ["{\"N\":3000}"]);
+    drop(run);
+    broker.service("stop");
+}
+
+#[test]
+fn partitions_that_are_added_are_read() {
+    let Some(broker) = Broker::real() else { return };
+    let (toml, names) = broker.topology(&["in", "out"]);
+    broker.create(&names[0], 1);
+    let mut run = Run::live(&Site::new().and(&toml), COARSE.workers(2), LIVE);
+    broker.produce(&names[0], 1, ["{\"V\":1}"]);
+    run.until("SELECT n FROM c", |rows| rows == ["{\"N\":1}"]);
+    broker.grow(&names[0], 3);
+    broker.produce(&names[0], 3, ["{\"V\":2}", "{\"V\":3}", "{\"V\":4}"]);
+    run.until("SELECT sum FROM c", |rows| rows == ["{\"SUM\":10}"]);
+}
+
+/// `cargo test --profile quick -- --ignored rate --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn rate_of_tables_beside_a_bare_consumer() {
+    let Some(broker) = Broker::real() else { return };
+    let copies: usize = std::env::var("WHARFE_COPIES").map_or(100, |c| c.parse().unwrap());
+    let (toml, names) = broker.topology(&FEEDS);
+    let mut rows = 0;
+    for (name, feed) in names.iter().zip(feeds()) {
+        broker.create(name, 6);
+        let values = (0..copies).flat_map(|_| feed.iter().map(String::as_str));
+        broker.produce(name, 6, values);
+        rows += copies * feed.len();
+    }
+    let rate = |label: &str, work: &mut dyn FnMut()| {
+        let (started, cpu) = (Instant::now(), cpu_seconds());
+        work();
+        let (wall, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        eprintln!("{label}: {:.0} rows/s, {wall:.2} s, {cpu:.2} CPU s", rows as f64 / wall);
+    };
+    for _ in 0..3 {
+        let mut bytes = 0;
+        rate("bare consume loop, one thread", &mut || {
+            names.iter().for_each(|name| broker.each(name, |m| bytes += m.payload_len()));
+        });
+        rate("bare consume loop, a thread a topic", &mut || {
+            std::thread::scope(|scope| {
+                for name in &names {
+                    scope.spawn(|| Broker::real().unwrap().each(name, |_| {}));
+                }
+            });
+        });
+        for workers in [1, 2] {
+            let site = Site::new().and(&toml);
+            rate(&format!("feeds to tables, {workers} workers"), &mut || {
+                Run::once(&site, COARSE.workers(workers), &carparks());
+            });
+        }
+    }
+}
+
+fn cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
