@@ -1,5 +1,6 @@
 //! What exists: streams, tables, and the persistent queries between them.
 
+use crate::connector::Layout;
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::protobuf::Nullable;
@@ -19,7 +20,7 @@ pub struct Source {
     pub serialization: Serialization,
     /// TIMESTAMP and TIMESTAMP_FORMAT of the WITH clause.
     pub timestamp: Option<(String, Option<String>)>,
-    pub partitions: u32,
+    pub layout: Layout,
     /// Order of declaration.
     pub ordinal: u32,
     pub statement: String,
@@ -170,6 +171,7 @@ pub struct With {
     pub key_format: Option<(Format, Span)>,
     pub value_format: Option<(Format, Span)>,
     pub partitions: Option<u32>,
+    pub replicas: Option<u16>,
     pub timestamp: Option<(String, Span)>,
     pub timestamp_format: Option<String>,
     pub query_id: Option<String>,
@@ -265,7 +267,8 @@ impl With {
                 "VALUE_DELIMITER",
                 "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
             )?,
-            partitions: text("PARTITIONS").map(parse_partitions).transpose()?,
+            partitions: text("PARTITIONS").map(|p| number(p, 10_000)).transpose()?,
+            replicas: text("REPLICAS").map(|p| Ok::<_, Error>(number(p, 1_000)? as u16)).transpose()?,
             timestamp: text("TIMESTAMP")
                 .map(|p| Ok::<_, Error>((column_name(&string(p)?), p.value_span)))
                 .transpose()?,
@@ -298,10 +301,10 @@ fn column_name(text: &str) -> String {
     }
 }
 
-fn parse_partitions(property: &Property) -> Result<u32> {
+fn number(property: &Property, most: u32) -> Result<u32> {
     match property.value {
-        Literal::Integer(n) if (1..=10_000).contains(&n) => Ok(n as u32),
-        _ => Err(needs(property, "a number from 1 to 10000")),
+        Literal::Integer(n) if (1..=most.into()).contains(&n) => Ok(n as u32),
+        _ => Err(needs(property, &format!("a number from 1 to {most}"))),
     }
 }
 
@@ -369,7 +372,7 @@ mod tests {
                 topic: "feed".into(),
                 serialization: Serialization { key: Format::None, value: Format::Kafka, changelog: false },
                 timestamp: None,
-                partitions: 1,
+                layout: Layout::default(),
                 ordinal: 1,
                 statement: String::new(),
                 origin: Origin::Declared,

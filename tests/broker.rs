@@ -77,6 +77,17 @@ impl Broker {
         (toml, names)
     }
 
+    /// The real broker as cluster `guarded`, which asks for a name and a password.
+    pub fn guest(&self, password: &str) -> String {
+        let Broker::Real { port } = self else { panic!("a mock asks for no password") };
+        format!(
+            "[clusters.guarded]\n'bootstrap.servers' = '127.0.0.1:{}'\n\
+             'security.protocol' = 'SASL_PLAINTEXT'\n'sasl.mechanism' = 'PLAIN'\n\
+             'sasl.username' = 'guest'\n'sasl.password' = '{password}'\n",
+            port + 2
+        )
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap());
@@ -134,7 +145,7 @@ impl Broker {
     pub fn consume(&self, topic: &str) -> Vec<Record> {
         let mut records = Vec::new();
         self.each(topic, |message| {
-            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8(b.to_vec()).unwrap());
+            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8_lossy(b).into_owned());
             let (key, value) = (text(message.key()), text(message.payload()));
             records.push((message.partition(), message.offset(), key, value));
         });

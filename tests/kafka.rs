@@ -1,7 +1,7 @@
 //! Topics on a Kafka cluster, against a real broker where there can be one (see `broker`).
 
 use crate::broker::{Broker, Record};
-use crate::harness::{COARSE, Cut, DEADLINE, Run, Site};
+use crate::harness::{COARSE, Cut, DEADLINE, Run, Served, Site, free_addresses};
 
 use serde_json::value::RawValue;
 use std::fs;
@@ -77,9 +77,20 @@ fn carparks_over_a_cluster_answer_as_over_files() {
         let mut run = Run::once(&site, COARSE.workers(workers), &carparks());
         let said = ANSWERS.map(|question| run.ask(question)).to_vec();
         assert_eq!(said, answers, "{partitions} partitions, {workers} workers");
-        let mut written = broker.consume(&events);
+        let lines = run.ask(&format!("PRINT '{EVENTS}' FROM BEGINNING"));
+        let mut written: Vec<Record> = lines.iter().map(|line| printed(line)).collect();
         written.sort();
         assert!(written == stored, "{partitions} partitions, {workers} workers: other events");
+        // Any client finds them there, keyed, in Confluent's wire format.
+        let placed = |record: Record| {
+            assert!(record.value.is_some_and(|value| value.starts_with("\0\0\0\0")));
+            (record.partition, record.key)
+        };
+        let mut seen: Vec<_> = broker.consume(&events).into_iter().map(placed).collect();
+        seen.sort();
+        let mut expected: Vec<_> = written.into_iter().map(|r| (r.partition, r.key)).collect();
+        expected.sort();
+        assert!(seen == expected, "{partitions} partitions, {workers} workers: other keys");
     }
 }
 
@@ -165,6 +176,66 @@ fn what_is_wrong_is_one_line() {
     let said =
         run.refused("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', PARTITIONS=3, VALUE_FORMAT='JSON')");
     assert!(said.contains(&format!("topic {} on {place} has 2 partitions, not 3", names[0])), "{said}");
+    if broker.is_real() {
+        // There is one broker: that the cluster is asked for two shows.
+        let said = run.refused(
+            "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='gone', PARTITIONS=1, REPLICAS=2, VALUE_FORMAT='JSON')",
+        );
+        assert!(said.contains(&format!("does not create topic {}", names[1])), "{said}");
+        assert!(said.to_lowercase().contains("replication"), "{said}");
+    }
+}
+
+#[test]
+fn a_stranger_is_told_what_is_not_permitted() {
+    let Some(broker) = Broker::real() else { return };
+    let (_, names) = broker.topology(&["t", "hidden"]);
+    names.iter().for_each(|name| broker.create(name, 1));
+    let rule = ["--add", "--allow-principal", "User:other", "--topic", &names[1], "--force"];
+    broker.tool("org.apache.kafka.tools.AclCommand", &rule, "");
+    let refused = |topic: &str, password: &str| {
+        let toml = broker.guest(password) + "[default]\nconnector = 'kafka'\ncluster = 'guarded'\n";
+        let mut run = Run::idle(&Site::new().and(&toml), COARSE, true);
+        run.execute(&format!("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON')"))
+            .err()
+            .map(|e| e.to_string())
+    };
+    assert_eq!(refused(&names[0], "guest-secret"), None);
+    // A rule reaches the broker a little after it is made.
+    let started = Instant::now();
+    let said = loop {
+        match refused(&names[1], "guest-secret") {
+            Some(said) => break said,
+            None => assert!(started.elapsed() < DEADLINE, "everything is permitted"),
+        }
+    };
+    assert!(said.contains(&format!("does not permit us topic {}", names[1])), "{said}");
+    let said = refused(&names[0], "wrong-secret").unwrap();
+    assert!(
+        said.contains("refuses the connection") && said.contains("Invalid username or password"),
+        "{said}"
+    );
+    assert!(!said.contains("wrong-secret"), "{said}");
+}
+
+#[test]
+fn an_address_where_nobody_listens_is_said_once() {
+    let address = &free_addresses(1)[0];
+    let site = Site::new();
+    let toml = format!(
+        "[clusters.c]\n'bootstrap.servers' = '{address}'\n[default]\nconnector = 'kafka'\ncluster = 'c'\n"
+    );
+    fs::write(site.path("s.sql"), LIVE).unwrap();
+    fs::write(site.path("s.toml"), toml).unwrap();
+    let served = Served::start(&site.path("s.sql"), &[]);
+    let tables = served.ksql("SHOW TABLES;");
+    assert!(tables.to_string().contains("\"C\""), "{tables}");
+    served.process.signal(libc::SIGTERM);
+    let finished = served.process.finish();
+    let said: Vec<&str> = finished.stderr.lines().filter(|l| l.contains("cannot be reached")).collect();
+    assert_eq!(said.len(), 1, "{}", finished.stderr);
+    assert!(said[0].starts_with(&format!("cluster c ({address}) cannot be reached: ")), "{}", said[0]);
+    assert!(said[0].ends_with("Connection refused; trying again until it can"), "{}", said[0]);
 }
 
 const LIVE: &str = "
@@ -174,11 +245,14 @@ const LIVE: &str = "
     CREATE TABLE c AS SELECT 1 AS k, COUNT(*) AS n, SUM(v) AS sum FROM d GROUP BY 1;";
 
 #[test]
-fn a_broker_that_is_restarted_loses_nothing() {
+fn a_broker_that_is_away_loses_nothing() {
     let Some(broker) = Broker::own(29292) else { return };
     let (toml, names) = broker.topology(&["in", "out"]);
     broker.create(&names[0], 2);
+    broker.service("stop");
     let mut run = Run::live(&Site::new().and(&toml), Cut { workers: 2, ..COARSE }, LIVE);
+    assert!(run.ask("SELECT n FROM c").is_empty());
+    broker.service("start");
     let values: Vec<String> = (0..3_000).map(|v| format!("{{\"V\":{v}}}")).collect();
     broker.produce(&names[0], 2, values[..1_000].iter().map(String::as_str));
     // Stopped while they are on their way.

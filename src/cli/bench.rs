@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  measures  which measurements are made, one after the other
+//!  kafka     those on a cluster, in place of the others
 //!  input     the feeds in files, made once and untimed, and topologies that name them
 //!  child     one measurement in a process of its own, with what the system counted for it
 //!  part      what such a process does where it is not an ordinary `wharfe run`; latency is one
@@ -10,6 +11,7 @@
 
 mod child;
 mod input;
+mod kafka;
 mod latency;
 mod measures;
 pub mod part;
@@ -42,6 +44,16 @@ use std::path::PathBuf;
 ///   start_up           `wharfe run --once` with one query, on the script's own topology
 ///   keys               the memory that many distinct car parks take
 ///   latency            from the moment an event is due until a pull query has seen it
+///
+/// With --kafka the feeds are loaded into topics of six partitions, which are deleted at the end, and
+/// measured are, with as many threads as workers:
+///
+///   bare_consume       a loop that does nothing but call librdkafka, a record at a time
+///   bare_copy          the same, writing each record to another topic
+///   decode             consume and decode the columns that the queries need, on one thread
+///   end_to_end         `wharfe run --once`, from its start to its end
+///   end_to_end_stored  the same with the derived streams that the topology stores written back
+///   latency            as above, the events produced to a topic when they are due
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES, verbatim_doc_comment)]
 pub struct Args {
@@ -59,8 +71,13 @@ pub struct Args {
     pub workers: Vec<u16>,
 
     /// Measure latency at this many events a second; 0: do not
-    #[arg(long, value_name = "R", default_value = "100_000", value_parser = count)]
+    #[arg(long, value_name = "R", default_value = "100_000", value_parser = count,
+          default_value_if("kafka", clap::builder::ArgPredicate::IsPresent, "20_000"))]
     pub rate: u64,
+
+    /// Measure with topics on this cluster in place of files
+    #[arg(long, value_name = "BOOTSTRAP")]
+    pub kafka: Option<String>,
 
     /// How measurements are printed
     #[arg(long, value_enum, default_value_t)]
@@ -83,12 +100,16 @@ pub enum Format {
 const EXAMPLES: &str = "\
 Examples:
   wharfe bench dataflows/carparks.sql --rows 10_000_000 --workers 1,2
-  wharfe bench dataflows/carparks.sql --rate 200_000 --format json";
+  wharfe bench dataflows/carparks.sql --rate 200_000 --format json
+  wharfe bench dataflows/carparks.sql --rows 1_000_000 --kafka 127.0.0.1:9092";
 
 pub fn run(args: Args) -> Result<u8> {
     let mut bench = Bench::new(args)?;
     interrupt::install()?;
-    let measured = bench.measure();
+    let measured = match bench.args.kafka.clone() {
+        Some(bootstrap) => bench.measure_kafka(&bootstrap),
+        None => bench.measure(),
+    };
     bench.progress.clear();
     // What fails because it was interrupted is no failure of its own.
     interrupt::check()?;
@@ -103,8 +124,8 @@ struct Bench {
     /// Those that the script reads.
     feeds: Vec<&'static str>,
     tables: Vec<String>,
-    /// Topics that the topology stores in a log.
-    logs: Vec<String>,
+    /// Topics that the topology stores.
+    stored: Vec<String>,
     progress: Progress,
     report: Report,
 }
@@ -136,7 +157,7 @@ impl Bench {
             child: Child::new(&args.script)?,
             feeds,
             tables,
-            logs: input::logs(&topology),
+            stored: input::stored(&topology),
             progress: Progress::new(),
             report: Report::new(),
             args,

@@ -54,6 +54,12 @@ impl Cluster {
         };
         self.settings.iter().map(|(name, setting)| value((&name.as_str(), setting))).collect()
     }
+
+    /// A topic's partitions are not as many as a statement says.
+    pub fn mismatch(&self, topic: &str, found: u32, wanted: u32) -> Error {
+        Error::statement(format!("topic {topic} on {self} has {found} partitions, not {wanted}"))
+            .hint(format!("PARTITIONS={found}, or another topic"))
+    }
 }
 
 /// `cluster local (127.0.0.1:9092)`

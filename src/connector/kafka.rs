@@ -7,21 +7,20 @@
 
 mod admin;
 mod away;
+mod bare;
 mod clerk;
 mod client;
 mod partition;
+mod queue;
 mod sink;
 mod source;
 
-use super::{Cluster, Opening, Survey};
+use super::{Cluster, Layout, Opening, Survey};
 use crate::error::{Error, Result};
+pub use bare::run as bare_loop;
 use client::{Trouble, ask};
 use sink::KafkaWriter;
 use source::KafkaSource;
-use std::time::Duration;
-
-/// How long a statement waits for a cluster before it goes on without having asked it.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A partition's first offset and the one behind its last, when it was looked at.
 pub type Marks = (i64, i64);
@@ -33,30 +32,30 @@ pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
 
 /// Where each partition of a topic begins and ends; nothing known if the cluster is away.
 pub fn survey(cluster: &Cluster, topic: &str) -> Result<Survey> {
-    let marks = known(ask(cluster, |client| client.marks(topic, PATIENCE)))?;
+    let marks = known(ask(cluster, |client| client.marks(topic)))?;
     Ok(Survey { marks, ..Survey::default() })
 }
 
-/// The topic's partitions, `None` if the cluster is away. A topic that is not there is created with
-/// `create` partitions.
+/// The topic's partitions, `None` if the cluster is away. A topic that is not there is created as
+/// `create` says.
 ///
 /// # Errors
 /// The topic is not there and `create` is `None`, or the cluster refuses.
-pub fn prepare(cluster: &Cluster, topic: &str, create: Option<u32>) -> Result<Option<u32>> {
+pub fn prepare(cluster: &Cluster, topic: &str, create: Option<Layout>) -> Result<Option<u32>> {
     known(ask(cluster, |client| match create {
-        Some(partitions) => admin::ensure(client, topic, partitions, PATIENCE),
-        None => client.partitions(topic, PATIENCE),
+        Some(layout) => admin::ensure(client, topic, layout),
+        None => client.partitions(topic),
     }))
 }
 
 /// The topics of a cluster with their partitions, sorted; `None` if it is away.
 pub fn topics(cluster: &Cluster) -> Result<Option<Vec<(String, u32)>>> {
-    known(ask(cluster, |client| client.topics(PATIENCE)))
+    known(ask(cluster, |client| client.topics()))
 }
 
 /// Deletes a topic; one that is not there is deleted already.
 pub fn delete(cluster: &Cluster, topic: &str) -> Result<()> {
-    match ask(cluster, |client| admin::delete(client, topic, PATIENCE)) {
+    match ask(cluster, |client| admin::delete(client, topic)) {
         Err(Trouble::Away(why)) => {
             Err(Error::runtime(format!("cannot delete topic {topic}: {cluster} cannot be reached: {why}")))
         }
@@ -69,8 +68,8 @@ pub fn open(cluster: &Cluster, topic: &str, opening: Opening, survey: &Survey) -
     KafkaSource::open(cluster, topic, opening, survey)
 }
 
-pub fn writer(cluster: &Cluster, topic: &str, partitions: u32) -> Result<KafkaWriter> {
-    KafkaWriter::open(cluster, topic, partitions)
+pub fn writer(cluster: &Cluster, topic: &str, layout: Layout) -> Result<KafkaWriter> {
+    KafkaWriter::open(cluster, topic, layout)
 }
 
 fn known<T>(result: Result<T, Trouble>) -> Result<Option<T>> {

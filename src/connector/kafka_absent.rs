@@ -1,7 +1,7 @@
 //! In place of `kafka.rs` in a build without the feature `kafka`: the topology refuses the connector
 //! before anything of this could be called.
 
-use super::{Cluster, Opening, Poll, Position, Room, Source, Survey, Writer};
+use super::{Cluster, Layout, Opening, Poll, Position, Room, Source, Survey, Writer};
 use crate::error::{Error, Result};
 
 pub const ABSENT: &str = "this build has no Kafka: it was made without the feature kafka";
@@ -18,7 +18,7 @@ pub fn survey(_: &Cluster, _: &str) -> Result<Survey> {
     absent()
 }
 
-pub fn prepare(_: &Cluster, _: &str, _: Option<u32>) -> Result<Option<u32>> {
+pub fn prepare(_: &Cluster, _: &str, _: Option<Layout>) -> Result<Option<u32>> {
     absent()
 }
 
@@ -34,7 +34,11 @@ pub fn open(_: &Cluster, _: &str, _: Opening, _: &Survey) -> Result<Never> {
     absent()
 }
 
-pub fn writer(_: &Cluster, _: &str, _: u32) -> Result<Never> {
+pub fn writer(_: &Cluster, _: &str, _: Layout) -> Result<Never> {
+    absent()
+}
+
+pub fn bare_loop(_: &Cluster, _: &[String], _: Option<&str>, _: (usize, usize)) -> Result<(u64, u64)> {
     absent()
 }
 

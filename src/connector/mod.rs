@@ -47,6 +47,20 @@ pub enum Place {
     },
 }
 
+/// How a topic is laid out where it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    pub partitions: u32,
+    /// `None`: as many as the cluster sees fit.
+    pub replicas: Option<u16>,
+}
+
+impl Default for Layout {
+    fn default() -> Layout {
+        Layout { partitions: 1, replicas: None }
+    }
+}
+
 impl Place {
     /// Whether [`writer`] can write there.
     pub fn is_writable(&self) -> bool {
@@ -207,18 +221,18 @@ pub enum Room {
     Full,
 }
 
-/// Opens the share of a topic's `partitions` that is this worker's for writing.
-pub fn writer(place: &Place, partitions: u32, share: Share) -> Result<Box<dyn Writer>> {
+/// Opens the share of a topic's partitions that is this worker's for writing.
+pub fn writer(place: &Place, layout: Layout, share: Share) -> Result<Box<dyn Writer>> {
     let is_mine = |partition: &u32| match share {
         Share::Part { index, of } => *partition as usize % of == index,
         Share::All => true,
     };
     Ok(match place {
         Place::Log { dir, .. } => {
-            let mine = (0..partitions).filter(is_mine);
+            let mine = (0..layout.partitions).filter(is_mine);
             Box::new(log::LogWriter::open(dir, mine, log::LogOptions::default())?.0)
         }
-        Place::Kafka { cluster, topic } => Box::new(kafka::writer(cluster, topic, partitions)?),
+        Place::Kafka { cluster, topic } => Box::new(kafka::writer(cluster, topic, layout)?),
         _ => return Err(Error::topology("only a log or a topic on a cluster can be written to")),
     })
 }

@@ -225,7 +225,7 @@ impl Coordinator {
                         source.name
                     )));
             }
-            source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.partitions))?,
+            source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.layout.partitions))?,
         };
         local::replayable(&place)?;
         let declared = source.map(|source| (source, self.schemas.clone()));

@@ -11,7 +11,7 @@ use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
 use crate::connector::log::log_info;
-use crate::connector::{self, Place, Start, Survey, Writer};
+use crate::connector::{self, Layout, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
@@ -273,7 +273,7 @@ impl Coordinator {
             topic: topic.into(),
             serialization: json,
             timestamp: None,
-            partitions: 1,
+            layout: Layout::default(),
             ordinal,
             statement: String::new(),
             origin: Origin::System,

@@ -7,7 +7,7 @@ use super::rules::{check_compiles, check_persistent, check_shape, fit};
 use super::session::DEFAULT_VALUE_FORMAT;
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
-use crate::connector::{self, Place, Start};
+use crate::connector::{self, Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::expr::{Scope, bind};
@@ -65,9 +65,7 @@ impl Coordinator {
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions: self
-                .partitions(&topic, with.partitions, 1, with.partitions)
-                .map_err(|e| e.at(name.span))?,
+            layout: self.layout(&topic, &with, 1, with.partitions.is_some()).map_err(|e| e.at(name.span))?,
             topic,
             ordinal: self.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
@@ -197,10 +195,8 @@ impl Coordinator {
         check_compiles(&select)?;
         let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
         check_topic(&topic, name)?;
-        let partitions = with.partitions.unwrap_or(source.partitions);
-        let partitions = self
-            .partitions(&topic, with.partitions, partitions, Some(partitions))
-            .map_err(|e| e.at(name.span))?;
+        let layout =
+            self.layout(&topic, &with, source.layout.partitions, true).map_err(|e| e.at(name.span))?;
         let target = Source {
             kind: *kind,
             name: name.name.clone(),
@@ -211,7 +207,7 @@ impl Coordinator {
                 .timestamp
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            partitions,
+            layout,
             ordinal: self.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
@@ -331,21 +327,23 @@ impl Coordinator {
         self.install(plans)
     }
 
-    /// How many partitions a topic has. On a cluster: as many as it has there, where it is created with
-    /// `create` if it is not there; if the cluster is away, what the statement says or the default.
-    fn partitions(&self, topic: &str, said: Option<u32>, default: u32, create: Option<u32>) -> Result<u32> {
-        let assumed = said.unwrap_or(default);
-        let Place::Kafka { cluster, topic } = self.topic_place(topic, assumed)? else { return Ok(assumed) };
+    /// What a statement says of its topic, or the default. A topic on a cluster has as many partitions
+    /// as it has there; it is created if it is not there.
+    fn layout(&self, topic: &str, with: &With, partitions: u32, create: bool) -> Result<Layout> {
+        let layout = Layout { partitions: with.partitions.unwrap_or(partitions), replicas: with.replicas };
+        let Place::Kafka { cluster, topic } = self.topic_place(topic, layout.partitions)? else {
+            return Ok(layout);
+        };
         if self.dry {
-            return Ok(assumed);
+            return Ok(layout);
         }
-        match (connector::kafka::prepare(&cluster, &topic, create)?, said) {
-            (None, _) => Ok(assumed),
-            (Some(found), Some(said)) if found != said => Err(Error::statement(format!(
-                "topic {topic} on {cluster} has {found} partitions, not {said}"
-            ))
-            .hint(format!("PARTITIONS={found}, or another topic"))),
-            (Some(found), _) => Ok(found),
+        match connector::kafka::prepare(&cluster, &topic, create.then_some(layout))? {
+            // It is away.
+            None => Ok(layout),
+            Some(found) if with.partitions.is_some_and(|said| said != found) => {
+                Err(cluster.mismatch(&topic, found, layout.partitions))
+            }
+            Some(found) => Ok(Layout { partitions: found, ..layout }),
         }
     }
 
@@ -367,7 +365,7 @@ impl Coordinator {
 
     /// How a derived topic is stored, where the topology gives it a place.
     fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
-        let place = match self.topology.resolve(&target.topic, &self.data_dir, target.partitions) {
+        let place = match self.topology.resolve(&target.topic, &self.data_dir, target.layout.partitions) {
             None => return Ok(None),
             Some(place) if place.is_writable() => place,
             Some(_) => {
@@ -392,7 +390,7 @@ impl Coordinator {
         Ok(Some(StorePlan {
             topic: target.topic.clone(),
             place,
-            partitions: target.partitions,
+            layout: target.layout,
             serialization: target.serialization,
             schema: target.schema.clone(),
             written,

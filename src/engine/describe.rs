@@ -40,7 +40,7 @@ impl Coordinator {
                 name: source.topic.clone(),
                 connector,
                 place,
-                partitions: source.partitions,
+                partitions: source.layout.partitions,
             });
         }
         for (name, place, partitions) in self.unread_topics() {
@@ -135,7 +135,7 @@ impl Coordinator {
             info: info(source),
             schema: source.schema.clone(),
             timestamp_column: source.timestamp.as_ref().map(|(column, _)| column.clone()),
-            partitions: source.partitions,
+            partitions: source.layout.partitions,
             statement: source.statement.clone(),
             read_by: self.catalog.readers_of(&source.name).map(|q| self.query_info(q)).collect(),
             written_by: self

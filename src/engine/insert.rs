@@ -92,7 +92,7 @@ impl Coordinator {
             return Err(Error::statement(reject.reason));
         }
         let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
-        let partition = key.map_or(0, |key| partition_of(key, source.partitions));
+        let partition = key.map_or(0, |key| partition_of(key, source.layout.partitions));
         self.write(target, |writer| match writer.append(0, partition, rowtime, key, value)? {
             Room::Taken => Ok(true),
             Room::Full => writer.flush().map(|_| false),
@@ -114,7 +114,7 @@ impl Coordinator {
         let Target { source, place, .. } = target;
         let writer = match self.writers.entry(source.topic.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(connector::writer(place, source.partitions, Share::All)?),
+            Entry::Vacant(entry) => entry.insert(connector::writer(place, source.layout, Share::All)?),
         };
         let deadline = Instant::now() + PATIENCE;
         let result = loop {

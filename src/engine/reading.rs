@@ -152,7 +152,7 @@ impl Coordinator {
 
     /// Where a source's topic lives; without a place of its own it is a log in the data directory.
     pub(super) fn place(&self, source: &Source) -> Result<Place> {
-        self.topic_place(&source.topic, source.partitions)
+        self.topic_place(&source.topic, source.layout.partitions)
     }
 
     pub(super) fn topic_place(&self, topic: &str, partitions: u32) -> Result<Place> {

@@ -109,11 +109,11 @@ impl Coordinator {
 
     /// Begins to plan a persistent query: finds out whether a checkpoint knows it.
     pub(super) fn plan_query(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<()> {
-        let stored = self.topology.resolve(&target.topic, &self.data_dir, target.partitions);
+        let stored = self.topology.resolve(&target.topic, &self.data_dir, target.layout.partitions);
         let print = print(&(
             self.source_print(source)?,
             select,
-            (&target.topic, &target.serialization, &target.schema, target.partitions, target.ordinal),
+            (&target.topic, &target.serialization, &target.schema, target.layout, target.ordinal),
             stored.as_ref().map(identity),
         ));
         self.planning = Some(self.planned_as(&format!("{}:{print:032x}", target.name)));

@@ -49,7 +49,7 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
                 out,
                 "  store in {}, {} partitions, value {}",
                 place(&store.place),
-                store.partitions,
+                store.layout.partitions,
                 store.serialization.value.name()
             );
         }
@@ -62,8 +62,12 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
             let _ = writeln!(out, "  maintain table: {how}");
         }
         Sink::Changelog(store) => {
-            let _ =
-                writeln!(out, "  store changes in {}, {} partitions", place(&store.place), store.partitions);
+            let _ = writeln!(
+                out,
+                "  store changes in {}, {} partitions",
+                place(&store.place),
+                store.layout.partitions
+            );
         }
         Sink::Answer { .. } => out.push_str("  send to the client\n"),
     }

@@ -5,7 +5,7 @@ mod sites;
 pub mod explain;
 
 use crate::aggregate::Spec;
-use crate::connector::{Place, Start, Survey};
+use crate::connector::{Layout, Place, Start, Survey};
 use crate::expr::Expr;
 use crate::format::{Serialization, Written};
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -115,12 +115,12 @@ pub enum Strategy {
     Retractable,
 }
 
-/// Stores a derived stream in a local log.
+/// Stores what is derived in a log or on a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StorePlan {
     pub topic: String,
     pub place: Place,
-    pub partitions: u32,
+    pub layout: Layout,
     pub serialization: Serialization,
     pub schema: Schema,
     /// What the messages are written with.

@@ -90,6 +90,15 @@ impl Context {
         reading
     }
 
+    pub fn forget_reading(&self, key: &str, reading: &Rc<RefCell<Reading>>) {
+        let mut readings = self.readings.borrow_mut();
+        // One that was made anew may have the name already.
+        if readings.get(key).is_some_and(|named| Rc::ptr_eq(named, reading)) {
+            readings.remove(key);
+        }
+        *reading.borrow_mut() = Reading::Ended(None);
+    }
+
     /// Forgets dataflows that were cancelled and are through, with what only they wrote.
     pub fn forget_cancelled(&self) {
         let mut dataflows = self.dataflows.borrow_mut();
@@ -118,7 +127,7 @@ impl Context {
             return Ok(Rc::clone(&stored.writer));
         }
         let share = Share::Part { index: self.index, of: self.peers };
-        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.partitions, share)?));
+        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.layout, share)?));
         let stored = Stored { topic: plan.topic.clone(), writer: Rc::clone(&writer), by: vec![by] };
         writers.insert(owner, stored);
         Ok(writer)

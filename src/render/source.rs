@@ -45,7 +45,7 @@ pub fn read<'s>(
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
                 capability = None;
-                *reading.borrow_mut() = Reading::Unopened;
+                context.forget_reading(&plan.key, &reading);
                 return;
             }
             let tick = context.clock.tick();

@@ -172,7 +172,7 @@ fn encode<'s>(
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Chunk>> {
     let mut encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
-    let partitions = plan.partitions;
+    let partitions = plan.layout.partitions;
     let query = query.clone();
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&query.source, &query.topic, &query.query, "store"));

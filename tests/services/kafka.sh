@@ -7,7 +7,8 @@
 #   kafka.sh wipe [PORT]      removes the data of a broker that is stopped
 #   kafka.sh tool CLASS …     runs a tool of Kafka: org.apache.kafka.tools.TopicCommand …
 #
-# PORT is 9092 unless given; the controller listens on PORT+1. Everything lies under target/services.
+# PORT is 9092 unless given; the controller listens on PORT+1, and PORT+2 asks for a name: SASL PLAIN,
+# guest, guest-secret. Everything lies under target/services.
 # Needs Java 17 or later and Maven.
 set -euo pipefail
 export LC_ALL=C
@@ -44,11 +45,17 @@ configure() {
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1)),SASL_PLAINTEXT://127.0.0.1:$((port + 2))
+advertised.listeners=PLAINTEXT://127.0.0.1:$port,SASL_PLAINTEXT://127.0.0.1:$((port + 2))
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_guest="guest-secret";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+# Whoever comes without a name may do everything, a guest what no rule forbids.
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 log.dirs=$dir/data
 num.partitions=1
 default.replication.factor=1
@@ -65,6 +72,8 @@ auto.create.topics.enable=false
 num.network.threads=2
 num.io.threads=2
 log.segment.bytes=67108864
+# Tests write timestamps of long ago.
+log.retention.ms=-1
 PROPERTIES
     cat >"$dir/log4j2.yaml" <<LOGGING
 Configuration:

@@ -41,7 +41,7 @@ impl Inputs {
         })?;
         let mut inputs = Inputs { dir, feeds: Vec::new() };
         for topic in topics {
-            let rows = if *topic == LONG { rows / 10 } else { rows };
+            let rows = rows_of(topic, rows);
             progress.show(&format!("making {} events of {topic}", grouped(rows)));
             let spec = GeneratorSpec {
                 feed: topic.to_string(),
@@ -132,10 +132,18 @@ fn file_name(topic: &str) -> String {
     format!("{topic}.{}", if topic == LONG { "json" } else { "csv" })
 }
 
-/// The topics that a topology stores in a log.
-pub fn logs(topology: &Topology) -> Vec<String> {
-    let is_log = |topic: &&str| topology.place(topic) == Some(&PlaceSpec::Log);
-    topology.topics().filter(is_log).map(String::from).collect()
+/// The topics that a topology stores in a log or on a cluster.
+pub fn stored(topology: &Topology) -> Vec<String> {
+    let is_stored = |topic: &&str| {
+        let can_be = matches!(topology.place(topic), Some(PlaceSpec::Log | PlaceSpec::Kafka { .. }));
+        can_be && !generator::FEEDS.contains(topic)
+    };
+    topology.topics().filter(is_stored).map(String::from).collect()
+}
+
+/// How many events of a feed are made where each of the others has so many.
+pub fn rows_of(topic: &str, rows: u64) -> u64 {
+    if topic == LONG { rows / 10 } else { rows }
 }
 
 /// Gives up writing when Ctrl-C has come.
@@ -163,7 +171,7 @@ mod tests {
         assert_eq!(file.len(), inputs.of(&["carparks_historic"])[0].bytes);
         let path = inputs.topology(&["carparks_historic"], &["stored".to_string()]).unwrap();
         let topology = Topology::load(&path).unwrap();
-        assert_eq!(logs(&topology), ["stored"]);
+        assert_eq!(stored(&topology), ["stored"]);
         assert!(
             matches!(topology.place(LONG), Some(PlaceSpec::File { path, .. }) if path.ends_with("empty.csv"))
         );

@@ -2,11 +2,13 @@
 //!
 //! Events come at a fixed pace whether or not the engine keeps up, and event k is due at k / rate
 //! after the start. A pull that answers n proves that the first n events are visible when the answer
-//! is there. The time between two pulls is part of the latency.
+//! is there. The time between two pulls is part of the latency. The engine makes the events by itself,
+//! or a thread beside it produces them to a topic.
 
 use super::super::script::{self, Script};
 use super::super::settings;
 use super::child::Figures;
+use super::kafka;
 use super::part::Args;
 use super::usage;
 use crate::engine::{AnswerEvent, Config, Engine, Outcome};
@@ -14,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::sql::parse_script;
 use crate::topology::Topology;
 use crate::value::{Row, Value};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What a pull asks for; a script needs this table to be measured.
@@ -27,9 +30,21 @@ const PAUSE: Duration = Duration::from_millis(1);
 const WARM_UP_S: u64 = 1;
 
 pub fn measure(script: &Script, topology: Topology, args: &Args) -> Result<Figures> {
+    let to = args.to.as_ref().and_then(|topic| topology.resolve(topic, Path::new(""), 1));
     let engine = start(script, topology, args.workers, false)?;
-    let seen = watch(&engine, args.rate, args.rate * args.seconds)?;
-    let latencies = latencies(&seen, engine.started_ms() as f64, args.rate, args.rate * WARM_UP_S);
+    let (rate, events) = (args.rate, args.rate * args.seconds);
+    let (start_ms, producer) = match (to, args.feed.first()) {
+        (Some(to), Some((feed, _))) => {
+            let (start_ms, spec) = (now_ms(), kafka::spec(feed, events, Some(rate as f64)));
+            (start_ms, Some(std::thread::spawn(move || kafka::produce(&to, spec, start_ms as i64))))
+        }
+        _ => (engine.started_ms() as f64, None),
+    };
+    let seen = watch(&engine, rate, events)?;
+    if let Some(producer) = producer {
+        producer.join().map_err(|_| Error::runtime("the producer ended"))??;
+    }
+    let latencies = latencies(&seen, start_ms.floor(), rate, rate * WARM_UP_S);
     engine.stop()?;
     let latency_ms = Some(percentiles(latencies)?);
     let (rows, seconds) = (args.rate * args.seconds, args.seconds as f64);

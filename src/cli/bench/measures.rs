@@ -74,11 +74,11 @@ impl Bench {
     }
 
     fn stored(&mut self) -> Result<()> {
-        if self.logs.is_empty() {
+        if self.stored.is_empty() {
             return Ok(());
         }
         let inputs = Inputs::make(&self.feeds, self.args.rows / 10, None, &self.progress)?;
-        let logs = self.logs.clone();
+        let logs = self.stored.clone();
         self.end_to_end("end_to_end_stored", &inputs, &logs)
     }
 
@@ -107,13 +107,7 @@ impl Bench {
         let args = [("rate", rate), ("workers", workers.into()), ("seconds", LATENCY_SECONDS)];
         let args = args.map(|(name, value)| format!("--{name}={value}"));
         let figures = self.child.part(inputs.dir(), "latency", &topology, &args)?;
-        self.report.add(Measurement::new("latency", feed, workers, &figures));
-        let [p50, p99, p99_9, max] = figures.latency_ms.unwrap_or_default();
-        self.report.note(format!(
-            "Latency from due to visible in a pull query, {} events/s of {feed} for {LATENCY_SECONDS} s, workers: \
-             {workers}: p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p99_9:.1} ms, max {max:.1} ms.",
-            grouped(rate)
-        ));
+        self.report.latency(feed, workers, rate, LATENCY_SECONDS, "due", &figures);
         Ok(())
     }
 
@@ -157,7 +151,7 @@ impl Bench {
     }
 
     /// The run that took the least CPU time, with the most memory that any of them took.
-    fn best(&self, what: &str, run: impl Fn(&Child) -> Result<Figures>) -> Result<Figures> {
+    pub fn best(&self, what: &str, run: impl Fn(&Child) -> Result<Figures>) -> Result<Figures> {
         let mut runs = Vec::new();
         for repeat in 1..=REPEATS {
             self.progress.show(&format!("{what}, {repeat} of {REPEATS}"));
@@ -169,7 +163,7 @@ impl Bench {
     }
 
     /// The feed that measures of one feed use.
-    fn lasting_feed(&self) -> &'static str {
+    pub fn lasting_feed(&self) -> &'static str {
         self.feeds.iter().copied().find(|feed| *feed == "carparks_historic").unwrap_or(self.feeds[0])
     }
 

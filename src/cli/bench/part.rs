@@ -6,7 +6,7 @@ use super::super::settings;
 use super::child::Figures;
 use super::{latency, usage};
 use crate::batch::Batch;
-use crate::connector::{self, Opening, Poll, Share};
+use crate::connector::{self, Opening, Place, Poll, Share, kafka};
 use crate::engine::Pace;
 use crate::engine::replay::{Feed, Planned, replay};
 use crate::error::{Error, Result};
@@ -16,8 +16,8 @@ use crate::render::source::RowDecoder;
 use crate::topology::Topology;
 use crate::value::encode_row;
 use std::hint::black_box;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -41,6 +41,10 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     pub workers: usize,
 
+    /// A topic to write to
+    #[arg(long, value_name = "TOPIC")]
+    pub to: Option<String>,
+
     #[arg(long, default_value_t = 0)]
     pub rate: u64,
 
@@ -54,6 +58,7 @@ pub enum Part {
     Dataflow,
     RowBytes,
     Latency,
+    BareLoop,
 }
 
 fn topic_rows(text: &str) -> Result<(String, u64), String> {
@@ -69,6 +74,7 @@ pub fn run(args: Args) -> Result<u8> {
         Part::Dataflow => dataflow(&Planned::script(&script.statements, &topology)?, &args)?,
         Part::RowBytes => row_bytes(&script, topology)?,
         Part::Latency => latency::measure(&script, topology, &args)?,
+        Part::BareLoop => bare_loop(&topology, &args)?,
     };
     let json = serde_json::to_string(&figures).map_err(|e| Error::runtime(e.to_string()))?;
     println!("{json}");
@@ -79,7 +85,8 @@ pub fn run(args: Args) -> Result<u8> {
 fn decode(planned: &Planned, args: &Args) -> Result<Figures> {
     let pace = settings::pace()?;
     let mut figures = Figures::default();
-    let (started, cpu) = (Instant::now(), usage::thread_cpu());
+    // Of the whole process: clients of clusters have threads of their own.
+    let (started, cpu) = (Instant::now(), usage::process_cpu());
     for source in sources(planned, args) {
         each_batch(planned, source, &pace, |batch, bytes| {
             figures.rows += black_box(batch).len as u64;
@@ -87,7 +94,7 @@ fn decode(planned: &Planned, args: &Args) -> Result<Figures> {
             true
         })?;
     }
-    figures.cpu_seconds = usage::thread_cpu() - cpu;
+    figures.cpu_seconds = usage::process_cpu() - cpu;
     figures.seconds = started.elapsed().as_secs_f64();
     Ok(figures)
 }
@@ -125,14 +132,15 @@ fn each_batch(
     pace: &Pace,
     mut go_on: impl FnMut(Batch, usize) -> bool,
 ) -> Result<()> {
-    let opening = Opening { share: Share::All, start: source.start, bounded: true, opened_ms: now_ms() };
+    let share = Share::Part { index: 0, of: 1 };
+    let opening = Opening { share, start: source.start, bounded: true, opened_ms: now_ms() };
     let mut reader = connector::open(&source.place, opening)?;
     let mut decoder = RowDecoder::new(source, &crate::registry::Lookups::none())?;
     let wanted = planned.wanted(source.hub);
     loop {
         match reader.poll(pace.batch_bytes, now_ms())? {
             Poll::Done => return Ok(()),
-            Poll::Pending => {}
+            Poll::Pending => std::thread::sleep(Duration::from_millis(1)),
             Poll::Messages(messages) => {
                 let (batch, rejects) = decoder.decode(&messages, &wanted);
                 if let Some(reject) = rejects.first() {
@@ -144,6 +152,35 @@ fn each_batch(
             }
         }
     }
+}
+
+/// Librdkafka's calls and nothing else, on as many threads as there are workers.
+fn bare_loop(topology: &Topology, args: &Args) -> Result<Figures> {
+    let on_cluster = |topic: &str| match topology.resolve(topic, Path::new(""), 1) {
+        Some(Place::Kafka { cluster, topic }) => Ok((cluster, topic)),
+        _ => Err(Error::topology(format!("topic {topic} is not on a cluster"))),
+    };
+    let feeds: Vec<_> = args.feed.iter().map(|(topic, _)| on_cluster(topic)).collect::<Result<_>>()?;
+    let Some((cluster, _)) = feeds.first().cloned() else { return Err(Error::usage("--feed is missing")) };
+    let topics: Vec<String> = feeds.into_iter().map(|(_, topic)| topic).collect();
+    let to = args.to.as_deref().map(on_cluster).transpose()?.map(|(_, topic)| topic);
+    let (started, cpu) = (Instant::now(), usage::process_cpu());
+    let (cluster, topics, to) = (&cluster, &topics[..], to.as_deref());
+    let done: Vec<Result<(u64, u64)>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..args.workers)
+            .map(|index| scope.spawn(move || kafka::bare_loop(cluster, topics, to, (index, args.workers))))
+            .collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    let mut figures = Figures::default();
+    for done in done {
+        let (rows, bytes) = done?;
+        figures.rows += rows;
+        figures.bytes += bytes;
+    }
+    figures.cpu_seconds = usage::process_cpu() - cpu;
+    figures.seconds = started.elapsed().as_secs_f64();
+    Ok(figures)
 }
 
 /// The rows of all tables of the script when its input has ended, and the bytes of their values.

@@ -88,6 +88,25 @@ impl Report {
         self.notes.push(note);
     }
 
+    /// Adds a latency, and says it in a sentence; `from`: the moment that it counts from.
+    pub fn latency(
+        &mut self,
+        feed: &str,
+        workers: u16,
+        rate: u64,
+        seconds: u64,
+        from: &str,
+        figures: &Figures,
+    ) {
+        self.add(Measurement::new("latency", feed, workers, figures));
+        let [p50, p99, p99_9, max] = figures.latency_ms.unwrap_or_default();
+        self.note(format!(
+            "Latency from {from} to visible in a pull query, {} events/s of {feed} for {seconds} s, workers: \
+             {workers}: p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p99_9:.1} ms, max {max:.1} ms.",
+            grouped(rate)
+        ));
+    }
+
     pub fn print(mut self, format: Format) -> Result<()> {
         self.measurements
             .sort_by(|a, b| (a.measure, &a.feed, a.workers).cmp(&(b.measure, &b.feed, b.workers)));

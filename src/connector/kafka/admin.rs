@@ -1,6 +1,7 @@
 //! Creates and deletes topics.
 
 use super::client::{Client, Trouble, config, fatal, not_made};
+use crate::connector::Layout;
 use crate::error::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -13,22 +14,23 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// The partitions of a topic that is there afterwards, whoever made it.
-pub fn ensure(client: &Client, topic: &str, partitions: u32, timeout: Duration) -> Result<u32, Trouble> {
-    let deadline = Instant::now() + timeout;
-    match client.partitions(topic, timeout) {
-        Err(Trouble::Fatal(_)) if !has(client, topic, timeout)? => {}
+pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Trouble> {
+    let deadline = Instant::now() + client.patience;
+    match client.partitions(topic) {
+        Err(Trouble::Fatal(_)) if !has(client, topic)? => {}
         known => return known,
     }
-    // The cluster decides how many replicas there are.
-    let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(-1));
-    let made = ask(client, |admin, options| wait(admin.create_topics([&new], options)), timeout)?;
+    // -1: the cluster decides.
+    let replicas = TopicReplication::Fixed(layout.replicas.map_or(-1, i32::from));
+    let new = NewTopic::new(topic, layout.partitions as i32, replicas);
+    let made = ask(client, |admin, options| wait(admin.create_topics([&new], options)))?;
     match made.into_iter().next() {
         None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => {}
         Some(Err((_, code))) => return Err(refused(client, "create", topic, code)),
     }
     // It is announced to the brokers a little later.
     loop {
-        match client.partitions(topic, timeout) {
+        match client.partitions(topic) {
             Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
             result => return result,
         }
@@ -36,12 +38,12 @@ pub fn ensure(client: &Client, topic: &str, partitions: u32, timeout: Duration) 
 }
 
 /// Whether the cluster lists the topic: asking for one by name does not tell absent from forbidden.
-fn has(client: &Client, topic: &str, timeout: Duration) -> Result<bool, Trouble> {
-    Ok(client.topics(timeout)?.iter().any(|(name, _)| name == topic))
+fn has(client: &Client, topic: &str) -> Result<bool, Trouble> {
+    Ok(client.topics()?.iter().any(|(name, _)| name == topic))
 }
 
-pub fn delete(client: &Client, topic: &str, timeout: Duration) -> Result<(), Trouble> {
-    let gone = ask(client, |admin, options| wait(admin.delete_topics(&[topic], options)), timeout)?;
+pub fn delete(client: &Client, topic: &str) -> Result<(), Trouble> {
+    let gone = ask(client, |admin, options| wait(admin.delete_topics(&[topic], options)))?;
     match gone.into_iter().next() {
         Some(Err((_, code))) if code != Code::UnknownTopicOrPartition => {
             Err(refused(client, "delete", topic, code))
@@ -53,13 +55,13 @@ pub fn delete(client: &Client, topic: &str, timeout: Duration) -> Result<(), Tro
 fn ask<T>(
     client: &Client,
     request: impl FnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> Result<T, KafkaError>,
-    timeout: Duration,
 ) -> Result<T, Trouble> {
     let cluster = &client.cluster;
     let admin = config(cluster, &[], &[])
         .and_then(|config| config.create().map_err(|e| not_made(cluster, e)))
         .map_err(Trouble::Fatal)?;
-    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let patience = Some(client.patience);
+    let options = AdminOptions::new().request_timeout(patience).operation_timeout(patience);
     request(&admin, &options).map_err(|e| Trouble::Away(e.to_string()))
 }
 

@@ -1,7 +1,7 @@
 //! What all clients of a cluster share: settings, what its errors mean, and questions about topics.
 
 use super::Marks;
-use super::away::Reach;
+use super::away::{self, Reach};
 use crate::connector::Cluster;
 use crate::error::{Error, Result};
 use rdkafka::ClientContext;
@@ -120,7 +120,7 @@ pub fn check_setting(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// Asks a cluster with the client of an earlier question, if nothing was wrong with it then: to connect
+/// Asks a cluster, with the client of an earlier question if nothing was wrong with it then: to connect
 /// takes longer than to answer.
 pub fn ask<T>(cluster: &Cluster, question: impl FnOnce(&Client) -> Result<T, Trouble>) -> Result<T, Trouble> {
     static IDLE: Mutex<VecDeque<Client>> = Mutex::new(VecDeque::new());
@@ -130,14 +130,24 @@ pub fn ask<T>(cluster: &Cluster, question: impl FnOnce(&Client) -> Result<T, Tro
         let place = idle.iter().position(|client| client.cluster == *cluster);
         place.and_then(|place| idle.remove(place))
     };
-    let client = known.map_or_else(|| Client::new(cluster), Ok).map_err(Trouble::Fatal)?;
-    let answer = question(&client)?;
+    let mut client = known.map_or_else(|| Client::new(cluster), Ok).map_err(Trouble::Fatal)?;
+    client.patience = away::patience(&cluster.to_string());
+    let answer = question(&client);
+    let reach = &client.consumer.context().reach;
+    match &answer {
+        Ok(_) => reach.found(),
+        Err(Trouble::Away(why)) => {
+            reach.lost(why);
+            reach.rest();
+        }
+        Err(Trouble::Fatal(_)) => return answer,
+    }
     let mut idle = idle();
     if idle.len() == IDLE_MAX {
         idle.pop_front();
     }
     idle.push_back(client);
-    Ok(answer)
+    answer
 }
 
 /// Clients that are kept for the next question.
@@ -146,6 +156,8 @@ const IDLE_MAX: usize = 4;
 /// Asks a cluster about its topics.
 pub struct Client {
     pub cluster: Cluster,
+    /// How long an answer may take.
+    pub patience: Duration,
     consumer: BaseConsumer<Ears>,
 }
 
@@ -154,19 +166,19 @@ impl Client {
         let consumer = config(cluster, &[], &[])?
             .create_with_context(Ears::new(cluster))
             .map_err(|e| not_made(cluster, e))?;
-        Ok(Client { cluster: cluster.clone(), consumer })
+        Ok(Client { cluster: cluster.clone(), patience: Duration::ZERO, consumer })
     }
 
-    pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, Trouble> {
-        partitions(&self.consumer, &self.cluster, topic, timeout)
+    pub fn partitions(&self, topic: &str) -> Result<u32, Trouble> {
+        partitions(&self.consumer, &self.cluster, topic, self.patience)
     }
 
-    pub fn marks(&self, topic: &str, timeout: Duration) -> Result<Vec<Marks>, Trouble> {
-        marks(&self.consumer, &self.cluster, topic, timeout)
+    pub fn marks(&self, topic: &str) -> Result<Vec<Marks>, Trouble> {
+        marks(&self.consumer, &self.cluster, topic, self.patience)
     }
 
-    pub fn topics(&self, timeout: Duration) -> Result<Vec<(String, u32)>, Trouble> {
-        let metadata = self.consumer.fetch_metadata(None, timeout);
+    pub fn topics(&self) -> Result<Vec<(String, u32)>, Trouble> {
+        let metadata = self.consumer.fetch_metadata(None, self.patience);
         let metadata = metadata.map_err(|e| trouble(&self.consumer, &self.cluster, "", &e))?;
         let count =
             |t: &rdkafka::metadata::MetadataTopic| (t.name().to_string(), t.partitions().len() as u32);
@@ -210,10 +222,13 @@ pub fn marks(
     (0..count).map(mark).collect()
 }
 
+/// Long enough for all that waits: each record of librdkafka's log ends a poll that has no time.
+const DRAIN: Duration = Duration::from_millis(10);
+
 /// What an answer means that is an error.
 fn trouble(consumer: &BaseConsumer<Ears>, cluster: &Cluster, topic: &str, error: &KafkaError) -> Trouble {
     // What librdkafka tells on the side comes only to those who poll.
-    while consumer.poll(Duration::ZERO).is_some() {}
+    while consumer.poll(DRAIN).is_some() {}
     let ears = consumer.context();
     if let Some(refusal) = ears.refusal() {
         return Trouble::Fatal(refusal);

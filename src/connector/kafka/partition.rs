@@ -1,30 +1,38 @@
 //! One partition that is being read: what has arrived of it becomes batches.
 
 use super::Marks;
-use super::client::Ears;
+use super::queue::{Queue, Record};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use arrow_buffer::Buffer;
-use rdkafka::Message;
-use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
-use std::time::Duration;
+use rdkafka::error::RDKafkaErrorCode as Code;
 
 pub struct Partition {
     number: i32,
-    queue: PartitionQueue<Ears>,
+    queue: Queue,
     /// The offset behind the last record that was there at opening.
     end: i64,
     /// What comes later is left out.
     bounded: bool,
     caught_up: bool,
-    /// Of the last batch: the next one is likely as long.
+    /// An error that came behind the records of the last batch.
+    failed: Option<Code>,
+    /// Of the last batch: the next one is likely as long, and so are its records.
     bytes: usize,
+    record_bytes: usize,
 }
 
 impl Partition {
-    pub fn new(number: i32, queue: PartitionQueue<Ears>, (low, high): Marks, bounded: bool) -> Partition {
-        Partition { number, queue, end: high, bounded, caught_up: low >= high, bytes: 0 }
+    pub fn new(number: i32, queue: Queue, (low, high): Marks, bounded: bool) -> Partition {
+        Partition {
+            number,
+            queue,
+            end: high,
+            bounded,
+            caught_up: low >= high,
+            failed: None,
+            bytes: 0,
+            record_bytes: usize::MAX,
+        }
     }
 
     /// All that was there at opening has been read.
@@ -33,34 +41,30 @@ impl Partition {
     }
 
     /// What has arrived, about `max_bytes` at most.
-    pub fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<MessageBatch>, KafkaError> {
-        if self.caught_up && self.bounded {
-            return Ok(None);
-        }
+    pub fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<MessageBatch>, Code> {
         let mut batch = Collecting::new(self.bytes.min(max_bytes));
-        while batch.bytes.len() < max_bytes {
-            match self.queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    if self.bounded && message.offset() >= self.end {
-                        self.caught_up = true;
-                        break;
-                    }
-                    self.caught_up |= message.offset() + 1 >= self.end;
-                    batch.add(&message, now_ms);
+        while self.failed.is_none() && !(self.caught_up && self.bounded) && batch.bytes.len() < max_bytes {
+            let most = (max_bytes - batch.bytes.len()) / self.record_bytes;
+            let taken = self.queue.take(most, |record| match record {
+                Ok(record) if self.bounded && record.offset >= self.end => self.caught_up = true,
+                Ok(record) => {
+                    self.caught_up |= record.offset + 1 >= self.end;
+                    batch.add(&record, now_ms);
                 }
                 // The last offsets may be marks of transactions, which are no records.
-                Some(Err(KafkaError::PartitionEOF(_))) => self.caught_up = true,
-                Some(Err(error)) if batch.values.is_empty() => return Err(error),
-                // It will come again if it lasts.
-                Some(Err(_)) => break,
-            }
-            if self.caught_up && self.bounded {
+                Err(Code::PartitionEOF) => self.caught_up = true,
+                Err(code) => self.failed = Some(code),
+            });
+            if taken == 0 {
                 break;
             }
+            self.record_bytes = (batch.bytes.len() / batch.values.len().max(1)).max(1);
+        }
+        if batch.values.is_empty() {
+            return self.failed.take().map_or(Ok(None), Err);
         }
         self.bytes = batch.bytes.len() + batch.bytes.len() / 8;
-        Ok(batch.finish(self.number))
+        Ok(Some(batch.finish(self.number)))
     }
 }
 
@@ -79,14 +83,14 @@ impl Collecting {
         Collecting { bytes: Vec::with_capacity(bytes), keys, has_keys: false, values, offsets, times }
     }
 
-    fn add(&mut self, message: &BorrowedMessage, now_ms: i64) {
-        let key = self.copy(message.key());
-        let value = self.copy(message.payload());
+    fn add(&mut self, record: &Record, now_ms: i64) {
+        let key = self.copy(record.key);
+        let value = self.copy(record.value);
         self.has_keys |= !key.is_null();
         self.keys.push(key);
         self.values.push(value);
-        self.offsets.push(message.offset());
-        self.times.push(message.timestamp().to_millis().unwrap_or(now_ms));
+        self.offsets.push(record.offset);
+        self.times.push(record.timestamp.unwrap_or(now_ms));
     }
 
     fn copy(&mut self, bytes: Option<&[u8]>) -> Range32 {
@@ -96,8 +100,8 @@ impl Collecting {
         Range32 { start, end: self.bytes.len() as u32 }
     }
 
-    fn finish(self, partition: i32) -> Option<MessageBatch> {
-        (!self.values.is_empty()).then(|| MessageBatch {
+    fn finish(self, partition: i32) -> MessageBatch {
+        MessageBatch {
             partition,
             buffer: Buffer::from_vec(self.bytes),
             values: self.values,
@@ -105,6 +109,6 @@ impl Collecting {
             offsets: self.offsets.into(),
             timestamps: Timestamps::Each(self.times.into()),
             torn: Vec::new(),
-        })
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! Writes records to a topic: an idempotent producer with a bounded queue, each record to the partition
 //! that the caller names.
 
-use super::PATIENCE;
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
-use crate::connector::{Cluster, Room, Writer};
+use crate::connector::{Cluster, Layout, Room, Writer};
 use crate::error::{Error, Result};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -38,11 +37,11 @@ pub struct KafkaWriter {
 }
 
 impl KafkaWriter {
-    pub fn open(cluster: &Cluster, topic: &str, partitions: u32) -> Result<KafkaWriter> {
+    pub fn open(cluster: &Cluster, topic: &str, layout: Layout) -> Result<KafkaWriter> {
         let deliveries = Deliveries { ears: Ears::new(cluster), state: Mutex::default() };
         let producer =
             config(cluster, OURS, MUST)?.create_with_context(deliveries).map_err(|e| not_made(cluster, e))?;
-        let preparing = Some(prepare(cluster.clone(), topic.to_string(), partitions));
+        let preparing = Some(prepare(cluster.clone(), topic.to_string(), layout));
         Ok(KafkaWriter { cluster: cluster.clone(), topic: topic.to_string(), producer, preparing })
     }
 
@@ -133,13 +132,13 @@ impl Writer for KafkaWriter {
 }
 
 /// Waits until the topic is there, and makes it if need be.
-fn prepare(cluster: Cluster, topic: String, partitions: u32) -> Receiver<Result<()>> {
+fn prepare(cluster: Cluster, topic: String, layout: Layout) -> Receiver<Result<()>> {
     let (sender, receiver) = sync_channel(1);
     std::thread::spawn(move || {
         let result = loop {
-            match ask(&cluster, |client| admin::ensure(client, &topic, partitions, PATIENCE)) {
-                Ok(found) if found == partitions => break Ok(()),
-                Ok(found) => break Err(mismatch(&cluster, &topic, found, partitions)),
+            match ask(&cluster, |client| admin::ensure(client, &topic, layout)) {
+                Ok(found) if found == layout.partitions => break Ok(()),
+                Ok(found) => break Err(cluster.mismatch(&topic, found, layout.partitions)),
                 Err(Trouble::Fatal(error)) => break Err(error),
                 Err(Trouble::Away(_)) => std::thread::sleep(RETRY_EVERY),
             }
@@ -147,12 +146,6 @@ fn prepare(cluster: Cluster, topic: String, partitions: u32) -> Receiver<Result<
         drop(sender.send(result));
     });
     receiver
-}
-
-/// A topic whose partitions are not as many as a statement says.
-pub fn mismatch(cluster: &Cluster, topic: &str, found: u32, wanted: u32) -> Error {
-    Error::statement(format!("topic {topic} on {cluster} has {found} partitions, not {wanted}"))
-        .hint(format!("PARTITIONS={found}, or another topic"))
 }
 
 /// What has become of records that were sent.

@@ -5,10 +5,11 @@ use super::Marks;
 use super::clerk::{Clerk, News};
 use super::client::{self, Ears, config, not_made};
 use super::partition::Partition;
+use super::queue::Queue;
 use crate::connector::{Cluster, Opening, Poll, Position, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const OURS: &[(&str, &str)] = &[
     ("group.id", "wharfe"),
     // These bound what waits in memory, for each partition. The number of messages would bound small
     // ones to a fraction of a second.
-    ("queued.max.messages.kbytes", "16384"),
+    ("queued.max.messages.kbytes", "2048"),
     ("queued.min.messages", "1000000"),
     // The default of a second leaves a reader that is faster than its queue is long without input.
     ("fetch.queue.backoff.ms", "2"),
@@ -138,8 +139,7 @@ impl KafkaSource {
         while !(in_turn && self.partitions.iter().any(|p| !p.is_caught_up())) {
             let Some((number, from, marks)) = self.waiting.pop_front() else { break };
             // The queue is split off first: what is assigned before goes through the consumer's own.
-            let queue = self.consumer().split_partition_queue(&self.topic, number as i32);
-            let Some(queue) = queue else {
+            let Some(queue) = Queue::split(self.consumer(), &self.topic, number as i32) else {
                 return Err(Error::runtime(format!("{} has no topic {}", self.cluster, self.topic)));
             };
             let mut list = TopicPartitionList::new();
@@ -164,20 +164,19 @@ impl KafkaSource {
         }
         match self.consumer().poll(Duration::ZERO) {
             None => Ok(()),
-            Some(Err(error)) => self.judge(&error),
+            Some(Err(error)) => error.rdkafka_error_code().map_or(Ok(()), |code| self.judge(code)),
             Some(Ok(_)) => unreachable!("each partition has a queue of its own"),
         }
     }
 
     /// Most errors are librdkafka's to retry.
-    fn judge(&self, error: &KafkaError) -> Result<()> {
+    fn judge(&self, code: Code) -> Result<()> {
         if let Some(refusal) = self.consumer().context().refusal() {
             return Err(refusal);
         }
-        let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
         match client::fatal(&self.cluster, &self.topic, code) {
             Some(error) => Err(error),
-            None if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(Error::runtime(format!(
+            None if code == Code::Fatal => Err(Error::runtime(format!(
                 "topic {} on {} cannot be read further: {code}",
                 self.topic, self.cluster
             ))),
@@ -199,7 +198,7 @@ impl KafkaSource {
                     self.consumer().context().reach.found();
                     return Ok(Some(Poll::Messages(batch)));
                 }
-                Err(error) => self.judge(&error)?,
+                Err(code) => self.judge(code)?,
             }
         }
         Ok(None)

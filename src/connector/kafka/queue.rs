@@ -1,0 +1,92 @@
+//! A partition's queue, emptied by librdkafka's batch call: a call for each record costs as much as its
+//! decoding. The only place of this connector that is unsafe.
+
+use super::client::Ears;
+use rdkafka::bindings as native;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use std::ffi::CString;
+use std::ptr;
+use std::sync::Arc;
+
+/// So many records a call at most.
+const RECORDS_MAX: usize = 1024;
+
+pub struct Queue {
+    queue: *mut native::rd_kafka_queue_t,
+    taken: Vec<*mut native::rd_kafka_message_t>,
+    /// The queue is a part of it.
+    _consumer: Arc<BaseConsumer<Ears>>,
+}
+
+/// A record that is still librdkafka's.
+pub struct Record<'r> {
+    pub offset: i64,
+    /// Milliseconds since the epoch, if it has one.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'r [u8]>,
+    pub value: Option<&'r [u8]>,
+}
+
+impl Queue {
+    /// Splits the queue of a partition off the consumer's own. `None`: the topic's name is none.
+    pub fn split(consumer: &Arc<BaseConsumer<Ears>>, topic: &str, partition: i32) -> Option<Queue> {
+        let topic = CString::new(topic).ok()?;
+        // SAFETY: the client lives as long as the consumer, and the topic's name is read during the call.
+        let queue = unsafe {
+            native::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition)
+        };
+        if queue.is_null() {
+            return None;
+        }
+        // SAFETY: the queue is there; forwarded to none, it keeps its records to itself.
+        unsafe { native::rd_kafka_queue_forward(queue, ptr::null_mut()) };
+        Some(Queue { queue, taken: vec![ptr::null_mut(); RECORDS_MAX], _consumer: Arc::clone(consumer) })
+    }
+
+    /// Hands over at most so many of the records, and errors, that have arrived. Returns how many. Never
+    /// waits.
+    pub fn take(&mut self, most: usize, mut each: impl FnMut(Result<Record, Code>)) -> usize {
+        let most = most.clamp(1, RECORDS_MAX);
+        // SAFETY: `taken` has room for `most` pointers; the queue lives until this is dropped.
+        let count =
+            unsafe { native::rd_kafka_consume_batch_queue(self.queue, 0, self.taken.as_mut_ptr(), most) };
+        // Less than none: an error that comes as a record, too.
+        let count = usize::try_from(count).unwrap_or(0);
+        for &message in &self.taken[..count] {
+            // SAFETY: the call filled in so many messages; each is read, then destroyed once.
+            unsafe {
+                each(read(&*message));
+                native::rd_kafka_message_destroy(message);
+            }
+        }
+        count
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: it is not used again; the consumer that it belongs to goes after it.
+        unsafe { native::rd_kafka_queue_destroy(self.queue) };
+    }
+}
+
+/// # Safety
+/// The message has not been destroyed, and is not before the record is gone.
+unsafe fn read(message: &native::rd_kafka_message_t) -> Result<Record<'_>, Code> {
+    if message.err != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Err(message.err.into());
+    }
+    let bytes = |start: *const std::ffi::c_void, len: usize| {
+        // SAFETY: where there is a start, so many bytes belong to the message.
+        (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
+    };
+    // SAFETY: the message is there, and the kind of its timestamp is not asked for.
+    let timestamp = unsafe { native::rd_kafka_message_timestamp(message, ptr::null_mut()) };
+    Ok(Record {
+        offset: message.offset,
+        timestamp: (timestamp >= 0).then_some(timestamp),
+        key: bytes(message.key, message.key_len),
+        value: bytes(message.payload, message.len),
+    })
+}
