@@ -152,7 +152,7 @@ impl Broker {
     pub fn consume(&self, topic: &str) -> Vec<Record> {
         let mut records = Vec::new();
         self.each(topic, |message| {
-            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8(b.to_vec()).unwrap());
+            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8_lossy(b).into_owned());
             let (key, value) = (text(message.key()), text(message.payload()));
             records.push((message.partition(), message.offset(), key, value));
         });

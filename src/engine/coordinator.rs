@@ -20,6 +20,7 @@ use crate::plan::{
     Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy,
     TableId,
 };
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::rejects::RejectLog;
 use crate::render::{books, rejects};
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex};
 pub struct Coordinator {
     pub(super) shared: Arc<Shared>,
     pub(super) topology: Topology,
+    pub(super) schemas: Lookups,
     pub(super) data_dir: PathBuf,
     pub(super) once: bool,
     pub(super) catalog: Catalog,
@@ -67,10 +69,17 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    pub fn new(shared: Arc<Shared>, topology: Topology, data_dir: PathBuf, once: bool) -> Coordinator {
+    pub fn new(
+        shared: Arc<Shared>,
+        topology: Topology,
+        schemas: Lookups,
+        data_dir: PathBuf,
+        once: bool,
+    ) -> Coordinator {
         let mut coordinator = Coordinator {
             shared,
             topology,
+            schemas,
             data_dir,
             once,
             catalog: Catalog::default(),
@@ -280,6 +289,7 @@ impl Coordinator {
             statement: String::new(),
             origin: Origin::System,
             read_only: false,
+            schemas: Default::default(),
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();

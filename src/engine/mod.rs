@@ -9,6 +9,7 @@ mod data_dir;
 mod coordinator;
 mod create;
 mod rules;
+mod schemas;
 mod reading;
 mod insert;
 mod ask;
@@ -24,6 +25,7 @@ pub mod replay;
 
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
+use crate::registry::{Client, Lookups, Registry};
 use crate::sql::ast::Parsed;
 use crate::sql::parse_statement;
 use crate::types::ColumnDef;
@@ -143,16 +145,21 @@ impl Engine {
             epoch_ms: crate::render::context::now_ms(),
             data_dir: data_dir.path.clone(),
         });
-        let threads = spawn(&config, &shared, hello)?;
-        let coordinator = (config.process == 0).then(|| {
-            let (shared, topology) = (Arc::clone(&shared), config.topology.clone());
-            let mut coordinator = Coordinator::new(shared, topology, data_dir.path.clone(), config.once);
+        let coordinator = if config.process == 0 {
+            let open =
+                || Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path));
+            let (schemas, topology) = (shared.schemas(open)?, config.topology.clone());
+            let path = data_dir.path.clone();
+            let mut coordinator = Coordinator::new(Arc::clone(&shared), topology, schemas, path, config.once);
             if let Some(manifest) = durable.as_ref().and_then(Durable::from) {
                 coordinator.catalog.ordinals = manifest.ordinals.clone();
             }
             coordinator.durable = durable;
-            Mutex::new(coordinator)
-        });
+            Some(Mutex::new(coordinator))
+        } else {
+            None
+        };
+        let threads = spawn(&config, &shared, hello)?;
         let inner = Inner {
             shared,
             coordinator,
@@ -205,6 +212,14 @@ impl Engine {
         }
     }
 
+    /// The registry, where it is this engine's own.
+    pub fn registry(&self) -> Option<Registry> {
+        match self.coordinator().ok()?.schemas.client() {
+            Client::Own(registry) => Some(registry.clone()),
+            _ => None,
+        }
+    }
+
     /// Inserts rows, each a JSON object with column names as keys; what became of each, in order.
     pub fn insert_rows(&self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
         self.coordinator()?.insert_rows(target, rows)
@@ -242,6 +257,9 @@ impl Engine {
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
         if stopped && let Some(threads) = lock(&self.inner.threads).take() {
             drop(threads.join());
+        }
+        if let Some(registry) = self.registry() {
+            registry.close();
         }
         lock(&self.inner.data_dir).take();
         match finished {
@@ -337,7 +355,8 @@ impl Drop for Stopped {
 /// The plans of all queries of a script, as they would run.
 pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
     let shared = Arc::new(Shared::new(0, 1, 1));
-    let mut coordinator = Coordinator::new(shared, topology.clone(), PathBuf::from("DATA"), true);
+    let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
+    let mut coordinator = Coordinator::new(shared, topology.clone(), schemas, PathBuf::from("DATA"), true);
     let mut session = Session::default();
     session.set(session::OFFSET_RESET, "earliest")?;
     coordinator.explain_script(statements, &mut session)

@@ -7,7 +7,7 @@ pub mod explain;
 use crate::aggregate::Spec;
 use crate::connector::{Layout, Place, Start, Survey};
 use crate::expr::Expr;
-use crate::format::Serialization;
+use crate::format::{Serialization, Written};
 use crate::types::{ColumnDef, Schema, SqlType};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -125,6 +125,8 @@ pub struct StorePlan {
     pub layout: Layout,
     pub serialization: Serialization,
     pub schema: Schema,
+    /// What the messages are written with.
+    pub written: Written,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::plan::{DataflowId, HubId, Outbox, StorePlan, TableId};
+use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ pub struct Context {
     /// its place: a stream that is made anew has a new directory of the same name.
     pub writers: RefCell<BTreeMap<u64, Stored>>,
     pub shared: Arc<Shared>,
+    pub schemas: Lookups,
 }
 
 /// A stored topic, as far as this worker writes it.
