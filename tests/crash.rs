@@ -3,8 +3,9 @@
 //! A run without faults says what the answers and the stored topics must be. `WHARFE_KILLS=50` kills so
 //! often; `WHARFE_SEED` repeats a run.
 
-use crate::harness::{Process, Random, Site, binary, messages};
+use crate::harness::{COARSE, Cut, Process, Random, Run, Site, binary, messages};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SCRIPT: &str = "
@@ -266,4 +267,159 @@ fn a_finished_run_has_nothing_more_to_do() {
     assert_eq!(first.stdout, second.stdout);
     assert!(second.stderr.contains("going on from checkpoint"), "{second:?}");
     assert!(second.stderr.contains("read 0 rows"), "{second:?}");
+}
+
+const COUNT: &str = "
+    CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+    CREATE TABLE T AS SELECT K, COUNT(*) AS N, SUM(V) AS V FROM S GROUP BY K;
+";
+const TWO: Cut = Cut { workers: 2, tick_ms: 1, ..COARSE };
+
+/// A run on a directory that has two checkpoints: of one row, and of two.
+fn with_checkpoints() -> Site {
+    let site = Site::new().keeping_data().with("s", "s.csv", "");
+    for (line, rows) in [("a,1\n", 1), ("b,2\n", 2)] {
+        let mut run = Run::live(&site, TWO, COUNT);
+        site.append("s.csv", line);
+        run.until("SELECT * FROM T", |found| found.len() == rows);
+    }
+    site
+}
+
+fn checkpoints(site: &Site) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> =
+        std::fs::read_dir(site.path("data/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    dirs.sort();
+    dirs
+}
+
+/// Every state file of a checkpoint that has something in it.
+fn states(checkpoint: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs = vec![checkpoint.to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()) {
+            match entry.is_dir() {
+                true => dirs.push(entry),
+                false if entry.extension().is_some_and(|e| e == "log") => files.push(entry),
+                false => {}
+            }
+        }
+    }
+    files.retain(|file| file.metadata().unwrap().len() > 0);
+    files
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let flip = |file: &Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        std::fs::write(file, bytes).unwrap();
+    };
+    let tear = |file: &Path| {
+        let len = file.metadata().unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len - 3).unwrap();
+    };
+    let damages: [&dyn Fn(&Path); 4] = [
+        &|dir| flip(&states(dir)[0]),
+        &|dir| tear(states(dir).last().unwrap()),
+        &|dir| flip(&dir.join("manifest")),
+        &|dir| std::fs::remove_file(dir.join("manifest")).unwrap(),
+    ];
+    for damage in damages {
+        let site = with_checkpoints();
+        let found = checkpoints(&site);
+        assert_eq!(found.len(), 2);
+        damage(&found[1]);
+        let mut run = Run::live(&site, TWO, COUNT);
+        site.append("s.csv", "a,10\n");
+        run.until("SELECT * FROM T", |rows| {
+            rows == [r#"{"K":"a","N":2,"V":11}"#, r#"{"K":"b","N":1,"V":2}"#]
+        });
+    }
+    // Where none is whole, nothing is guessed.
+    let site = with_checkpoints();
+    checkpoints(&site).iter().for_each(|dir| flip(&dir.join("manifest")));
+    let script = site.script(COUNT);
+    let mut command = binary(["run", "--once", "--data-dir", "data", script.to_str().unwrap()]);
+    command.current_dir(site.dir());
+    let done = Process::start(command).finish();
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("no checkpoint in data is whole: checkpoint 2 is damaged"), "{done:?}");
+    assert!(done.stderr.contains("remove its checkpoints directory"), "{done:?}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_nothing() {
+    let site = Site::new().keeping_data().with("s", "s.csv", "a,1\n");
+    let mut run = Run::live(&site, TWO, COUNT);
+    run.until("SELECT * FROM T", |found| found.len() == 1);
+    let _ = std::fs::remove_dir_all(site.path("data/checkpoints"));
+    std::fs::write(site.path("data/checkpoints"), "in the way").unwrap();
+    site.append("s.csv", "b,2\n");
+    run.until("SELECT * FROM T", |found| found.len() == 2);
+    drop(run);
+    std::fs::remove_file(site.path("data/checkpoints")).unwrap();
+    let mut run = Run::live(&site, TWO, COUNT);
+    run.until("SELECT SUM(N) AS N FROM T", |found| found == [r#"{"N":2}"#]);
+    drop(run);
+    assert_eq!(checkpoints(&site).len(), 1);
+}
+
+#[test]
+fn new_and_changed_queries_are_computed_from_the_start() {
+    let site = Site::new().keeping_data().with("s", "s.csv", "a,1\nb,2\n");
+    let mut run = Run::live(&site, TWO, COUNT);
+    run.until("SELECT * FROM T", |rows| rows.len() == 2);
+    run.read_from("earliest");
+    run.done("CREATE TABLE ASKED AS SELECT V, COUNT(*) AS N FROM S GROUP BY V");
+    run.until("SELECT * FROM ASKED", |rows| rows.len() == 2);
+    drop(run);
+    site.append("s.csv", "a,3\n");
+    let changed = format!(
+        "CREATE STREAM BEFORE (X INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON'); {} {}",
+        COUNT.replace("SUM(V)", "MAX(V)"),
+        "CREATE STREAM D AS SELECT K, V * 10 AS V FROM S;
+         CREATE TABLE NEW AS SELECT K, SUM(V) AS V FROM D GROUP BY K;"
+    );
+    for line in ["b,4\n", "b,4\n"] {
+        let mut run = Run::live(&site, TWO, &changed);
+        let b = site.lines("s.csv", "b,4");
+        run.until("SELECT * FROM T", |rows| {
+            rows == [
+                r#"{"K":"a","N":2,"V":3}"#.to_string(),
+                format!(r#"{{"K":"b","N":{},"V":{}}}"#, 1 + b, if b > 0 { 4 } else { 2 }),
+            ]
+        });
+        run.until("SELECT * FROM NEW", |rows| {
+            rows == [r#"{"K":"a","V":40}"#.to_string(), format!(r#"{{"K":"b","V":{}}}"#, 20 + 40 * b)]
+        });
+        // What was asked for while the first one ran is still there.
+        run.until("SELECT SUM(N) AS N FROM ASKED", |rows| rows == [format!(r#"{{"N":{}}}"#, 3 + b)]);
+        site.append("s.csv", line);
+        run.until("SELECT SUM(N) AS N FROM ASKED", |rows| rows == [format!(r#"{{"N":{}}}"#, 4 + b)]);
+    }
+    // A query that is gone has left its rows in what stays.
+    let fed = "
+        CREATE STREAM R (K VARCHAR, V INT) WITH (KAFKA_TOPIC='r', VALUE_FORMAT='JSON');
+        INSERT INTO R VALUES ('r', 1);
+        CREATE STREAM ALL_ AS SELECT * FROM R;
+        CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM ALL_ GROUP BY K;";
+    let other = Site::new().keeping_data().with("s", "s.csv", "a,1\n");
+    let both = format!("{COUNT} {fed} INSERT INTO ALL_ SELECT * FROM S;");
+    let mut run = Run::live(&other, TWO, &both);
+    run.until("SELECT * FROM N", |rows| rows.len() == 2);
+    drop(run);
+    let script = other.script(&format!("{COUNT} {fed}"));
+    let mut command = binary(["run", "--once", "--data-dir", "data"]);
+    command.arg(script).current_dir(other.dir());
+    let done = Process::start(command).finish();
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(
+        done.stderr
+            .contains("lost or changed a query that writes ALL_, whose rows are in the state of CTAS_N"),
+        "{done:?}"
+    );
 }
