@@ -3,6 +3,7 @@
 use crate::connector::Layout;
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
+use crate::format::protobuf::Nullable;
 use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, QueryPlan, TableId};
 use crate::sql::ast::{Ident, Literal, Property, SourceKind};
@@ -26,6 +27,28 @@ pub struct Source {
     pub origin: Origin,
     /// CREATE SOURCE …: INSERT INTO is refused.
     pub read_only: bool,
+    pub schemas: SchemaChoices,
+}
+
+/// Which schemas of the registry a WITH clause names.
+#[derive(Clone, Debug, Default)]
+pub struct SchemaChoices {
+    pub key: SchemaChoice,
+    pub value: SchemaChoice,
+}
+
+impl SchemaChoices {
+    /// Of the key's and the value's records.
+    pub fn names(&self) -> [Option<&str>; 2] {
+        [&self.key, &self.value].map(|choice| choice.full_name.as_deref())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SchemaChoice {
+    pub id: Option<(u32, Span)>,
+    /// Of the record or message in it.
+    pub full_name: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +83,8 @@ pub struct Catalog {
     pub queries: BTreeMap<String, Query>,
     /// Hubs of the streams that queries write.
     pub hubs: BTreeMap<String, HubId>,
+    /// Declared streams whose topics queries write: what comes back of it is read, so nobody reads these.
+    pub outputs: BTreeMap<String, HubId>,
     /// Maintained tables.
     pub tables: BTreeMap<String, TableId>,
     /// By name, also of what is no more: what is kept of rows names them.
@@ -112,6 +137,7 @@ impl Catalog {
     pub fn remove(&mut self, name: &str) {
         self.sources.remove(name);
         self.hubs.remove(name);
+        self.outputs.remove(name);
         self.tables.remove(name);
     }
 
@@ -152,6 +178,7 @@ pub struct With {
     pub timestamp: Option<(String, Span)>,
     pub timestamp_format: Option<String>,
     pub query_id: Option<String>,
+    pub schemas: SchemaChoices,
 }
 
 const PROPERTIES: &[&str] = &[
@@ -168,6 +195,13 @@ const PROPERTIES: &[&str] = &[
     "KEY_DELIMITER",
     "VALUE_DELIMITER",
     "QUERY_ID",
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 ];
 
 impl With {
@@ -190,10 +224,35 @@ impl With {
                 _ => return Err(needs(p, "true or false")),
             },
         };
-        let format = |names: [&str; 2], delimiter: &str| -> Result<Option<(Format, Span)>> {
+        let format = |names: [&str; 2], delimiter: &str, nullable: &str| -> Result<Option<(Format, Span)>> {
             let Some(property) = names.iter().find_map(|n| text(n)) else { return Ok(None) };
             let delimiter = text(delimiter).map(parse_delimiter).transpose()?;
-            Ok(Some((parse_format(property, delimiter, wrap)?, property.value_span)))
+            let nullable = text(nullable).map(parse_nullable).transpose()?.unwrap_or(Nullable::Plain);
+            Ok(Some((parse_format(property, delimiter, wrap, nullable)?, property.value_span)))
+        };
+        for (side, names) in [("KEY", ["KEY_FORMAT", "FORMAT"]), ("VALUE", ["VALUE_FORMAT", "FORMAT"])] {
+            let format = names.iter().find_map(|n| text(n)).map(string).transpose()?;
+            let is_protobuf = format.is_some_and(|name| name.to_uppercase().starts_with("PROTOBUF"));
+            let nullable = text(&format!("{side}_PROTOBUF_NULLABLE_REPRESENTATION"));
+            if let Some(property) = nullable.filter(|_| !is_protobuf) {
+                return Err(Error::statement(format!(
+                    "{} needs {side}_FORMAT='PROTOBUF'",
+                    property.name.name
+                ))
+                .at(property.name.span));
+            }
+            if let (true, true, "VALUE", Some(property)) =
+                (is_protobuf, !wrap, side, text("WRAP_SINGLE_VALUE"))
+            {
+                return Err(Error::statement("PROTOBUF has no values without a message around them")
+                    .at(property.name.span)
+                    .hint("leave out WRAP_SINGLE_VALUE"));
+            }
+        }
+        let choice = |id: &str, full_names: &[&str]| -> Result<SchemaChoice> {
+            let id = text(id).map(|p| Ok::<_, Error>((parse_schema_id(p)?, p.value_span))).transpose()?;
+            let full_name = full_names.iter().find_map(|n| text(n)).map(string).transpose()?;
+            Ok(SchemaChoice { id, full_name })
         };
         if let (Some(both), Some(_)) = (text("FORMAT"), text("KEY_FORMAT").or(text("VALUE_FORMAT"))) {
             return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them")
@@ -201,8 +260,16 @@ impl With {
         }
         Ok(With {
             topic: text("KAFKA_TOPIC").map(string).transpose()?,
-            key_format: format(["KEY_FORMAT", "FORMAT"], "KEY_DELIMITER")?,
-            value_format: format(["VALUE_FORMAT", "FORMAT"], "VALUE_DELIMITER")?,
+            key_format: format(
+                ["KEY_FORMAT", "FORMAT"],
+                "KEY_DELIMITER",
+                "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+            )?,
+            value_format: format(
+                ["VALUE_FORMAT", "FORMAT"],
+                "VALUE_DELIMITER",
+                "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
+            )?,
             partitions: text("PARTITIONS").map(|p| number(p, 10_000)).transpose()?,
             replicas: text("REPLICAS").map(|p| Ok::<_, Error>(number(p, 1_000)? as u16)).transpose()?,
             timestamp: text("TIMESTAMP")
@@ -210,6 +277,10 @@ impl With {
                 .transpose()?,
             timestamp_format: text("TIMESTAMP_FORMAT").map(string).transpose()?,
             query_id: text("QUERY_ID").map(string).transpose()?,
+            schemas: SchemaChoices {
+                key: choice("KEY_SCHEMA_ID", &["KEY_SCHEMA_FULL_NAME"])?,
+                value: choice("VALUE_SCHEMA_ID", &["VALUE_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME"])?,
+            },
         })
     }
 }
@@ -240,6 +311,13 @@ fn number(property: &Property, most: u32) -> Result<u32> {
     }
 }
 
+fn parse_schema_id(property: &Property) -> Result<u32> {
+    match property.value {
+        Literal::Integer(id) if (1..=i64::from(i32::MAX)).contains(&id) => Ok(id as u32),
+        _ => Err(needs(property, "the number that the registry gave the schema")),
+    }
+}
+
 fn parse_delimiter(property: &Property) -> Result<u8> {
     match string(property)?.as_str() {
         "SPACE" => Ok(b' '),
@@ -251,21 +329,33 @@ fn parse_delimiter(property: &Property) -> Result<u8> {
     }
 }
 
-fn parse_format(property: &Property, delimiter: Option<u8>, wrap_single: bool) -> Result<Format> {
+fn parse_nullable(property: &Property) -> Result<Nullable> {
+    match string(property)?.to_uppercase().as_str() {
+        "OPTIONAL" => Ok(Nullable::Optional),
+        "WRAPPER" => Ok(Nullable::Wrapper),
+        _ => Err(needs(property, "'OPTIONAL' or 'WRAPPER'")),
+    }
+}
+
+fn parse_format(
+    property: &Property,
+    delimiter: Option<u8>,
+    wrap_single: bool,
+    nullable: Nullable,
+) -> Result<Format> {
     let name = string(property)?.to_uppercase();
     match name.as_str() {
         "NONE" => Ok(Format::None),
         "DELIMITED" => Ok(Format::Delimited { delimiter: delimiter.unwrap_or(b',') }),
         "JSON" => Ok(Format::Json { wrap_single }),
         "KAFKA" => Ok(Format::Kafka),
-        "AVRO" | "PROTOBUF" | "PROTOBUF_NOSR" | "JSON_SR" => {
-            Err(Error::statement(format!("{name} needs a schema registry, which is not supported yet"))
-                .at(property.value_span)
-                .hint("use 'JSON'"))
-        }
+        "JSON_SR" => Ok(Format::JsonSr { wrap_single }),
+        "AVRO" => Ok(Format::Avro { wrap_single }),
+        "PROTOBUF" => Ok(Format::Protobuf { nullable }),
+        "PROTOBUF_NOSR" => Ok(Format::ProtobufNoSr { nullable }),
         _ => Err(Error::statement(format!("unknown format {name}"))
             .at(property.value_span)
-            .hint("formats: DELIMITED, JSON, KAFKA, NONE")),
+            .hint("formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR")),
     }
 }
 
@@ -290,6 +380,7 @@ mod tests {
                 statement: String::new(),
                 origin: Origin::Declared,
                 read_only,
+                schemas: SchemaChoices::default(),
             });
             assert!(catalog.source(&name(source)).is_ok());
         }

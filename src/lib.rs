@@ -19,5 +19,6 @@ pub mod partition;
 pub mod format;
 pub mod render;
 pub mod engine;
+pub mod registry;
 pub mod server;
 pub mod cli;

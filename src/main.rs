@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Shell(args) => cli::shell::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Generate(args) => cli::generate::run(args),
+        Command::Registry(args) => cli::registry::run(args),
         Command::Bench(args) => cli::bench::run(args),
         Command::BenchPart(args) => cli::bench::part::run(args),
     };

@@ -17,6 +17,12 @@
 //! [default]                     # for all topics that are not named
 //! connector = "kafka"
 //! cluster = "prod"
+//!
+//! [registry]                    # else there is one in the data directory
+//! url = "https://schemas.example:8081"
+//! user = "wharfe"
+//! password = { env = "SCHEMAS_PASSWORD" }
+//! ca = "ca.pem"                 # who signs its certificate, if it is none of the usual ones
 //! ```
 
 mod cluster;
@@ -24,6 +30,7 @@ mod parse;
 
 use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::error::{Error, Result, reason};
+use crate::registry::Address;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +39,8 @@ pub struct Topology {
     topics: BTreeMap<String, PlaceSpec>,
     /// Of topics that are not named.
     default: Option<PlaceSpec>,
+    /// `None`: the engine's own.
+    pub registry: Option<Address>,
 }
 
 /// What was given for a topic; [`Topology::resolve`] makes a place of it.

@@ -65,6 +65,11 @@ impl SqlType {
         }
     }
 
+    /// Whether it is ARRAY, MAP or STRUCT.
+    pub fn has_parts(&self) -> bool {
+        matches!(self, SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_))
+    }
+
     pub fn is_numeric(&self) -> bool {
         matches!(self, SqlType::Int | SqlType::Bigint | SqlType::Double | SqlType::Decimal { .. })
     }

@@ -102,12 +102,20 @@ fn left(site: &Site, answers: String) -> Left {
     Left { answers, both, by_key, table: print("t").into_iter().collect() }
 }
 
-fn check(workers: [&str; 3], kills: u64) {
-    let seed = std::env::var("WHARFE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
-    });
+fn seed() -> u64 {
+    let given = std::env::var("WHARFE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("WHARFE_SEED={seed}");
-    let kills = std::env::var("WHARFE_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(kills);
+    seed
+}
+
+fn kills(default: u64) -> u64 {
+    std::env::var("WHARFE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(default)
+}
+
+fn check(workers: [&str; 3], kills: u64) {
+    let seed = seed();
+    let kills = self::kills(kills);
     let mut random = Random(seed);
     let rows = 160_000;
     let whole = site(rows);
@@ -166,6 +174,81 @@ fn a_killed_run_goes_on_where_it_was() {
     check(["1", "1", "1"], 5);
     check(["2", "2", "2"], 5);
     check(["4", "4", "4"], 5);
+}
+
+/// Topics in and out on a cluster: what readers of committed records find is there once, in order.
+#[cfg(feature = "kafka")]
+#[test]
+fn a_killed_run_delivers_once_to_a_cluster() {
+    let Some(broker) = crate::broker::Broker::real() else { return };
+    let (toml, names) = broker.topology(&["a", "both", "t"]);
+    let script = "
+        CREATE STREAM A (K VARCHAR, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='DELIMITED');
+        CREATE STREAM BOTH WITH (KAFKA_TOPIC='both', VALUE_FORMAT='JSON', PARTITIONS=3)
+            AS SELECT K, V FROM A PARTITION BY K;
+        CREATE TABLE T WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=2)
+            AS SELECT K, COUNT(*) AS N, SUM(V) AS V FROM BOTH GROUP BY K;";
+    let mut random = Random(3);
+    let rows: Vec<String> =
+        (0..100_000).map(|_| format!("k{},{}", random.below(300), random.below(1_000))).collect();
+    // One partition, so that the rows of a key have an order.
+    broker.create(&names[0], 1);
+    broker.produce(&names[0], 1, rows.iter().map(String::as_str));
+    let mut expected: BTreeMap<String, (u64, u64, Vec<u64>)> = BTreeMap::new();
+    for row in &rows {
+        let (key, value) = row.split_once(',').unwrap();
+        let entry = expected.entry(key.into()).or_default();
+        let value = value.parse().unwrap();
+        entry.0 += 1;
+        entry.1 += value;
+        entry.2.push(value);
+    }
+
+    let site = Site::new().and(&toml);
+    let script = site.script(script);
+    let script = script.to_str().unwrap();
+    let seed = seed();
+    let mut random = Random(seed);
+    let (kills, mut killed) = (kills(5), 0);
+    loop {
+        let slow = killed < kills;
+        let workers = ["1", "2", "4"][killed as usize % 3];
+        let mut command = binary(["run", "--once", "--data-dir", "data", "--checkpoint-interval", "0.02"]);
+        command
+            .args(["-w", workers, "--format", "json", "-q", "SELECT * FROM T", script])
+            .current_dir(site.dir());
+        if slow {
+            command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
+        }
+        let mut process = Process::start(command);
+        if slow {
+            std::thread::sleep(Duration::from_millis(200 + random.below(2_000)));
+            if !process.has_ended() {
+                process.signal(libc::SIGKILL);
+                killed += 1;
+                process.finish();
+                continue;
+            }
+        }
+        let done = process.finish();
+        assert_eq!(done.code, Some(0), "seed {seed}, after {killed} kills: {done:?}");
+        break;
+    }
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for record in broker.committed(&names[1]) {
+        let value: serde_json::Value = serde_json::from_str(&record.value.unwrap()).unwrap();
+        found.entry(record.key.unwrap()).or_default().push(value["V"].as_u64().unwrap());
+    }
+    let lists: BTreeMap<String, Vec<u64>> = expected.iter().map(|(k, e)| (k.clone(), e.2.clone())).collect();
+    let count: usize = found.values().map(Vec::len).sum();
+    assert!(found == lists, "seed {seed}, {killed} kills: {count} records, not {} in order", rows.len());
+    let mut last: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for record in broker.committed(&names[2]) {
+        let value: serde_json::Value = serde_json::from_str(&record.value.unwrap()).unwrap();
+        last.insert(record.key.unwrap(), (value["N"].as_u64().unwrap(), value["V"].as_u64().unwrap()));
+    }
+    let sums: BTreeMap<String, (u64, u64)> = expected.iter().map(|(k, e)| (k.clone(), (e.0, e.1))).collect();
+    assert!(last == sums, "seed {seed}, {killed} kills: the table's topic ends in another state");
 }
 
 #[test]

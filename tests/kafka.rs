@@ -79,9 +79,20 @@ fn carparks_over_a_cluster_answer_as_over_files() {
         let mut run = Run::once(&site, COARSE.workers(workers), &carparks());
         let said = ANSWERS.map(|question| run.ask(question)).to_vec();
         assert_eq!(said, answers, "{partitions} partitions, {workers} workers");
-        let mut written = broker.consume(&events);
+        let lines = run.ask(&format!("PRINT '{EVENTS}' FROM BEGINNING"));
+        let mut written: Vec<Record> = lines.iter().map(|line| printed(line)).collect();
         written.sort();
         assert!(written == stored, "{partitions} partitions, {workers} workers: other events");
+        // Any client finds them there, keyed, in Confluent's wire format.
+        let placed = |record: Record| {
+            assert!(record.value.is_some_and(|value| value.starts_with("\0\0\0\0")));
+            (record.partition, record.key)
+        };
+        let mut seen: Vec<_> = broker.consume(&events).into_iter().map(placed).collect();
+        seen.sort();
+        let mut expected: Vec<_> = written.into_iter().map(|r| (r.partition, r.key)).collect();
+        expected.sort();
+        assert!(seen == expected, "{partitions} partitions, {workers} workers: other keys");
     }
 }
 

@@ -15,4 +15,6 @@ mod crash;
 mod live;
 mod processes;
 mod rest;
+mod registry;
+mod interop;
 mod cli;

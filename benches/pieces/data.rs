@@ -62,7 +62,8 @@ pub fn query(planned: &Planned, is: impl Fn(&QueryPlan) -> bool) -> &QueryPlan {
 /// The rows of a feed, with the columns that the car park dataflow reads.
 pub fn rows(planned: &Planned, feed: &str, rows: u64, car_parks: Option<u64>) -> Batch {
     let source = source(planned, feed);
-    let mut decoder = RowDecoder::new(source).expect("the format can be decoded");
+    let mut decoder =
+        RowDecoder::new(source, &wharfe::registry::Lookups::none()).expect("the format can be decoded");
     decoder.decode(&messages(feed, rows, car_parks), &planned.wanted(source.hub)).0
 }
 

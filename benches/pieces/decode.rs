@@ -19,7 +19,8 @@ pub fn benches(c: &mut Bench) {
         let source = data::source(&planned, feed);
         let wanted = if all { vec![true; source.schema.len()] } else { planned.wanted(source.hub) };
         let messages = data::messages(feed, ROWS, None);
-        let mut decoder = RowDecoder::new(source).expect("the format can be decoded");
+        let mut decoder =
+            RowDecoder::new(source, &wharfe::registry::Lookups::none()).expect("the format can be decoded");
         group.bench_function(name, |b| b.iter(|| decoder.decode(black_box(&messages), &wanted)));
     }
 

@@ -54,7 +54,8 @@ fn updates(c: &mut Bench) {
 fn rows(c: &mut Bench) {
     let planned = data::car_parks();
     let source = data::source(&planned, HISTORIC);
-    let mut decoder = RowDecoder::new(source).expect("the format can be decoded");
+    let mut decoder =
+        RowDecoder::new(source, &wharfe::registry::Lookups::none()).expect("the format can be decoded");
     let batch = decoder.decode(&data::messages(HISTORIC, ROWS, None), &[]).0;
     let mut group = c.benchmark_group("exchange of rows");
     group.throughput(Throughput::Elements(ROWS));

@@ -6,6 +6,7 @@
 
 mod aggregates;
 mod arrangement;
+mod codecs;
 mod cpu;
 mod data;
 mod decode;
@@ -35,7 +36,7 @@ fn quick() -> Bench {
 criterion_group! {
     name = pieces;
     config = quick();
-    targets = decode::benches, expressions::benches, aggregates::benches, exchange::benches,
+    targets = decode::benches, codecs::benches, expressions::benches, aggregates::benches, exchange::benches,
         arrangement::benches, yardstick::benches
 }
 criterion_main!(pieces);

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod explain;
 pub mod generate;
 pub mod query;
+pub mod registry;
 pub mod run;
 pub mod shell;
 
@@ -44,6 +45,7 @@ pub enum Command {
     Shell(shell::Args),
     Explain(explain::Args),
     Generate(generate::Args),
+    Registry(registry::Args),
     Bench(bench::Args),
     /// What `bench` starts for some of its measurements
     #[command(hide = true)]

@@ -22,8 +22,13 @@ pub fn bind(args: &run::Args) -> Result<Option<TcpListener>> {
         None => DEFAULT.to_string(),
         Some(given) => address(given),
     };
-    match TcpListener::bind(&wanted) {
-        Ok(listener) => Ok(Some(listener)),
+    listen(&wanted).map(Some)
+}
+
+/// Takes a port: HOST:PORT.
+pub fn listen(wanted: &str) -> Result<TcpListener> {
+    match TcpListener::bind(wanted) {
+        Ok(listener) => Ok(listener),
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(Error::runtime(format!("{wanted} is in use"))
             .hint("serve elsewhere with --listen ADDR, or --listen 127.0.0.1:0 for any free port")),
         Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
@@ -35,7 +40,7 @@ pub fn bind(args: &run::Args) -> Result<Option<TcpListener>> {
 }
 
 /// A bare port is one of this machine only.
-fn address(given: &str) -> String {
+pub fn address(given: &str) -> String {
     let port = given.strip_prefix(':').unwrap_or(given);
     if port.parse::<u16>().is_ok() { format!("127.0.0.1:{port}") } else { given.into() }
 }

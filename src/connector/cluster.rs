@@ -3,7 +3,7 @@
 //! A secret stays where it is until a client is made: plans travel between processes and are shown,
 //! so they hold the name of the variable or file, never what is in it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,7 +40,7 @@ impl Setting {
             Setting::File(path) => std::fs::read_to_string(path)
                 // Editors end files with a line break that is no part of a password.
                 .map(|text| text.trim_end_matches(['\n', '\r']).to_string())
-                .map_err(|e| format!("cannot read {}: {e}", path.display())),
+                .map_err(|e| format!("cannot read {}: {}", path.display(), reason(&e))),
         }
     }
 }

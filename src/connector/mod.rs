@@ -237,6 +237,6 @@ pub fn writer(place: &Place, layout: Layout, share: Share) -> Result<Box<dyn Wri
     })
 }
 
-fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
     Error::runtime(format!("cannot {doing} {}: {}", path.display(), reason(&error)))
 }

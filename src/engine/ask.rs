@@ -118,9 +118,10 @@ impl Coordinator {
         };
         let (sender, receiver) = mpsc::channel(64);
         let started_ms = self.shared.started_ms();
+        let schemas = self.schemas.clone();
         std::thread::spawn(move || {
             let outlet = local::Outlet { sender, closed };
-            local::answer_stream(ways, &select, until, started_ms, &about, &outlet)
+            local::answer_stream(ways, &select, &schemas, until, started_ms, &about, &outlet)
         });
         Ok(receiver)
     }
@@ -227,6 +228,7 @@ impl Coordinator {
             source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.layout.partitions))?,
         };
         local::replayable(&place)?;
+        let declared = source.map(|source| (source, self.schemas.clone()));
         let (sender, receiver) = mpsc::channel(64);
         let until = if self.once { Until::End } else { Until::Closed };
         let start = if from_beginning || self.once { Start::Earliest } else { Start::Latest };
@@ -237,6 +239,7 @@ impl Coordinator {
                 until,
                 interval.max(1),
                 limit,
+                declared,
                 &local::Outlet { sender, closed: local::Closed::default() },
             )
         });

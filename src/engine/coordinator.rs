@@ -5,12 +5,12 @@
 
 use super::ask::Watcher;
 use super::outcome::{Outcome, Status};
-use super::resume::{Durable, Planning};
+use super::resume::{Durable, Planning, not_durable};
 use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::log_info;
+use crate::connector::log::{Ends, log_info};
 use crate::connector::{self, Layout, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
@@ -20,6 +20,7 @@ use crate::plan::{
     Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy,
     TableId,
 };
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::rejects::RejectLog;
 use crate::render::{books, rejects};
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex};
 pub struct Coordinator {
     pub(super) shared: Arc<Shared>,
     pub(super) topology: Topology,
+    pub(super) schemas: Lookups,
     pub(super) data_dir: PathBuf,
     pub(super) once: bool,
     pub(super) catalog: Catalog,
@@ -62,13 +64,22 @@ pub struct Coordinator {
     pub(super) planning: Option<Planning>,
     /// What was planned so far has been sent.
     pub(super) live: bool,
+    /// How much of what was stored the checkpoint has made final that this start goes on from.
+    pub(super) final_logs: BTreeMap<String, Ends>,
 }
 
 impl Coordinator {
-    pub fn new(shared: Arc<Shared>, topology: Topology, data_dir: PathBuf, once: bool) -> Coordinator {
+    pub fn new(
+        shared: Arc<Shared>,
+        topology: Topology,
+        schemas: Lookups,
+        data_dir: PathBuf,
+        once: bool,
+    ) -> Coordinator {
         let mut coordinator = Coordinator {
             shared,
             topology,
+            schemas,
             data_dir,
             once,
             catalog: Catalog::default(),
@@ -87,6 +98,7 @@ impl Coordinator {
             durable: None,
             planning: None,
             live: false,
+            final_logs: BTreeMap::new(),
         };
         coordinator.declare_system();
         coordinator
@@ -162,6 +174,14 @@ impl Coordinator {
         self.begun = true;
         let later = self.replay();
         let mut plans = std::mem::take(&mut self.waiting);
+        if self.durable.is_some()
+            && let Some(why) = not_durable(&plans)
+        {
+            tracing::warn!("no checkpoints are taken: {why}");
+            self.durable = None;
+            // Nothing would ever become final.
+            plans.iter_mut().for_each(DataflowPlan::without_outbox);
+        }
         let started_ms = self.go_on(&mut plans)?;
         self.live = true;
         self.send_at(plans, started_ms.unwrap_or_else(now_ms))?;
@@ -269,6 +289,7 @@ impl Coordinator {
             statement: String::new(),
             origin: Origin::System,
             read_only: false,
+            schemas: Default::default(),
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();

@@ -11,7 +11,7 @@ use crate::connector::{self, Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::expr::{Scope, bind};
-use crate::format::{Format, Serialization, decoder, encoder};
+use crate::format::{Format, Serialization, decoder, encoder, unregistered};
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, StorePlan, Strategy,
 };
@@ -39,7 +39,6 @@ impl Coordinator {
             return Ok(status);
         }
         let with = With::parse(with)?;
-        let schema = declared_schema(*kind, name, columns)?;
         let topic = with.topic.clone().ok_or_else(|| {
             Error::statement(format!("{} {} needs a topic", word(*kind), name.name))
                 .at(name.span)
@@ -51,9 +50,12 @@ impl Coordinator {
                 .at(name.span)
                 .hint("formats: DELIMITED, JSON, KAFKA")
         })?;
+        let (columns, value) = self.complete(*kind, name, columns, &with, &topic, value)?;
+        let schema = declared_schema(*kind, name, &columns)?;
         let key = with.key_format.map_or(default_key_format(&schema), |f| f.0);
         let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
-        decoder(&serialization, &schema).map_err(|e| e.at(with.value_format.map_or(name.span, |f| f.1)))?;
+        decoder(&serialization, &schema, &self.schemas)
+            .map_err(|e| e.at(with.value_format.map_or(name.span, |f| f.1)))?;
         let source = Source {
             kind: *kind,
             name: name.name.clone(),
@@ -69,6 +71,7 @@ impl Coordinator {
             statement: parsed.text.clone(),
             origin: Origin::Declared,
             read_only: *read_only,
+            schemas: with.schemas,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
@@ -209,7 +212,12 @@ impl Coordinator {
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
             read_only: false,
+            schemas: with.schemas,
         };
+        if let Found::Replaced(_) = found {
+            // The registry may refuse what the new one would write.
+            self.written(&target)?;
+        }
         self.replace(found, name)?;
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
@@ -351,7 +359,7 @@ impl Coordinator {
         let store = self.store(target)?;
         // What is written to a declared stream's topic comes back by its reader: nobody reads this hub.
         let returns = target.origin == Origin::Declared && store.is_some();
-        let hub = if returns { self.id() } else { self.hub_to_write(target)? };
+        let hub = if returns { self.output(target) } else { self.hub_to_write(target)? };
         Ok(Sink::Stream { hub, store })
     }
 
@@ -371,7 +379,7 @@ impl Coordinator {
         if let Place::Log { .. } = place {
             self.check_single_writer(target)?;
         }
-        encoder(&target.serialization, &target.schema)?;
+        let written = self.written(target)?;
         // What no checkpoint knows is derived anew: the old is cleared when that begins.
         if !self.keeps_stored()
             && self.catalog.get(&target.name).is_none()
@@ -379,12 +387,18 @@ impl Coordinator {
         {
             self.stale.push(dir.clone());
         }
+        let outbox = match &place {
+            Place::Kafka { .. } => self.outbox(target),
+            _ => None,
+        };
         Ok(Some(StorePlan {
             topic: target.topic.clone(),
             place,
+            outbox,
             layout: target.layout,
             serialization: target.serialization,
             schema: target.schema.clone(),
+            written,
         }))
     }
 
@@ -429,12 +443,9 @@ fn check_topic(topic: &str, name: &Ident) -> Result<()> {
 
 pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnSpec]) -> Result<Schema> {
     if columns.is_empty() {
-        return Err(Error::statement(format!(
-            "{} {} needs columns: there is no schema registry to take them from yet",
-            word(kind),
-            name.name
-        ))
-        .at(name.span));
+        return Err(Error::statement(format!("{} {} needs columns", word(kind), name.name))
+            .at(name.span)
+            .hint("declare them; AVRO, PROTOBUF and JSON_SR take them from the schema registry"));
     }
     for (i, column) in columns.iter().enumerate() {
         if columns[..i].iter().any(|c| c.name.name == column.name.name) {
@@ -474,6 +485,8 @@ pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
         Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
         Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),
         Some("KAFKA") => Ok(Some(Format::Kafka)),
+        Some("JSON_SR") => Ok(Some(Format::JsonSr { wrap_single: true })),
+        Some("AVRO") => Ok(Some(Format::Avro { wrap_single: true })),
         Some(other) => Err(Error::statement(format!("ksql.persistence.default.format.value is {other}"))
             .hint("formats: DELIMITED, JSON, KAFKA")),
     }
@@ -503,7 +516,9 @@ pub(super) fn derived_serialization(
         value: with.value_format.map_or(source.serialization.value, |f| f.0),
         changelog: kind == SourceKind::Table,
     };
-    match encoder(&serialization, schema) {
+    match unregistered(&serialization, schema, with.schemas.names())
+        .and_then(|written| encoder(&serialization, schema, &written))
+    {
         Ok(_) => Ok(serialization),
         Err(error) => {
             let span = written.map_or(name.span, |f| f.1);

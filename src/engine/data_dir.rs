@@ -8,6 +8,11 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// Where process 0 keeps its own registry.
+pub fn registry_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("registry")
+}
+
 /// Until it is dropped the directory is this engine's.
 pub struct DataDir {
     pub path: PathBuf,

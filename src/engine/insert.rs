@@ -9,8 +9,9 @@ use crate::error::{Error, Result, Span};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::expr::{Scope, bind, coerce};
-use crate::format::{Decoder, Encoded, Format, Serialization, decoder, encoder};
+use crate::format::{Decoder, Encoded, Format, Serialization, Written, decoder, encoder};
 use crate::partition::partition_of;
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::sql::ast::{self, Ident, SourceKind};
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -76,7 +77,8 @@ impl Coordinator {
             .at(target.span)
             .hint("give the topic connector = \"log\" or \"kafka\" in the topology"));
         }
-        Ok(Target { source, place })
+        let written = self.written(&source).map_err(|e| e.at(target.span))?;
+        Ok(Target { source, place, written })
     }
 
     /// Hands a row to its topic's writer; it is written when `settle` returns.
@@ -84,8 +86,11 @@ impl Coordinator {
         let source = &target.source;
         let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
         let mut encoded = Encoded::default();
-        encoder(&source.serialization, &source.schema)?
-            .encode(&crate::render::table::rows_to_batch(&types, &[row]), &mut encoded);
+        let batch = crate::render::table::rows_to_batch(&types, &[row]);
+        let mut encoder = encoder(&source.serialization, &source.schema, &target.written)?;
+        if let Some(reject) = encoder.encode(&batch, &mut encoded).into_iter().next() {
+            return Err(Error::statement(reject.reason));
+        }
         let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
         let partition = key.map_or(0, |key| partition_of(key, source.layout.partitions));
         self.write(target, |writer| match writer.append(0, partition, rowtime, key, value)? {
@@ -106,7 +111,7 @@ impl Coordinator {
         target: &Target,
         mut is_done: impl FnMut(&mut dyn Writer) -> Result<bool>,
     ) -> Result<()> {
-        let Target { source, place } = target;
+        let Target { source, place, .. } = target;
         let writer = match self.writers.entry(source.topic.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(connector::writer(place, source.layout, Share::All)?),
@@ -136,6 +141,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Target {
     source: Source,
     place: Place,
+    written: Written,
 }
 
 /// A name as it stands in a request: upper-cased unless it is quoted.
@@ -156,7 +162,10 @@ impl Objects {
         let json =
             Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
         let values = schema.columns.iter().map(|c| ColumnDef { key: false, ..c.clone() });
-        Ok(Objects { decoder: decoder(&json, &Schema::new(values))?, wanted: vec![true; schema.len()] })
+        Ok(Objects {
+            decoder: decoder(&json, &Schema::new(values), &Lookups::none())?,
+            wanted: vec![true; schema.len()],
+        })
     }
 
     fn row(&mut self, source: &Source, object: &[u8]) -> Result<Row> {

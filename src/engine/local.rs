@@ -5,10 +5,14 @@
 use super::{AnswerEnd, AnswerEvent, AnswerRow};
 use crate::aggregate::{Element, Key, PreAggregator, State};
 use crate::batch::{Batch, MessageBatch, Reject};
+use crate::catalog;
 use crate::connector::{self, Opening, Poll, Share, Source, Start};
 use crate::error::{Error, Result};
 use crate::expr::Notes;
+use crate::format::output::{json_row, json_value};
+use crate::format::{Decoder, Format, decoder};
 use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan};
+use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::rejects::{RejectLog, RejectedRecord};
@@ -16,6 +20,7 @@ use crate::render::source::RowDecoder;
 use crate::render::table::{Finisher, Group, Kept};
 use crate::render::transform::Transform;
 use crate::render::{RESTORED, Tick};
+use crate::types::Schema;
 use crate::value::Row;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -90,6 +95,7 @@ impl Drop for Outlet {
 pub fn answer_stream(
     ways: Vec<Way>,
     select: &SelectPlan,
+    schemas: &Lookups,
     until: Until,
     opened_ms: i64,
     about: &About,
@@ -99,7 +105,7 @@ pub fn answer_stream(
         let mut local = LocalSelect::new(select)?;
         let mut readers = Vec::new();
         for way in ways {
-            readers.push(WayReader::open(way, select, until, opened_ms)?);
+            readers.push(WayReader::open(way, select, schemas, until, opened_ms)?);
         }
         let mut reading = true;
         while reading {
@@ -183,11 +189,19 @@ struct WayReader {
     wanted: Vec<bool>,
     through: Vec<Transform>,
     first: bool,
+    /// Messages whose schemas are not there yet.
+    waiting: Option<MessageBatch>,
     done: bool,
 }
 
 impl WayReader {
-    fn open(way: Way, last: &SelectPlan, until: Until, opened_ms: i64) -> Result<WayReader> {
+    fn open(
+        way: Way,
+        last: &SelectPlan,
+        schemas: &Lookups,
+        until: Until,
+        opened_ms: i64,
+    ) -> Result<WayReader> {
         // What the answer reads decides, way back to the source, what each step computes.
         let mut wants: Vec<Vec<bool>> = Vec::new();
         for (i, select) in way.through.iter().chain([last]).enumerate().collect::<Vec<_>>().into_iter().rev()
@@ -209,10 +223,11 @@ impl WayReader {
         }
         Ok(WayReader {
             source: connector::open(&way.source.place, opening)?,
-            decoder: RowDecoder::new(&way.source)?,
+            decoder: RowDecoder::new(&way.source, schemas)?,
             wanted,
             through,
             first: way.first,
+            waiting: None,
             done: false,
             plan: way.source,
         })
@@ -221,7 +236,15 @@ impl WayReader {
     /// The next rows; `None` when there are none now.
     fn next(&mut self, about: &About) -> Result<Option<Batch>> {
         while !self.done {
-            match self.source.poll(256 << 10, now_ms())? {
+            let polled = match self.waiting.take() {
+                Some(messages) => Poll::Messages(messages),
+                None => self.source.poll(256 << 10, now_ms())?,
+            };
+            match polled {
+                Poll::Messages(messages) if !self.decoder.is_ready(&messages) => {
+                    self.waiting = Some(messages);
+                    return Ok(None);
+                }
                 Poll::Messages(messages) => {
                     let (mut batch, rejects) = self.decoder.decode(&messages, &self.wanted);
                     if self.first {
@@ -403,11 +426,16 @@ pub fn print_topic(
     until: Until,
     interval: u64,
     limit: Option<u64>,
+    declared: Option<(catalog::Source, Lookups)>,
     outlet: &Outlet,
 ) {
     let run = || -> Result<AnswerEnd> {
         let opening = Opening { share: Share::All, start, bounded: until == Until::End, opened_ms: now_ms() };
         let mut source = connector::open(place, opening)?;
+        let mut printer = match &declared {
+            Some((source, schemas)) => Printer::of(source, schemas)?,
+            None => None,
+        };
         let mut seen = 0u64;
         let mut sent = 0u64;
         loop {
@@ -416,12 +444,24 @@ pub fn print_topic(
                 Poll::Pending if outlet.is_closed() => return Ok(AnswerEnd::Completed),
                 Poll::Pending => std::thread::sleep(Duration::from_millis(5)),
                 Poll::Messages(messages) => {
+                    let shown = match &mut printer {
+                        None => Vec::new(),
+                        Some(printer) => {
+                            while !printer.decoder.is_ready(&messages) {
+                                if outlet.is_closed() {
+                                    return Ok(AnswerEnd::Completed);
+                                }
+                                std::thread::sleep(Duration::from_millis(5));
+                            }
+                            printer.show(&messages)
+                        }
+                    };
                     for i in 0..messages.len() {
                         seen += 1;
                         if !(seen - 1).is_multiple_of(interval) {
                             continue;
                         }
-                        let row = vec![crate::value::Value::text(&line(&messages, i))];
+                        let row = vec![crate::value::Value::text(&line(&messages, i, shown.get(i)))];
                         let event = AnswerEvent::Rows(vec![AnswerRow { row, deleted: false }]);
                         if !outlet.send(event) {
                             return Ok(AnswerEnd::Completed);
@@ -438,17 +478,62 @@ pub fn print_topic(
     end(run(), outlet);
 }
 
-fn line(messages: &crate::batch::MessageBatch, i: usize) -> String {
-    let text =
-        |bytes: Option<&[u8]>| bytes.map_or("<null>".into(), |b| String::from_utf8_lossy(b).into_owned());
+/// Messages in formats that are no text, as JSON.
+pub struct Printer {
+    decoder: Box<dyn Decoder>,
+    schema: Schema,
+    /// Keys are text as they are.
+    plain_keys: bool,
+}
+
+impl Printer {
+    /// `None` where a message is text as it is.
+    pub fn of(source: &catalog::Source, schemas: &Lookups) -> Result<Option<Printer>> {
+        let is_plain =
+            |format: Format| format.kind().is_none() && !matches!(format, Format::ProtobufNoSr { .. });
+        let plain_keys = is_plain(source.serialization.key);
+        if is_plain(source.serialization.value) && plain_keys {
+            return Ok(None);
+        }
+        let decoder = decoder(&source.serialization, &source.schema, schemas)?;
+        Ok(Some(Printer { decoder, schema: source.schema.clone(), plain_keys }))
+    }
+
+    /// Key and value of each message; nothing where it cannot be decoded.
+    fn show(&mut self, messages: &MessageBatch) -> Vec<[Option<String>; 2]> {
+        let decoded = self.decoder.decode(messages, &vec![true; self.schema.len()]);
+        let kept = decoded.kept.unwrap_or_else(|| (0..messages.len() as u32).collect());
+        let (keys, values) = self.schema.columns.split_at(self.schema.key_len());
+        let mut shown = vec![[None, None]; messages.len()];
+        for (row, message) in kept.into_iter().enumerate() {
+            let row: Row = decoded.columns.iter().map(|column| column.value(row)).collect();
+            let (mut key, mut value) = (String::new(), String::new());
+            match keys {
+                [column] => json_value(&row[0], &column.ty, &mut key),
+                _ => json_row(keys, &row[..keys.len()], &mut key),
+            }
+            json_row(values, &row[keys.len()..], &mut value);
+            shown[message as usize] = [Some(key).filter(|_| !self.plain_keys), Some(value)];
+        }
+        shown
+    }
+}
+
+fn line(messages: &MessageBatch, i: usize, shown: Option<&[Option<String>; 2]>) -> String {
+    let text = |bytes: Option<&[u8]>, part: usize| match (bytes, shown.and_then(|shown| shown[part].as_ref()))
+    {
+        (None, _) => "<null>".into(),
+        (Some(_), Some(shown)) => shown.clone(),
+        (Some(bytes), None) => String::from_utf8_lossy(bytes).into_owned(),
+    };
     let time = chrono::DateTime::from_timestamp_millis(messages.timestamps.at(i)).map_or_else(
         || messages.timestamps.at(i).to_string(),
         |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
     );
     format!(
         "rowtime: {time}, key: {}, value: {}, partition: {}, offset: {}",
-        text(messages.key(i)),
-        text(messages.value(i)),
+        text(messages.key(i), 0),
+        text(messages.value(i), 1),
         messages.partition,
         messages.offsets[i]
     )

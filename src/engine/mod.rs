@@ -9,6 +9,7 @@ mod data_dir;
 mod coordinator;
 mod create;
 mod rules;
+mod schemas;
 mod reading;
 mod insert;
 mod ask;
@@ -24,6 +25,7 @@ pub mod replay;
 
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
+use crate::registry::{Client, Lookups, Registry};
 use crate::sql::ast::Parsed;
 use crate::sql::parse_statement;
 use crate::types::ColumnDef;
@@ -97,6 +99,7 @@ struct Inner {
     data_dir: Mutex<Option<DataDir>>,
     checkpoints: Mutex<Option<Checkpoints>>,
     checkpoint: Duration,
+    once: bool,
     attempts: AtomicU64,
 }
 
@@ -112,6 +115,10 @@ impl Inner {
             Some(coordinator) => Ok(lock(coordinator).manifest(number)),
             None => Err(Error::usage("checkpoints are taken on process 0")),
         }
+    }
+
+    fn outboxes(&self) -> Vec<(crate::connector::Cluster, crate::connector::kafka::Delivery)> {
+        self.coordinator.as_ref().map_or_else(Vec::new, |coordinator| lock(coordinator).outboxes())
     }
 
     fn next_attempt(&self) -> u64 {
@@ -138,16 +145,21 @@ impl Engine {
             epoch_ms: crate::render::context::now_ms(),
             data_dir: data_dir.path.clone(),
         });
-        let threads = spawn(&config, &shared, hello)?;
-        let coordinator = (config.process == 0).then(|| {
-            let (shared, topology) = (Arc::clone(&shared), config.topology.clone());
-            let mut coordinator = Coordinator::new(shared, topology, data_dir.path.clone(), config.once);
+        let coordinator = if config.process == 0 {
+            let open =
+                || Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path));
+            let (schemas, topology) = (shared.schemas(open)?, config.topology.clone());
+            let path = data_dir.path.clone();
+            let mut coordinator = Coordinator::new(Arc::clone(&shared), topology, schemas, path, config.once);
             if let Some(manifest) = durable.as_ref().and_then(Durable::from) {
                 coordinator.catalog.ordinals = manifest.ordinals.clone();
             }
             coordinator.durable = durable;
-            Mutex::new(coordinator)
-        });
+            Some(Mutex::new(coordinator))
+        } else {
+            None
+        };
+        let threads = spawn(&config, &shared, hello)?;
         let inner = Inner {
             shared,
             coordinator,
@@ -156,6 +168,7 @@ impl Engine {
             data_dir: Mutex::new(Some(data_dir)),
             checkpoints: Mutex::default(),
             checkpoint: config.pace.checkpoint,
+            once: config.once,
             attempts: AtomicU64::new(0),
         };
         Ok(Engine { inner: Arc::new(inner) })
@@ -177,15 +190,13 @@ impl Engine {
     pub fn begin(&self) -> Result<()> {
         let mut coordinator = self.coordinator()?;
         coordinator.begin()?;
-        if coordinator.durable.is_none() {
-            return Ok(());
+        let mut checkpoints = lock(&self.inner.checkpoints);
+        if coordinator.durable.is_some() && checkpoints.is_none() {
+            let logs = std::mem::take(&mut coordinator.final_logs);
+            let started =
+                Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint, logs)?;
+            *checkpoints = Some(started);
         }
-        if let Some(why) = coordinator.not_durable() {
-            tracing::warn!("no checkpoints are taken: {why}");
-            return Ok(());
-        }
-        let started = Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint);
-        *lock(&self.inner.checkpoints) = Some(started);
         Ok(())
     }
 
@@ -198,6 +209,14 @@ impl Engine {
         match &self.inner.coordinator {
             Some(coordinator) => Ok(lock(coordinator)),
             None => Err(Error::usage("statements go to process 0")),
+        }
+    }
+
+    /// The registry, where it is this engine's own.
+    pub fn registry(&self) -> Option<Registry> {
+        match self.coordinator().ok()?.schemas.client() {
+            Client::Own(registry) => Some(registry.clone()),
+            _ => None,
         }
     }
 
@@ -231,11 +250,7 @@ impl Engine {
     /// this process's.
     pub fn stop(&self) -> Result<()> {
         let checkpoints = lock(&self.inner.checkpoints).take();
-        if let Err(error) = checkpoints.map_or(Ok(()), Checkpoints::finish)
-            && self.inner.shared.error().is_none()
-        {
-            tracing::warn!("the last checkpoint could not be taken: {error}");
-        }
+        let finished = checkpoints.map_or(Ok(()), Checkpoints::finish);
         if self.inner.coordinator.is_some() {
             self.inner.shared.stop(&stopping());
         }
@@ -243,8 +258,18 @@ impl Engine {
         if stopped && let Some(threads) = lock(&self.inner.threads).take() {
             drop(threads.join());
         }
+        if let Some(registry) = self.registry() {
+            registry.close();
+        }
         lock(&self.inner.data_dir).take();
-        Ok(())
+        match finished {
+            // What is missing comes with the next start.
+            Err(error) if !self.inner.once => {
+                tracing::warn!("{error}");
+                Ok(())
+            }
+            finished => finished,
+        }
     }
 
     /// When reading began, in milliseconds since 1970; 0 before that.
@@ -330,7 +355,8 @@ impl Drop for Stopped {
 /// The plans of all queries of a script, as they would run.
 pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
     let shared = Arc::new(Shared::new(0, 1, 1));
-    let mut coordinator = Coordinator::new(shared, topology.clone(), PathBuf::from("DATA"), true);
+    let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
+    let mut coordinator = Coordinator::new(shared, topology.clone(), schemas, PathBuf::from("DATA"), true);
     let mut session = Session::default();
     session.set(session::OFFSET_RESET, "earliest")?;
     coordinator.explain_script(statements, &mut session)

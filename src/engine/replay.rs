@@ -9,6 +9,7 @@ use super::{Config, Pace, Session};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, DataflowPlan, HubId, SourcePlan};
+use crate::registry::{Client, Lookups};
 use crate::render::context::now_ms;
 use crate::sql::ast::{Parsed, Statement};
 use crate::topology::Topology;
@@ -29,8 +30,9 @@ impl Planned {
     /// Plans a script as a run would; nothing is read, and queries that are answered once are left out.
     pub fn script(statements: &[Parsed], topology: &Topology) -> Result<Planned> {
         let shared = Arc::new(Shared::new(0, 1, 1));
+        let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
         let mut coordinator =
-            super::coordinator::Coordinator::new(shared, topology.clone(), "DATA".into(), true);
+            super::coordinator::Coordinator::new(shared, topology.clone(), schemas, "DATA".into(), true);
         let mut session = Session::default();
         session.properties.insert("auto.offset.reset".into(), "earliest".into());
         for parsed in statements {

@@ -6,6 +6,7 @@ use crate::aggregate::Key;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::plan::{DataflowId, DataflowPlan, HubId, TableId};
+use crate::registry::{Client, Lookups};
 use crate::render::Tick;
 use crate::value::Row;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -120,6 +121,7 @@ pub struct Shared {
     worker: Mutex<Option<Thread>>,
     answers: Mutex<BTreeMap<String, Outlet>>,
     peeks: Mutex<BTreeMap<u64, Collecting>>,
+    schemas: OnceLock<Lookups>,
     /// Where who takes a checkpoint waits.
     reports: Mutex<Option<SyncSender<(u64, Report)>>>,
     /// On process 0: what the others have read.
@@ -156,12 +158,22 @@ struct Collecting {
 }
 
 impl Shared {
+    /// The registry that this process asks: the one that `open` opens, the first time.
+    pub fn schemas(&self, open: impl FnOnce() -> Result<Client>) -> Result<Lookups> {
+        if let Some(schemas) = self.schemas.get() {
+            return Ok(schemas.clone());
+        }
+        let opened = Lookups::new(open()?);
+        Ok(self.schemas.get_or_init(|| opened).clone())
+    }
+
     /// `peers`: workers of all `processes`.
     pub fn new(process: usize, processes: usize, peers: usize) -> Shared {
         Shared {
             process,
             processes,
             others: Mutex::default(),
+            schemas: OnceLock::new(),
             peers,
             counters: Counters::default(),
             started_ms: AtomicI64::new(0),

@@ -1,6 +1,7 @@
 //! One worker's loop: commands, ticks, steps, and what follows from a closed tick.
 
 use super::checkpoint::{Report, Underway};
+use super::data_dir::registry_dir;
 use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
@@ -10,6 +11,7 @@ use crate::expr::Expr;
 use crate::expr::Notes;
 use crate::expr::compile::compile;
 use crate::plan::TableId;
+use crate::registry::Client;
 use crate::render::Tick;
 use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
@@ -111,6 +113,8 @@ pub(super) fn context(
         books: Books::default(),
         rejects: RejectLog::open(data_dir, worker.index(), shared)?,
         shared: Arc::clone(shared),
+        schemas: shared
+            .schemas(|| Client::beside(config.topology.registry.as_ref(), &registry_dir(data_dir)))?,
     });
     context.books.attach(context.hub(BOOKS_HUB));
     Ok(context)

@@ -114,7 +114,7 @@ pub struct Texts {
 }
 
 /// Texts of up to so many bytes lie in their view.
-const INLINE_MAX: usize = 12;
+pub const INLINE_MAX: usize = 12;
 
 /// What a view takes of the bytes of a text, and of its place, for each length; longer texts share the
 /// last entry.
@@ -245,7 +245,7 @@ macro_rules! plain {
             Scalars::Double($cells) => $body,
             Scalars::Decimal { cells: $cells, .. } => $body,
             Scalars::Varchar(Texts { cells: $cells }) => $body,
-            Scalars::Bytes(_) => {}
+            Scalars::Bytes(_) => unreachable!("the cells of BYTES are Blobs"),
         }
     };
 }
@@ -283,6 +283,13 @@ impl Scalars {
         match self {
             Scalars::Bytes(blobs) => blobs.ends.nulls.mark(i),
             other => plain!(other, cells => cells.nulls.mark(i)),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Scalars::Bytes(blobs) => blobs.ends.values.len(),
+            other => plain!(other, cells => cells.values.len()),
         }
     }
 

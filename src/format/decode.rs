@@ -13,6 +13,11 @@ use arrow_select::filter::FilterBuilder;
 
 /// Decodes the columns that live in the messages' keys, or those in their values.
 pub trait Side {
+    /// Whether messages can be decoded now. False: what they need is not there yet; ask again.
+    fn is_ready(&mut self, _buffer: &Buffer, _ranges: &[Range32]) -> bool {
+        true
+    }
+
     /// One column for each entry of `wanted`, each with one cell a message.
     ///
     /// NULL ranges and messages that are bad already get any cells; the former NULLs.
@@ -110,6 +115,12 @@ pub struct Sides {
 }
 
 impl Decoder for Sides {
+    fn is_ready(&mut self, messages: &MessageBatch) -> bool {
+        let keys = messages.keys.as_ref().is_none_or(|keys| self.key.is_ready(&messages.buffer, keys));
+        let values = self.value.is_ready(&messages.buffer, &messages.values);
+        keys && values
+    }
+
     fn decode(&mut self, messages: &MessageBatch, wanted: &[bool]) -> Decoded {
         assert!(messages.buffer.len() <= 1 << 30, "a batch of messages is at most 1 GiB");
         let mut rejects = Rejects::of(messages.len());

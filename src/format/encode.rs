@@ -1,7 +1,8 @@
 //! Rows → messages: a writer of keys and a writer of values make an [`Encoder`].
 
+use super::fault::Parsed;
 use super::{Encoded, Encoder};
-use crate::batch::{Batch, Column, Range32};
+use crate::batch::{Batch, Column, Range32, Reject};
 use crate::number_text::{write_decimal, write_integer};
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
@@ -11,15 +12,18 @@ use arrow_schema::DataType;
 /// Writes the columns of one side.
 pub trait Writer {
     /// Appends the bytes of a row. False, and nothing appended: there are none, not even empty ones.
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool;
+    ///
+    /// # Errors
+    /// A schema that the topic has may have no place for the row; nothing was appended.
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool>;
 }
 
 /// No bytes, for no columns.
 pub struct NothingWriter;
 
 impl Writer for NothingWriter {
-    fn write(&mut self, _: &[Column], _: usize, _: &mut Vec<u8>) -> bool {
-        false
+    fn write(&mut self, _: &[Column], _: usize, _: &mut Vec<u8>) -> Parsed<bool> {
+        Ok(false)
     }
 }
 
@@ -31,23 +35,29 @@ pub struct Writers {
 }
 
 impl Encoder for Writers {
-    fn encode(&mut self, batch: &Batch, out: &mut Encoded) {
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> Vec<Reject> {
+        let mut rejects = Vec::new();
         let (keys, values) = batch.columns.split_at(self.key_len);
         for row in 0..batch.len {
             let deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
             // A key of one column that is NULL is no key.
             let null_key = keys.len() == 1 && keys[0].at(row).0.is_null(keys[0].at(row).1);
-            let key = append(&mut out.buffer, |out| !null_key && self.key.write(keys, row, out));
-            let value = append(&mut out.buffer, |out| !deleted && self.value.write(values, row, out));
+            let key = append(&mut out.buffer, |out| Ok(!null_key && self.key.write(keys, row, out)?));
+            let value = append(&mut out.buffer, |out| Ok(!deleted && self.value.write(values, row, out)?));
+            let (key, value) = key.and_then(|key| Ok((key, value?))).unwrap_or_else(|fault| {
+                rejects.push(fault.into_reject(row));
+                (Range32::NULL, Range32::NULL)
+            });
             out.keys.push(key);
             out.values.push(value);
         }
+        rejects
     }
 }
 
-fn append(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Range32 {
+fn append(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Parsed<bool>) -> Parsed<Range32> {
     let start = buffer.len() as u32;
-    if write(buffer) { Range32 { start, end: buffer.len() as u32 } } else { Range32::NULL }
+    Ok(if write(buffer)? { Range32 { start, end: buffer.len() as u32 } } else { Range32::NULL })
 }
 
 /// Appends a cell that all formats of text write alike; false where its type is none of those. Dates and

@@ -3,6 +3,7 @@
 use super::cells::{Cells, Place, Scalars, Texts};
 use super::decode::{Rejects, Side, unfit};
 use super::encode::Writer;
+use super::fault::Parsed;
 use super::field::Field;
 use crate::batch::{Column, Range32};
 use crate::error::{Error, Result};
@@ -108,13 +109,13 @@ fn push_text(texts: &mut Texts, bytes: &[u8], start: usize) -> bool {
 }
 
 impl Writer for KafkaSide {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool {
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         let (array, i) = columns[0].at(row);
         if array.is_null(i) {
-            return false;
+            return Ok(false);
         }
         extend(array, i, out);
-        true
+        Ok(true)
     }
 }
 

@@ -5,30 +5,47 @@
 //! batch is not touched by it. A message without a key has NULL key columns in a stream and is a reject
 //! in a changelog, since a table has no row without a key.
 
+pub mod avro;
+pub mod body;
+mod cell;
 mod cells;
-mod decode;
+pub mod codec;
+pub mod decode;
 mod delimited;
-mod encode;
+pub mod encode;
+mod explained;
+pub mod fault;
 mod field;
 mod json;
 mod kafka;
 mod numbers;
 pub mod output;
+pub mod parts;
+pub mod protobuf;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod times;
+mod typed;
+mod wire;
 
 use crate::batch::{Batch, Column, MessageBatch, Reject};
 use crate::error::{Error, Result};
+use crate::registry::{self, Kind, Lookups, Resolved};
 use crate::types::{ColumnDef, Schema};
 use arrow_buffer::BooleanBuffer;
+use codec::Inferred;
 use decode::{NoColumns, Side, Sides};
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
+use explained::{BodyOnly, Explained, OneSchema, ReaderOf, push_indices};
 use json::{JsonSide, JsonWriter};
 use kafka::KafkaSide;
+use prost_reflect::MessageDescriptor;
+use protobuf::Nullable;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use wire::{Bodies, SelfDescribing, WireSide, WireWriter};
 
 /// The formats: a format is one entry here, one in [`FORMATS`], one arm in `decoder` and `encoder`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +58,14 @@ pub enum Format {
     Json { wrap_single: bool },
     /// Kafka's primitive serialisers: one column of INT, BIGINT, DOUBLE, VARCHAR or BYTES, big-endian.
     Kafka,
+    /// As JSON, behind the id of its JSON Schema.
+    JsonSr { wrap_single: bool },
+    /// Avro's binary encoding, behind the id of its schema.
+    Avro { wrap_single: bool },
+    /// Protocol Buffers, behind the id of their schema and the indices of the message in it.
+    Protobuf { nullable: Nullable },
+    /// Protocol Buffers alone, of the schema that the columns have.
+    ProtobufNoSr { nullable: Nullable },
 }
 
 impl Format {
@@ -51,6 +76,10 @@ impl Format {
             Format::Delimited { .. } => "DELIMITED",
             Format::Json { .. } => "JSON",
             Format::Kafka => "KAFKA",
+            Format::JsonSr { .. } => "JSON_SR",
+            Format::Avro { .. } => "AVRO",
+            Format::Protobuf { .. } => "PROTOBUF",
+            Format::ProtobufNoSr { .. } => "PROTOBUF_NOSR",
         }
     }
 }
@@ -77,6 +106,9 @@ pub struct Decoded {
 }
 
 pub trait Decoder {
+    /// Whether the messages can be decoded now. False: a schema of theirs is not there yet; ask again.
+    fn is_ready(&mut self, messages: &MessageBatch) -> bool;
+
     /// `wanted` has one entry for each column of the schema.
     fn decode(&mut self, messages: &MessageBatch, wanted: &[bool]) -> Decoded;
 }
@@ -90,29 +122,114 @@ pub struct Encoded {
 }
 
 pub trait Encoder {
-    /// Appends one message for each row of the batch.
-    fn encode(&mut self, batch: &Batch, out: &mut Encoded);
+    /// Appends one message for each row of the batch, an empty one for each that is rejected: only a
+    /// schema that the topic was given has no place for a row.
+    fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> Vec<Reject>;
+}
+
+/// The schemas that messages are written with, where their formats have some.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    pub key: Option<Resolved>,
+    pub value: Option<Resolved>,
+    /// Of the key's and the value's records or messages, where the statement names them.
+    pub names: [Option<String>; 2],
 }
 
 /// A decoder for the schema, or why the format cannot carry it.
-pub fn decoder(serialization: &Serialization, schema: &Schema) -> Result<Box<dyn Decoder>> {
+pub fn decoder(
+    serialization: &Serialization,
+    schema: &Schema,
+    schemas: &Lookups,
+) -> Result<Box<dyn Decoder>> {
     let (keys, values) = sides(schema);
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
-        key: side(serialization.key.of_keys(&keys), &keys)?,
-        value: side(serialization.value, &values)?,
+        key: side("key", serialization.key.of_keys(&keys), &keys, schemas)?,
+        value: side("value", serialization.value, &values, schemas)?,
         changelog: serialization.changelog,
     }))
 }
 
 /// An encoder for the schema, or why the format cannot carry it.
-pub fn encoder(serialization: &Serialization, schema: &Schema) -> Result<Box<dyn Encoder>> {
+pub fn encoder(
+    serialization: &Serialization,
+    schema: &Schema,
+    written: &Written,
+) -> Result<Box<dyn Encoder>> {
     let (keys, values) = sides(schema);
+    let [key, value] = &written.names;
     Ok(Box::new(Writers {
         key_len: keys.len(),
-        key: writer(serialization.key.of_keys(&keys), &keys)?,
-        value: writer(serialization.value, &values)?,
+        key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref(), key.as_deref())?,
+        value: writer(serialization.value, &values, written.value.as_ref(), value.as_deref())?,
     }))
+}
+
+/// What the columns are in the formats' schemas; the ids are given when these are registered.
+///
+/// `names` are those of the key's and the value's records, where the statement gives some.
+pub fn unregistered(
+    serialization: &Serialization,
+    schema: &Schema,
+    names: [Option<&str>; 2],
+) -> Result<Written> {
+    let (keys, values) = sides(schema);
+    let [key, value] = names;
+    Ok(Written {
+        key: schema_of(serialization.key.of_keys(&keys), &keys, key)?,
+        value: schema_of(serialization.value, &values, value)?,
+        names: names.map(|name| name.map(String::from)),
+    })
+}
+
+fn schema_of(format: Format, columns: &[&ColumnDef], name: Option<&str>) -> Result<Option<Resolved>> {
+    let Some(kind) = format.kind() else { return Ok(None) };
+    let text = match format {
+        Format::JsonSr { wrap_single } => Ok(json::schema::schema_of(columns, !wrap_single)),
+        Format::Avro { wrap_single } => {
+            avro::schema_text(columns, !wrap_single, name.unwrap_or(avro::FULL_NAME))
+        }
+        Format::Protobuf { nullable } => {
+            protobuf::schema_text(columns, name.unwrap_or(protobuf::FULL_NAME), nullable)
+        }
+        other => unreachable!("{} has no schema", other.name()),
+    };
+    let text = text.map_err(Error::statement)?;
+    Ok(Some(Resolved { id: 0, schema: Arc::new(registry::Schema::new(kind, text)), needed: vec![] }))
+}
+
+/// The columns that a registered schema stands for; `name` is that of the record or message in it.
+pub fn columns_of(schema: &Resolved, key: bool, name: Option<&str>) -> Result<Inferred, String> {
+    match schema.schema.kind {
+        Kind::Json => json::schema::columns_of(schema, key),
+        Kind::Avro => avro::columns_of(&avro_document(schema)?, key),
+        Kind::Protobuf => protobuf::columns_of(&message(&protobuf_document(schema)?, name)?, key),
+    }
+}
+
+fn protobuf_document(schema: &Resolved) -> Result<registry::protobuf::Document, String> {
+    registry::protobuf::Document::parse(&schema.schema.text, &schema.needed)
+}
+
+/// The message of that name; without one the first.
+fn message(document: &registry::protobuf::Document, name: Option<&str>) -> Result<MessageDescriptor, String> {
+    match name {
+        Some(name) => document.message_named(name).ok_or_else(|| format!("it has no message {name}")),
+        None => document.message(&[0]).ok_or_else(|| "it has no message".to_string()),
+    }
+}
+
+fn protobuf_fit(schema: &Resolved, columns: &[ColumnDef]) -> Result<ReaderOf, String> {
+    let (document, columns) = (protobuf_document(schema)?, columns.to_vec());
+    Ok(Box::new(move |indices| {
+        let message = document.message(indices).ok_or_else(|| format!("it has no message at {indices:?}"))?;
+        protobuf::reader(&message, &columns.iter().collect::<Vec<_>>())
+    }))
+}
+
+fn avro_document(schema: &Resolved) -> Result<registry::avro::Document, String> {
+    registry::avro::Document::parse(&schema.schema.text, &schema.needed)
 }
 
 fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
@@ -120,18 +237,51 @@ fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
 }
 
 impl Format {
+    /// Of the schemas that the registry has for it.
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Format::JsonSr { .. } => Some(Kind::Json),
+            Format::Avro { .. } => Some(Kind::Avro),
+            Format::Protobuf { .. } => Some(Kind::Protobuf),
+            Format::None
+            | Format::Delimited { .. }
+            | Format::Json { .. }
+            | Format::Kafka
+            | Format::ProtobufNoSr { .. } => None,
+        }
+    }
+
+    /// As itself, with a single column as the whole message.
+    pub fn unwrapped(self) -> Format {
+        match self {
+            Format::Json { .. } => Format::Json { wrap_single: false },
+            Format::JsonSr { .. } => Format::JsonSr { wrap_single: false },
+            Format::Avro { .. } => Format::Avro { wrap_single: false },
+            other => other,
+        }
+    }
+
+    /// Whether a key of one column is that column's value, not a record with it.
+    pub fn unwraps_keys(self) -> bool {
+        matches!(self, Format::Json { .. } | Format::JsonSr { .. } | Format::Avro { .. })
+    }
+
     /// The format that keys are written in: none where there is no key, and a key of one column is
     /// not wrapped in an object.
     fn of_keys(self, keys: &[&ColumnDef]) -> Format {
         match self {
             _ if keys.is_empty() => Format::None,
-            Format::Json { .. } => Format::Json { wrap_single: false },
-            other => other,
+            other => other.unwrapped(),
         }
     }
 }
 
-fn side(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Side>> {
+fn side(
+    part: &'static str,
+    format: Format,
+    columns: &[&ColumnDef],
+    schemas: &Lookups,
+) -> Result<Box<dyn Side>> {
     Ok(match format {
         Format::None => {
             no_columns(columns)?;
@@ -140,10 +290,59 @@ fn side(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Side>> {
         Format::Delimited { delimiter } => Box::new(DelimitedSide::new(delimiter, columns)?),
         Format::Json { wrap_single } => Box::new(JsonSide::new(columns, !wrap_single)?),
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
+        Format::JsonSr { wrap_single } => {
+            let bodies = SelfDescribing(JsonSide::new(columns, !wrap_single)?);
+            Box::new(WireSide::new(part, Kind::Json, schemas, bodies))
+        }
+        Format::Avro { wrap_single } => {
+            let fit = move |schema: &Resolved, columns: &[ColumnDef]| -> Result<ReaderOf, String> {
+                let (document, columns) = (avro_document(schema)?, columns.to_vec());
+                let reader = move |_: &[usize]| {
+                    let columns: Vec<&ColumnDef> = columns.iter().collect();
+                    avro::reader(&document, &columns, !wrap_single && columns.len() == 1)
+                };
+                // Whether the columns fit is said for the schema, not for each message.
+                reader(&[])?;
+                Ok(Box::new(reader))
+            };
+            Box::new(WireSide::new(part, Kind::Avro, schemas, Explained::new(columns, false, fit)))
+        }
+        Format::Protobuf { .. } => Box::new(WireSide::new(
+            part,
+            Kind::Protobuf,
+            schemas,
+            Explained::new(columns, true, protobuf_fit),
+        )),
+        Format::ProtobufNoSr { nullable } => {
+            let text = protobuf::schema_text(columns, protobuf::FULL_NAME, nullable);
+            let schema = registry::Schema::new(Kind::Protobuf, text.map_err(Error::statement)?);
+            let schema = Resolved { id: 0, schema: Arc::new(schema), needed: vec![] };
+            let fit = |schema: &Resolved, columns: &[ColumnDef]| -> Result<ReaderOf, String> {
+                let reader_of = protobuf_fit(schema, columns)?;
+                Ok(Box::new(move |_| reader_of(&[0])))
+            };
+            let mut bodies = Explained::new(columns, false, fit);
+            bodies.learn(&schema).map_err(Error::statement)?;
+            Box::new(OneSchema(bodies))
+        }
     })
 }
 
-fn writer(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Writer>> {
+fn writer(
+    format: Format,
+    columns: &[&ColumnDef],
+    written: Option<&Resolved>,
+    name: Option<&str>,
+) -> Result<Box<dyn Writer>> {
+    let schema = || {
+        written.ok_or_else(|| {
+            Error::statement(format!("{} is written with a schema, and there is none", format.name()))
+        })
+    };
+    let refused = |schema: &Resolved| {
+        let id = schema.id;
+        move |why: String| Error::statement(if id == 0 { why } else { format!("schema {id}: {why}") })
+    };
     Ok(match format {
         Format::None => {
             no_columns(columns)?;
@@ -152,6 +351,33 @@ fn writer(format: Format, columns: &[&ColumnDef]) -> Result<Box<dyn Writer>> {
         Format::Delimited { delimiter } => Box::new(DelimitedWriter::new(delimiter, columns)?),
         Format::Json { wrap_single } => Box::new(JsonWriter::new(columns, !wrap_single)?),
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
+        Format::JsonSr { wrap_single } => {
+            let schema = schema()?;
+            json::schema::check_fits(schema, columns).map_err(refused(schema))?;
+            Box::new(WireWriter::new(schema.id, &[], JsonWriter::new(columns, !wrap_single)?))
+        }
+        Format::Avro { wrap_single } => {
+            let schema = schema()?;
+            let bare = !wrap_single && columns.len() == 1;
+            let document = avro_document(schema).map_err(refused(schema))?;
+            let bodies = avro::writer(&document, columns, bare).map_err(refused(schema))?;
+            Box::new(WireWriter::new(schema.id, &[], BodyOnly(bodies)))
+        }
+        Format::Protobuf { .. } => {
+            let schema = schema()?;
+            let document = protobuf_document(schema).map_err(refused(schema))?;
+            let message = message(&document, name).map_err(refused(schema))?;
+            let mut indices = Vec::new();
+            push_indices(&registry::protobuf::path_of(&message), &mut indices);
+            let bodies = protobuf::writer(&message, columns).map_err(refused(schema))?;
+            Box::new(WireWriter::new(schema.id, &indices, BodyOnly(bodies)))
+        }
+        Format::ProtobufNoSr { nullable } => {
+            let text = protobuf::schema_text(columns, protobuf::FULL_NAME, nullable);
+            let document = registry::protobuf::Document::parse(&text.map_err(Error::statement)?, &[]);
+            let message = document.and_then(|document| message(&document, None)).map_err(Error::statement)?;
+            Box::new(BodyOnly(protobuf::writer(&message, columns).map_err(Error::statement)?))
+        }
     })
 }
 

@@ -6,13 +6,15 @@ use super::hub::Hub;
 use super::rejects::RejectLog;
 use super::source::Reading;
 use super::table::Table;
-use crate::connector::{self, Share, Writer};
+use crate::connector::{self, Place, Share, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
-use crate::plan::{DataflowId, HubId, StorePlan, TableId};
+use crate::plan::{DataflowId, HubId, Outbox, StorePlan, TableId};
+use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -43,11 +45,12 @@ pub struct Context {
     /// its place: a stream that is made anew has a new directory of the same name.
     pub writers: RefCell<BTreeMap<u64, Stored>>,
     pub shared: Arc<Shared>,
+    pub schemas: Lookups,
 }
 
 /// A stored topic, as far as this worker writes it.
 pub struct Stored {
-    pub topic: String,
+    pub log: Option<PathBuf>,
     pub writer: Rc<SharedWriter>,
     /// The queries that write it.
     by: Vec<DataflowId>,
@@ -125,8 +128,15 @@ impl Context {
             return Ok(Rc::clone(&stored.writer));
         }
         let share = Share::Part { index: self.index, of: self.peers };
-        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.layout, share)?));
-        let stored = Stored { topic: plan.topic.clone(), writer: Rc::clone(&writer), by: vec![by] };
+        let partitions = plan.layout.partitions;
+        let writer = match &plan.outbox {
+            Some(Outbox { dir, .. }) => {
+                connector::writer(&Place::Log { dir: dir.clone(), partitions }, plan.layout, share)?
+            }
+            None => connector::writer(&plan.place, plan.layout, share)?,
+        };
+        let writer = Rc::new(RefCell::new(writer));
+        let stored = Stored { log: plan.log().cloned(), writer: Rc::clone(&writer), by: vec![by] };
         writers.insert(owner, stored);
         Ok(writer)
     }

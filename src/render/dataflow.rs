@@ -57,7 +57,7 @@ fn install_source(
     context: &Rc<Context>,
 ) -> Result<()> {
     let messages = read(scope, plan, context, Rc::clone(cancel), wake);
-    let rows = decode(messages, plan, context)?;
+    let rows = decode(messages, plan, context, Rc::clone(cancel))?;
     publish(rows.probe_with(probe), context.hub(plan.hub), plan.id);
     Ok(())
 }

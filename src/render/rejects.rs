@@ -2,7 +2,7 @@
 
 use super::context::now_ms;
 use super::{RESTORED, Tick};
-use crate::batch::{MessageBatch, Reject};
+use crate::batch::{Batch, MessageBatch, Reject};
 use crate::connector::log::{LogOptions, LogWriter};
 use crate::engine::shared::Shared;
 use crate::error::Result;
@@ -64,6 +64,24 @@ impl RejectedRecord {
             "COLUMN_NAME": reject.column,
             "REASON": reject.reason,
             "RAW": raw.map(|raw| STANDARD.encode(raw)),
+            "AT": now_ms(),
+        });
+        RejectedRecord { note: false, json }
+    }
+
+    /// A row that the schema of the topic it goes to has no place for.
+    pub fn unwritten(plan: &QueryPlan, batch: &Batch, reject: &Reject) -> RejectedRecord {
+        let origin = batch.origin.position(reject.message);
+        let json = json!({
+            "KIND": "reject",
+            "SOURCE_NAME": plan.source,
+            "TOPIC": plan.topic,
+            "TOPIC_PARTITION": origin.partition,
+            "TOPIC_OFFSET": origin.offset,
+            "STAGE": format!("store of {}", plan.query),
+            "COLUMN_NAME": reject.column,
+            "REASON": reject.reason,
+            "RAW": Json::Null,
             "AT": now_ms(),
         });
         RejectedRecord { note: false, json }

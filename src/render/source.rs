@@ -11,13 +11,17 @@ use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
 use crate::format::{Decoder, decoder};
 use crate::plan::SourcePlan;
+use crate::registry::Lookups;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, BooleanArray};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, StreamVec};
@@ -117,32 +121,46 @@ fn poll(reading: &mut Reading, plan: &SourcePlan, context: &Context) -> Result<P
     Ok(polled)
 }
 
-/// Stage 2: typed rows; what cannot be decoded is rejected with its reason.
+/// How soon messages are looked at again whose schemas are not there yet.
+const RETRY_EVERY: Duration = Duration::from_millis(5);
+
+/// Stage 2: typed rows; what cannot be decoded is rejected with its reason. Messages whose schemas are not
+/// there yet wait, and what came behind them; their tick stays open, which holds back the source.
 pub fn decode<'s>(
     messages: StreamVec<'s, Tick, MessageBatch>,
     plan: &SourcePlan,
     context: &Rc<Context>,
+    cancel: Rc<Cell<bool>>,
 ) -> Result<StreamVec<'s, Tick, Batch>> {
-    let mut rows = RowDecoder::new(plan)?;
+    let mut rows = RowDecoder::new(plan, &context.schemas)?;
     let (plan, context) = (plan.clone(), Rc::clone(context));
     let hub = context.hub(plan.hub);
     let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, "", "decode"));
-    Ok(messages.unary(Pipeline, "Decode", move |_, _| {
+    let scope = messages.scope();
+    Ok(messages.unary(Pipeline, "Decode", move |_, info| {
+        let activator = scope.activator_for(info.address);
+        let mut waiting: VecDeque<(Capability<Tick>, MessageBatch)> = VecDeque::new();
         move |input, output| {
             input.for_each(|cap, batches| {
                 let tick = *cap.least().expect("messages travel with a tick");
-                let mut session = output.session(&cap);
-                for messages in batches.drain(..) {
-                    let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
-                    context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
-                    context.books.record(stage, tick, messages.len(), batch.len, 0, rejects.len());
-                    let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
-                    context.rejects.write(tick, rejects.iter().map(rejected));
-                    if batch.len > 0 {
-                        session.give(batch);
-                    }
-                }
+                waiting.extend(batches.drain(..).map(|messages| (cap.delayed(&tick, 0), messages)));
             });
+            if cancel.get() {
+                waiting.clear();
+            }
+            while let Some((cap, messages)) = waiting.pop_front_if(|(_, messages)| rows.is_ready(messages)) {
+                let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
+                context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
+                context.books.record(stage, *cap.time(), messages.len(), batch.len, 0, rejects.len());
+                let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
+                context.rejects.write(*cap.time(), rejects.iter().map(rejected));
+                if batch.len > 0 {
+                    output.session(&cap).give(batch);
+                }
+            }
+            if !waiting.is_empty() {
+                activator.activate_after(RETRY_EVERY);
+            }
         }
     }))
 }
@@ -157,7 +175,7 @@ pub struct RowDecoder {
 }
 
 impl RowDecoder {
-    pub fn new(plan: &SourcePlan) -> Result<RowDecoder> {
+    pub fn new(plan: &SourcePlan, schemas: &Lookups) -> Result<RowDecoder> {
         let timestamp = match &plan.timestamp {
             None => None,
             Some(expr) => {
@@ -167,11 +185,16 @@ impl RowDecoder {
             }
         };
         Ok(RowDecoder {
-            decoder: decoder(&plan.serialization, &plan.schema)?,
+            decoder: decoder(&plan.serialization, &plan.schema, schemas)?,
             timestamp,
             ordinal: plan.ordinal,
             columns: plan.schema.len(),
         })
+    }
+
+    /// Whether the messages can be decoded now; see [`Decoder::is_ready`].
+    pub fn is_ready(&mut self, messages: &MessageBatch) -> bool {
+        self.decoder.is_ready(messages)
     }
 
     /// `wanted` may be empty: every column.

@@ -4,7 +4,8 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::{Context, SharedWriter};
-use crate::batch::{Batch, Column, Position, Range32};
+use super::rejects::RejectedRecord;
+use crate::batch::{Batch, Column, Position, Range32, Reject};
 use crate::connector::{Room, Writer};
 use crate::error::Result;
 use crate::format::{Encoded, Encoder, encoder};
@@ -170,8 +171,9 @@ fn encode<'s>(
     plan: &StorePlan,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Chunk>> {
-    let mut encoder = encoder(&plan.serialization, &plan.schema)?;
+    let mut encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
     let partitions = plan.layout.partitions;
+    let query = query.clone();
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&query.source, &query.topic, &query.query, "store"));
     Ok(rows.unary(Pipeline, "Encode", move |_, _| {
@@ -180,8 +182,11 @@ fn encode<'s>(
                 let tick = *cap.least().expect("rows travel with a tick");
                 let mut session = output.session(&cap);
                 for batch in batches.drain(..) {
-                    context.books.record(stage, tick, batch.len, batch.len, 0, 0);
-                    chunks(encoder.as_mut(), &batch, partitions).into_iter().for_each(|c| session.give(c));
+                    let (chunks, rejects) = chunks(encoder.as_mut(), &batch, partitions);
+                    context.books.record(stage, tick, batch.len, batch.len - rejects.len(), 0, rejects.len());
+                    let unwritten = rejects.iter().map(|r| RejectedRecord::unwritten(&query, &batch, r));
+                    context.rejects.write(tick, unwritten);
+                    chunks.into_iter().for_each(|c| session.give(c));
                 }
             });
         }
@@ -190,12 +195,16 @@ fn encode<'s>(
 
 /// Encodes a batch and deals its messages out to the partitions, by the key as other clients do; a
 /// message without a key goes by its source's partition, so that its order is kept.
-fn chunks(encoder: &mut dyn Encoder, batch: &Batch, partitions: u32) -> Vec<Chunk> {
+fn chunks(encoder: &mut dyn Encoder, batch: &Batch, partitions: u32) -> (Vec<Chunk>, Vec<Reject>) {
     debug_assert!(batch.columns.iter().all(|c| !matches!(c, Column::Absent)));
     let mut encoded = Encoded::default();
-    encoder.encode(batch, &mut encoded);
+    let rejects = encoder.encode(batch, &mut encoded);
+    let mut unwritten = rejects.iter().map(|reject| reject.message).peekable();
     let mut chunks: BTreeMap<u32, Chunk> = BTreeMap::new();
     for row in 0..batch.len {
+        if unwritten.next_if_eq(&row).is_some() {
+            continue;
+        }
         let (key, value) = (encoded.keys[row], encoded.values[row]);
         let partition = match key.of(&encoded.buffer) {
             Some(key) => partition_of(key, partitions),
@@ -213,7 +222,7 @@ fn chunks(encoder: &mut dyn Encoder, batch: &Batch, partitions: u32) -> Vec<Chun
         chunk.keys.push(copy(key, &encoded.buffer, &mut chunk.buffer));
         chunk.values.push(copy(value, &encoded.buffer, &mut chunk.buffer));
     }
-    chunks.into_values().collect()
+    (chunks.into_values().collect(), rejects)
 }
 
 fn copy(range: Range32, from: &[u8], to: &mut Vec<u8>) -> (u32, u32) {

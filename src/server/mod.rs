@@ -9,6 +9,7 @@ mod info;
 mod inserts;
 mod ksql;
 mod query;
+pub mod registry;
 mod request;
 mod rows;
 
@@ -52,8 +53,13 @@ pub async fn serve(
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let (close, closing) = watch::channel(false);
     let mut closed = closing.clone();
-    let app = App { engine, commands: Arc::default(), closing };
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+    let registry = engine.registry();
+    let mut router = router(App { engine, commands: Arc::default(), closing });
+    // Who configures clients has one address for both.
+    if let Some(registry) = registry {
+        router = router.merge(registry::routes(registry));
+    }
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
         close.send_replace(true);
     });

@@ -17,7 +17,8 @@ pub fn cluster(keys: &Keys, base_dir: &Path) -> Result<Cluster> {
         let wrong = |why: String| {
             Error::topology(format!("cluster {}: {}: {why}", keys.of, name.get_ref())).at(span(value.span()))
         };
-        let setting = setting(value.get_ref(), base_dir).map_err(wrong)?;
+        let setting =
+            setting(value.get_ref(), base_dir).map_err(|expected| wrong(format!("it must be {expected}")))?;
         // Only its presence and validity matter now: what it is stays where it is.
         let given = setting.value().map_err(wrong)?;
         kafka::check_setting(name.get_ref(), &given).map_err(|why| {
@@ -33,10 +34,9 @@ pub fn cluster(keys: &Keys, base_dir: &Path) -> Result<Cluster> {
     Ok(Cluster { name: keys.of.to_string(), settings })
 }
 
-fn setting(value: &DeValue, base_dir: &Path) -> Result<Setting, String> {
-    let expected = || {
-        "it must be a string, a number, true or false, { env = \"VAR\" } or { file = \"path\" }".to_string()
-    };
+pub fn setting(value: &DeValue, base_dir: &Path) -> Result<Setting, String> {
+    let expected =
+        || "a string, a number, true or false, { env = \"VAR\" } or { file = \"path\" }".to_string();
     Ok(match value {
         DeValue::String(text) => Setting::Given(text.to_string()),
         DeValue::Boolean(flag) => Setting::Given(flag.to_string()),

@@ -1,5 +1,7 @@
 //! TOML → places, with the place in the text of whatever is wrong.
 
+mod registry;
+
 use super::cluster::{Clusters, cluster, kafka};
 use super::{PlaceSpec, Topology, check_name};
 use crate::connector::{Framing, GeneratorSpec, generator};
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-const SECTIONS: &[&str] = &["topics", "clusters", "default"];
+const SECTIONS: &[&str] = &["topics", "clusters", "default", "registry"];
 const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka"];
 /// Of topics that are not named: what needs no more than their name.
 const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka"];
@@ -47,6 +49,9 @@ pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
             return Err(unknown("key", "topic", keys.span("topic"), &["connector", "cluster"]));
         }
         topology.default = Some(place(&keys, base_dir, &clusters)?);
+    }
+    if let Some((name, value)) = table.get_key_value("registry") {
+        topology.registry = Some(registry::address(&Keys::of("registry", name.span(), value)?, base_dir)?);
     }
     Ok(topology)
 }

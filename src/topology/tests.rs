@@ -92,6 +92,32 @@ fn errors_say_what_is_wrong() {
         ("[topics.'..']\nconnector = 'log'", ".. cannot be a topic's name"),
         ("[topics]\nt = 3", "t must be a table"),
         ("topics = 3", "topics must be a table"),
+        ("[registry]", "registry has no url"),
+        (
+            "[registry]\nurl = 'host:1'",
+            "url must be http://HOST:PORT or https://HOST:PORT, with a path if it has one",
+        ),
+        (
+            "[registry]\nurl = 'http://u:p@host'",
+            "url must be without a password in it: give user and password",
+        ),
+        ("[registry]\nurl = 'http://host'\nuser = 'u'", "registry: user and password belong together"),
+        (
+            "[registry]\nurl = 'http://host'\nuser = 'u'\npassword = []",
+            "password must be a string, a number, true or false, { env = \"VAR\" } or { file = \"path\" }",
+        ),
+        (
+            "[registry]\nurl = 'http://host'\nuser = 'u'\npassword = { env = 'WHARFE_NO_SUCH' }",
+            "registry: the environment has no variable WHARFE_NO_SUCH",
+        ),
+        (
+            "[registry]\nurl = 'http://host'\nuser = 'u'\npassword = { file = 'no' }",
+            "registry: cannot read /base/no: no such file or directory",
+        ),
+        (
+            "[registry]\nurl = 'https://host'\nca = 'no'",
+            "registry: cannot read /base/no: no such file or directory",
+        ),
     ] {
         let error = parse(text).unwrap_err();
         assert_eq!(error.message, message, "{text}");
@@ -99,6 +125,14 @@ fn errors_say_what_is_wrong() {
     }
     let error = parse("[topics.t]\nconnector = ").unwrap_err();
     assert!(error.to_string().starts_with("t.toml:2:"), "{error}");
+}
+
+#[test]
+fn a_registrys_password_is_not_shown() {
+    let text = "[registry]\nurl = 'https://host:1/apis/ccompat/v7/'\nuser = 'u'\npassword = 'hunter2'";
+    let topology = parse(text).unwrap();
+    assert!(!format!("{topology:?}").contains("hunter2"));
+    assert_eq!(topology.registry.unwrap().url, "https://host:1/apis/ccompat/v7");
 }
 
 #[test]

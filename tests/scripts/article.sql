@@ -1,4 +1,4 @@
--- The pipeline as it was published, its Protobuf swapped for JSON: the unkeyed CARPARK_EVENTS, the
+-- The pipeline as it was published, Protobuf and all: the unkeyed CARPARK_EVENTS, the
 -- examples on the way to it, both INSERTs and the questions; its sample records give its values.
 --file carparks.csv
 --| 2020-10-11,22:25,Westgate,116,116,Closed,53.796291,-1.759143,"https://maps.google.com/?daddr=53.796291,-1.759143"
@@ -38,7 +38,7 @@ CREATE STREAM CARPARK_SRC (date          VARCHAR ,
                       VALUE_FORMAT='DELIMITED');
 
 CREATE STREAM CARPARK_01
-    WITH (VALUE_FORMAT='JSON', KAFKA_TOPIC='carpark_01', PARTITIONS=6) AS
+    WITH (VALUE_FORMAT='PROTOBUF', KAFKA_TOPIC='carpark_01', PARTITIONS=6) AS
     SELECT *
       FROM CARPARK_SRC;
 
@@ -81,7 +81,7 @@ FROM CARPARK_01 EMIT CHANGES LIMIT 5;
 
 SET 'auto.offset.reset' = 'earliest';
 
-CREATE STREAM CARPARK_EVENTS WITH (VALUE_FORMAT='JSON', KAFKA_TOPIC ='carpark_events_03', PARTITIONS=6) AS SELECT *, STRINGTOTIMESTAMP(DATE + ' ' + TIME, 'yyyy-MM-dd HH:mm', 'Europe/London') AS TS, (CAST((CAPACITY - EMPTY_PLACES) AS DOUBLE) / CAST(CAPACITY AS DOUBLE)) * 100 AS PCT_FULL, STRUCT("lat" := LATITUDE, "lon" := LONGITUDE) AS LOCATION, 'v2/Council/CarParkCurrent' AS SOURCE
+CREATE STREAM CARPARK_EVENTS WITH (VALUE_FORMAT='PROTOBUF', KAFKA_TOPIC ='carpark_events_03', PARTITIONS=6) AS SELECT *, STRINGTOTIMESTAMP(DATE + ' ' + TIME, 'yyyy-MM-dd HH:mm', 'Europe/London') AS TS, (CAST((CAPACITY - EMPTY_PLACES) AS DOUBLE) / CAST(CAPACITY AS DOUBLE)) * 100 AS PCT_FULL, STRUCT("lat" := LATITUDE, "lon" := LONGITUDE) AS LOCATION, 'v2/Council/CarParkCurrent' AS SOURCE
 FROM CARPARK_SRC EMIT CHANGES;
 
 CREATE STREAM CARPARK_HISTORIC (date          VARCHAR ,

@@ -135,7 +135,7 @@ fn each_batch(
     let share = Share::Part { index: 0, of: 1 };
     let opening = Opening { share, start: source.start, bounded: true, opened_ms: now_ms() };
     let mut reader = connector::open(&source.place, opening)?;
-    let mut decoder = RowDecoder::new(source)?;
+    let mut decoder = RowDecoder::new(source, &crate::registry::Lookups::none())?;
     let wanted = planned.wanted(source.hub);
     loop {
         match reader.poll(pace.batch_bytes, now_ms())? {

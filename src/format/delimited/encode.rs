@@ -3,6 +3,7 @@
 use crate::batch::Column;
 use crate::error::Result;
 use crate::format::encode::{Writer, push_plain};
+use crate::format::fault::Parsed;
 use crate::number_text::write_plain_double;
 use crate::types::ColumnDef;
 use arrow_array::cast::AsArray;
@@ -41,7 +42,7 @@ impl DelimitedWriter {
 }
 
 impl Writer for DelimitedWriter {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool {
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         self.text.clear();
         for (c, column) in columns.iter().enumerate() {
             if c > 0 {
@@ -51,7 +52,7 @@ impl Writer for DelimitedWriter {
             self.push(array, i);
         }
         out.extend_from_slice(self.text.as_bytes());
-        true
+        Ok(true)
     }
 }
 

@@ -1,39 +1,12 @@
 //! The tokens of JSON, pulled one by one from a message. Knows no schema; feeds `node` and `object`.
 
 use crate::format::decode::shown;
+use crate::format::fault::{Fault, Parsed};
 use crate::format::field::Field;
 use crate::format::scan::Block;
 
 /// How deeply values that no column asks for may nest.
 const DEPTH_MAX: usize = 128;
-
-/// Why a message is bad. The columns that lead to the place are added on the way out, innermost first.
-#[derive(Debug)]
-pub struct Fault {
-    pub path: Vec<String>,
-    pub reason: String,
-}
-
-/// Boxed, since all that good records do with it is to be without.
-pub type Parsed<T> = Result<T, Box<Fault>>;
-
-impl Fault {
-    #[cold]
-    pub fn new(reason: impl Into<String>) -> Box<Fault> {
-        Box::new(Fault { path: vec![], reason: reason.into() })
-    }
-
-    #[cold]
-    pub fn ends(place: &str) -> Box<Fault> {
-        Fault::new(format!("the JSON ends {place}"))
-    }
-
-    #[cold]
-    pub fn within(mut self: Box<Fault>, name: &str) -> Box<Fault> {
-        self.path.push(name.to_string());
-        self
-    }
-}
 
 /// The content of a string: a range of the buffer, or of the unescaped texts where it had escapes.
 #[derive(Clone, Copy)]
@@ -83,7 +56,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn value_start(&mut self) -> Parsed<u8> {
         self.skip_blanks();
-        self.peek().ok_or_else(|| Fault::ends("where a value should be"))
+        self.peek().ok_or_else(|| ends("where a value should be"))
     }
 
     #[inline(always)]
@@ -106,7 +79,7 @@ impl<'a> Cursor<'a> {
         let mut at = start;
         let stop = loop {
             if at >= self.end {
-                return Err(Fault::ends("inside a string"));
+                return Err(ends("inside a string"));
             }
             let stops = Block::load(self.buffer, at).string_stops();
             if stops != 0 {
@@ -125,7 +98,7 @@ impl<'a> Cursor<'a> {
     #[inline(never)]
     fn rare_string(&mut self, start: usize, stop: usize) -> Parsed<Text> {
         let text = match (stop < self.end).then(|| self.buffer[stop]) {
-            None => return Err(Fault::ends("inside a string")),
+            None => return Err(ends("inside a string")),
             Some(b'"') => {
                 self.at = stop + 1;
                 Text { start, end: stop, unescaped: false }
@@ -143,7 +116,7 @@ impl<'a> Cursor<'a> {
         let text_start = self.unescaped.len();
         self.at = start;
         loop {
-            let Some(byte) = self.peek() else { return Err(Fault::ends("inside a string")) };
+            let Some(byte) = self.peek() else { return Err(ends("inside a string")) };
             self.at += 1;
             match byte {
                 b'"' => {
@@ -161,7 +134,7 @@ impl<'a> Cursor<'a> {
 
     /// What stands behind a backslash.
     fn escape(&mut self) -> Parsed<()> {
-        let Some(byte) = self.peek() else { return Err(Fault::ends("inside a string")) };
+        let Some(byte) = self.peek() else { return Err(ends("inside a string")) };
         self.at += 1;
         self.unescaped.push(match byte {
             b'"' | b'\\' | b'/' => byte,
@@ -202,7 +175,7 @@ impl<'a> Cursor<'a> {
 
     fn hex4(&mut self, escape: usize) -> Parsed<u32> {
         if self.end - self.at < 4 {
-            return Err(Fault::ends("inside a string"));
+            return Err(ends("inside a string"));
         }
         let mut code = 0;
         for byte in &self.buffer[self.at..self.at + 4] {
@@ -256,7 +229,7 @@ impl<'a> Cursor<'a> {
         if self.at > first {
             return Ok(());
         }
-        Err(if self.at == self.end { Fault::ends("inside a number") } else { self.unexpected("a digit") })
+        Err(if self.at == self.end { ends("inside a number") } else { self.unexpected("a digit") })
     }
 
     /// `true`, `false` or `null`.
@@ -268,7 +241,7 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         let cut = !rest.is_empty() && word.as_bytes().starts_with(rest);
-        Err(if cut { Fault::ends(&format!("inside {word}")) } else { self.unexpected("a value") })
+        Err(if cut { ends(&format!("inside {word}")) } else { self.unexpected("a value") })
     }
 
     /// Any value, checked and forgotten.
@@ -331,14 +304,14 @@ impl<'a> Cursor<'a> {
         match self.peek() {
             Some(b'"') => {}
             Some(_) => return Err(self.unexpected("a key in quotes")),
-            None => return Err(Fault::ends("inside an object")),
+            None => return Err(ends("inside an object")),
         }
         let key = self.string()?;
         self.skip_blanks();
         match self.peek() {
             Some(b':') => self.at += 1,
             Some(_) => return Err(self.unexpected("':'")),
-            None => return Err(Fault::ends("inside an object")),
+            None => return Err(ends("inside an object")),
         }
         self.skip_blanks();
         Ok(Some(key))
@@ -360,7 +333,7 @@ impl<'a> Cursor<'a> {
             _ => {}
         }
         self.skip_blanks();
-        if self.peek().is_some() { Ok(true) } else { Err(Fault::ends("inside an array")) }
+        if self.peek().is_some() { Ok(true) } else { Err(ends("inside an array")) }
     }
 
     /// The text of the value at the cursor for a message to the user; the cursor stays.
@@ -371,4 +344,9 @@ impl<'a> Cursor<'a> {
         self.at = start;
         &self.buffer[start..end]
     }
+}
+
+#[cold]
+fn ends(place: &str) -> Box<Fault> {
+    Fault::new(format!("the JSON ends {place}"))
 }

@@ -3,6 +3,7 @@
 use crate::batch::Column;
 use crate::error::Result;
 use crate::format::encode::{Writer, push_plain};
+use crate::format::fault::Parsed;
 use crate::number_text;
 use crate::types::ColumnDef;
 use arrow_array::cast::AsArray;
@@ -35,7 +36,7 @@ impl JsonWriter {
 }
 
 impl Writer for JsonWriter {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> bool {
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         let text = &mut self.text;
         text.clear();
         match &self.keys {
@@ -55,7 +56,7 @@ impl Writer for JsonWriter {
             }
         }
         out.extend_from_slice(text.as_bytes());
-        true
+        Ok(true)
     }
 }
 

@@ -8,28 +8,30 @@ mod encode;
 mod node;
 mod object;
 mod scalar;
+pub mod schema;
 
 pub use encode::{JsonWriter, push_double, push_items, push_quoted, push_string};
 
 use super::decode::{Rejects, Side, shown};
+use super::fault::{Fault, Parsed};
+use super::parts::Columns;
 use crate::batch::{Column, Range32};
 use crate::error::{Error, Result};
 use crate::types::{ColumnDef, SqlType};
 use arrow_buffer::Buffer;
-use cursor::{Cursor, Fault, Parsed};
+use cursor::Cursor;
 use node::Node;
 use object::Object;
 
 /// Decodes one side of JSON messages.
 pub struct JsonSide {
     root: Root,
-    /// Strings that had escapes, of the whole batch.
-    unescaped: Vec<u8>,
+    columns: Columns,
 }
 
 enum Root {
     Object(Object),
-    Bare { name: String, node: Box<Node> },
+    Bare { name: String, node: Node },
 }
 
 impl JsonSide {
@@ -37,31 +39,10 @@ impl JsonSide {
     pub fn new(columns: &[&ColumnDef], bare: bool) -> Result<JsonSide> {
         check(columns)?;
         let root = match columns {
-            [column] if bare => {
-                Root::Bare { name: column.name.clone(), node: Box::new(Node::new(&column.ty)) }
-            }
+            [column] if bare => Root::Bare { name: column.name.clone(), node: Node::new(&column.ty) },
             _ => Root::Object(Object::new(columns.iter().map(|c| (c.name.as_str(), &c.ty)))),
         };
-        Ok(JsonSide { root, unescaped: vec![] })
-    }
-
-    fn parse(&mut self, buffer: &[u8], range: Range32) -> Parsed<()> {
-        let (start, end) = (range.start as usize, range.end as usize);
-        let message = &buffer[start..end];
-        let utf8 = message.is_ascii() || std::str::from_utf8(message).is_ok();
-        let mut cursor = Cursor { buffer, start, at: start, end, utf8, unescaped: &mut self.unescaped };
-        match &mut self.root {
-            Root::Object(object) => match cursor.value_start()? {
-                b'{' => object.parse(&mut cursor)?,
-                _ => return Err(no_object(&mut cursor)),
-            },
-            Root::Bare { name, node } => node.parse(&mut cursor).map_err(|fault| fault.within(name))?,
-        }
-        cursor.skip_blanks();
-        if cursor.at == end {
-            return Ok(());
-        }
-        Err(Fault::new(format!("text follows the JSON value: {}", shown(&buffer[cursor.at..end]))))
+        Ok(JsonSide { root, columns: Columns::new(columns) })
     }
 }
 
@@ -73,69 +54,43 @@ impl Side for JsonSide {
         wanted: &[bool],
         rejects: &mut Rejects,
     ) -> Vec<Column> {
-        self.unescaped.clear();
-        self.root.start(wanted, ranges.len());
+        self.columns.start(wanted, ranges.len());
         for (i, range) in ranges.iter().enumerate() {
             if *range == Range32::NULL || rejects.is_bad(i) {
-                self.root.push_nulls();
-            } else if let Err(fault) = self.parse(buffer, *range) {
-                self.root.truncate(i);
-                self.root.push_nulls();
-                reject(rejects, i, *fault);
+                self.columns.push_nulls();
+            } else if let Err(fault) = self.columns.append(|columns| self.root.parse(buffer, *range, columns))
+            {
+                self.columns.push_nulls();
+                fault.reject(rejects, i);
             }
         }
-        let unescaped = Buffer::from(std::mem::take(&mut self.unescaped));
-        self.root.finish(wanted, buffer, &unescaped)
+        self.columns.finish(buffer)
     }
 }
 
 impl Root {
-    fn nodes(&mut self) -> &mut [Node] {
+    fn parse(&mut self, buffer: &[u8], range: Range32, columns: &mut Columns) -> Parsed<()> {
+        let (start, end) = (range.start as usize, range.end as usize);
+        let message = &buffer[start..end];
+        let utf8 = message.is_ascii() || std::str::from_utf8(message).is_ok();
+        let row = columns.rows();
+        let unescaped = &mut columns.made.bytes;
+        let mut cursor = Cursor { buffer, start, at: start, end, utf8, unescaped };
         match self {
-            Root::Object(object) => &mut object.nodes,
-            Root::Bare { node, .. } => std::slice::from_mut(node),
+            Root::Object(object) => match cursor.value_start()? {
+                b'{' => object.parse(&mut columns.parts, row, &mut cursor)?,
+                _ => return Err(no_object(&mut cursor)),
+            },
+            Root::Bare { name, node } => {
+                node.parse(&mut columns.parts[0], &mut cursor).map_err(|fault| fault.within(name))?;
+            }
         }
-    }
-
-    fn start(&mut self, wanted: &[bool], rows: usize) {
-        for (node, wanted) in self.nodes().iter_mut().zip(wanted) {
-            node.start(*wanted, rows);
+        cursor.skip_blanks();
+        if cursor.at == end {
+            return Ok(());
         }
+        Err(Fault::new(format!("text follows the JSON value: {}", shown(&buffer[cursor.at..end]))))
     }
-
-    fn push_nulls(&mut self) {
-        match self {
-            Root::Object(object) => object.push_nulls(),
-            Root::Bare { node, .. } => node.push_null(),
-        }
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        match self {
-            Root::Object(object) => object.truncate(rows),
-            Root::Bare { node, .. } => node.truncate(rows),
-        }
-    }
-
-    fn finish(&mut self, wanted: &[bool], messages: &Buffer, unescaped: &Buffer) -> Vec<Column> {
-        let column = |(node, wanted): (&mut Node, &bool)| {
-            if *wanted { Column::Array(node.finish(messages, unescaped)) } else { Column::Absent }
-        };
-        let columns = self.nodes().iter_mut().zip(wanted).map(column).collect();
-        if let Root::Object(object) = self {
-            object.truncate(0);
-        }
-        columns
-    }
-}
-
-/// Turns the way to a fault into the column and the reason of a reject.
-#[cold]
-fn reject(rejects: &mut Rejects, message: usize, fault: Fault) {
-    let Fault { mut path, reason } = fault;
-    path.reverse();
-    let reason = if path.is_empty() { reason } else { format!("column {}: {reason}", path.join("->")) };
-    rejects.add(message, path.first().map(String::as_str), || reason);
 }
 
 #[cold]

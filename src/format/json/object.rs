@@ -4,8 +4,10 @@
 //! colon) is remembered as one piece of bytes, and compared with what stands there now: where it
 //! matches, nothing of it is parsed or looked up again.
 
-use super::cursor::{Cursor, Fault, Parsed};
+use super::cursor::Cursor;
 use super::node::Node;
+use crate::format::fault::{Fault, Parsed};
+use crate::format::parts::Part;
 use crate::types::SqlType;
 use std::collections::HashMap;
 
@@ -15,14 +17,12 @@ const STEPS_MAX: usize = 512;
 
 pub struct Object {
     names: Vec<String>,
-    pub nodes: Vec<Node>,
+    nodes: Vec<Node>,
     by_name: HashMap<Vec<u8>, usize>,
     steps: Vec<Step>,
     seen: Vec<Seen>,
     /// Counts the objects, to tell what was seen in the present one.
     serial: u64,
-    /// Complete rows that the nodes hold.
-    len: usize,
 }
 
 /// What stood in front of a value, and what that means.
@@ -53,41 +53,29 @@ impl Object {
             fields.map(|(name, ty)| (name.to_string(), Node::new(ty))).unzip();
         // Of two fields with one name, which no schema should have, the first counts.
         let by_name = names.iter().enumerate().rev().map(|(i, n)| (n.clone().into_bytes(), i)).collect();
-        Object {
-            seen: vec![Seen::default(); names.len()],
-            names,
-            nodes,
-            by_name,
-            steps: vec![],
-            serial: 0,
-            len: 0,
-        }
+        Object { seen: vec![Seen::default(); names.len()], names, nodes, by_name, steps: vec![], serial: 0 }
     }
 
-    /// Starts a batch, as [`Node::start`].
-    pub fn start(&mut self, keep: bool, rows: usize) {
-        self.len = 0;
-        self.nodes.iter_mut().for_each(|node| node.start(keep, rows));
-    }
-
-    /// Parses an object and appends one cell to each node; the cursor is at its brace.
+    /// Parses an object and appends one cell to each part, which have `row` of them; the cursor is at its
+    /// brace.
     ///
-    /// After a fault the nodes hold parts of a row: the caller must truncate.
-    pub fn parse(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
+    /// After a fault the parts hold pieces of a row: the caller must truncate.
+    pub fn parse(&mut self, parts: &mut [Part], row: usize, cursor: &mut Cursor<'_>) -> Parsed<()> {
         self.serial += 1;
         let (mut step, mut found) = (0, 0);
         loop {
             match self.next(cursor, step)? {
-                Target::Field { field, exact } => found += self.field(cursor, field, exact)?,
+                Target::Field { field, exact } => {
+                    found += self.field(field, exact, &mut parts[field], row, cursor)?;
+                }
                 Target::Unknown => cursor.skip_value()?,
                 Target::End => break,
             }
             step += 1;
         }
         if found < self.nodes.len() {
-            self.fill_missing();
+            self.fill_missing(parts);
         }
-        self.len += 1;
         Ok(())
     }
 
@@ -140,7 +128,14 @@ impl Object {
 
     /// Parses the value of a field; answers how many fields that adds to those found.
     #[inline(always)]
-    fn field(&mut self, cursor: &mut Cursor<'_>, field: usize, exact: bool) -> Parsed<usize> {
+    fn field(
+        &mut self,
+        field: usize,
+        exact: bool,
+        part: &mut Part,
+        row: usize,
+        cursor: &mut Cursor<'_>,
+    ) -> Parsed<usize> {
         let seen = &mut self.seen[field];
         let again = seen.serial == self.serial;
         if again {
@@ -149,10 +144,10 @@ impl Object {
                 cursor.skip_value()?;
                 return Ok(0);
             }
-            self.nodes[field].truncate(self.len);
+            part.truncate(row);
         }
         *seen = Seen { serial: self.serial, exact };
-        match self.nodes[field].parse(cursor) {
+        match self.nodes[field].parse(part, cursor) {
             Ok(()) => Ok(usize::from(!again)),
             Err(fault) => Err(self.within(fault, field)),
         }
@@ -164,26 +159,11 @@ impl Object {
     }
 
     #[inline(never)]
-    fn fill_missing(&mut self) {
-        for (node, seen) in self.nodes.iter_mut().zip(&self.seen) {
+    fn fill_missing(&self, parts: &mut [Part]) {
+        for (part, seen) in parts.iter_mut().zip(&self.seen) {
             if seen.serial != self.serial {
-                node.push_null();
+                part.push_null();
             }
         }
-    }
-
-    /// Appends a row of NULLs.
-    pub fn push_nulls(&mut self) {
-        self.nodes.iter_mut().for_each(Node::push_null);
-        self.len += 1;
-    }
-
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    pub fn truncate(&mut self, len: usize) {
-        self.nodes.iter_mut().for_each(|node| node.truncate(len));
-        self.len = len;
     }
 }

@@ -1,10 +1,11 @@
 //! JSON values → cells of a type without parts, with ksqlDB's coercions: text to numbers and booleans,
 //! anything to STRING.
 
-use super::cursor::{Cursor, Fault, Parsed, Text};
+use super::cursor::{Cursor, Text};
 use super::node::mismatch;
 use crate::format::cells::{Cells, Place, Scalars, Texts};
 use crate::format::decode::unfit_value;
+use crate::format::fault::{Fault, Parsed};
 use crate::format::field::Field;
 use crate::format::{numbers, times};
 use crate::types::SqlType;

@@ -280,7 +280,7 @@ fn rows_are_written() {
 #[test]
 fn maps_need_keys_of_string() {
     let schema = one(list(SqlType::Map(Box::new(SqlType::Int), Box::new(SqlType::Int))));
-    let error = decoder(&stream(JSON), &schema).err().unwrap();
+    let error = decoder(&stream(JSON), &schema, &Lookups::none()).err().unwrap();
     assert_eq!(error.message, "column A has a map with keys of INTEGER; the keys of JSON are STRING");
 }
 

@@ -1,9 +1,13 @@
 //! Both formats from outside: messages in, rows and rejects out.
 
+mod avro;
+mod codecs;
 mod delimited;
+mod foreign;
 mod json;
 mod others;
 mod properties;
+mod protobuf;
 
 use super::*;
 use crate::batch::{Origin, Range32, Timestamps};
@@ -90,7 +94,7 @@ pub fn read_messages(
     schema: &Schema,
     messages: &MessageBatch,
 ) -> Vec<Result<Row, String>> {
-    let mut decoder = decoder(serialization, schema).unwrap();
+    let mut decoder = decoder(serialization, schema, &Lookups::none()).unwrap();
     let decoded = decoder.decode(messages, &vec![true; schema.len()]);
     outcomes(&decoded, messages.len())
 }
@@ -136,7 +140,7 @@ pub fn batch(schema: &Schema, rows: &[Row]) -> Batch {
 /// The messages of the rows.
 pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> MessageBatch {
     let mut out = Encoded::default();
-    encoder(serialization, schema).unwrap().encode(batch, &mut out);
+    encoder(serialization, schema, &Written::default()).unwrap().encode(batch, &mut out);
     MessageBatch {
         partition: 0,
         offsets: ScalarBuffer::from_iter(0..batch.len as i64),
@@ -152,4 +156,67 @@ pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> M
 pub fn written(format: Format, schema: &Schema, rows: &[Row]) -> Vec<String> {
     let messages = write(&stream(format), schema, &batch(schema, rows));
     (0..rows.len()).map(|i| String::from_utf8(messages.value(i).unwrap().to_vec()).unwrap()).collect()
+}
+
+/// Value columns, as a statement declares them.
+pub fn declared(columns: &str) -> Vec<ColumnDef> {
+    let text = format!("CREATE STREAM s ({columns}) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');");
+    let statement = crate::sql::parse_statement(&text).unwrap().statement;
+    let crate::sql::ast::Statement::CreateSource { columns, .. } = statement else { panic!("{statement:?}") };
+    let column = |c: crate::sql::ast::ColumnSpec| ColumnDef { name: c.name.name, ty: c.ty, key: false };
+    columns.into_iter().map(column).collect()
+}
+
+/// Each body, as rows of one batch: its row, or why it has none.
+pub fn read_bodies<T: AsRef<[u8]>>(
+    reader: &mut dyn codec::BodyReader,
+    declared: &[ColumnDef],
+    bodies: &[T],
+) -> Vec<Result<Row, String>> {
+    let bodies: Vec<_> = bodies.iter().map(Some).collect();
+    let messages = messages(None, &bodies);
+    let mut columns = parts::Columns::new(&declared.iter().collect::<Vec<_>>());
+    columns.start(&vec![true; declared.len()], messages.len());
+    let read = |range| reader.read(&messages.buffer, range, &mut columns);
+    let faults: Vec<_> = messages.values.iter().copied().map(read).collect();
+    let columns = columns.finish(&messages.buffer);
+    let mut row = 0..;
+    let outcome = |read: fault::Parsed<()>| match read {
+        Ok(()) => row.next().map(|i| Ok(columns.iter().map(|c| c.value(i)).collect())).unwrap(),
+        Err(fault) => Err(format!("{}: {}", fault.path.join("<-"), fault.reason)),
+    };
+    faults.into_iter().map(outcome).collect()
+}
+
+/// The body of each row, or why it has none.
+pub fn write_bodies(
+    writer: &mut dyn codec::BodyWriter,
+    declared: &[ColumnDef],
+    rows: &[Row],
+) -> Vec<Result<Vec<u8>, String>> {
+    let batch = batch(&Schema { columns: declared.to_vec() }, rows);
+    let write = |row| {
+        let mut body = vec![];
+        match writer.write(&batch.columns, row, &mut body) {
+            Ok(written) => {
+                assert!(written);
+                Ok(body)
+            }
+            Err(fault) => {
+                assert!(body.is_empty());
+                Err(format!("{}: {}", fault.path.join("<-"), fault.reason))
+            }
+        }
+    };
+    (0..rows.len()).map(write).collect()
+}
+
+/// The first column of a row as an answer shows it, or why there is none.
+pub fn shown(row: Result<Row, String>, declared: &[ColumnDef]) -> String {
+    let show = |row: Row| {
+        let mut text = String::new();
+        output::json_value(&row[0], &declared[0].ty, &mut text);
+        text
+    };
+    row.map_or_else(|fault| fault, show)
 }

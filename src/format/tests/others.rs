@@ -25,14 +25,14 @@ fn kafka() {
         }
     }
     for columns in ["A INT, B INT", "A DATE"] {
-        assert!(decoder(&stream(Format::Kafka), &schema(columns)).is_err());
+        assert!(decoder(&stream(Format::Kafka), &schema(columns), &Lookups::none()).is_err());
     }
 }
 
 #[test]
 fn none_carries_nothing() {
     let serialization = Serialization { key: Format::None, value: DELIMITED, changelog: false };
-    let error = decoder(&serialization, &schema("K INT KEY, A INT")).err().unwrap();
+    let error = decoder(&serialization, &schema("K INT KEY, A INT"), &Lookups::none()).err().unwrap();
     assert_eq!(error.message, "column K: NONE carries no columns");
 }
 
@@ -64,7 +64,8 @@ fn changelogs_delete() {
     let keys = [Some("1"), Some("2"), Some("\"x\""), None];
     let values = [Some("a"), None, None, Some("a")];
     let messages = messages(Some(&keys), &values);
-    let decoded = decoder(&keyed(true), &schema(KEYED)).unwrap().decode(&messages, &[true, true]);
+    let decoded =
+        decoder(&keyed(true), &schema(KEYED), &Lookups::none()).unwrap().decode(&messages, &[true, true]);
     let expected = [
         Ok(vec![Value::Int(1), Value::text("a")]),
         Ok(vec![Value::Int(2), Value::Null]),

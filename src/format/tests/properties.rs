@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const FORMATS: [Format; 3] = [DELIMITED, JSON, Format::Json { wrap_single: false }];
 
-fn any_scalar() -> impl Strategy<Value = SqlType> {
+pub fn any_scalar() -> impl Strategy<Value = SqlType> {
     prop::sample::select(vec![
         SqlType::Boolean,
         SqlType::Int,
@@ -35,7 +35,7 @@ fn any_type() -> impl Strategy<Value = SqlType> {
     })
 }
 
-fn of_types(types: Vec<SqlType>, keys: usize) -> Schema {
+pub fn of_types(types: Vec<SqlType>, keys: usize) -> Schema {
     let names = ["A", "B", "C", "D"];
     let column = |(i, ty): (usize, SqlType)| ColumnDef { name: names[i].into(), ty, key: i < keys };
     Schema::new(types.into_iter().enumerate().map(column))
@@ -56,7 +56,12 @@ fn any_schema() -> impl Strategy<Value = (Serialization, Schema)> {
 
 /// A value that the formats carry both ways: NULL and '' are one in DELIMITED.
 fn any_value(ty: &SqlType) -> BoxedStrategy<Value> {
-    let value = match ty {
+    prop_oneof![1 => Just(Value::Null), 4 => any_known(ty)].boxed()
+}
+
+/// A value that is not NULL.
+pub fn any_known(ty: &SqlType) -> BoxedStrategy<Value> {
+    match ty {
         SqlType::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
         SqlType::Int => any::<i32>().prop_map(Value::Int).boxed(),
         SqlType::Bigint => any::<i64>().prop_map(Value::Bigint).boxed(),
@@ -79,8 +84,7 @@ fn any_value(ty: &SqlType) -> BoxedStrategy<Value> {
         SqlType::Struct(fields) => {
             fields.iter().map(|f| any_value(&f.ty)).collect::<Vec<_>>().prop_map(Value::Struct).boxed()
         }
-    };
-    prop_oneof![1 => Just(Value::Null), 4 => value].boxed()
+    }
 }
 
 fn schema_with_rows() -> impl Strategy<Value = (Serialization, Schema, Vec<Row>)> {
@@ -133,7 +137,7 @@ proptest! {
     ) {
         let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let messages = messages(Some(&keys), &values);
-        let mut decoder = decoder(&serialization, &schema).unwrap();
+        let mut decoder = decoder(&serialization, &schema, &Lookups::none()).unwrap();
         let full = decoder.decode(&messages, &vec![true; schema.len()]);
         let expected = outcomes(&full, messages.len());
 

@@ -1,0 +1,103 @@
+//! Stage 2 for formats whose bodies a schema explains, with JSON beside them: the same rows, both ways.
+
+use crate::Bench;
+use crate::data::{self, HISTORIC, ROWS};
+use arrow_buffer::{Buffer, ScalarBuffer};
+use criterion::Throughput;
+use std::hint::black_box;
+use wharfe::batch::{Batch, MessageBatch, Range32, Timestamps};
+use wharfe::format::codec::{BodyReader, BodyWriter};
+use wharfe::format::parts::Columns;
+use wharfe::format::protobuf::Nullable;
+use wharfe::format::{Encoded, Format, Serialization, Written, avro, decoder, encoder, protobuf};
+use wharfe::registry::{self, Lookups};
+use wharfe::render::source::RowDecoder;
+use wharfe::types::ColumnDef;
+
+pub fn benches(c: &mut Bench) {
+    let planned = data::car_parks();
+    let source = data::source(&planned, HISTORIC);
+    let columns: Vec<&ColumnDef> = source.schema.columns.iter().collect();
+    let all = vec![true; columns.len()];
+    let mut rows = RowDecoder::new(source, &Lookups::none()).expect("the format can be decoded");
+    let rows = rows.decode(&data::messages(HISTORIC, ROWS, None), &all).0;
+
+    let mut group = c.benchmark_group("codecs");
+    group.throughput(Throughput::Elements(ROWS));
+
+    let json =
+        Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
+    let mut writer = encoder(&json, &source.schema, &Written::default()).expect("the columns can be written");
+    let mut written = Encoded::default();
+    group.bench_function("json, historic, written", |b| {
+        b.iter(|| {
+            written = Encoded::default();
+            writer.encode(black_box(&rows), &mut written);
+        })
+    });
+    let mut reader = decoder(&json, &source.schema, &Lookups::none()).expect("the columns can be read");
+    let messages = messages(std::mem::take(&mut written.buffer), std::mem::take(&mut written.values));
+    group.bench_function("json, historic, read", |b| b.iter(|| reader.decode(black_box(&messages), &all)));
+
+    for (name, (mut reader, mut writer)) in [
+        ("avro", avro_codec(&columns)),
+        ("protobuf", protobuf_codec(&columns, Nullable::Plain)),
+        ("protobuf optional", protobuf_codec(&columns, Nullable::Optional)),
+    ] {
+        let mut bodies = Encoded::default();
+        group.bench_function(format!("{name}, historic, written"), |b| {
+            b.iter(|| bodies = write(&mut *writer, black_box(&rows)))
+        });
+        let buffer = Buffer::from(bodies.buffer);
+        let mut parts = Columns::new(&columns);
+        group.bench_function(format!("{name}, historic, read"), |b| {
+            b.iter(|| {
+                parts.start(&all, bodies.values.len());
+                for body in &bodies.values {
+                    reader.read(black_box(&buffer), *body, &mut parts).expect("what was written is read");
+                }
+                parts.finish(&buffer)
+            })
+        });
+    }
+    group.finish();
+}
+
+type Codec = (Box<dyn BodyReader>, Box<dyn BodyWriter>);
+
+fn avro_codec(columns: &[&ColumnDef]) -> Codec {
+    let text = avro::schema_text(columns, false, avro::FULL_NAME).expect("AVRO has the names");
+    let schema = registry::avro::Document::parse(&text, &[]).expect("it was just written");
+    let reader = avro::reader(&schema, columns, false).expect("the columns are the schema's");
+    (reader, avro::writer(&schema, columns, false).expect("the columns are the schema's"))
+}
+
+fn protobuf_codec(columns: &[&ColumnDef], nullable: Nullable) -> Codec {
+    let text = protobuf::schema_text(columns, protobuf::FULL_NAME, nullable).expect("PROTOBUF has the names");
+    let schema = registry::protobuf::Document::parse(&text, &[]).expect("it was just written");
+    let message = schema.message(&[0]).expect("it has one message");
+    let reader = protobuf::reader(&message, columns).expect("the columns are the message's");
+    (reader, protobuf::writer(&message, columns).expect("the columns are the message's"))
+}
+
+fn write(writer: &mut dyn BodyWriter, rows: &Batch) -> Encoded {
+    let mut out = Encoded::default();
+    for row in 0..rows.len {
+        let start = out.buffer.len() as u32;
+        writer.write(&rows.columns, row, &mut out.buffer).expect("every row can be written");
+        out.values.push(Range32 { start, end: out.buffer.len() as u32 });
+    }
+    out
+}
+
+fn messages(buffer: Vec<u8>, values: Vec<Range32>) -> MessageBatch {
+    MessageBatch {
+        partition: 0,
+        buffer: Buffer::from(buffer),
+        offsets: ScalarBuffer::from_iter(0..values.len() as i64),
+        values,
+        keys: None,
+        timestamps: Timestamps::All(0),
+        torn: vec![],
+    }
+}

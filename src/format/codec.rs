@@ -1,0 +1,130 @@
+//! What AVRO and PROTOBUF have in common: bodies that only the schema of their writer explains.
+//!
+//! Where that schema comes from, and the header that names it, is not known here.
+
+use super::body::Body;
+use super::fault::{Fault, Parsed};
+use super::parts::Columns;
+use crate::batch::{Column, Range32};
+use crate::types::{ColumnDef, SqlType};
+
+/// Reads the bodies that one schema's writer wrote into the declared columns.
+pub trait BodyReader {
+    /// Reads a body to its end, appending a cell to each column.
+    ///
+    /// After a fault the columns hold parts of a row.
+    fn read_body(&mut self, body: &mut Body<'_>, columns: &mut Columns) -> Parsed<()>;
+
+    /// Appends one row, or none if the body, these bytes of the batch's buffer, is bad.
+    fn read(&mut self, buffer: &[u8], body: Range32, columns: &mut Columns) -> Parsed<()> {
+        columns.append(|columns| {
+            let mut body = Body::new(buffer, body.start as usize..body.end as usize);
+            self.read_body(&mut body, columns)?;
+            match body.rest() {
+                0 => Ok(()),
+                rest => Err(Fault::new(format!("{rest} bytes follow the record"))),
+            }
+        })
+    }
+}
+
+/// Which field of a schema each column is: the one of its name, else of its name but for the case, unless
+/// that is another column's.
+pub fn match_names(fields: &[&str], columns: &[&str]) -> Vec<Option<usize>> {
+    let in_other_case = |column: &str| {
+        fields.iter().position(|field| field.to_uppercase() == column && !columns.contains(field))
+    };
+    let find =
+        |column: &&str| fields.iter().position(|field| field == column).or_else(|| in_other_case(column));
+    columns.iter().map(find).collect()
+}
+
+/// Writes rows as bodies for whoever reads with one schema.
+pub trait BodyWriter {
+    /// Appends the body of a row; false where it has none, as a single bare value that is NULL.
+    ///
+    /// After a fault `out` holds a part of it.
+    fn write_body(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool>;
+
+    /// As [`BodyWriter::write_body`], but a fault leaves nothing behind. With the schema that
+    /// `schema_text` makes for the columns there is none, but for a NULL in lists and maps of PROTOBUF.
+    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
+        let start = out.len();
+        let written = self.write_body(columns, row, out);
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written
+    }
+}
+
+/// The columns that a registered schema stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inferred {
+    pub columns: Vec<ColumnDef>,
+    /// The schema is the single column's, not that of a record with fields.
+    pub bare: bool,
+}
+
+/// The most parts that the columns of a registered schema may have, and how deep they may be: types that
+/// use each other can stand for more than any memory holds.
+const PARTS_MAX: usize = 10_000;
+const TYPE_DEPTH_MAX: usize = 100;
+
+/// Whether a column's name can be a field's.
+pub fn check_name(name: &str, format: &str) -> Result<(), String> {
+    let mut chars = name.chars();
+    let is_name = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some(()).ok_or_else(|| {
+        format!(
+            "column {name}: a name in {format} has letters, digits and _ only, and starts with no digit; \
+             give it another one with AS"
+        )
+    })
+}
+
+/// Counts the parts of the columns that are inferred from a schema.
+#[derive(Default)]
+pub struct Inference {
+    parts: usize,
+    depth: usize,
+}
+
+impl Inference {
+    /// Runs `infer` for the type at `path`.
+    pub fn part(
+        &mut self,
+        path: &str,
+        infer: impl FnOnce(&mut Inference) -> Result<SqlType, String>,
+    ) -> Result<SqlType, String> {
+        self.parts += 1;
+        if self.depth == TYPE_DEPTH_MAX || self.parts == PARTS_MAX {
+            return Err(format!(
+                "field {path}: the type nests too deeply or is too large, as one that holds itself"
+            ));
+        }
+        self.depth += 1;
+        let ty = infer(self);
+        self.depth -= 1;
+        ty
+    }
+}
+
+/// A field's name as a column's: unquoted names of statements are upper case.
+pub fn column_names<'a>(names: impl Iterator<Item = &'a str>, path: &str) -> Result<Vec<String>, String> {
+    let mut columns: Vec<String> = vec![];
+    for name in names {
+        let column = name.to_uppercase();
+        if columns.contains(&column) {
+            return Err(format!("field {}: another one has that name in other cases", below(path, name)));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+/// The path of a field of what `path` leads to.
+pub fn below(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_string() } else { format!("{path}->{field}") }
+}

@@ -1,0 +1,261 @@
+//! Formats with schemas, and the registries that have them: the engine's own, one by URL, and one that
+//! goes away.
+
+use crate::harness::{COARSE, Process, Run, Served, Site, binary, free_addresses};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What a registry says of an id.
+#[derive(Clone)]
+enum Says {
+    /// A JSON Schema.
+    Schema(&'static str),
+    Status(u16),
+}
+
+/// A registry that says what it is told to, at a path, to who has the password.
+#[derive(Clone)]
+struct Toy {
+    url: String,
+    ids: Arc<Mutex<HashMap<u32, Says>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+const PATH: &str = "/apis/ccompat/v7";
+/// `wharfe:secret`
+const AUTHORIZATION: &str = "Basic d2hhcmZlOnNlY3JldA==";
+const SCHEMA: &str = r#"{"type":"object","properties":{"A":{"type":"integer","connect.type":"int32"}}}"#;
+
+impl Toy {
+    fn start(ids: &[(u32, Says)]) -> Toy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let toy = Toy {
+            url: format!("http://{}{PATH}", listener.local_addr().unwrap()),
+            ids: Arc::new(Mutex::new(ids.iter().cloned().collect())),
+            asked: Arc::default(),
+        };
+        let served = toy.clone();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| served.answer(stream)));
+        toy
+    }
+
+    fn say(&self, id: u32, says: Says) {
+        self.ids.lock().unwrap().insert(id, says);
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let head: Vec<String> =
+            reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_string();
+        let may =
+            head.iter().any(|line| line.eq_ignore_ascii_case(&format!("authorization: {AUTHORIZATION}")));
+        let id = path.strip_prefix(PATH).and_then(|path| path.strip_prefix("/schemas/ids/"));
+        let says = id.and_then(|id| self.ids.lock().unwrap().get(&id.parse().unwrap()).cloned());
+        let (status, body) = match says {
+            _ if !may => (401, json!({ "error_code": 401, "message": "Unauthorized" })),
+            Some(Says::Schema(text)) => (200, json!({ "schema": text, "schemaType": "JSON" })),
+            Some(Says::Status(status)) => (status, Value::Null),
+            None => (404, json!({ "error_code": 40403, "message": "Schema not found" })),
+        };
+        self.asked.lock().unwrap().push(path.trim_start_matches(PATH).to_string());
+        let body = body.to_string();
+        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close", body.len());
+        let _ = write!(stream, "{head}\r\n\r\n{body}");
+    }
+
+    fn section(&self, password: &str) -> String {
+        format!("[registry]\nurl = '{}'\nuser = 'wharfe'\npassword = {password}", self.url)
+    }
+}
+
+/// A message in Confluent's wire format.
+fn message(id: u32, body: &str) -> Vec<u8> {
+    [&[0][..], &id.to_be_bytes(), body.as_bytes()].concat()
+}
+
+fn lines(messages: &[Vec<u8>]) -> Vec<u8> {
+    messages.iter().flat_map(|message| [message.as_slice(), b"\n"].concat()).collect()
+}
+
+#[test]
+fn while_the_registry_is_away_messages_wait() {
+    let toy = Toy::start(&[(1, Says::Schema(SCHEMA)), (2, Says::Status(503))]);
+    let site = Site::new().with("t", "t.bin", lines(&[message(1, r#"{"A":1}"#)]));
+    let site = site.and(&toy.section("{ file = 'password' }"));
+    site.write("password", "secret\n");
+    let mut run = Run::live(
+        &site,
+        COARSE.workers(2),
+        "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');
+         CREATE TABLE T AS SELECT 1 AS K, COUNT(*) AS N, SUM(A) AS A FROM S GROUP BY 1;",
+    );
+    let sums = "SELECT N, A FROM T";
+    run.until(sums, |rows| rows == [r#"{"N":1,"A":1}"#]);
+    site.append("t.bin", lines(&[message(2, r#"{"A":10}"#), message(1, r#"{"A":100}"#)]));
+    // It is asked again and again, and meanwhile the engine answers.
+    while toy.asked("/schemas/ids/2") < 3 {
+        assert_eq!(run.ask(sums), [r#"{"N":1,"A":1}"#]);
+    }
+    toy.say(2, Says::Schema(SCHEMA));
+    run.until(sums, |rows| rows == [r#"{"N":3,"A":111}"#]);
+    assert_eq!(toy.asked("/schemas/ids/1"), 1, "what is known is not asked for again");
+    // What the registry does not know is a reject; what nobody could ask for is none.
+    site.append("t.bin", lines(&[message(3, r#"{"A":1000}"#), message(1, r#"{"A":1000}"#)]));
+    run.until(sums, |rows| rows == [r#"{"N":4,"A":1111}"#]);
+    assert_eq!(
+        run.ask("SELECT REASON FROM WHARFE_REJECTS"),
+        [r#"{"REASON":"schema id 3 is not known to the registry"}"#]
+    );
+    // It may be registered later: a while after that, messages with it are rows.
+    toy.say(3, Says::Schema(SCHEMA));
+    let rows = |run: &mut Run| run.number("SELECT N FROM T");
+    while rows(&mut run) == 4 {
+        let rejects = run.ask("SELECT REASON FROM WHARFE_REJECTS").len();
+        site.append("t.bin", lines(&[message(3, r#"{"A":0}"#)]));
+        while rows(&mut run) == 4 && run.ask("SELECT REASON FROM WHARFE_REJECTS").len() == rejects {}
+    }
+}
+
+#[test]
+fn a_pull_on_a_stream_waits_too() {
+    let toy = Toy::start(&[(1, Says::Status(500))]);
+    let site = Site::new().with("t", "t.bin", lines(&[message(1, r#"{"A":1}"#)]));
+    let site = site.and(&toy.section("'secret'"));
+    let script = "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');";
+    let mut run = Run::live(&site, COARSE, script);
+    let mut watch = run.open("SELECT A FROM S");
+    while toy.asked("/schemas/ids/1") < 2 {}
+    toy.say(1, Says::Schema(SCHEMA));
+    assert_eq!(watch.rest(), [r#"{"A":1}"#]);
+}
+
+#[test]
+fn an_engine_whose_registry_is_away_stops() {
+    let toy = Toy::start(&[(1, Says::Status(500))]);
+    let site = Site::new().with("t", "t.bin", lines(&[message(1, r#"{"A":1}"#)]));
+    let site = site.and(&toy.section("'secret'"));
+    let run = Run::live(
+        &site,
+        COARSE.workers(2),
+        "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');
+         CREATE TABLE T AS SELECT A, COUNT(*) AS N FROM S GROUP BY A;",
+    );
+    while toy.asked("/schemas/ids/1") < 2 {}
+    run.engine.stop().unwrap();
+}
+
+#[test]
+fn statements_say_what_is_wrong_with_the_registry() {
+    let toy = Toy::start(&[]);
+    let [nobody] = &free_addresses(1)[..] else { unreachable!() };
+    let refused = |section: &str, sql: &str| Run::idle(&Site::new().and(section), COARSE, true).refused(sql);
+    let infer = "CREATE STREAM S WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR')";
+    let by_id = "CREATE STREAM S WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR', VALUE_SCHEMA_ID=9)";
+    let url = &toy.url;
+    for (section, sql, said) in [
+        (
+            toy.section("'wrong'"),
+            infer,
+            format!(
+                "the schema registry at {url} cannot be asked: it refuses user and password (401: Unauthorized)"
+            ),
+        ),
+        (toy.section("'secret'"), infer, format!("the schema registry at {url} has no subject t-value")),
+        (toy.section("'secret'"), by_id, format!("the schema registry at {url} has no schema with the id 9")),
+        (
+            format!("[registry]\nurl = 'http://{nobody}'"),
+            infer,
+            format!("the schema registry at http://{nobody} cannot be asked: connection refused"),
+        ),
+    ] {
+        let error = refused(&section, sql);
+        assert!(error.contains(&said), "{error}");
+    }
+}
+
+#[test]
+fn the_engines_own_registry_outlives_it_and_is_served() {
+    let site = Site::new();
+    let data = site.path("data");
+    let more = ["--data-dir", data.to_str().unwrap()];
+    let first = site.script(
+        "CREATE STREAM S (K VARCHAR KEY, V INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON_SR');
+         INSERT INTO S VALUES ('a', 1);",
+    );
+    let served = Served::start(&first, &more);
+    assert_eq!(served.get("/subjects").body, r#"["t-key","t-value"]"#);
+    assert_eq!(served.get("/info").status, 200);
+    assert_eq!(served.get("/nothing").status, 404);
+    drop(served);
+    let second = site.script("CREATE STREAM AGAIN WITH (KAFKA_TOPIC='t', FORMAT='JSON_SR');");
+    let served = Served::start(&second, &more);
+    let said = served.post("/query-stream", "application/json", r#"{"sql":"SELECT * FROM AGAIN;"}"#);
+    let said: Value = serde_json::from_str(&said.body).unwrap();
+    assert_eq!(said[1], json!(["a", 1]));
+    assert_eq!(said[0]["columnNames"], json!(["ROWKEY", "V"]));
+}
+
+#[test]
+fn other_processes_read_the_registry_of_the_first() {
+    let site = Site::new();
+    let rows: String = (0..40).map(|i| format!("INSERT INTO S VALUES ('k{i}', {i});")).collect();
+    let script = site.script(&format!(
+        "CREATE STREAM S (K VARCHAR KEY, V INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON_SR', PARTITIONS=4);
+         {rows}
+         CREATE TABLE T AS SELECT 1 AS ONE, COUNT(*) AS N, SUM(V) AS V FROM S GROUP BY 1;"
+    ));
+    let hosts = site.write("hosts", free_addresses(2).join("\n"));
+    let process = |index: &str| {
+        let mut command = binary(["run", "-n", "2", "-p", index, "-w", "1", "--once", "--format", "json"]);
+        command.args(["-q", "SELECT N, V FROM T"]).arg("--hostfile").arg(&hosts).arg(&script);
+        Process::start(command)
+    };
+    let [first, second] = [process("0"), process("1")].map(Process::finish);
+    assert_eq!((first.code, second.code), (Some(0), Some(0)), "{first:?} {second:?}");
+    assert_eq!(first.stdout.trim(), r#"{"N":40,"V":780}"#, "{first:?}");
+}
+
+#[test]
+fn what_a_given_schema_has_no_place_for_is_a_reject() {
+    let site = Site::new().and("[topics.out]\nconnector = 'log'");
+    let served = Served::start(
+        &site.script(
+            "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='in', VALUE_FORMAT='JSON');
+             INSERT INTO S VALUES (1);
+             INSERT INTO S VALUES (NULL);
+             INSERT INTO S VALUES (3);",
+        ),
+        &[],
+    );
+    let ask = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        let said: Value =
+            serde_json::from_str(&served.post("/query-stream", "application/json", body).body).unwrap();
+        said.as_array().unwrap()[1..].to_vec()
+    };
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"A","type":"int"}]}"#;
+    let registered = served.post("/subjects/theirs/versions", "", json!({ "schema": schema }).to_string());
+    assert_eq!(registered.body, r#"{"id":1}"#);
+    let create = |select: &str| {
+        served.ksql(&format!(
+            "SET 'auto.offset.reset'='earliest'; CREATE STREAM OUT WITH (KAFKA_TOPIC='out', VALUE_FORMAT='AVRO', \
+             VALUE_SCHEMA_ID=1) AS SELECT {select} FROM S;"
+        ))
+    };
+    let refused = create("A AS B");
+    assert!(refused["message"].as_str().is_some_and(|m| m.contains("schema 1: column B")), "{refused}");
+    assert!(create("A").is_array());
+    while ask("SELECT REASON FROM WHARFE_REJECTS;").is_empty() {}
+    assert_eq!(ask("SELECT STAGE FROM WHARFE_REJECTS;"), [json!(["store of CSAS_OUT_1"])]);
+    let books = "SELECT ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS WHERE STAGE = 'store';";
+    while ask(books) != [json!([3, 2, 1])] {}
+    assert_eq!(served.get("/subjects").body, r#"["theirs"]"#, "the given schema is the topic's");
+}
