@@ -10,6 +10,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -29,7 +30,12 @@ pub struct Record {
     pub value: Option<String>,
 }
 
-const PORT: u16 = 29592;
+/// Where the shared broker listens. Each checkout has its own: tests of several may run at a time.
+fn port() -> u16 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
+    20_000 + 10 * (hasher.finish() % 1_000) as u16
+}
 
 impl Broker {
     /// The shared real one if there can be one, else a mock.
@@ -40,11 +46,13 @@ impl Broker {
     /// `None`, said aloud, where there is no Java or no Maven.
     pub fn real() -> Option<Broker> {
         static STARTED: OnceLock<bool> = OnceLock::new();
-        STARTED.get_or_init(|| start(PORT)).then_some(Broker::Real { port: PORT })
+        STARTED.get_or_init(|| start(port())).then_some(Broker::Real { port: port() })
     }
 
     /// A real one of its own, which may be stopped.
-    pub fn own(port: u16) -> Option<Broker> {
+    pub fn own() -> Option<Broker> {
+        // The shared one takes three ports.
+        let port = port() + 5;
         start(port).then_some(Broker::Real { port })
     }
 

@@ -248,7 +248,7 @@ const LIVE: &str = "
 
 #[test]
 fn a_broker_that_is_away_loses_nothing() {
-    let Some(broker) = Broker::own(29292) else { return };
+    let Some(broker) = Broker::own() else { return };
     let (toml, names) = broker.topology(&["in", "out"]);
     broker.create(&names[0], 2);
     broker.service("stop");

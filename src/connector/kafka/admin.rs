@@ -26,6 +26,10 @@ pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Troub
     let made = ask(client, |admin, options| wait(admin.create_topics([&new], options)))?;
     match made.into_iter().next() {
         None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => {}
+        // It chooses from the brokers that have come up: none, right after its start.
+        Some(Err((_, code @ Code::InvalidReplicationFactor))) if layout.replicas.is_none() => {
+            return Err(Trouble::Away(code.to_string()));
+        }
         Some(Err((_, code))) => return Err(refused(client, "create", topic, code)),
     }
     // It is announced to the brokers a little later.
@@ -66,6 +70,9 @@ fn ask<T>(
 }
 
 fn refused(client: &Client, doing: &str, topic: &str, code: Code) -> Trouble {
+    if matches!(code, Code::RequestTimedOut | Code::NotController | Code::BrokerNotAvailable) {
+        return Trouble::Away(code.to_string());
+    }
     let cluster = &client.cluster;
     Trouble::Fatal(
         fatal(cluster, topic, code)
