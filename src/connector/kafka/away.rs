@@ -21,7 +21,7 @@ struct Away {
 
 /// How long a question waits for its cluster before it is away, and when it is known to be.
 const PATIENCE: Duration = Duration::from_secs(3);
-const IMPATIENCE: Duration = Duration::from_millis(300);
+const IMPATIENCE: Duration = Duration::from_secs(1);
 
 /// A cluster that is away gets all of the patience again after so long.
 const PATIENT_EVERY: Duration = Duration::from_secs(30);
