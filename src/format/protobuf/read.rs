@@ -70,7 +70,9 @@ impl Message {
         key: u64,
         parts: &mut [Part],
     ) -> Parsed<()> {
-        if let Some(oneof) = self.fields[index].oneof {
+        if let Some(oneof) = self.fields[index].oneof
+            && key == self.fields[index].key
+        {
             self.forget_others(oneof, index, parts);
         }
         let field = &mut self.fields[index];
