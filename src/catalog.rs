@@ -83,6 +83,8 @@ pub struct Catalog {
     pub queries: BTreeMap<String, Query>,
     /// Hubs of the streams that queries write.
     pub hubs: BTreeMap<String, HubId>,
+    /// Declared streams whose topics queries write: what comes back of it is read, so nobody reads these.
+    pub outputs: BTreeMap<String, HubId>,
     /// Maintained tables.
     pub tables: BTreeMap<String, TableId>,
     /// By name, also of what is no more: what is kept of rows names them.
@@ -135,6 +137,7 @@ impl Catalog {
     pub fn remove(&mut self, name: &str) {
         self.sources.remove(name);
         self.hubs.remove(name);
+        self.outputs.remove(name);
         self.tables.remove(name);
     }
 

@@ -29,7 +29,7 @@ pub struct Record {
     pub value: Option<String>,
 }
 
-const PORT: u16 = 29092;
+const PORT: u16 = 29592;
 
 impl Broker {
     /// The shared real one if there can be one, else a mock.
@@ -115,6 +115,13 @@ impl Broker {
         while known() < partitions {}
     }
 
+    /// Deletes the records of partition 0 before an offset, as retention does.
+    pub fn delete_before(&self, topic: &str, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+        block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.config().create().unwrap()
     }
@@ -150,6 +157,41 @@ impl Broker {
             records.push((message.partition(), message.offset(), key, value));
         });
         records.sort();
+        let record = |(partition, _, key, value)| Record { partition, key, value };
+        records.into_iter().map(record).collect()
+    }
+
+    /// What a reader of committed records finds in a topic, each partition in its order. Marks of
+    /// transactions take offsets too, so the end is where the cluster says it is.
+    pub fn committed(&self, topic: &str) -> Vec<Record> {
+        let mut config = self.config();
+        let settings =
+            [("group.id", "bare"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
+        for (name, value) in settings {
+            config.set(name, value);
+        }
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).unwrap();
+        let mut list = TopicPartitionList::new();
+        let mut open = 0;
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+            open += 1;
+        }
+        consumer.assign(&list).unwrap();
+        let mut records = Vec::new();
+        while open > 0 {
+            match consumer.poll(DEADLINE).expect("a record or the end") {
+                Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
+                message => {
+                    let message = message.unwrap();
+                    let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8(b.to_vec()).unwrap());
+                    let (key, value) = (text(message.key()), text(message.payload()));
+                    records.push((message.partition(), message.offset(), key, value));
+                }
+            }
+        }
+        records.sort_by_key(|(partition, offset, ..)| (*partition, *offset));
         let record = |(partition, _, key, value)| Record { partition, key, value };
         records.into_iter().map(record).collect()
     }

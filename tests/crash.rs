@@ -3,8 +3,9 @@
 //! A run without faults says what the answers and the stored topics must be. `WHARFE_KILLS=50` kills so
 //! often; `WHARFE_SEED` repeats a run.
 
-use crate::harness::{Process, Random, Site, binary, messages};
+use crate::harness::{COARSE, Cut, Process, Random, Run, Site, binary, messages};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SCRIPT: &str = "
@@ -102,12 +103,20 @@ fn left(site: &Site, answers: String) -> Left {
     Left { answers, both, by_key, table: print("t").into_iter().collect() }
 }
 
-fn check(workers: [&str; 3], kills: u64) {
-    let seed = std::env::var("WHARFE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
-    });
+fn seed() -> u64 {
+    let given = std::env::var("WHARFE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("WHARFE_SEED={seed}");
-    let kills = std::env::var("WHARFE_KILLS").ok().and_then(|s| s.parse().ok()).unwrap_or(kills);
+    seed
+}
+
+fn kills(default: u64) -> u64 {
+    std::env::var("WHARFE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(default)
+}
+
+fn check(workers: [&str; 3], kills: u64) {
+    let seed = seed();
+    let kills = self::kills(kills);
     let mut random = Random(seed);
     let rows = 160_000;
     let whole = site(rows);
@@ -168,6 +177,81 @@ fn a_killed_run_goes_on_where_it_was() {
     check(["4", "4", "4"], 5);
 }
 
+/// Topics in and out on a cluster: what readers of committed records find is there once, in order.
+#[cfg(feature = "kafka")]
+#[test]
+fn a_killed_run_delivers_once_to_a_cluster() {
+    let Some(broker) = crate::broker::Broker::real() else { return };
+    let (toml, names) = broker.topology(&["a", "both", "t"]);
+    let script = "
+        CREATE STREAM A (K VARCHAR, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='DELIMITED');
+        CREATE STREAM BOTH WITH (KAFKA_TOPIC='both', VALUE_FORMAT='JSON', PARTITIONS=3)
+            AS SELECT K, V FROM A PARTITION BY K;
+        CREATE TABLE T WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=2)
+            AS SELECT K, COUNT(*) AS N, SUM(V) AS V FROM BOTH GROUP BY K;";
+    let mut random = Random(3);
+    let rows: Vec<String> =
+        (0..100_000).map(|_| format!("k{},{}", random.below(300), random.below(1_000))).collect();
+    // One partition, so that the rows of a key have an order.
+    broker.create(&names[0], 1);
+    broker.produce(&names[0], 1, rows.iter().map(String::as_str));
+    let mut expected: BTreeMap<String, (u64, u64, Vec<u64>)> = BTreeMap::new();
+    for row in &rows {
+        let (key, value) = row.split_once(',').unwrap();
+        let entry = expected.entry(key.into()).or_default();
+        let value = value.parse().unwrap();
+        entry.0 += 1;
+        entry.1 += value;
+        entry.2.push(value);
+    }
+
+    let site = Site::new().and(&toml);
+    let script = site.script(script);
+    let script = script.to_str().unwrap();
+    let seed = seed();
+    let mut random = Random(seed);
+    let (kills, mut killed) = (kills(5), 0);
+    loop {
+        let slow = killed < kills;
+        let workers = ["1", "2", "4"][killed as usize % 3];
+        let mut command = binary(["run", "--once", "--data-dir", "data", "--checkpoint-interval", "0.02"]);
+        command
+            .args(["-w", workers, "--format", "json", "-q", "SELECT * FROM T", script])
+            .current_dir(site.dir());
+        if slow {
+            command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
+        }
+        let mut process = Process::start(command);
+        if slow {
+            std::thread::sleep(Duration::from_millis(200 + random.below(2_000)));
+            if !process.has_ended() {
+                process.signal(libc::SIGKILL);
+                killed += 1;
+                process.finish();
+                continue;
+            }
+        }
+        let done = process.finish();
+        assert_eq!(done.code, Some(0), "seed {seed}, after {killed} kills: {done:?}");
+        break;
+    }
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for record in broker.committed(&names[1]) {
+        let value: serde_json::Value = serde_json::from_str(&record.value.unwrap()).unwrap();
+        found.entry(record.key.unwrap()).or_default().push(value["V"].as_u64().unwrap());
+    }
+    let lists: BTreeMap<String, Vec<u64>> = expected.iter().map(|(k, e)| (k.clone(), e.2.clone())).collect();
+    let count: usize = found.values().map(Vec::len).sum();
+    assert!(found == lists, "seed {seed}, {killed} kills: {count} records, not {} in order", rows.len());
+    let mut last: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for record in broker.committed(&names[2]) {
+        let value: serde_json::Value = serde_json::from_str(&record.value.unwrap()).unwrap();
+        last.insert(record.key.unwrap(), (value["N"].as_u64().unwrap(), value["V"].as_u64().unwrap()));
+    }
+    let sums: BTreeMap<String, (u64, u64)> = expected.iter().map(|(k, e)| (k.clone(), (e.0, e.1))).collect();
+    assert!(last == sums, "seed {seed}, {killed} kills: the table's topic ends in another state");
+}
+
 #[test]
 fn another_number_of_workers_goes_on() {
     check(["1", "2", "3"], 6);
@@ -183,4 +267,159 @@ fn a_finished_run_has_nothing_more_to_do() {
     assert_eq!(first.stdout, second.stdout);
     assert!(second.stderr.contains("going on from checkpoint"), "{second:?}");
     assert!(second.stderr.contains("read 0 rows"), "{second:?}");
+}
+
+const COUNT: &str = "
+    CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+    CREATE TABLE T AS SELECT K, COUNT(*) AS N, SUM(V) AS V FROM S GROUP BY K;
+";
+const TWO: Cut = Cut { workers: 2, tick_ms: 1, ..COARSE };
+
+/// A run on a directory that has two checkpoints: of one row, and of two.
+fn with_checkpoints() -> Site {
+    let site = Site::new().keeping_data().with("s", "s.csv", "");
+    for (line, rows) in [("a,1\n", 1), ("b,2\n", 2)] {
+        let mut run = Run::live(&site, TWO, COUNT);
+        site.append("s.csv", line);
+        run.until("SELECT * FROM T", |found| found.len() == rows);
+    }
+    site
+}
+
+fn checkpoints(site: &Site) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> =
+        std::fs::read_dir(site.path("data/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    dirs.sort();
+    dirs
+}
+
+/// Every state file of a checkpoint that has something in it.
+fn states(checkpoint: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs = vec![checkpoint.to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()) {
+            match entry.is_dir() {
+                true => dirs.push(entry),
+                false if entry.extension().is_some_and(|e| e == "log") => files.push(entry),
+                false => {}
+            }
+        }
+    }
+    files.retain(|file| file.metadata().unwrap().len() > 0);
+    files
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let flip = |file: &Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        std::fs::write(file, bytes).unwrap();
+    };
+    let tear = |file: &Path| {
+        let len = file.metadata().unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len - 3).unwrap();
+    };
+    let damages: [&dyn Fn(&Path); 4] = [
+        &|dir| flip(&states(dir)[0]),
+        &|dir| tear(states(dir).last().unwrap()),
+        &|dir| flip(&dir.join("manifest")),
+        &|dir| std::fs::remove_file(dir.join("manifest")).unwrap(),
+    ];
+    for damage in damages {
+        let site = with_checkpoints();
+        let found = checkpoints(&site);
+        assert_eq!(found.len(), 2);
+        damage(&found[1]);
+        let mut run = Run::live(&site, TWO, COUNT);
+        site.append("s.csv", "a,10\n");
+        run.until("SELECT * FROM T", |rows| {
+            rows == [r#"{"K":"a","N":2,"V":11}"#, r#"{"K":"b","N":1,"V":2}"#]
+        });
+    }
+    // Where none is whole, nothing is guessed.
+    let site = with_checkpoints();
+    checkpoints(&site).iter().for_each(|dir| flip(&dir.join("manifest")));
+    let script = site.script(COUNT);
+    let mut command = binary(["run", "--once", "--data-dir", "data", script.to_str().unwrap()]);
+    command.current_dir(site.dir());
+    let done = Process::start(command).finish();
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("no checkpoint in data is whole: checkpoint 2 is damaged"), "{done:?}");
+    assert!(done.stderr.contains("remove its checkpoints directory"), "{done:?}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_nothing() {
+    let site = Site::new().keeping_data().with("s", "s.csv", "a,1\n");
+    let mut run = Run::live(&site, TWO, COUNT);
+    run.until("SELECT * FROM T", |found| found.len() == 1);
+    let _ = std::fs::remove_dir_all(site.path("data/checkpoints"));
+    std::fs::write(site.path("data/checkpoints"), "in the way").unwrap();
+    site.append("s.csv", "b,2\n");
+    run.until("SELECT * FROM T", |found| found.len() == 2);
+    drop(run);
+    std::fs::remove_file(site.path("data/checkpoints")).unwrap();
+    let mut run = Run::live(&site, TWO, COUNT);
+    run.until("SELECT SUM(N) AS N FROM T", |found| found == [r#"{"N":2}"#]);
+    drop(run);
+    assert_eq!(checkpoints(&site).len(), 1);
+}
+
+#[test]
+fn new_and_changed_queries_are_computed_from_the_start() {
+    let site = Site::new().keeping_data().with("s", "s.csv", "a,1\nb,2\n");
+    let mut run = Run::live(&site, TWO, COUNT);
+    run.until("SELECT * FROM T", |rows| rows.len() == 2);
+    run.read_from("earliest");
+    run.done("CREATE TABLE ASKED AS SELECT V, COUNT(*) AS N FROM S GROUP BY V");
+    run.until("SELECT * FROM ASKED", |rows| rows.len() == 2);
+    drop(run);
+    site.append("s.csv", "a,3\n");
+    let changed = format!(
+        "CREATE STREAM BEFORE (X INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON'); {} {}",
+        COUNT.replace("SUM(V)", "MAX(V)"),
+        "CREATE STREAM D AS SELECT K, V * 10 AS V FROM S;
+         CREATE TABLE NEW AS SELECT K, SUM(V) AS V FROM D GROUP BY K;"
+    );
+    for line in ["b,4\n", "b,4\n"] {
+        let mut run = Run::live(&site, TWO, &changed);
+        let b = site.lines("s.csv", "b,4");
+        run.until("SELECT * FROM T", |rows| {
+            rows == [
+                r#"{"K":"a","N":2,"V":3}"#.to_string(),
+                format!(r#"{{"K":"b","N":{},"V":{}}}"#, 1 + b, if b > 0 { 4 } else { 2 }),
+            ]
+        });
+        run.until("SELECT * FROM NEW", |rows| {
+            rows == [r#"{"K":"a","V":40}"#.to_string(), format!(r#"{{"K":"b","V":{}}}"#, 20 + 40 * b)]
+        });
+        // What was asked for while the first one ran is still there.
+        run.until("SELECT SUM(N) AS N FROM ASKED", |rows| rows == [format!(r#"{{"N":{}}}"#, 3 + b)]);
+        site.append("s.csv", line);
+        run.until("SELECT SUM(N) AS N FROM ASKED", |rows| rows == [format!(r#"{{"N":{}}}"#, 4 + b)]);
+    }
+    // A query that is gone has left its rows in what stays.
+    let fed = "
+        CREATE STREAM R (K VARCHAR, V INT) WITH (KAFKA_TOPIC='r', VALUE_FORMAT='JSON');
+        INSERT INTO R VALUES ('r', 1);
+        CREATE STREAM ALL_ AS SELECT * FROM R;
+        CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM ALL_ GROUP BY K;";
+    let other = Site::new().keeping_data().with("s", "s.csv", "a,1\n");
+    let both = format!("{COUNT} {fed} INSERT INTO ALL_ SELECT * FROM S;");
+    let mut run = Run::live(&other, TWO, &both);
+    run.until("SELECT * FROM N", |rows| rows.len() == 2);
+    drop(run);
+    let script = other.script(&format!("{COUNT} {fed}"));
+    let mut command = binary(["run", "--once", "--data-dir", "data"]);
+    command.arg(script).current_dir(other.dir());
+    let done = Process::start(command).finish();
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(
+        done.stderr
+            .contains("lost or changed a query that writes ALL_, whose rows are in the state of CTAS_N"),
+        "{done:?}"
+    );
 }

@@ -74,6 +74,11 @@ impl Site {
         file.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// How many lines of a file are so.
+    pub fn lines(&self, file: &str, line: &str) -> usize {
+        std::fs::read_to_string(self.path(file)).unwrap().lines().filter(|l| *l == line).count()
+    }
+
     pub fn topology(&self) -> Topology {
         Topology::parse("topology.toml", &self.topology, self.dir()).unwrap()
     }

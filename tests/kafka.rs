@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
+use wharfe::connector::{self, Opening, Poll, Share, Start};
 use wharfe::engine::Outcome;
+use wharfe::topology::Topology;
 
 const FEEDS: [&str; 3] = ["carparks", "carparks_historic", "carparks_leeds"];
 const EVENTS: &str = "carpark_events_03";
@@ -272,6 +274,29 @@ fn a_broker_that_is_away_loses_nothing() {
     assert_eq!(run.ask("SELECT n FROM c"), ["{\"N\":3000}"]);
     drop(run);
     broker.service("stop");
+}
+
+#[test]
+fn a_beginning_that_moves_while_a_topic_is_opened_is_found() {
+    let Some(broker) = Broker::real() else { return };
+    let (toml, names) = broker.topology(&["t"]);
+    broker.create(&names[0], 1);
+    broker.produce(&names[0], 1, ["a", "b", "c", "d"]);
+    let place = Topology::parse("t", &toml, Path::new("")).unwrap().resolve("t", Path::new(""), 1).unwrap();
+    let survey = connector::survey(&place, true).unwrap();
+    assert_eq!(survey.marks, Some(vec![(0, 4)]));
+    broker.delete_before(&names[0], 2);
+    let opening = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
+    let mut source = connector::open_surveyed(&place, opening, &survey).unwrap();
+    let (started, mut offsets) = (Instant::now(), Vec::new());
+    loop {
+        match source.poll(1 << 20, 0).unwrap() {
+            Poll::Messages(batch) => offsets.extend(batch.offsets.iter().copied()),
+            Poll::Pending => assert!(started.elapsed() < DEADLINE, "read {offsets:?}"),
+            Poll::Done => break,
+        }
+    }
+    assert_eq!(offsets, [2, 3]);
 }
 
 #[test]

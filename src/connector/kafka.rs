@@ -10,6 +10,7 @@ mod away;
 mod bare;
 mod clerk;
 mod client;
+mod courier;
 mod partition;
 mod queue;
 mod sink;
@@ -19,6 +20,7 @@ use super::{Cluster, Layout, Opening, Survey};
 use crate::error::{Error, Result};
 pub use bare::run as bare_loop;
 use client::{Trouble, ask};
+pub use courier::{Courier, Delivery};
 use sink::KafkaWriter;
 use source::KafkaSource;
 

@@ -53,6 +53,25 @@ pub fn ends(dir: &Path) -> Result<Ends> {
     Ok(ends)
 }
 
+/// The offset of the first record that is still there, of each partition that has one.
+pub fn starts(dir: &Path) -> Result<Ends> {
+    let mut starts = Ends::new();
+    for (number, dir) in segment::partitions(dir)? {
+        starts.extend(segment::list(&dir)?.first().map(|first| (number, first.base)));
+    }
+    Ok(starts)
+}
+
+/// Deletes whole segments of records before an offset; a writer may be at work behind it.
+pub fn delete_before(dir: &Path, partition: u32, offset: i64) -> Result<()> {
+    let segments = segment::list(&dir.join(partition.to_string()))?;
+    for pair in segments.windows(2).take_while(|pair| pair[1].base <= offset) {
+        let path = &pair[0].path;
+        std::fs::remove_file(path).map_err(|e| io_error("delete", path, e))?;
+    }
+    Ok(())
+}
+
 /// Waits until all below a directory would outlive a crash of the machine.
 pub fn sync(dir: &Path) -> Result<()> {
     let failed = |e| io_error("sync", dir, e);

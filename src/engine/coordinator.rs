@@ -5,12 +5,12 @@
 
 use super::ask::Watcher;
 use super::outcome::{Outcome, Status};
-use super::resume::{Durable, Planning};
+use super::resume::{Durable, Planning, not_durable};
 use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::log_info;
+use crate::connector::log::{Ends, log_info};
 use crate::connector::{self, Layout, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
@@ -64,6 +64,8 @@ pub struct Coordinator {
     pub(super) planning: Option<Planning>,
     /// What was planned so far has been sent.
     pub(super) live: bool,
+    /// How much of what was stored the checkpoint has made final that this start goes on from.
+    pub(super) final_logs: BTreeMap<String, Ends>,
 }
 
 impl Coordinator {
@@ -96,6 +98,7 @@ impl Coordinator {
             durable: None,
             planning: None,
             live: false,
+            final_logs: BTreeMap::new(),
         };
         coordinator.declare_system();
         coordinator
@@ -171,6 +174,14 @@ impl Coordinator {
         self.begun = true;
         let later = self.replay();
         let mut plans = std::mem::take(&mut self.waiting);
+        if self.durable.is_some()
+            && let Some(why) = not_durable(&plans)
+        {
+            tracing::warn!("no checkpoints are taken: {why}");
+            self.durable = None;
+            // Nothing would ever become final.
+            plans.iter_mut().for_each(DataflowPlan::without_outbox);
+        }
         let started_ms = self.go_on(&mut plans)?;
         self.live = true;
         self.send_at(plans, started_ms.unwrap_or_else(now_ms))?;

@@ -359,7 +359,7 @@ impl Coordinator {
         let store = self.store(target)?;
         // What is written to a declared stream's topic comes back by its reader: nobody reads this hub.
         let returns = target.origin == Origin::Declared && store.is_some();
-        let hub = if returns { self.id() } else { self.hub_to_write(target)? };
+        let hub = if returns { self.output(target) } else { self.hub_to_write(target)? };
         Ok(Sink::Stream { hub, store })
     }
 
@@ -387,9 +387,14 @@ impl Coordinator {
         {
             self.stale.push(dir.clone());
         }
+        let outbox = match &place {
+            Place::Kafka { .. } => self.outbox(target),
+            _ => None,
+        };
         Ok(Some(StorePlan {
             topic: target.topic.clone(),
             place,
+            outbox,
             layout: target.layout,
             serialization: target.serialization,
             schema: target.schema.clone(),

@@ -99,6 +99,7 @@ struct Inner {
     data_dir: Mutex<Option<DataDir>>,
     checkpoints: Mutex<Option<Checkpoints>>,
     checkpoint: Duration,
+    once: bool,
     attempts: AtomicU64,
 }
 
@@ -114,6 +115,10 @@ impl Inner {
             Some(coordinator) => Ok(lock(coordinator).manifest(number)),
             None => Err(Error::usage("checkpoints are taken on process 0")),
         }
+    }
+
+    fn outboxes(&self) -> Vec<(crate::connector::Cluster, crate::connector::kafka::Delivery)> {
+        self.coordinator.as_ref().map_or_else(Vec::new, |coordinator| lock(coordinator).outboxes())
     }
 
     fn next_attempt(&self) -> u64 {
@@ -163,6 +168,7 @@ impl Engine {
             data_dir: Mutex::new(Some(data_dir)),
             checkpoints: Mutex::default(),
             checkpoint: config.pace.checkpoint,
+            once: config.once,
             attempts: AtomicU64::new(0),
         };
         Ok(Engine { inner: Arc::new(inner) })
@@ -184,15 +190,13 @@ impl Engine {
     pub fn begin(&self) -> Result<()> {
         let mut coordinator = self.coordinator()?;
         coordinator.begin()?;
-        if coordinator.durable.is_none() {
-            return Ok(());
+        let mut checkpoints = lock(&self.inner.checkpoints);
+        if coordinator.durable.is_some() && checkpoints.is_none() {
+            let logs = std::mem::take(&mut coordinator.final_logs);
+            let started =
+                Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint, logs)?;
+            *checkpoints = Some(started);
         }
-        if let Some(why) = coordinator.not_durable() {
-            tracing::warn!("no checkpoints are taken: {why}");
-            return Ok(());
-        }
-        let started = Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint);
-        *lock(&self.inner.checkpoints) = Some(started);
         Ok(())
     }
 
@@ -246,11 +250,7 @@ impl Engine {
     /// this process's.
     pub fn stop(&self) -> Result<()> {
         let checkpoints = lock(&self.inner.checkpoints).take();
-        if let Err(error) = checkpoints.map_or(Ok(()), Checkpoints::finish)
-            && self.inner.shared.error().is_none()
-        {
-            tracing::warn!("the last checkpoint could not be taken: {error}");
-        }
+        let finished = checkpoints.map_or(Ok(()), Checkpoints::finish);
         if self.inner.coordinator.is_some() {
             self.inner.shared.stop(&stopping());
         }
@@ -262,7 +262,14 @@ impl Engine {
             registry.close();
         }
         lock(&self.inner.data_dir).take();
-        Ok(())
+        match finished {
+            // What is missing comes with the next start.
+            Err(error) if !self.inner.once => {
+                tracing::warn!("{error}");
+                Ok(())
+            }
+            finished => finished,
+        }
     }
 
     /// When reading began, in milliseconds since 1970; 0 before that.

@@ -82,6 +82,12 @@ impl Coordinator {
         }
     }
 
+    /// What stands for a declared stream's topic where queries write it: one for all of them.
+    pub(super) fn output(&mut self, target: &Source) -> HubId {
+        let new = self.id();
+        *self.catalog.outputs.entry(target.name.clone()).or_insert(new)
+    }
+
     fn share_reader(
         &mut self,
         source: &Source,

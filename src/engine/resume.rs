@@ -6,9 +6,10 @@ use super::checkpoint::{self, Asked, Known, Manifest, Statements};
 use super::coordinator::Coordinator;
 use super::{BOOKS_QUERY, BOOKS_TABLE};
 use crate::catalog::{Origin, Source};
-use crate::connector::{self, Place, Start, log};
+use crate::connector::kafka::Delivery;
+use crate::connector::{Cluster, Place, Start, log};
 use crate::error::{Error, Result};
-use crate::plan::{DataflowPlan, QueryPlan, Restore, SelectPlan, Sink, StorePlan, Strategy, TableId};
+use crate::plan::{DataflowPlan, Outbox, QueryPlan, Restore, SelectPlan, Sink, StorePlan, Strategy, TableId};
 use crate::render::rejects;
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
@@ -24,6 +25,8 @@ pub struct Durable {
     statements: Statements,
     /// Carried out again at the beginning, each with its number.
     asked: Vec<(u64, Asked)>,
+    /// Names the data directory on clusters.
+    id: String,
     /// The checkpoint that this start goes on from, until it has begun.
     from: Option<(Manifest, PathBuf)>,
 }
@@ -53,7 +56,7 @@ impl Durable {
         }
         let rejects = from.as_ref().map(|(manifest, _)| manifest.rejects.clone()).unwrap_or_default();
         cut(&data_dir.join("topics").join(rejects::TOPIC), &rejects)?;
-        Ok(Durable { statements, asked, from })
+        Ok(Durable { statements, asked, id: checkpoint::identity(data_dir)?, from })
     }
 
     pub fn from(&self) -> Option<&Manifest> {
@@ -115,9 +118,49 @@ impl Coordinator {
             select,
             (&target.topic, &target.serialization, &target.schema, target.layout, target.ordinal),
             stored.as_ref().map(identity),
+            self.generation(target),
         ));
         self.planning = Some(self.planned_as(&format!("{}:{print:032x}", target.name)));
         Ok(())
+    }
+
+    /// The query that made a stream or table: what is kept of its rows is of no use to another one's.
+    fn generation(&self, target: &Source) -> Option<&str> {
+        match &target.origin {
+            Origin::Derived(id) => self.catalog.queries.get(id).map(|query| query.key.as_str()),
+            _ => None,
+        }
+    }
+
+    /// Where what a query writes to a cluster waits for the next checkpoint.
+    pub(super) fn outbox(&self, target: &Source) -> Option<Outbox> {
+        let id = &self.durable.as_ref()?.id;
+        let own = self.planning.as_ref().map(|planning| planning.key.as_str());
+        let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
+        let name = format!("{}-{:016x}", target.topic, print(&(of, target.ordinal)) as u64);
+        Some(Outbox { dir: self.data_dir.join("outbox").join(&name), group: format!("wharfe-{id}-{name}") })
+    }
+
+    /// What is delivered to clusters once a checkpoint has made it final.
+    pub fn outboxes(&self) -> Vec<(Cluster, Delivery)> {
+        let stores = self.active.values().filter_map(|plan| match plan {
+            DataflowPlan::Query(query) => query.stores(),
+            DataflowPlan::Source(_) => None,
+        });
+        let delivery = |store: &StorePlan| {
+            let (Some(outbox), Place::Kafka { cluster, topic }) = (&store.outbox, &store.place) else {
+                return None;
+            };
+            let delivery = Delivery {
+                topic: topic.clone(),
+                layout: store.layout,
+                outbox: outbox.dir.clone(),
+                group: outbox.group.clone(),
+                ends: log::Ends::new(),
+            };
+            Some((cluster.clone(), delivery))
+        };
+        stores.filter_map(delivery).collect()
     }
 
     /// The same for the query that keeps a declared table.
@@ -225,13 +268,12 @@ impl Coordinator {
                         let table = manifest.queries.get(BOOKS).and_then(|known| known.table);
                         query.restore = table.map(|table| Restore { dir: dir.clone(), table });
                     }
-                    if let Some(StorePlan { topic, place: Place::Log { dir, .. }, .. }) = query.stores()
+                    if let Some(dir) = query.stores().and_then(StorePlan::log)
                         && !self.stale.contains(dir)
                     {
-                        let ends = manifest.logs.get(topic).ok_or_else(|| {
-                            Error::runtime(format!(
-                                "the checkpoint does not say how far topic {topic} was stored"
-                            ))
+                        let ends = manifest.logs.get(&checkpoint::name_of(dir)).ok_or_else(|| {
+                            let log = dir.display();
+                            Error::runtime(format!("the checkpoint does not say how far {log} was written"))
                         })?;
                         cut(dir, ends)?;
                     }
@@ -239,6 +281,7 @@ impl Coordinator {
             }
         }
         tracing::info!("going on from checkpoint {}", manifest.number);
+        self.final_logs = manifest.logs;
         Ok(Some(manifest.started_ms))
     }
 
@@ -282,16 +325,26 @@ impl Coordinator {
         }
         (manifest, tables)
     }
+}
 
-    /// Why there can be no checkpoints, if that is so.
-    pub fn not_durable(&self) -> Option<String> {
-        let of_stdin = self.active.values().find_map(|plan| match plan {
-            DataflowPlan::Source(source) if matches!(source.place, connector::Place::Stdin { .. }) => {
-                Some(&source.topic)
-            }
-            _ => None,
-        });
-        of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again"))
+/// Why there can be no checkpoints, if that is so.
+pub(super) fn not_durable(plans: &[DataflowPlan]) -> Option<String> {
+    let of_stdin = plans.iter().find_map(|plan| match plan {
+        DataflowPlan::Source(source) if matches!(source.place, Place::Stdin { .. }) => Some(&source.topic),
+        _ => None,
+    });
+    of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again"))
+}
+
+impl DataflowPlan {
+    pub(super) fn without_outbox(&mut self) {
+        if let DataflowPlan::Query(QueryPlan {
+            sink: Sink::Stream { store: Some(store), .. } | Sink::Changelog(store),
+            ..
+        }) = self
+        {
+            store.outbox = None;
+        }
     }
 }
 

@@ -52,6 +52,7 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
                 store.layout.partitions,
                 store.serialization.value.name()
             );
+            let _ = writeln!(out, "    {}", guarantee(store));
         }
         Sink::Table { strategy, .. } => {
             let how = match strategy {
@@ -68,8 +69,18 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
                 place(&store.place),
                 store.layout.partitions
             );
+            let _ = writeln!(out, "    {}", guarantee(store));
         }
         Sink::Answer { .. } => out.push_str("  send to the client\n"),
+    }
+}
+
+/// How often a record is there after restarts.
+fn guarantee(store: &StorePlan) -> &'static str {
+    match (&store.outbox, &store.place) {
+        (Some(_), _) => "exactly once: in transactions, when a checkpoint has made it final",
+        (None, Place::Log { .. }) => "exactly once: cut back to the checkpoint, or made anew without one",
+        (None, _) => "at least once: a restart writes again; with --data-dir exactly once",
     }
 }
 

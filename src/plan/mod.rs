@@ -120,11 +120,32 @@ pub enum Strategy {
 pub struct StorePlan {
     pub topic: String,
     pub place: Place,
+    /// Where it waits until a checkpoint makes it final; then it is delivered once.
+    pub outbox: Option<Outbox>,
     pub layout: Layout,
     pub serialization: Serialization,
     pub schema: Schema,
     /// What the messages are written with.
     pub written: Written,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outbox {
+    /// A log with the partitions of the topic.
+    pub dir: PathBuf,
+    /// Names it for ever, on the cluster too.
+    pub group: String,
+}
+
+impl StorePlan {
+    /// The log that it is written to, if it is one.
+    pub fn log(&self) -> Option<&PathBuf> {
+        match (&self.outbox, &self.place) {
+            (Some(outbox), _) => Some(&outbox.dir),
+            (None, Place::Log { dir, .. }) => Some(dir),
+            (None, _) => None,
+        }
+    }
 }
 
 /// A bound SELECT: filter, then project or aggregate; ORDER BY and LIMIT only in answers that end.

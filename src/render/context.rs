@@ -6,14 +6,15 @@ use super::hub::Hub;
 use super::rejects::RejectLog;
 use super::source::Reading;
 use super::table::Table;
-use crate::connector::{self, Share, Writer};
+use crate::connector::{self, Place, Share, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
-use crate::plan::{DataflowId, HubId, StorePlan, TableId};
+use crate::plan::{DataflowId, HubId, Outbox, StorePlan, TableId};
 use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -49,7 +50,7 @@ pub struct Context {
 
 /// A stored topic, as far as this worker writes it.
 pub struct Stored {
-    pub topic: String,
+    pub log: Option<PathBuf>,
     pub writer: Rc<SharedWriter>,
     /// The queries that write it.
     by: Vec<DataflowId>,
@@ -127,8 +128,15 @@ impl Context {
             return Ok(Rc::clone(&stored.writer));
         }
         let share = Share::Part { index: self.index, of: self.peers };
-        let writer = Rc::new(RefCell::new(connector::writer(&plan.place, plan.layout, share)?));
-        let stored = Stored { topic: plan.topic.clone(), writer: Rc::clone(&writer), by: vec![by] };
+        let partitions = plan.layout.partitions;
+        let writer = match &plan.outbox {
+            Some(Outbox { dir, .. }) => {
+                connector::writer(&Place::Log { dir: dir.clone(), partitions }, plan.layout, share)?
+            }
+            None => connector::writer(&plan.place, plan.layout, share)?,
+        };
+        let writer = Rc::new(RefCell::new(writer));
+        let stored = Stored { log: plan.log().cloned(), writer: Rc::clone(&writer), by: vec![by] };
         writers.insert(owner, stored);
         Ok(writer)
     }

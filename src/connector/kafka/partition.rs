@@ -14,6 +14,7 @@ pub struct Partition {
     /// What comes later is left out.
     bounded: bool,
     caught_up: bool,
+    begun: bool,
     /// An error that came behind the records of the last batch.
     failed: Option<Code>,
     /// Of the last batch: the next one is likely as long, and so are its records.
@@ -29,10 +30,20 @@ impl Partition {
             end: high,
             bounded,
             caught_up: low >= high,
+            begun: false,
             failed: None,
             bytes: 0,
             record_bytes: usize::MAX,
         }
+    }
+
+    pub fn number(&self) -> i32 {
+        self.number
+    }
+
+    /// Something has been read.
+    pub fn is_begun(&self) -> bool {
+        self.begun
     }
 
     /// All that was there at opening has been read.
@@ -63,6 +74,7 @@ impl Partition {
         if batch.values.is_empty() {
             return self.failed.take().map_or(Ok(None), Err);
         }
+        self.begun = true;
         self.bytes = batch.bytes.len() + batch.bytes.len() / 8;
         Ok(Some(batch.finish(self.number)))
     }

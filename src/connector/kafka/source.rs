@@ -9,7 +9,7 @@ use super::queue::Queue;
 use crate::connector::{Cluster, Opening, Poll, Position, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -96,14 +96,15 @@ impl KafkaSource {
             if !self.is_mine(number as u32) {
                 continue;
             }
-            let (from, next) = match (self.resumed_at(number), self.opening.start) {
-                (Some(next), _) => (Offset::Offset(next), next),
-                (None, Start::Latest) if self.resumed.is_none() => (Offset::Offset(high), high),
-                (None, _) => (Offset::Beginning, low),
+            let next = match self.resumed_at(number) {
+                Some(next) => next,
+                None if self.begins_at_the_first(number) => low,
+                None => high,
             };
             self.next.insert(number as u32, next);
             if !(self.opening.bounded && next >= high) {
-                self.waiting.push_back((number as u32, from, (next, high)));
+                // Where the beginning is need not be asked again: librdkafka takes half a second for it.
+                self.waiting.push_back((number as u32, Offset::Offset(next), (next, high)));
             }
         }
         self.assign()
@@ -113,6 +114,12 @@ impl KafkaSource {
     fn resumed_at(&self, partition: usize) -> Option<i64> {
         let splits = &self.resumed.as_ref()?.splits;
         splits.iter().find(|split| split.partition as usize == partition).map(|split| split.next as i64)
+    }
+
+    /// Rather than where an earlier run stopped, or behind all that is there.
+    fn begins_at_the_first(&self, partition: usize) -> bool {
+        let from_now_on = self.opening.start == Start::Latest && self.resumed.is_none();
+        self.resumed_at(partition).is_none() && !from_now_on
     }
 
     fn is_mine(&self, partition: u32) -> bool {
@@ -146,9 +153,7 @@ impl KafkaSource {
             let assigned = list
                 .add_partition_offset(&self.topic, number as i32, from)
                 .and_then(|()| self.consumer().incremental_assign(&list));
-            assigned.map_err(|e| {
-                Error::runtime(format!("cannot read topic {} on {}: {e}", self.topic, self.cluster))
-            })?;
+            assigned.map_err(|e| self.unreadable(&e))?;
             self.partitions.push(Partition::new(number as i32, queue, marks, self.opening.bounded));
         }
         Ok(())
@@ -187,9 +192,9 @@ impl KafkaSource {
     fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<Poll>> {
         for _ in 0..self.partitions.len() {
             self.turn %= self.partitions.len();
-            let taken = self.partitions[self.turn].take(max_bytes, now_ms);
+            let turn = self.turn;
             self.turn += 1;
-            match taken {
+            match self.partitions[turn].take(max_bytes, now_ms) {
                 Ok(None) => {}
                 Ok(Some(batch)) => {
                     if let Some(last) = batch.offsets.last() {
@@ -198,10 +203,37 @@ impl KafkaSource {
                     self.consumer().context().reach.found();
                     return Ok(Some(Poll::Messages(batch)));
                 }
+                Err(Code::OffsetOutOfRange | Code::AutoOffsetReset)
+                    if !self.partitions[turn].is_begun()
+                        && self.begins_at_the_first(self.partitions[turn].number() as usize) =>
+                {
+                    self.begin_later(turn)?;
+                }
                 Err(code) => self.judge(code)?,
             }
         }
         Ok(None)
+    }
+
+    /// The first records were deleted after the topic was looked at: its beginning is elsewhere now.
+    fn begin_later(&mut self, partition: usize) -> Result<()> {
+        let number = self.partitions[partition].number();
+        // A later run that went on from the old beginning would miss what is gone.
+        self.next.remove(&(number as u32));
+        let from = |offset| {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&self.topic, number, offset).map(|()| list)
+        };
+        // It cannot seek: an offset that is not there has ended its fetching.
+        from(Offset::Invalid)
+            .and_then(|list| self.consumer().incremental_unassign(&list))
+            .and_then(|()| from(Offset::Beginning))
+            .and_then(|list| self.consumer().incremental_assign(&list))
+            .map_err(|e| self.unreadable(&e))
+    }
+
+    fn unreadable(&self, error: &KafkaError) -> Error {
+        Error::runtime(format!("cannot read topic {} on {}: {error}", self.topic, self.cluster))
     }
 }
 

@@ -50,7 +50,8 @@ pub struct Manifest {
     pub sources: BTreeMap<String, Position>,
     /// Of each worker, the entries of each table.
     pub tables: BTreeMap<usize, Vec<Entries>>,
-    /// Stored topics: how many records each partition has had.
+    /// Logs that queries write, by their places in the data directory: how many records each partition
+    /// has had.
     pub logs: BTreeMap<String, Ends>,
     pub rejects: Ends,
 }
@@ -104,6 +105,30 @@ impl Manifest {
         let place = |split: &Split| (split.partition, split.next);
         self.sources.values_mut().for_each(|position| position.splits.sort_by_key(place));
     }
+}
+
+/// A log's place in the data directory: `topics/NAME`, `outbox/NAME`.
+pub fn name_of(log: &Path) -> String {
+    let last = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    format!("{}/{}", log.parent().map_or_else(String::new, last), last(log))
+}
+
+/// What names this data directory on clusters: made up at its first use.
+pub fn identity(data_dir: &Path) -> Result<String> {
+    let path = data_dir.join("id");
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().into()),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::runtime(format!("cannot read {}: {}", path.display(), reason(&e))));
+        }
+        _ => {}
+    }
+    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+    let here = (now, std::process::id(), data_dir.to_path_buf());
+    let id = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(format!("{here:?}").as_bytes()));
+    std::fs::write(&path, &id)
+        .map_err(|e| Error::runtime(format!("cannot write {}: {}", path.display(), reason(&e))))?;
+    Ok(id)
 }
 
 pub fn directory(data_dir: &Path) -> PathBuf {

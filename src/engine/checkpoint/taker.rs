@@ -1,13 +1,15 @@
 //! The thread on process 0 that takes checkpoints: from time to time, after so much input, after a
 //! statement, and when it is asked to.
 
-use super::{KEPT, Manifest, Report, directory, numbers, of_number};
-use crate::connector::log;
+use super::{KEPT, Manifest, Report, directory, identity, name_of, numbers, of_number};
+use crate::connector::kafka::{Courier, Delivery};
+use crate::connector::log::{self, Ends};
 use crate::engine::Inner;
 use crate::engine::shared::Command;
 use crate::error::{Error, Result, reason};
 use crate::plan::TableId;
 use crate::render::Tick;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
 const INPUT_BYTES: u64 = 1 << 30;
 const LEAST_INTERVAL: Duration = Duration::from_secs(2);
+/// So long a run that is stopped waits for what is being delivered; the rest comes at the next start.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// A checkpoint that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -33,7 +37,13 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub fn start(engine: &Arc<Inner>, data_dir: &Path, interval: Duration) -> Checkpoints {
+    /// `logs`: what an earlier start has made final of what it stored.
+    pub fn start(
+        engine: &Arc<Inner>,
+        data_dir: &Path,
+        interval: Duration,
+        logs: BTreeMap<String, Ends>,
+    ) -> Result<Checkpoints> {
         // One request at a time is made: by who stops the engine.
         let (requests, asked) = sync_channel(1);
         let mut taker = Taker {
@@ -42,9 +52,16 @@ impl Checkpoints {
             interval,
             last: None,
             taken: Instant::now(),
+            id: identity(data_dir)?,
+            couriers: BTreeMap::new(),
         };
-        let thread = std::thread::spawn(move || taker.run(&asked));
-        Checkpoints { requests, thread }
+        let thread = std::thread::spawn(move || {
+            if let Some(engine) = taker.engine.upgrade() {
+                taker.deliver(&engine, &logs);
+            }
+            taker.run(&asked);
+        });
+        Ok(Checkpoints { requests, thread })
     }
 
     /// Takes a last one, and ends the thread.
@@ -67,13 +84,17 @@ struct Taker {
     /// Bytes read and statements kept at the last one.
     last: Option<(u64, u64)>,
     taken: Instant,
+    /// Names what is delivered from here, and who delivers it.
+    id: String,
+    /// By cluster.
+    couriers: BTreeMap<String, Courier>,
 }
 
 impl Taker {
     fn run(&mut self, asked: &Receiver<SyncSender<Result<()>>>) {
         loop {
             match asked.recv_timeout(LOOK.min(self.interval)) {
-                Ok(reply) => drop(reply.send(self.take_if_changed())),
+                Ok(reply) => drop(reply.send(self.finish())),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => match self.is_due() {
                     None => return,
@@ -91,6 +112,9 @@ impl Taker {
     /// `None`: the engine is gone.
     fn is_due(&self) -> Option<bool> {
         let engine = self.engine.upgrade()?;
+        if let Some(error) = self.couriers.values().find_map(Courier::failure) {
+            engine.shared.fail(error);
+        }
         let (bytes, statements) = engine.seen();
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
@@ -112,12 +136,13 @@ impl Taker {
         if self.last == Some(seen) {
             return Ok(());
         }
-        self.take(&engine)?;
+        let logs = self.take(&engine)?;
+        self.deliver(&engine, &logs);
         self.last = Some(seen);
         Ok(())
     }
 
-    fn take(&self, engine: &Inner) -> Result<()> {
+    fn take(&self, engine: &Inner) -> Result<BTreeMap<String, Ends>> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
         let dir = directory(&self.data_dir).join(format!("{number}.tmp"));
         for lead in LEADS {
@@ -150,11 +175,12 @@ impl Taker {
     }
 
     /// Makes it a checkpoint: all in it and all that it counts on is on disk first.
-    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<()> {
+    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<BTreeMap<String, Ends>> {
         manifest.sort();
-        for topic in manifest.logs.keys().map(String::as_str).chain([crate::render::rejects::TOPIC]) {
-            log::sync(&self.data_dir.join("topics").join(topic))?;
+        for log in manifest.logs.keys() {
+            log::sync(&self.data_dir.join(log))?;
         }
+        log::sync(&self.data_dir.join("topics").join(crate::render::rejects::TOPIC))?;
         let json = serde_json::to_string(&manifest).expect("a manifest is plain data");
         let path = dir.join("manifest");
         File::create(&path)
@@ -169,7 +195,25 @@ impl Taker {
         for old in numbers.iter().rev().skip(KEPT) {
             remove(&of_number(&self.data_dir, *old))?;
         }
-        Ok(())
+        Ok(manifest.logs)
+    }
+
+    /// Hands what is final to the couriers of its clusters.
+    fn deliver(&mut self, engine: &Inner, logs: &BTreeMap<String, Ends>) {
+        for (cluster, delivery) in engine.outboxes() {
+            let Some(ends) = logs.get(&name_of(&delivery.outbox)) else { continue };
+            let id = &self.id;
+            let hire = || Courier::hire(&cluster, &format!("wharfe-{id}-{}", cluster.name));
+            let courier = self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
+            courier.deliver(Delivery { ends: ends.clone(), ..delivery });
+        }
+    }
+
+    /// The last checkpoint, and all of it delivered.
+    fn finish(&mut self) -> Result<()> {
+        self.take_if_changed()?;
+        let until = self.engine.upgrade().filter(|engine| !engine.once).map(|_| Instant::now() + FAREWELL);
+        std::mem::take(&mut self.couriers).into_values().try_for_each(|courier| courier.finish(until))
     }
 }
 

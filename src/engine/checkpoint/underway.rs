@@ -1,7 +1,7 @@
 //! A worker's side of a checkpoint: waits for the tick to pass and to close, then writes its share of
 //! the tables, some keys at a time between other work.
 
-use super::Part;
+use super::{Part, name_of};
 use crate::connector::Position;
 use crate::error::{Error, Result};
 use crate::plan::TableId;
@@ -81,8 +81,10 @@ impl Underway {
         context.rejects.flush(self.tick + 1);
         let stored = context.writers.borrow();
         let ends = |stored: &Stored| {
-            let ends = stored.writer.borrow().ends().into_iter();
-            ends.map(|(partition, end)| (stored.topic.clone(), partition, end)).collect::<Vec<_>>()
+            let log = stored.log.as_deref().map(name_of);
+            let ends = log.map(|log| (log, stored.writer.borrow().ends())).into_iter();
+            ends.flat_map(|(log, ends)| ends.into_iter().map(move |(p, end)| (log.clone(), p, end)))
+                .collect::<Vec<_>>()
         };
         let part = Part {
             worker: context.index,

@@ -1,0 +1,385 @@
+//! Brings what a run has put into outboxes to a cluster, once: a thread that copies it in transactions,
+//! each with the note of how far it has come.
+//!
+//! An outbox is a log in the data directory with the partitions of its topic. The note is an offset of
+//! the outbox, committed for the topic's partition by a consumer group of that outbox's name; it counts
+//! exactly if the records do. So whatever happens in between, the next start reads the note and goes on.
+
+use super::admin;
+use super::client::{Ears, Trouble, ask, config, fatal, not_made};
+use crate::connector::log::{self, Ends};
+use crate::connector::{Cluster, Layout, Opening, Poll, Position, Share, Source, Split, Start, Survey};
+use crate::error::{Error, Result};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientContext, Offset};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a call waits before it is made again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A transaction has about so many bytes at most: readers of committed records wait for its end.
+const TRANSACTION_BYTES: usize = 16 << 20;
+const OURS: &[(&str, &str)] = &[("queue.buffering.max.kbytes", "65536"), ("linger.ms", "2")];
+
+/// What is to be delivered: records that a checkpoint has made final.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    pub topic: String,
+    pub layout: Layout,
+    pub outbox: PathBuf,
+    /// Names the outbox for ever.
+    pub group: String,
+    pub ends: Ends,
+}
+
+/// A handle on the thread.
+pub struct Courier {
+    desk: Arc<Desk>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// By outbox: the newest word counts.
+    waiting: BTreeMap<PathBuf, Delivery>,
+    working: bool,
+    closed: bool,
+    failed: Option<Error>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The next things to do; `None` when nothing will come any more.
+    fn next(&self) -> Option<Vec<Delivery>> {
+        let mut state = self.lock();
+        state.working = false;
+        self.changed.notify_all();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+        }
+        state.working = true;
+        Some(std::mem::take(&mut state.waiting).into_values().collect())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+}
+
+impl Courier {
+    /// `id` names the transactions: a later courier of that name takes over from this one.
+    pub fn hire(cluster: &Cluster, id: &str) -> Courier {
+        let desk = Arc::new(Desk::default());
+        let mut work =
+            Work { cluster: cluster.clone(), id: id.into(), producer: None, routes: BTreeMap::new() };
+        let of_thread = Arc::clone(&desk);
+        let thread = std::thread::spawn(move || {
+            while let Some(deliveries) = of_thread.next() {
+                if let Err(error) = work.deliver(&deliveries, &of_thread) {
+                    of_thread.lock().failed = Some(error);
+                    break;
+                }
+            }
+            of_thread.lock().working = false;
+            of_thread.changed.notify_all();
+        });
+        Courier { desk, thread }
+    }
+
+    pub fn deliver(&self, delivery: Delivery) {
+        self.desk.lock().waiting.insert(delivery.outbox.clone(), delivery);
+        self.desk.changed.notify_all();
+    }
+
+    /// Why it has given up.
+    pub fn failure(&self) -> Option<Error> {
+        self.desk.lock().failed.clone()
+    }
+
+    /// Waits until all is delivered, or so long. What is not stays in its outbox for the next start.
+    pub fn finish(self, until: Option<Instant>) -> Result<()> {
+        let mut state = self.desk.lock();
+        while (state.working || !state.waiting.is_empty()) && state.failed.is_none() {
+            let left = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            state = self.desk.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+        state.closed = true;
+        let left = state.working || !state.waiting.is_empty();
+        let failed = state.failed.clone();
+        drop(state);
+        self.desk.changed.notify_all();
+        match failed {
+            Some(error) => Err(error),
+            // It may be waiting for a cluster that is away.
+            None if left => Err(Error::runtime("not all that was computed is delivered")
+                .hint("it is kept in the data directory, and delivered at the next start")),
+            None => {
+                drop(self.thread.join());
+                Ok(())
+            }
+        }
+    }
+}
+
+struct Work {
+    cluster: Cluster,
+    id: String,
+    /// Once the cluster has accepted it as the one of its name.
+    producer: Option<BaseProducer<Reports>>,
+    routes: BTreeMap<PathBuf, Route>,
+}
+
+/// An outbox that has been delivered from.
+struct Route {
+    /// Commits the notes' group.
+    consumer: BaseConsumer<Ears>,
+    /// The first record of each partition that is not delivered.
+    next: Ends,
+}
+
+/// Errors of single records come with the transaction's.
+struct Reports(Ears);
+
+impl ClientContext for Reports {
+    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, _: ()) {}
+}
+
+/// Why a transaction did not come about.
+enum Failed {
+    /// It is to be undone, and done again.
+    Again,
+    Fatal(Error),
+}
+
+impl Work {
+    fn deliver(&mut self, deliveries: &[Delivery], desk: &Desk) -> Result<()> {
+        for delivery in deliveries {
+            while !self.prepare(delivery)? {
+                if desk.is_closed() {
+                    return Ok(());
+                }
+            }
+            while self.routes[&delivery.outbox].is_behind(delivery) {
+                match self.transaction(delivery) {
+                    Ok(()) => {}
+                    Err(Failed::Again) if desk.is_closed() => return Ok(()),
+                    Err(Failed::Again) => self.undo(),
+                    Err(Failed::Fatal(error)) => return Err(error),
+                }
+            }
+            let next = &self.routes[&delivery.outbox].next;
+            for (partition, next) in next {
+                log::delete_before(&delivery.outbox, *partition, *next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the topic is there, that nobody else delivers under our name, and how far an
+    /// earlier courier has come. False while the cluster is away.
+    fn prepare(&mut self, delivery: &Delivery) -> Result<bool> {
+        if self.routes.contains_key(&delivery.outbox) {
+            return Ok(true);
+        }
+        let layout = delivery.layout;
+        match ask(&self.cluster, |client| admin::ensure(client, &delivery.topic, layout)) {
+            Ok(found) if found == layout.partitions => {}
+            Ok(found) => return Err(self.cluster.mismatch(&delivery.topic, found, layout.partitions)),
+            Err(Trouble::Fatal(error)) => return Err(error),
+            Err(Trouble::Away(_)) => {
+                std::thread::sleep(Duration::from_millis(500));
+                return Ok(false);
+            }
+        }
+        if self.producer.is_none() {
+            let must = [("transactional.id", self.id.as_str()), ("enable.idempotence", "true")];
+            let producer: BaseProducer<Reports> = config(&self.cluster, OURS, &must)?
+                .create_with_context(Reports(Ears::new(&self.cluster)))
+                .map_err(|e| not_made(&self.cluster, e))?;
+            match producer.init_transactions(PATIENCE) {
+                Ok(()) => self.producer = Some(producer),
+                Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
+            }
+        }
+        let group = delivery.group.as_str();
+        let must = [("group.id", group), ("enable.auto.commit", "false")];
+        let consumer: BaseConsumer<Ears> = config(&self.cluster, &[], &must)?
+            .create_with_context(Ears::new(&self.cluster))
+            .map_err(|e| not_made(&self.cluster, e))?;
+        let mut list = TopicPartitionList::new();
+        (0..layout.partitions).for_each(|p| drop(list.add_partition(&delivery.topic, p as i32)));
+        let found = match consumer.committed_offsets(list, PATIENCE) {
+            Ok(found) => found,
+            Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
+        };
+        let noted = |partition: u32| match found.find_partition(&delivery.topic, partition as i32)?.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        };
+        // A cluster forgets the notes of groups that are idle for long; ours is as good if it is newer.
+        let first = log::starts(&delivery.outbox)?;
+        let next = (0..layout.partitions)
+            .map(|p| (p, noted(p).unwrap_or(0).max(first.get(&p).copied().unwrap_or(0))))
+            .collect();
+        self.routes.insert(delivery.outbox.clone(), Route { consumer, next });
+        Ok(true)
+    }
+
+    /// Delivers the next records, up to a transaction's size.
+    fn transaction(&mut self, delivery: &Delivery) -> Result<(), Failed> {
+        let producer = self.producer.as_ref().expect("it was prepared");
+        let route = &self.routes[&delivery.outbox];
+        let judge = |error| match self.judge(error, &delivery.topic) {
+            Ok(()) => Failed::Again,
+            Err(error) => Failed::Fatal(error),
+        };
+        producer.begin_transaction().map_err(judge)?;
+        let next = send(producer, delivery, &route.next, &judge)?;
+        let mut notes = TopicPartitionList::new();
+        for (partition, next) in &next {
+            let noted = notes.add_partition_offset(&delivery.topic, *partition as i32, Offset::Offset(*next));
+            noted.map_err(judge)?;
+        }
+        let group = route.consumer.group_metadata().ok_or_else(|| {
+            Failed::Fatal(Error::runtime(format!("{} gives no group {}", self.cluster, delivery.group)))
+        })?;
+        again(|| producer.send_offsets_to_transaction(&notes, &group, PATIENCE)).map_err(judge)?;
+        again(|| producer.commit_transaction(PATIENCE)).map_err(judge)?;
+        let route = self.routes.get_mut(&delivery.outbox).expect("it was prepared");
+        route.next.extend(next);
+        Ok(())
+    }
+
+    /// Ends a transaction that did not come about; the next one begins where it began.
+    fn undo(&mut self) {
+        let Some(producer) = &self.producer else { return };
+        if again(|| producer.abort_transaction(PATIENCE)).is_err() {
+            // A new client of the same name ends it, and reads how far it has come.
+            self.producer = None;
+            self.routes.clear();
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+
+    /// An error that waiting does not mend.
+    fn judge(&self, error: KafkaError, topic: &str) -> Result<()> {
+        if let Some(refusal) = self.producer.as_ref().and_then(|producer| producer.context().0.refusal()) {
+            return Err(refusal);
+        }
+        if let KafkaError::Transaction(error) = &error
+            && error.is_fatal()
+        {
+            return Err(match error.code() {
+                Code::ProducerFenced | Code::Fenced | Code::InvalidProducerEpoch => Error::runtime(format!(
+                    "another run delivers to {} under the name {}",
+                    self.cluster, self.id
+                ))
+                .hint("stop it, or give it a data directory of its own"),
+                code => {
+                    Error::runtime(format!("cannot deliver to topic {topic} on {}: {code}", self.cluster))
+                }
+            });
+        }
+        match error.rdkafka_error_code().and_then(|code| fatal(&self.cluster, topic, code)) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Route {
+    fn is_behind(&self, delivery: &Delivery) -> bool {
+        delivery.ends.iter().any(|(partition, end)| self.next.get(partition).is_some_and(|next| next < end))
+    }
+}
+
+/// Repeats a call that may be repeated.
+fn again(call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    for _ in 0..12 {
+        match call() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
+            done => return done,
+        }
+    }
+    call()
+}
+
+/// Hands records to the producer; where the next ones begin.
+fn send(
+    producer: &BaseProducer<Reports>,
+    delivery: &Delivery,
+    from: &Ends,
+    judge: &dyn Fn(KafkaError) -> Failed,
+) -> Result<Ends, Failed> {
+    let split = |(partition, next): (&u32, &i64)| Split {
+        partition: *partition as i32,
+        next: *next as u64,
+        end: Split::OPEN,
+        begun: true,
+    };
+    let resumed = Position { files: Vec::new(), splits: from.iter().map(split).collect() };
+    let survey = Survey { resumed: Some(resumed), ..Survey::default() };
+    let opening = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
+    let mut reader = log::open(&delivery.outbox, opening, &survey).map_err(Failed::Fatal)?;
+    let (mut next, mut bytes) = (Ends::new(), 0);
+    while bytes < TRANSACTION_BYTES {
+        let Poll::Messages(messages) = reader.poll(1 << 20, 0).map_err(Failed::Fatal)? else { break };
+        let partition = messages.partition as u32;
+        let end = delivery.ends.get(&partition).copied().unwrap_or(0);
+        for i in (0..messages.len()).filter(|&i| messages.offsets[i] < end) {
+            let (key, value) = (messages.key(i), messages.value(i));
+            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+            let mut record = BaseRecord {
+                topic: &delivery.topic,
+                partition: Some(messages.partition),
+                payload: value,
+                key,
+                timestamp: Some(messages.timestamps.at(i).max(1)),
+                headers: None,
+                delivery_opaque: (),
+            };
+            loop {
+                record = match producer.send::<[u8], [u8]>(record) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(Code::QueueFull), record)) => record,
+                    Err((error, _)) => return Err(judge(error)),
+                };
+                producer.poll(Duration::from_millis(10));
+            }
+            next.insert(partition, messages.offsets[i] + 1);
+        }
+        producer.poll(Duration::ZERO);
+    }
+    Ok(next)
+}
