@@ -24,10 +24,12 @@ impl<'a> Body<'a> {
         Body { buffer, at: range.start, end: range.end, credit }
     }
 
+    #[inline(always)]
     pub fn is_at_end(&self) -> bool {
         self.at == self.end
     }
 
+    #[inline(always)]
     pub fn rest(&self) -> usize {
         self.end - self.at
     }

@@ -84,6 +84,14 @@ pub fn check_name(name: &str, format: &str) -> Result<(), String> {
     })
 }
 
+/// Whether a map can have such keys: those with parts are told apart by nobody.
+pub fn check_key(key: &SqlType, path: &str) -> Result<(), String> {
+    match key.has_parts() {
+        true => Err(format!("{path} is a map with keys of {key}; the keys of a map cannot have parts")),
+        false => Ok(()),
+    }
+}
+
 /// Counts the parts of the columns that are inferred from a schema.
 #[derive(Default)]
 pub struct Inference {

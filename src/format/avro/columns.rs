@@ -1,7 +1,7 @@
 //! A registered schema → SQL columns.
 
 use crate::expr::decimal::PRECISION_MAX;
-use crate::format::codec::{Inference, Inferred, below, column_names};
+use crate::format::codec::{Inference, Inferred, below, check_key, column_names};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType, StructField};
 
@@ -45,11 +45,7 @@ fn of(schema: &Document, ty: &Type, path: &str, inference: &mut Inference) -> Re
                     let (Some(key), Some(value)) = (part("key"), part("value")) else { return none() };
                     let key = of(schema, &key.ty, &below(path, "key"), inference)?;
                     let value = of(schema, &value.ty, &below(path, "value"), inference)?;
-                    if key.has_parts() {
-                        return Err(format!(
-                            "field {path} is a map whose keys are {key}; SQL has none with parts"
-                        ));
-                    }
+                    check_key(&key, &format!("field {path}"))?;
                     SqlType::Map(Box::new(key), Box::new(value))
                 }
                 _ => SqlType::Array(Box::new(of(schema, item, path, inference)?)),

@@ -1,7 +1,7 @@
 //! A writer's schema and the declared columns → what to do with each piece of a body, in its order.
 
 use super::skip::{Skip, Skips};
-use crate::format::codec::{below, match_names};
+use crate::format::codec::{below, check_key, match_names};
 use crate::registry::avro::{Decimal, Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
 
@@ -165,6 +165,7 @@ impl<'a> Planner<'a> {
 
     /// A map as an array of records with the fields `key` and `value`.
     fn entries(&mut self, item: &Type, key: &SqlType, value: &SqlType, path: &str) -> Result<Option<Read>> {
+        check_key(key, &format!("column {path}"))?;
         let Some(fields) = self.fields(item) else { return Ok(None) };
         if !["key", "value"].iter().all(|part| fields.iter().any(|field| field.name == *part)) {
             return Ok(None);

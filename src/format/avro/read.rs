@@ -45,15 +45,21 @@ impl Reading<'_, '_> {
         Ok(())
     }
 
-    fn value(&mut self, read: &Read, part: &mut Part) -> Parsed<()> {
+    #[inline(always)]
+    fn value(&mut self, mut read: &Read, part: &mut Part) -> Parsed<()> {
+        // No union holds another.
+        if let Read::Union(branches) = read {
+            read = branch(self.body, branches)?;
+        }
+        self.scalar(read, part)
+    }
+
+    #[inline(never)]
+    fn nested(&mut self, read: &Read, part: &mut Part) -> Parsed<()> {
         match read {
             Read::Null => {
                 part.push_null();
                 Ok(())
-            }
-            Read::Union(branches) => {
-                let branch = branch(self.body, branches)?;
-                self.value(branch, part)
             }
             Read::Struct(record) => {
                 self.record(record, part.parts())?;
@@ -80,7 +86,7 @@ impl Reading<'_, '_> {
                 Ok(())
             }
             Read::Unfit(reason) => Err(Fault::new(reason)),
-            scalar => self.scalar(scalar, part),
+            _ => unreachable!("a value without parts, or a union in another"),
         }
     }
 
@@ -113,7 +119,7 @@ impl Reading<'_, '_> {
                 let range = self.bytes(length)?;
                 part.push_decimal(self.body.field(&range).bytes(), (*scale).into())
             }
-            _ => unreachable!("a value with parts"),
+            nested => self.nested(nested, part),
         }
     }
 

@@ -2,7 +2,7 @@
 //! each record is named by the way to it, and a map is an array of records, since Avro's own maps have
 //! no keys that may be NULL. What `connect.*` properties say beside that is left out.
 
-use crate::format::codec::check_name;
+use crate::format::codec::{check_key, check_name};
 use crate::types::{ColumnDef, SqlType};
 use serde_json::{Value, json};
 
@@ -58,6 +58,7 @@ fn of(ty: &SqlType, full_name: &str) -> Result<Value, String> {
         SqlType::Array(item) => json!({"type": "array", "items": nullable(item, full_name)?}),
         SqlType::Struct(fields) => record(full_name, fields.iter().map(|f| (f.name.as_str(), &f.ty)))?,
         SqlType::Map(key, value) => {
+            check_key(key, full_name)?;
             let key = nullable(key, &format!("{full_name}_MapKey"))?;
             let value = nullable(value, &format!("{full_name}_MapValue"))?;
             let mut entry = record(full_name, std::iter::empty())?;

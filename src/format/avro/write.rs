@@ -5,7 +5,7 @@ use crate::batch::Column;
 use crate::expr::decimal::PRECISION_MAX;
 use crate::format::body::{push_varint, zigzag};
 use crate::format::cell::{bytes, digits, integer, shortest};
-use crate::format::codec::{BodyWriter, below, match_names};
+use crate::format::codec::{BodyWriter, below, check_key, match_names};
 use crate::format::fault::{Fault, Parsed};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
@@ -145,6 +145,7 @@ fn write(schema: &Document, place: &Type, ty: &SqlType, path: &str) -> Result<Wr
         }
         (Type::Array(item), SqlType::Map(key, value)) => match schema.shape(item) {
             Some(Shape::Record(fields)) => {
+                check_key(key, &format!("column {path}"))?;
                 Some(Write::Entries(record(schema, fields, &[("key", key), ("value", value)], path)?))
             }
             _ => None,

@@ -62,7 +62,7 @@ impl Message {
     }
 
     /// Reads one value of a field; the bytes of another type are passed over, as those of unknown fields.
-    #[inline]
+    #[inline(always)]
     fn value(
         &mut self,
         reading: &mut Reading<'_, '_>,
@@ -70,7 +70,9 @@ impl Message {
         key: u64,
         parts: &mut [Part],
     ) -> Parsed<()> {
-        if let Some(oneof) = self.fields[index].oneof {
+        if let Some(oneof) = self.fields[index].oneof
+            && key == self.fields[index].key
+        {
             self.forget_others(oneof, index, parts);
         }
         let field = &mut self.fields[index];
@@ -133,9 +135,10 @@ impl Message {
     fn end(&mut self, reading: &mut Reading<'_, '_>, parts: &mut [Part]) -> Parsed<()> {
         for field in &mut self.fields {
             let part = &mut parts[field.part];
-            let closed = match field.seen == self.serial {
-                true => field.read.close(reading, part),
-                false => field.fill(reading, self.row, part),
+            let closed = match &mut field.read {
+                Read::Scalar(_) if field.seen == self.serial => continue,
+                read if field.seen == self.serial => read.close(reading, part),
+                _ => field.fill(reading, self.row, part),
             };
             closed.map_err(|fault| fault.within(&field.name))?;
         }

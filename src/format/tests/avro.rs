@@ -218,6 +218,13 @@ fn schemas_of_columns() {
     assert_eq!(json(&text), json(expected));
     assert_eq!(avro::columns_of(&document(&text), false).unwrap().columns, columns);
 
+    let columns = declared("A MAP<MAP<INT, INT>, INT>");
+    let fault = avro::schema_text(&[&columns[0]], false, "M").unwrap_err();
+    assert_eq!(fault, "M_A is a map with keys of MAP<INTEGER, INTEGER>; the keys of a map cannot have parts");
+    let mut parts = parts::Columns::new(&[&columns[0]]);
+    parts.push_nulls();
+    assert_eq!(parts.finish(&Buffer::from(&[0u8; 0])).len(), 1);
+
     let columns = declared("`d2lm:latitude` DOUBLE");
     let fault = avro::schema_text(&[&columns[0]], false, avro::FULL_NAME).unwrap_err();
     assert!(

@@ -397,3 +397,23 @@ fn known_bytes_are_written() {
     let fault = protobuf::writer(&message(&text), &[&columns[0], &columns[1]]).err().unwrap();
     assert_eq!(fault, "column B: the oneof o holds one value, and another column has it");
 }
+
+#[test]
+fn deep_schemas_are_refused_or_read() {
+    let nested = |depth: usize| {
+        let open = (0..depth).map(|i| format!("message M{i} {{ ")).collect::<String>();
+        format!("syntax = \"proto3\"; {open} int32 a = 1; {}", "} ".repeat(depth))
+    };
+    assert!(Document::parse(&nested(10), &[]).is_ok());
+    assert!(Document::parse(&nested(100_000), &[]).is_err());
+    // Each message has the one before in two fields: 2^200 columns.
+    let chain = |i: usize| match i {
+        0 => "message M0 { int32 a = 1; }".to_string(),
+        _ => format!("message M{i} {{ M{0} a = 1; M{0} b = 2; }}", i - 1),
+    };
+    let text: String = (0..200).map(chain).collect();
+    let document = Document::parse(&format!("syntax = \"proto3\"; {text}"), &[]).unwrap();
+    let fault = protobuf::columns_of(&document.message(&[199]).unwrap(), false).unwrap_err();
+    assert!(fault.contains("nests too deeply or is too large"), "{fault}");
+    assert!(protobuf::columns_of(&document.message(&[50]).unwrap(), false).is_err());
+}

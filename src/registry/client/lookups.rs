@@ -125,11 +125,13 @@ fn ask(inner: &Weak<Inner>, ids: &Receiver<u32>) {
             let Some(inner) = inner.upgrade() else { return };
             let name = inner.client.name();
             match inner.note(id, inner.client.schema(id)) {
-                Ok(_) if is_away => eprintln!("{name} can be reached again"),
+                Ok(_) if is_away => tracing::info!("{name} can be reached again"),
                 Ok(_) => {}
                 Err(why) => {
                     if !is_away {
-                        eprintln!("{name} cannot be reached: {why}; what needs a schema waits until it can");
+                        tracing::warn!(
+                            "{name} cannot be reached: {why}; what needs a schema waits until it can"
+                        );
                     }
                     is_away = true;
                     drop(inner);
