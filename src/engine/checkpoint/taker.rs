@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
 const INPUT_BYTES: u64 = 1 << 30;
 const LEAST_INTERVAL: Duration = Duration::from_secs(2);
-/// So long a run that is stopped waits for what is being delivered; the rest comes at the next start.
+/// So long a run that is stopped waits for its last checkpoint, and for what is being delivered.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// A checkpoint that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -100,7 +100,7 @@ impl Taker {
                     None => return,
                     Some(false) => {}
                     Some(true) => {
-                        if let Err(error) = self.take_if_changed() {
+                        if let Err(error) = self.take_if_changed(PATIENCE) {
                             self.complain(&error);
                         }
                     }
@@ -129,20 +129,20 @@ impl Taker {
         }
     }
 
-    fn take_if_changed(&mut self) -> Result<()> {
+    fn take_if_changed(&mut self, patience: Duration) -> Result<()> {
         let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         let seen = engine.seen();
         self.taken = Instant::now();
         if self.last == Some(seen) {
             return Ok(());
         }
-        let logs = self.take(&engine)?;
+        let logs = self.take(&engine, patience)?;
         self.deliver(&engine, &logs);
         self.last = Some(seen);
         Ok(())
     }
 
-    fn take(&self, engine: &Inner) -> Result<BTreeMap<String, Ends>> {
+    fn take(&self, engine: &Inner, patience: Duration) -> Result<BTreeMap<String, Ends>> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
         let dir = directory(&self.data_dir).join(format!("{number}.tmp"));
         for lead in LEADS {
@@ -159,7 +159,7 @@ impl Taker {
                 tables,
             };
             engine.shared.command(command(tables));
-            match collect(engine, attempt, &reports, &mut manifest) {
+            match collect(engine, attempt, patience, &reports, &mut manifest) {
                 Ok(()) => return self.complete(&dir, manifest),
                 Err(None) => {}
                 Err(Some(error)) => {
@@ -211,8 +211,8 @@ impl Taker {
 
     /// The last checkpoint, and all of it delivered.
     fn finish(&mut self) -> Result<()> {
-        self.take_if_changed()?;
         let until = self.engine.upgrade().filter(|engine| !engine.once).map(|_| Instant::now() + FAREWELL);
+        self.take_if_changed(until.map_or(PATIENCE, |_| FAREWELL))?;
         std::mem::take(&mut self.couriers).into_values().try_for_each(|courier| courier.finish(until))
     }
 }
@@ -221,6 +221,7 @@ impl Taker {
 fn collect(
     engine: &Inner,
     attempt: u64,
+    patience: Duration,
     reports: &Receiver<(u64, Report)>,
     manifest: &mut Manifest,
 ) -> Result<(), Option<Error>> {
@@ -240,10 +241,10 @@ fn collect(
                     engine.shared.error().unwrap_or_else(|| Error::runtime("the engine stopped")),
                 ));
             }
-            Err(_) if begun.elapsed() > PATIENCE => {
+            Err(_) if begun.elapsed() > patience => {
                 return Err(Some(Error::runtime(format!(
                     "its tick has not closed within {} s",
-                    PATIENCE.as_secs()
+                    patience.as_secs()
                 ))));
             }
             Err(_) => {}
