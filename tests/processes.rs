@@ -65,6 +65,49 @@ fn a_lost_process_ends_the_others_with_one_line() {
 }
 
 #[test]
+fn a_cluster_goes_on_where_one_of_it_was_killed() {
+    let site = carparks::site(120_000, 11, Some(50));
+    let script = site.script(carparks::SCRIPT);
+    let data = site.path("data");
+    let more = |workers| {
+        let durable = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.02"];
+        [&["--once", "--format", "json", "-w", workers][..], &durable, &QUESTIONS[..2]].concat()
+    };
+    let mut alone = vec!["run", script.to_str().unwrap(), "--once", "--format", "json"];
+    alone.extend(&QUESTIONS[..2]);
+    let expected = run(&alone).stdout;
+    let slow = |process: usize| {
+        let mut command = binary(["run", "-n", "2", "-p", &process.to_string()]);
+        command.arg("--hostfile").arg(site.path("hosts")).args(more("1")).arg(&script);
+        command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
+        Process::start(command)
+    };
+    let mut killed = 0;
+    for lost in [1, 0, 1] {
+        hostfile(&site, 2);
+        let mut all = [slow(0), slow(1)];
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        if all[lost].has_ended() {
+            break;
+        }
+        all[lost].signal(libc::SIGKILL);
+        killed += 1;
+        let [first, second] = all;
+        let other = if lost == 0 { second } else { first };
+        assert_eq!(other.finish().code, Some(1), "it ends when the other is gone");
+    }
+    assert!(killed > 0, "it was through before it could be killed");
+    let hosts = hostfile(&site, 3);
+    let all: Vec<Process> = (0..3).map(|index| start(&script, &hosts, 3, index, &more("1"))).collect();
+    let mut said = all.into_iter().map(Process::finish);
+    let first = said.next().unwrap();
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stdout == expected, "{}", first.stderr);
+    assert!(first.stderr.contains("going on from checkpoint"), "{}", first.stderr);
+    assert!(said.all(|other| other.code == Some(0)));
+}
+
+#[test]
 fn an_interrupt_ends_all_of_them() {
     let site = carparks::site(100, 1, None);
     let script = site.script(carparks::SCRIPT);
