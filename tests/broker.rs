@@ -156,6 +156,21 @@ impl Broker {
         assert_eq!(producer.context().0.load(Ordering::Relaxed), sent, "records that {topic} took");
     }
 
+    /// Values as they are, to partition 0; `None` is a record without a value.
+    pub fn produce_raw(&self, topic: &str, values: &[Option<&[u8]>]) {
+        let producer: BaseProducer<Delivered> = self
+            .config()
+            .set("message.max.bytes", "2000000")
+            .create_with_context(Delivered::default())
+            .unwrap();
+        for value in values {
+            let record = BaseRecord::<str, [u8]> { payload: *value, ..BaseRecord::to(topic).partition(0) };
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+        assert_eq!(producer.context().0.load(Ordering::Relaxed), values.len() as u32);
+    }
+
     /// All records of a topic, in order of partition and offset.
     pub fn consume(&self, topic: &str) -> Vec<Record> {
         let mut records = Vec::new();
@@ -167,6 +182,13 @@ impl Broker {
         records.sort();
         let record = |(partition, _, key, value)| Record { partition, key, value };
         records.into_iter().map(record).collect()
+    }
+
+    /// The values of a topic of one partition, as they are.
+    pub fn raw(&self, topic: &str) -> Vec<Option<Vec<u8>>> {
+        let mut values = Vec::new();
+        self.each(topic, |message| values.push(message.payload().map(<[u8]>::to_vec)));
+        values
     }
 
     /// What a reader of committed records finds in a topic, each partition in its order. Marks of

@@ -358,3 +358,52 @@ fn cpu_seconds() -> f64 {
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
+
+#[test]
+fn poison_is_rejected_with_its_reason() {
+    let Some(broker) = Broker::real() else { return };
+    let (toml, names) = broker.topology(&["p"]);
+    let mut run = Run::idle(&Site::new().and(&toml), COARSE, false);
+    run.engine.begin().unwrap();
+    run.read_from("earliest");
+    run.done("CREATE STREAM P (V VARCHAR) WITH (KAFKA_TOPIC='p', VALUE_FORMAT='AVRO', PARTITIONS=1)");
+    run.done("CREATE TABLE T AS SELECT LEN(V) AS L, COUNT(*) AS N FROM P GROUP BY LEN(V)");
+    assert_eq!(run.done("INSERT INTO P VALUES ('good')"), "1 row inserted");
+    let good = broker.raw(&names[0]).remove(0).unwrap();
+    let header = &good[..5];
+    // A string of a million bytes: the branch of the union, and the length as a zigzag varint.
+    let mut long = [header, &[2, 0x80, 0x89, 0x7a]].concat();
+    long.resize(long.len() + 1_000_000, b'x');
+    broker.produce_raw(
+        &names[0],
+        &[
+            Some(&[&[1], &good[1..]].concat()),
+            Some(&[&[0, 0, 0, 0, 99], &good[5..]].concat()),
+            Some(&good[..good.len() - 1]),
+            Some(&good[..3]),
+            Some(&long),
+            Some(b""),
+            None,
+        ],
+    );
+    let all = [r#"{"L":4,"N":1}"#, r#"{"L":1000000,"N":1}"#];
+    run.until("SELECT * FROM T", |rows| rows == all);
+    let reasons =
+        run.until("SELECT TOPIC_OFFSET AS O, REASON FROM WHARFE_REJECTS ORDER BY O", |r| r.len() == 6);
+    let said = [
+        (1, "begins with 0x01"),
+        (2, "schema id 99"),
+        (3, "ends too early"),
+        (4, "ends within its schema id"),
+        (6, "empty"),
+        (7, "no value"),
+    ];
+    for ((offset, reason), row) in said.iter().zip(&reasons) {
+        assert!(
+            row.contains(&format!("\"O\":{offset},")) && row.contains(reason),
+            "{offset} {reason}: {reasons:#?}"
+        );
+    }
+    let books = "SELECT ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS WHERE STAGE = 'decode' AND SOURCE_NAME = 'P'";
+    run.until(books, |rows| rows == [r#"{"ROWS_IN":8,"ROWS_OUT":2,"ROWS_REJECTED":6}"#]);
+}
