@@ -4,13 +4,14 @@
 //! at one tick, or not at all. After that each statement is sent to the workers at once.
 
 use super::ask::Watcher;
+use super::checkpoint::Resumed;
 use super::outcome::{Outcome, Status};
 use super::resume::{Durable, Planning, not_durable};
 use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::{Ends, log_info};
+use crate::connector::log::log_info;
 use crate::connector::{self, Layout, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
@@ -64,8 +65,8 @@ pub struct Coordinator {
     pub(super) planning: Option<Planning>,
     /// What was planned so far has been sent.
     pub(super) live: bool,
-    /// How much of what was stored the checkpoint has made final that this start goes on from.
-    pub(super) final_logs: BTreeMap<String, Ends>,
+    /// What the checkpoint contains that this start goes on from.
+    pub(super) resumed: Option<Resumed>,
 }
 
 impl Coordinator {
@@ -98,7 +99,7 @@ impl Coordinator {
             durable: None,
             planning: None,
             live: false,
-            final_logs: BTreeMap::new(),
+            resumed: None,
         };
         coordinator.declare_system();
         coordinator

@@ -192,9 +192,9 @@ impl Engine {
         coordinator.begin()?;
         let mut checkpoints = lock(&self.inner.checkpoints);
         if coordinator.durable.is_some() && checkpoints.is_none() {
-            let logs = std::mem::take(&mut coordinator.final_logs);
+            let resumed = coordinator.resumed.take();
             let started =
-                Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint, logs)?;
+                Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint, resumed)?;
             *checkpoints = Some(started);
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! tables go on from, and which ones are new and begin at the beginning.
 
 use super::Session;
-use super::checkpoint::{self, Asked, Known, Manifest, Statements};
+use super::checkpoint::{self, Asked, Known, Manifest, Resumed, Statements};
 use super::coordinator::Coordinator;
 use super::{BOOKS_QUERY, BOOKS_TABLE};
 use crate::catalog::{Origin, Source};
@@ -281,7 +281,7 @@ impl Coordinator {
             }
         }
         tracing::info!("going on from checkpoint {}", manifest.number);
-        self.final_logs = manifest.logs;
+        self.resumed = Some(Resumed { statements: manifest.statements, logs: manifest.logs });
         Ok(Some(manifest.started_ms))
     }
 

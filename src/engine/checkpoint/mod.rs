@@ -17,7 +17,7 @@ mod taker;
 mod underway;
 
 pub use statements::{Asked, Statements};
-pub use taker::Checkpoints;
+pub use taker::{Checkpoints, Resumed};
 pub use underway::Underway;
 
 use crate::connector::log::{Ends, ends};

@@ -30,6 +30,12 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// A checkpoint that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What the checkpoint contains that a start goes on from.
+pub struct Resumed {
+    pub statements: u64,
+    pub logs: BTreeMap<String, Ends>,
+}
+
 /// A handle on the thread.
 pub struct Checkpoints {
     requests: SyncSender<SyncSender<Result<()>>>,
@@ -37,12 +43,11 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// `logs`: what an earlier start has made final of what it stored.
     pub fn start(
         engine: &Arc<Inner>,
         data_dir: &Path,
         interval: Duration,
-        logs: BTreeMap<String, Ends>,
+        resumed: Option<Resumed>,
     ) -> Result<Checkpoints> {
         // One request at a time is made: by who stops the engine.
         let (requests, asked) = sync_channel(1);
@@ -50,14 +55,15 @@ impl Checkpoints {
             engine: Arc::downgrade(engine),
             data_dir: data_dir.to_path_buf(),
             interval,
-            last: None,
+            // What an earlier start has saved need not be saved again.
+            last: resumed.as_ref().map(|resumed| (0, resumed.statements)),
             taken: Instant::now(),
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
         let thread = std::thread::spawn(move || {
-            if let Some(engine) = taker.engine.upgrade() {
-                taker.deliver(&engine, &logs);
+            if let (Some(engine), Some(resumed)) = (taker.engine.upgrade(), resumed) {
+                taker.deliver(&engine, &resumed.logs);
             }
             taker.run(&asked);
         });
