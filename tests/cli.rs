@@ -4,6 +4,7 @@ use crate::carparks;
 use crate::harness::{Finished, Process, Served, Site, binary, run};
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const SCRIPT: &str = "
     CREATE STREAM S (K VARCHAR, V DOUBLE) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
@@ -243,6 +244,11 @@ fn a_port_in_use_is_one_line() {
 
 #[test]
 fn an_interrupted_run_ends_with_130() {
+    // Who waits for an answer does not get it by terminating.
+    [libc::SIGINT, libc::SIGTERM].into_iter().for_each(interrupted_by);
+}
+
+fn interrupted_by(signal: i32) {
     let site = Site::new();
     let script = site.script(SCRIPT);
     let mut command = binary(["run", "--once", "--topic", "s=-"]);
@@ -259,8 +265,31 @@ fn an_interrupted_run_ends_with_130() {
         u64::from_str_radix(&caught, 16).unwrap_or(0) & 2 != 0
     };
     while !std::fs::read_to_string(&ready).is_ok_and(catches) {}
-    process.signal(libc::SIGINT);
-    assert_eq!(process.finish().code, Some(130));
+    process.signal(signal);
+    assert_eq!(process.finish().code, Some(130), "signal {signal}");
+}
+
+/// A request to terminate is how a server is stopped: what was read is in a checkpoint then.
+#[test]
+fn a_terminated_server_ends_well_and_forgets_nothing() {
+    let site = site();
+    let (script, data) = (site.script(SCRIPT), site.path("data"));
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "3600"];
+    let mut served = Served::start(&script, &keep);
+    let all = [r#"{"K":"a","V":0.30000000000000004}"#, r#"{"K":"b","V":2.0}"#].map(|row| format!("{row}\n"));
+    let rows = |url: &str| run(&["query", "SELECT * FROM T", "--server", url, "--format", "json"]).stdout;
+    while rows(&served.url) != all.concat() {}
+    let asked = Instant::now();
+    served.process.signal(libc::SIGTERM);
+    while !served.process.has_ended() {
+        assert!(asked.elapsed() < Duration::from_secs(5), "it goes on");
+    }
+    let finished = served.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+
+    let again = once(&site, SCRIPT, &[&keep[..], &["--format", "json", "-q", "SELECT * FROM T"]].concat());
+    assert_eq!(again.stdout, all.concat(), "{again:?}");
+    assert!(again.stderr.contains("read 0 rows"), "{again:?}");
 }
 
 #[test]

@@ -78,6 +78,27 @@ fn an_interrupt_ends_all_of_them() {
     assert!(codes[1].is_some(), "it ends by itself");
 }
 
+/// Whichever is told to: the others are told by it, and nobody is lost.
+#[test]
+fn a_request_to_terminate_ends_all_of_them_well() {
+    let site = carparks::site(100, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    for told in [&[0][..], &[1], &[0, 1]] {
+        let hosts = hostfile(&site, 2);
+        let more = ["-w", "1", "--listen", "127.0.0.1:0", "--data-dir"];
+        let data = site.path(&format!("data{told:?}"));
+        let more = [&more[..], &[data.to_str().unwrap()]].concat();
+        let mut all: Vec<Process> = (0..2).map(|index| start(&script, &hosts, 2, index, &more)).collect();
+        assert!(all[0].line().is_some());
+        told.iter().for_each(|index| all[*index].signal(libc::SIGTERM));
+        for (index, process) in all.into_iter().enumerate() {
+            let finished = process.finish();
+            assert_eq!(finished.code, Some(0), "{told:?} told, process {index}: {finished:?}");
+        }
+        assert!(data.join("checkpoints/1/manifest").exists(), "{told:?} told");
+    }
+}
+
 #[test]
 fn processes_that_do_not_fit_are_refused() {
     let site = carparks::site(10, 1, None);

@@ -47,6 +47,8 @@ pub enum Mail {
         progress: Progress,
         done: bool,
     },
+    /// Another process has been told to stop: all are to.
+    Leave,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,6 +134,8 @@ struct State {
     own_inputs_done: bool,
     inputs_done: bool,
     stopped: usize,
+    /// All are to stop, in order.
+    leaving: bool,
     error: Option<Error>,
 }
 
@@ -236,6 +240,10 @@ impl Shared {
             Mail::Read { process, progress, done } => {
                 lock(&self.others).insert(process, (progress, done));
                 self.check_inputs();
+            }
+            Mail::Leave => {
+                lock(&self.state).leaving = true;
+                self.changed.notify_all();
             }
             Mail::Command(command) => unreachable!("{command:?} is carried out by workers"),
         }
@@ -402,6 +410,11 @@ impl Shared {
     /// Waits until `workers` workers have stopped.
     pub fn wait_for_stop(&self, workers: usize, timeout: Option<Duration>) -> Result<bool> {
         self.wait(timeout, |state| state.stopped >= workers)
+    }
+
+    /// Waits until `workers` workers have stopped, or are to.
+    pub fn wait_to_stop(&self, workers: usize) -> Result<()> {
+        self.wait(None, |state| state.stopped >= workers || state.leaving).map(drop)
     }
 
     fn wait(&self, timeout: Option<Duration>, ready: impl Fn(&State) -> bool) -> Result<bool> {

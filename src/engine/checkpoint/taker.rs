@@ -25,14 +25,15 @@ const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
 const INPUT_BYTES: u64 = 1 << 30;
 const LEAST_INTERVAL: Duration = Duration::from_secs(2);
-/// So long a run that is stopped waits for what is being delivered; the rest comes at the next start.
-const FAREWELL: Duration = Duration::from_secs(3);
 /// A checkpoint that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// To take the last one until then, and where to say so.
+type Request = (Option<Instant>, SyncSender<Result<()>>);
+
 /// A handle on the thread.
 pub struct Checkpoints {
-    requests: SyncSender<SyncSender<Result<()>>>,
+    requests: SyncSender<Request>,
     thread: JoinHandle<()>,
 }
 
@@ -64,16 +65,24 @@ impl Checkpoints {
         Ok(Checkpoints { requests, thread })
     }
 
-    /// Takes a last one, and ends the thread.
-    pub fn finish(self) -> Result<()> {
+    /// Takes a last one, delivers what it makes final, and ends the thread; as far as that is possible
+    /// until then.
+    pub fn finish(self, until: Option<Instant>) -> Result<()> {
         let (sender, done) = sync_channel(1);
-        let taken = match self.requests.send(sender) {
-            Ok(()) => done.recv().unwrap_or(Ok(())),
-            Err(_) => Ok(()),
-        };
-        drop(self.requests);
-        drop(self.thread.join());
-        taken
+        if self.requests.send((until, sender)).is_err() {
+            return Ok(());
+        }
+        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        match done.recv_timeout(left) {
+            Ok(taken) => {
+                drop(self.requests);
+                drop(self.thread.join());
+                taken
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(Error::runtime("no last checkpoint was taken in time")
+                .hint("the next start goes on from the one before")),
+        }
     }
 }
 
@@ -91,10 +100,10 @@ struct Taker {
 }
 
 impl Taker {
-    fn run(&mut self, asked: &Receiver<SyncSender<Result<()>>>) {
+    fn run(&mut self, asked: &Receiver<Request>) {
         loop {
             match asked.recv_timeout(LOOK.min(self.interval)) {
-                Ok(reply) => drop(reply.send(self.finish())),
+                Ok((until, reply)) => drop(reply.send(self.finish(until))),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => match self.is_due() {
                     None => return,
@@ -210,9 +219,8 @@ impl Taker {
     }
 
     /// The last checkpoint, and all of it delivered.
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self, until: Option<Instant>) -> Result<()> {
         self.take_if_changed()?;
-        let until = self.engine.upgrade().filter(|engine| !engine.once).map(|_| Instant::now() + FAREWELL);
         std::mem::take(&mut self.couriers).into_values().try_for_each(|courier| courier.finish(until))
     }
 }
