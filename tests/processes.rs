@@ -1,8 +1,9 @@
 //! Several processes on loopback: together they answer as one, and none goes on without the others.
 
 use crate::carparks;
-use crate::harness::{Process, Site, binary, free_addresses, run};
+use crate::harness::{DEADLINE, Process, Site, binary, free_addresses, run};
 use std::path::Path;
+use std::time::Instant;
 
 const QUESTIONS: [&str; 6] = [
     "-q",
@@ -97,6 +98,28 @@ fn a_request_to_terminate_ends_all_of_them_well() {
         }
         assert!(data.join("checkpoints/1/manifest").exists(), "{told:?} told");
     }
+}
+
+#[test]
+fn metrics_of_all_of_them_come_together() {
+    let site = carparks::site(100, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    let hosts = hostfile(&site, 2);
+    let more = ["-w", "2", "--listen", "127.0.0.1:0"];
+    let mut all: Vec<Process> = (0..2).map(|index| start(&script, &hosts, 2, index, &more)).collect();
+    let url = all[0].line().unwrap().replace("listening on ", "");
+    let started = Instant::now();
+    loop {
+        let page = ureq::get(format!("{url}/metrics")).call().unwrap().into_body().read_to_string().unwrap();
+        let count = |begin: &str| page.lines().filter(|line| line.starts_with(begin)).count();
+        let read = |line: &&str| line.starts_with("wharfe_source_records_total") && line.ends_with(" 100");
+        if page.lines().filter(read).count() == 3 && count("wharfe_inflight_bytes{") == 4 {
+            assert_eq!(count("wharfe_resident_memory_bytes{"), 2, "{page}");
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{page}");
+    }
+    all[0].signal(libc::SIGTERM);
 }
 
 #[test]

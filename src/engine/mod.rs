@@ -14,6 +14,7 @@ mod insert;
 mod ask;
 mod local;
 mod describe;
+pub mod measures;
 pub mod shared;
 mod worker;
 mod post;
@@ -42,6 +43,7 @@ use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
 
+pub use measures::Measures;
 pub use outcome::Outcome;
 pub use session::Session;
 
@@ -282,6 +284,11 @@ impl Engine {
     /// When reading began, in milliseconds since 1970; 0 before that.
     pub fn started_ms(&self) -> i64 {
         self.inner.shared.started_ms()
+    }
+
+    /// What was measured lately, by all workers of all processes; on process 0.
+    pub fn measures(&self) -> Measures {
+        self.inner.shared.measures()
     }
 
     /// What has been read so far, by all workers; on process 0 of all processes.

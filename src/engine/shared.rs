@@ -1,8 +1,10 @@
 //! What the threads of one process share: commands on their way in, answers on their way out, state.
 
-use super::checkpoint::Report;
+use super::checkpoint::{Report, Taken};
+use super::measures::{Measured, Measures, Told};
 use super::{AnswerEnd, AnswerEvent, AnswerRow, Progress};
 use crate::aggregate::Key;
+use crate::connector::log::Ends;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::plan::{DataflowId, DataflowPlan, HubId, TableId};
@@ -46,6 +48,11 @@ pub enum Mail {
         process: usize,
         progress: Progress,
         done: bool,
+    },
+    /// What a worker has measured.
+    Measured {
+        worker: usize,
+        measured: Box<Measured>,
     },
     /// Another process has been told to stop: all are to.
     Leave,
@@ -127,6 +134,8 @@ pub struct Shared {
     /// On process 0: what the others have read.
     others: Mutex<BTreeMap<usize, (Progress, bool)>>,
     processes: usize,
+    /// On process 0: what was measured.
+    told: Mutex<Told>,
 }
 
 #[derive(Default)]
@@ -166,6 +175,7 @@ impl Shared {
             process,
             processes,
             others: Mutex::default(),
+            told: Mutex::default(),
             peers,
             counters: Counters::default(),
             started_ms: AtomicI64::new(0),
@@ -241,6 +251,7 @@ impl Shared {
                 lock(&self.others).insert(process, (progress, done));
                 self.check_inputs();
             }
+            Mail::Measured { worker, measured } => lock(&self.told).tell(worker, *measured),
             Mail::Leave => {
                 lock(&self.state).leaving = true;
                 self.changed.notify_all();
@@ -343,6 +354,28 @@ impl Shared {
     pub fn has_stopped(&self) -> bool {
         let state = lock(&self.state);
         state.stopped > 0 || state.error.is_some()
+    }
+
+    /// A checkpoint is there, or still holds all that there is.
+    pub fn set_checkpoint(&self, taken: Taken) {
+        lock(&self.told).checkpoint = Some(taken);
+    }
+
+    // ---- measures ----
+
+    pub fn set_delivered(&self, delivered: BTreeMap<String, Ends>) {
+        lock(&self.told).delivered = delivered;
+    }
+
+    pub fn measures(&self) -> Measures {
+        let measures = lock(&self.told).sum();
+        let answers = lock(&self.answers);
+        Measures {
+            answers: answers.len(),
+            answer_rows: answers.values().map(|outlet| outlet.pending_rows).sum(),
+            notes: self.progress().notes,
+            ..measures
+        }
     }
 
     // ---- state ----

@@ -1,7 +1,7 @@
 //! One partition that is being read: what has arrived of it becomes batches.
 
 use super::Marks;
-use super::queue::{Queue, Record};
+use super::queue::{Failed, Queue, Record};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use arrow_buffer::Buffer;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -14,6 +14,8 @@ pub struct Partition {
     /// What comes later is left out.
     bounded: bool,
     caught_up: bool,
+    /// Where there was nothing more to read last.
+    seen_end: i64,
     /// An error that came behind the records of the last batch.
     failed: Option<Code>,
     /// Of the last batch: the next one is likely as long, and so are its records.
@@ -29,6 +31,7 @@ impl Partition {
             end: high,
             bounded,
             caught_up: low >= high,
+            seen_end: 0,
             failed: None,
             bytes: 0,
             record_bytes: usize::MAX,
@@ -38,6 +41,17 @@ impl Partition {
     /// All that was there at opening has been read.
     pub fn is_caught_up(&self) -> bool {
         self.caught_up
+    }
+
+    /// How many offsets there are from `next`, the first that is not read. Marks of transactions behind
+    /// the last record are none to wait for.
+    pub fn unread(&self, next: i64) -> u64 {
+        let high = self.queue.high().unwrap_or(0).max(self.end);
+        (high - next.max(self.seen_end)).max(0) as u64
+    }
+
+    pub fn number(&self) -> u32 {
+        self.number as u32
     }
 
     /// What has arrived, about `max_bytes` at most.
@@ -52,8 +66,11 @@ impl Partition {
                     batch.add(&record, now_ms);
                 }
                 // The last offsets may be marks of transactions, which are no records.
-                Err(Code::PartitionEOF) => self.caught_up = true,
-                Err(code) => self.failed = Some(code),
+                Err(Failed { code: Code::PartitionEOF, offset }) => {
+                    self.caught_up = true;
+                    self.seen_end = offset;
+                }
+                Err(Failed { code, .. }) => self.failed = Some(code),
             });
             if taken == 0 {
                 break;

@@ -1,7 +1,7 @@
 //! The thread on process 0 that takes checkpoints: from time to time, after so much input, after a
 //! statement, and when it is asked to.
 
-use super::{KEPT, Manifest, Report, directory, identity, name_of, numbers, of_number};
+use super::{KEPT, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number};
 use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::{self, Ends};
 use crate::engine::Inner;
@@ -53,6 +53,7 @@ impl Checkpoints {
             interval,
             last: None,
             taken: Instant::now(),
+            told: None,
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
@@ -93,6 +94,7 @@ struct Taker {
     /// Bytes read and statements kept at the last one.
     last: Option<(u64, u64)>,
     taken: Instant,
+    told: Option<Taken>,
     /// Names what is delivered from here, and who delivers it.
     id: String,
     /// By cluster.
@@ -124,6 +126,8 @@ impl Taker {
         if let Some(error) = self.couriers.values().find_map(Courier::failure) {
             engine.shared.fail(error);
         }
+        let delivered = self.couriers.values().flat_map(Courier::delivered);
+        engine.shared.set_delivered(delivered.map(|(outbox, next)| (name_of(&outbox), next)).collect());
         let (bytes, statements) = engine.seen();
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
@@ -142,16 +146,23 @@ impl Taker {
         let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         let seen = engine.seen();
         self.taken = Instant::now();
-        if self.last == Some(seen) {
-            return Ok(());
+        match &mut self.told {
+            Some(told) if self.last == Some(seen) => told.current = self.taken,
+            _ => {
+                let manifest = self.take(&engine)?;
+                let bytes = size_of(&of_number(&self.data_dir, manifest.number));
+                let (number, took) = (manifest.number, self.taken.elapsed());
+                self.told = Some(Taken { number, bytes, took, current: self.taken });
+                tracing::debug!(number, bytes, seconds = took.as_secs_f64(), "checkpoint taken");
+                self.deliver(&engine, &manifest.logs);
+                self.last = Some(seen);
+            }
         }
-        let logs = self.take(&engine)?;
-        self.deliver(&engine, &logs);
-        self.last = Some(seen);
+        self.told.into_iter().for_each(|told| engine.shared.set_checkpoint(told));
         Ok(())
     }
 
-    fn take(&self, engine: &Inner) -> Result<BTreeMap<String, Ends>> {
+    fn take(&self, engine: &Inner) -> Result<Manifest> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
         let dir = directory(&self.data_dir).join(format!("{number}.tmp"));
         for lead in LEADS {
@@ -184,7 +195,7 @@ impl Taker {
     }
 
     /// Makes it a checkpoint: all in it and all that it counts on is on disk first.
-    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<BTreeMap<String, Ends>> {
+    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<Manifest> {
         manifest.sort();
         for log in manifest.logs.keys() {
             log::sync(&self.data_dir.join(log))?;
@@ -204,7 +215,7 @@ impl Taker {
         for old in numbers.iter().rev().skip(KEPT) {
             remove(&of_number(&self.data_dir, *old))?;
         }
-        Ok(manifest.logs)
+        Ok(manifest)
     }
 
     /// Hands what is final to the couriers of its clusters.
@@ -258,6 +269,14 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// Of all files below; what cannot be looked at counts nothing.
+fn size_of(path: &Path) -> u64 {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| size_of(&entry.path())).sum(),
+        Err(_) => path.metadata().map_or(0, |metadata| metadata.len()),
+    }
 }
 
 fn remove(dir: &Path) -> Result<()> {
