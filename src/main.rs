@@ -12,8 +12,9 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     give_memory_back();
-    cli::log::begin();
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    cli::log::begin(command.log());
+    let done = match command {
         Command::Run(args) => cli::run::run(args),
         Command::Query(args) => cli::query::run(args),
         Command::Shell(args) => cli::shell::run(args),
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             if error.code != Code::Interrupted {
-                eprintln!("error: {error}");
+                cli::log::fail(&error);
             }
             ExitCode::from(error.exit_code() as u8)
         }

@@ -1,7 +1,8 @@
 //! The command line through the binary: output, errors, exit codes.
 
 use crate::carparks;
-use crate::harness::{Finished, Process, Served, Site, binary, run};
+use crate::harness::{DEADLINE, Finished, Process, Served, Site, binary, run};
+use serde_json::Value;
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -290,6 +291,49 @@ fn a_terminated_server_ends_well_and_forgets_nothing() {
     let again = once(&site, SCRIPT, &[&keep[..], &["--format", "json", "-q", "SELECT * FROM T"]].concat());
     assert_eq!(again.stdout, all.concat(), "{again:?}");
     assert!(again.stderr.contains("read 0 rows"), "{again:?}");
+}
+
+#[test]
+fn what_happens_is_told_in_lines_that_programs_can_read() {
+    let site = Site::new().with("s", "s.csv", "a,1\nb,x\n");
+    let (script, data) = (site.script(SCRIPT), site.path("data"));
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.1"];
+    let tell = ["--log-format", "json", "--log-level", "debug"];
+    let served = Served::start(&script, &[&keep[..], &tell].concat());
+    served.ksql("CREATE STREAM D AS SELECT K FROM S; TERMINATE CSAS_D_2; DROP STREAM NOPE;");
+    // By then the worker has told of its rejects, and a checkpoint was taken.
+    let started = Instant::now();
+    while !["rejected_records_total{source=\"S\",topic=\"s\"} 1", "checkpoint_number"]
+        .into_iter()
+        .all(|wanted| served.get("/metrics").body.contains(wanted))
+    {
+        assert!(started.elapsed() < DEADLINE);
+    }
+    served.process.signal(libc::SIGTERM);
+    let told: Vec<Value> =
+        served.process.finish().stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let wanted = [
+        ("INFO", "started"),
+        ("INFO", "Created query with ID CSAS_D_2"),
+        ("INFO", "Query CSAS_D_2 terminated"),
+        ("WARN", "records were rejected: WHARFE_REJECTS says which and why"),
+        ("DEBUG", "checkpoint taken"),
+        ("INFO", "stopping"),
+    ];
+    for (level, message) in wanted {
+        let said = |line: &&Value| line["level"] == level && line["message"] == message;
+        assert!(told.iter().any(|line| said(&line)), "{message} is missing in {told:#?}");
+    }
+    let one = |message: &str| told.iter().find(|line| line["message"] == message).unwrap();
+    assert_eq!(one("Created query with ID CSAS_D_2")["query"], "CSAS_D_2");
+    assert_eq!(one("records were rejected: WHARFE_REJECTS says which and why")["rejected"], 1);
+    assert!(one("checkpoint taken")["bytes"].as_u64() > Some(0));
+    let at = one("started")["timestamp"].as_str().map(chrono::DateTime::parse_from_rfc3339);
+    assert!(matches!(at, Some(Ok(_))), "{told:#?}");
+
+    let quiet = once(&site, SCRIPT, &["--log-format", "json", "--topic", "x=y"]);
+    let error: Value = serde_json::from_str(&quiet.stderr).unwrap();
+    assert_eq!((quiet.code, &error["level"]), (Some(2), &"ERROR".into()), "{quiet:?}");
 }
 
 #[test]

@@ -60,7 +60,10 @@ fn a_lost_process_ends_the_others_with_one_line() {
         for (index, process) in all.into_iter().enumerate().filter(|(index, _)| *index != lost) {
             let finished = process.finish();
             assert_eq!(finished.code, Some(1), "process {index}: {finished:?}");
-            assert_eq!(finished.stderr.lines().count(), 1, "process {index}: {finished:?}");
+            let errors = finished.stderr.lines().filter(|line| line.starts_with("error: "));
+            assert_eq!(errors.count(), 1, "process {index}: {finished:?}");
+            let told = |line: &str| line.starts_with("error: ") || line.contains(" INFO started ");
+            assert!(finished.stderr.lines().all(told), "process {index}: {finished:?}");
         }
     }
 }

@@ -50,6 +50,16 @@ pub enum Command {
     BenchPart(bench::part::Args),
 }
 
+impl Command {
+    /// How it tells what happens.
+    pub fn log(&self) -> log::Args {
+        match self {
+            Command::Run(args) => args.log,
+            _ => log::Args::default(),
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   wharfe run dataflows/carparks.sql

@@ -8,7 +8,7 @@ use super::answers::Answers;
 use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
-use super::{interrupt, live, progress, settings};
+use super::{interrupt, live, log, progress, settings};
 use crate::engine::{Engine, Outcome};
 use crate::error::{Code, Error, Result};
 use std::net::TcpListener;
@@ -84,6 +84,9 @@ pub struct Args {
     #[arg(long, value_name = "ADDR", help_heading = "Output")]
     pub listen: Option<String>,
 
+    #[command(flatten)]
+    pub log: log::Args,
+
     /// How many processes run this script together
     ///
     /// Start the same command on each with its own -p; process 0 serves. Timely's own flags.
@@ -133,7 +136,10 @@ pub fn run(args: Args) -> Result<u8> {
     interrupt::then(move || std::process::exit(if is_asked_for(once) { 0 } else { 130 }));
     let engine = Engine::start(config)?;
     let stopped = engine.clone();
-    interrupt::then(move || drop(stopped.stop_soon()));
+    interrupt::then(move || {
+        tracing::info!("stopping");
+        drop(stopped.stop_soon());
+    });
     let done = match args.process {
         0 => lead(&engine, &args, &script, &questions, listener),
         _ => engine.join(),
@@ -177,15 +183,17 @@ fn lead(
     let serving = listener.map(|listener| Serving::start(listener, engine.clone())).transpose()?;
     if args.once {
         if let Some(serving) = &serving {
-            eprintln!("listening on {}", serving.url);
+            log::say(&format!("listening on {}", serving.url));
         }
         for topic in engine.unplaced() {
-            eprintln!(
-                "warning: topic {topic} is empty: the topology does not say where it is; hint: --topic {topic}=PATH"
+            tracing::warn!(
+                "topic {topic} is empty: the topology does not say where it is; hint: --topic {topic}=PATH"
             );
         }
         once(engine, started, asked, &mut answers)?;
     } else if let Some(serving) = &serving {
+        let (script, workers, processes) = (args.script.display(), settings::workers(args), args.processes);
+        tracing::info!(url = serving.url, %script, workers, processes, "started");
         answer(engine, asked, &mut answers)?;
         live::watch(engine, &args.script, &serving.url)?;
     }
@@ -207,7 +215,7 @@ fn check_topics(engine: &Engine, args: &Args) -> Result<()> {
             return Err(Error::usage(message).hint(format!("it has {}", known.join(", "))));
         }
         // A statement may come that reads it.
-        eprintln!("warning: {message}");
+        tracing::warn!("{message}");
     }
     Ok(())
 }
@@ -217,7 +225,7 @@ fn once(engine: &Engine, started: Instant, asked: Vec<Question>, answers: &mut A
     let read_in = started.elapsed();
     interrupt::check()?;
     answer(engine, asked, answers)?;
-    eprintln!("{}", progress::totals(&engine.progress(), read_in));
+    log::say(&progress::totals(&engine.progress(), read_in));
     Ok(())
 }
 

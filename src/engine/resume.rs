@@ -280,7 +280,8 @@ impl Coordinator {
                 }
             }
         }
-        tracing::info!("going on from checkpoint {}", manifest.number);
+        let (number, statements) = (manifest.number, manifest.statements);
+        tracing::info!(number, statements, "going on from checkpoint {number}");
         self.final_logs = manifest.logs;
         Ok(Some(manifest.started_ms))
     }
