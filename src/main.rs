@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run(args) => cli::run::run(args),
         Command::Query(args) => cli::query::run(args),
+        Command::Lag(args) => cli::lag::run(args),
         Command::Shell(args) => cli::shell::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Generate(args) => cli::generate::run(args),

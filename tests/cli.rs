@@ -294,6 +294,36 @@ fn a_terminated_server_ends_well_and_forgets_nothing() {
 }
 
 #[test]
+fn rates_and_lags_are_shown() {
+    let site = site();
+    let served = Served::start(&site.script(SCRIPT), &[]);
+    let rows = |args: &[&str]| -> Vec<Value> {
+        let shown = run(&[args, &["--server", &served.url, "--format", "json"]].concat());
+        assert_eq!(shown.code, Some(0), "{shown:?}");
+        shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let started = Instant::now();
+    let read = loop {
+        let sources = rows(&["lag"]);
+        match sources.iter().find(|source| source["SOURCE"] == "S" && source["RECORDS"] == 3) {
+            Some(source) => break source.clone(),
+            None => assert!(started.elapsed() < DEADLINE, "{sources:?}"),
+        }
+    };
+    assert!(read["RECORDS_PER_SECOND"].as_f64() > Some(0.0), "{read}");
+    let lags = ["TOPIC", "LAG_RECORDS", "LAG_BYTES", "LAG_SECONDS"].map(|name| read[name].clone());
+    assert_eq!(lags, ["s".into(), Value::Null, 0.into(), 0.0.into()]);
+    let query = &rows(&["query", "SHOW QUERIES"])[0];
+    assert!(query["ROWS_PER_SECOND"].as_f64() > Some(0.0), "{query}");
+    assert_eq!(query["LAG_SECONDS"], 0.0, "{query}");
+    let described = run(&["query", "DESCRIBE S EXTENDED; SHOW STREAMS EXTENDED", "--server", &served.url]);
+    for line in ["records read: 3", "lag in bytes: 0", "lag in seconds: 0"] {
+        assert_eq!(described.stdout.matches(&format!("\n{line}\n")).count(), 2, "{line}: {described:?}");
+    }
+    assert!(described.stdout.contains("WHARFE_REJECTS"), "{described:?}");
+}
+
+#[test]
 fn what_happens_is_told_in_lines_that_programs_can_read() {
     let site = Site::new().with("s", "s.csv", "a,1\nb,x\n");
     let (script, data) = (site.script(SCRIPT), site.path("data"));
@@ -385,7 +415,7 @@ fn help_and_version() {
     let version = run(&["--version"]);
     assert_eq!((version.code, version.stdout), (Some(0), format!("wharfe {}\n", env!("CARGO_PKG_VERSION"))));
     let help = run(&["--help"]);
-    for command in ["run", "query", "shell", "explain", "generate", "bench"] {
+    for command in ["run", "query", "lag", "shell", "explain", "generate", "bench"] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command} is missing in {}", help.stdout);
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, Some(0));

@@ -1,11 +1,12 @@
 //! The command line: one file a subcommand, and what they share.
 //!
-//! `run` and `explain` have an engine of their own; `query` and `shell` talk to one that serves.
+//! `run` and `explain` have an engine of their own; `query`, `lag` and `shell` talk to one that serves.
 
 pub mod log;
 pub mod bench;
 pub mod explain;
 pub mod generate;
+pub mod lag;
 pub mod query;
 pub mod run;
 pub mod shell;
@@ -41,6 +42,7 @@ pub struct Cli {
 pub enum Command {
     Run(run::Args),
     Query(query::Args),
+    Lag(lag::Args),
     Shell(shell::Args),
     Explain(explain::Args),
     Generate(generate::Args),

@@ -2,7 +2,9 @@
 //! there it is added up, for `/metrics`, SHOW, DESCRIBE and `wharfe lag`.
 
 use super::checkpoint::Taken;
+use super::outcome::Traffic;
 use super::shared::{Mail, Shared};
+use crate::connector::Lag;
 use crate::connector::log::Ends;
 use crate::engine::checkpoint::name_of;
 use crate::render::Tick;
@@ -45,6 +47,16 @@ pub struct Flow {
 }
 
 impl Flow {
+    fn traffic(self, lag: Lag, lag_ms: Option<u64>) -> Traffic {
+        Traffic {
+            rows: self.rows_in,
+            rejected: self.rejected,
+            rate: (self.rate * 10.0).round() / 10.0,
+            lag,
+            lag_seconds: lag_ms.map(|ms| ms as f64 / 1000.0),
+        }
+    }
+
     fn add(&mut self, other: &Flow) {
         self.rows_in += other.rows_in;
         self.rows_out += other.rows_out;
@@ -80,9 +92,18 @@ impl Measures {
         self.sum(|stage| stage.query().is_empty() && stage.source() == source)
     }
 
-    /// What has come to a query.
-    pub fn taken(&self, query: &str) -> Flow {
-        self.sum(|stage| stage.query() == query && stage.stage() == "transform")
+    /// What comes to a source from its topic; `None` when that is not read.
+    pub fn of_source(&self, source: &str) -> Option<Traffic> {
+        let level = self.sources.get(source)?;
+        Some(self.read(source).traffic(level.lag, level.lag_ms))
+    }
+
+    /// What comes to a query of all that `feeds` it; `None` when it is not known.
+    pub fn of_query(&self, query: &str, feeds: impl Fn(&str) -> bool) -> Option<Traffic> {
+        let taken = |stage: &&Stage| stage.query() == query && stage.stage() == "transform";
+        self.stages.keys().find(taken)?;
+        let lags = self.sources.iter().filter(|(source, _)| feeds(source)).map(|(_, level)| level.lag_ms);
+        Some(self.sum(|stage| taken(&stage)).traffic(Lag::default(), lags.max().flatten()))
     }
 
     fn sum(&self, which: impl Fn(&Stage) -> bool) -> Flow {

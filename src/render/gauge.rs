@@ -64,3 +64,65 @@ impl Level {
         self.lag_ms = self.lag_ms.max(other.lag_ms);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Range32, Timestamps};
+    use crate::connector::{Poll, Position, Source};
+    use crate::error::Result;
+
+    struct Behind(Option<u64>);
+
+    impl Source for Behind {
+        fn poll(&mut self, _: usize, _: i64) -> Result<Poll> {
+            Ok(Poll::Pending)
+        }
+
+        fn bytes_expected(&self) -> Option<u64> {
+            None
+        }
+
+        fn position(&self) -> Option<Position> {
+            None
+        }
+
+        fn lag(&self, _: i64) -> Option<Lag> {
+            self.0.map(Lag::records)
+        }
+    }
+
+    fn one_at(timestamp: i64) -> MessageBatch {
+        MessageBatch {
+            partition: 0,
+            buffer: b"12345".to_vec().into(),
+            values: vec![Range32 { start: 0, end: 5 }],
+            keys: None,
+            offsets: vec![0].into(),
+            timestamps: Timestamps::All(timestamp),
+            torn: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_lag_in_time_is_the_age_of_the_last_record_while_there_are_more() {
+        let mut gauge = Gauge::new("t");
+        let behind = |lag| Rc::new(RefCell::new(Reading::Open(Box::new(Behind(lag)))));
+        let one = behind(Some(3));
+        gauge.watch(&one);
+        assert_eq!(gauge.level(5_000, 1_000).lag_ms, Some(4_000), "nothing was read since the start");
+        gauge.count(&one_at(4_500));
+        let level = gauge.level(5_000, 1_000);
+        assert_eq!((level.bytes, level.lag, level.lag_ms), (5, Lag::records(3), Some(500)));
+        gauge.watch(&behind(Some(4)));
+        assert_eq!(gauge.level(5_000, 1_000).lag, Lag::records(7));
+        gauge.watch(&behind(None));
+        assert_eq!(gauge.level(5_000, 1_000).lag_ms, None, "one does not know");
+
+        let mut gauge = Gauge::new("t");
+        gauge.watch(&behind(Some(0)));
+        gauge.watch(&one);
+        *one.borrow_mut() = Reading::Ended(None);
+        assert_eq!(gauge.level(5_000, 1_000).lag_ms, Some(0));
+    }
+}
