@@ -258,7 +258,9 @@ impl Work {
             .create_with_context(Ears::new(&self.cluster))
             .map_err(|e| not_made(&self.cluster, e))?;
         let mut list = TopicPartitionList::new();
-        (0..layout.partitions).for_each(|p| drop(list.add_partition(&delivery.topic, p as i32)));
+        for partition in 0..layout.partitions {
+            list.add_partition(&delivery.topic, partition as i32);
+        }
         let found = match consumer.committed_offsets(list, PATIENCE) {
             Ok(found) => found,
             Err(error) => return self.judge(error, &delivery.topic).map(|()| false),

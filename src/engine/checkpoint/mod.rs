@@ -150,8 +150,11 @@ fn of_number(data_dir: &Path, number: u64) -> PathBuf {
     directory(data_dir).join(number.to_string())
 }
 
+/// A checkpoint and its directory.
+pub type Found = (Manifest, PathBuf);
+
 /// The newest checkpoint that is whole, with its directory, and what was wrong with newer ones.
-pub fn newest(data_dir: &Path) -> Result<(Option<(Manifest, PathBuf)>, Vec<String>)> {
+pub fn newest(data_dir: &Path) -> Result<(Option<Found>, Vec<String>)> {
     let mut damaged = Vec::new();
     for number in numbers(data_dir)?.into_iter().rev() {
         let dir = of_number(data_dir, number);
