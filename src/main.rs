@@ -12,10 +12,12 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     give_memory_back();
-    cli::log::begin();
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    cli::log::begin(command.log());
+    let done = match command {
         Command::Run(args) => cli::run::run(args),
         Command::Query(args) => cli::query::run(args),
+        Command::Lag(args) => cli::lag::run(args),
         Command::Shell(args) => cli::shell::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Generate(args) => cli::generate::run(args),
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             if error.code != Code::Interrupted {
-                eprintln!("error: {error}");
+                cli::log::fail(&error);
             }
             ExitCode::from(error.exit_code() as u8)
         }

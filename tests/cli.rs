@@ -1,9 +1,11 @@
 //! The command line through the binary: output, errors, exit codes.
 
 use crate::carparks;
-use crate::harness::{Finished, Process, Served, Site, binary, run};
+use crate::harness::{DEADLINE, Finished, Process, Served, Site, binary, run};
+use serde_json::Value;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const SCRIPT: &str = "
     CREATE STREAM S (K VARCHAR, V DOUBLE) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
@@ -243,6 +245,11 @@ fn a_port_in_use_is_one_line() {
 
 #[test]
 fn an_interrupted_run_ends_with_130() {
+    // Who waits for an answer does not get it by terminating.
+    [libc::SIGINT, libc::SIGTERM].into_iter().for_each(interrupted_by);
+}
+
+fn interrupted_by(signal: i32) {
     let site = Site::new();
     let script = site.script(SCRIPT);
     let mut command = binary(["run", "--once", "--topic", "s=-"]);
@@ -259,8 +266,104 @@ fn an_interrupted_run_ends_with_130() {
         u64::from_str_radix(&caught, 16).unwrap_or(0) & 2 != 0
     };
     while !std::fs::read_to_string(&ready).is_ok_and(catches) {}
-    process.signal(libc::SIGINT);
-    assert_eq!(process.finish().code, Some(130));
+    process.signal(signal);
+    assert_eq!(process.finish().code, Some(130), "signal {signal}");
+}
+
+/// A request to terminate is how a server is stopped: what was read is in a checkpoint then.
+#[test]
+fn a_terminated_server_ends_well_and_forgets_nothing() {
+    let site = site();
+    let (script, data) = (site.script(SCRIPT), site.path("data"));
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "3600"];
+    let mut served = Served::start(&script, &keep);
+    let all = [r#"{"K":"a","V":0.30000000000000004}"#, r#"{"K":"b","V":2.0}"#].map(|row| format!("{row}\n"));
+    let rows = |url: &str| run(&["query", "SELECT * FROM T", "--server", url, "--format", "json"]).stdout;
+    while rows(&served.url) != all.concat() {}
+    let asked = Instant::now();
+    served.process.signal(libc::SIGTERM);
+    while !served.process.has_ended() {
+        assert!(asked.elapsed() < Duration::from_secs(5), "it goes on");
+    }
+    let finished = served.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+
+    let again = once(&site, SCRIPT, &[&keep[..], &["--format", "json", "-q", "SELECT * FROM T"]].concat());
+    assert_eq!(again.stdout, all.concat(), "{again:?}");
+    assert!(again.stderr.contains("read 0 rows"), "{again:?}");
+}
+
+#[test]
+fn rates_and_lags_are_shown() {
+    let site = site();
+    let served = Served::start(&site.script(SCRIPT), &[]);
+    let rows = |args: &[&str]| -> Vec<Value> {
+        let shown = run(&[args, &["--server", &served.url, "--format", "json"]].concat());
+        assert_eq!(shown.code, Some(0), "{shown:?}");
+        shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let started = Instant::now();
+    let read = loop {
+        let sources = rows(&["lag"]);
+        match sources.iter().find(|source| source["SOURCE"] == "S" && source["RECORDS"] == 3) {
+            Some(source) => break source.clone(),
+            None => assert!(started.elapsed() < DEADLINE, "{sources:?}"),
+        }
+    };
+    assert!(read["RECORDS_PER_SECOND"].as_f64() > Some(0.0), "{read}");
+    let lags = ["TOPIC", "LAG_RECORDS", "LAG_BYTES", "LAG_SECONDS"].map(|name| read[name].clone());
+    assert_eq!(lags, ["s".into(), Value::Null, 0.into(), 0.0.into()]);
+    let query = &rows(&["query", "SHOW QUERIES"])[0];
+    assert!(query["ROWS_PER_SECOND"].as_f64() > Some(0.0), "{query}");
+    assert_eq!(query["LAG_SECONDS"], 0.0, "{query}");
+    let described = run(&["query", "DESCRIBE S EXTENDED; SHOW STREAMS EXTENDED", "--server", &served.url]);
+    for line in ["records read: 3", "lag in bytes: 0", "lag in seconds: 0"] {
+        assert_eq!(described.stdout.matches(&format!("\n{line}\n")).count(), 2, "{line}: {described:?}");
+    }
+    assert!(described.stdout.contains("WHARFE_REJECTS"), "{described:?}");
+}
+
+#[test]
+fn what_happens_is_told_in_lines_that_programs_can_read() {
+    let site = Site::new().with("s", "s.csv", "a,1\nb,x\n");
+    let (script, data) = (site.script(SCRIPT), site.path("data"));
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.1"];
+    let tell = ["--log-format", "json", "--log-level", "debug"];
+    let served = Served::start(&script, &[&keep[..], &tell].concat());
+    served.ksql("CREATE STREAM D AS SELECT K FROM S; TERMINATE CSAS_D_2; DROP STREAM NOPE;");
+    // By then the worker has told of its rejects, and a checkpoint was taken.
+    let started = Instant::now();
+    while !["rejected_records_total{source=\"S\",topic=\"s\"} 1", "checkpoint_number"]
+        .into_iter()
+        .all(|wanted| served.get("/metrics").body.contains(wanted))
+    {
+        assert!(started.elapsed() < DEADLINE);
+    }
+    served.process.signal(libc::SIGTERM);
+    let told: Vec<Value> =
+        served.process.finish().stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let wanted = [
+        ("INFO", "started"),
+        ("INFO", "Created query with ID CSAS_D_2"),
+        ("INFO", "Query CSAS_D_2 terminated"),
+        ("WARN", "records were rejected: WHARFE_REJECTS says which and why"),
+        ("DEBUG", "checkpoint taken"),
+        ("INFO", "stopping"),
+    ];
+    for (level, message) in wanted {
+        let said = |line: &&Value| line["level"] == level && line["message"] == message;
+        assert!(told.iter().any(|line| said(&line)), "{message} is missing in {told:#?}");
+    }
+    let one = |message: &str| told.iter().find(|line| line["message"] == message).unwrap();
+    assert_eq!(one("Created query with ID CSAS_D_2")["query"], "CSAS_D_2");
+    assert_eq!(one("records were rejected: WHARFE_REJECTS says which and why")["rejected"], 1);
+    assert!(one("checkpoint taken")["bytes"].as_u64() > Some(0));
+    let at = one("started")["timestamp"].as_str().map(chrono::DateTime::parse_from_rfc3339);
+    assert!(matches!(at, Some(Ok(_))), "{told:#?}");
+
+    let quiet = once(&site, SCRIPT, &["--log-format", "json", "--topic", "x=y"]);
+    let error: Value = serde_json::from_str(&quiet.stderr).unwrap();
+    assert_eq!((quiet.code, &error["level"]), (Some(2), &"ERROR".into()), "{quiet:?}");
 }
 
 #[test]
@@ -312,7 +415,7 @@ fn help_and_version() {
     let version = run(&["--version"]);
     assert_eq!((version.code, version.stdout), (Some(0), format!("wharfe {}\n", env!("CARGO_PKG_VERSION"))));
     let help = run(&["--help"]);
-    for command in ["run", "query", "shell", "explain", "generate", "bench"] {
+    for command in ["run", "query", "lag", "shell", "explain", "generate", "bench"] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command} is missing in {}", help.stdout);
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, Some(0));

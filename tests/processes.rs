@@ -1,8 +1,9 @@
 //! Several processes on loopback: together they answer as one, and none goes on without the others.
 
 use crate::carparks;
-use crate::harness::{Process, Site, binary, free_addresses, run};
+use crate::harness::{DEADLINE, Process, Site, binary, free_addresses, run};
 use std::path::Path;
+use std::time::Instant;
 
 const QUESTIONS: [&str; 6] = [
     "-q",
@@ -59,7 +60,10 @@ fn a_lost_process_ends_the_others_with_one_line() {
         for (index, process) in all.into_iter().enumerate().filter(|(index, _)| *index != lost) {
             let finished = process.finish();
             assert_eq!(finished.code, Some(1), "process {index}: {finished:?}");
-            assert_eq!(finished.stderr.lines().count(), 1, "process {index}: {finished:?}");
+            let errors = finished.stderr.lines().filter(|line| line.starts_with("error: "));
+            assert_eq!(errors.count(), 1, "process {index}: {finished:?}");
+            let told = |line: &str| line.starts_with("error: ") || line.contains(" INFO started ");
+            assert!(finished.stderr.lines().all(told), "process {index}: {finished:?}");
         }
     }
 }
@@ -119,6 +123,49 @@ fn an_interrupt_ends_all_of_them() {
     let codes: Vec<Option<i32>> = all.into_iter().map(|process| process.finish().code).collect();
     assert_eq!(codes[0], Some(130));
     assert!(codes[1].is_some(), "it ends by itself");
+}
+
+/// Whichever is told to: the others are told by it, and nobody is lost.
+#[test]
+fn a_request_to_terminate_ends_all_of_them_well() {
+    let site = carparks::site(100, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    for told in [&[0][..], &[1], &[0, 1]] {
+        let hosts = hostfile(&site, 2);
+        let more = ["-w", "1", "--listen", "127.0.0.1:0", "--data-dir"];
+        let data = site.path(&format!("data{told:?}"));
+        let more = [&more[..], &[data.to_str().unwrap()]].concat();
+        let mut all: Vec<Process> = (0..2).map(|index| start(&script, &hosts, 2, index, &more)).collect();
+        assert!(all[0].line().is_some());
+        told.iter().for_each(|index| all[*index].signal(libc::SIGTERM));
+        for (index, process) in all.into_iter().enumerate() {
+            let finished = process.finish();
+            assert_eq!(finished.code, Some(0), "{told:?} told, process {index}: {finished:?}");
+        }
+        assert!(data.join("checkpoints/1/manifest").exists(), "{told:?} told");
+    }
+}
+
+#[test]
+fn metrics_of_all_of_them_come_together() {
+    let site = carparks::site(100, 1, None);
+    let script = site.script(carparks::SCRIPT);
+    let hosts = hostfile(&site, 2);
+    let more = ["-w", "2", "--listen", "127.0.0.1:0"];
+    let mut all: Vec<Process> = (0..2).map(|index| start(&script, &hosts, 2, index, &more)).collect();
+    let url = all[0].line().unwrap().replace("listening on ", "");
+    let started = Instant::now();
+    loop {
+        let page = ureq::get(format!("{url}/metrics")).call().unwrap().into_body().read_to_string().unwrap();
+        let count = |begin: &str| page.lines().filter(|line| line.starts_with(begin)).count();
+        let read = |line: &&str| line.starts_with("wharfe_source_records_total") && line.ends_with(" 100");
+        if page.lines().filter(read).count() == 3 && count("wharfe_inflight_bytes{") == 4 {
+            assert_eq!(count("wharfe_resident_memory_bytes{"), 2, "{page}");
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{page}");
+    }
+    all[0].signal(libc::SIGTERM);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The REST interface through an HTTP client, served by the binary.
 
-use crate::harness::{Served, Site};
+use crate::harness::{DEADLINE, Served, Site};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 const SCRIPT: &str = "
     CREATE STREAM S (K VARCHAR KEY, V INT, AT STRUCT<`lat` DOUBLE>) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
@@ -238,6 +239,55 @@ fn small_routes() {
         printed.body.contains(r#"key: a, value: {"V":1,"AT":{"lat":53.5}}, partition: 0, offset: 0"#),
         "{printed:?}"
     );
+}
+
+/// The samples of `/metrics` whose names and labels begin so, with their values.
+fn samples(page: &str, begin: &str) -> Vec<f64> {
+    let lines = page.lines().filter(|line| line.starts_with(begin));
+    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect()
+}
+
+#[test]
+fn metrics_say_how_far_all_is() {
+    let site = Site::new().with("s", "s.csv", "a,1\nb,2\na,x\n").and("[topics.t]\nconnector = \"log\"");
+    let script = "CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+        CREATE TABLE T WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON') AS
+            SELECT K, SUM(V) AS V FROM S WHERE V < 2 GROUP BY K;";
+    let data = site.path("data");
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.2"];
+    let served = Served::start(&site.script(script), &keep);
+    let wanted = [
+        ("wharfe_source_records_total{source=\"S\",topic=\"s\"}", 3.0),
+        ("wharfe_source_rejected_records_total{source=\"S\"", 1.0),
+        ("wharfe_source_bytes_total{source=\"S\"", 12.0),
+        ("wharfe_source_lag_bytes{source=\"S\"", 0.0),
+        ("wharfe_source_lag_seconds{source=\"S\"", 0.0),
+        ("wharfe_query_rows_in_total{query=\"CTAS_T_1\",source=\"S\",stage=\"transform\"}", 2.0),
+        ("wharfe_query_rows_filtered_total{query=\"CTAS_T_1\",source=\"S\",stage=\"transform\"}", 1.0),
+        ("wharfe_query_rows_out_total{query=\"CTAS_T_1\",source=\"S\",stage=\"aggregate\"}", 1.0),
+        ("wharfe_answers_open", 0.0),
+    ];
+    let is_there = |page: &str| wanted.iter().all(|(name, value)| samples(page, name) == [*value]);
+    let started = Instant::now();
+    let page = loop {
+        let reply = served.get("/metrics");
+        assert_eq!(reply.media_type, "text/plain; version=0.0.4; charset=utf-8");
+        let workers = samples(&reply.body, "wharfe_inflight_bytes{worker=").len();
+        if is_there(&reply.body) && workers == 2 && reply.body.contains("wharfe_checkpoint_number") {
+            break reply.body;
+        }
+        assert!(started.elapsed() < DEADLINE, "{}", reply.body);
+    };
+    assert!(samples(&page, "wharfe_checkpoint_bytes")[0] > 0.0);
+    assert!(samples(&page, "wharfe_checkpoint_age_seconds")[0] < 60.0);
+    assert!(samples(&page, "wharfe_tick_age_seconds")[0] < 60.0);
+    assert!(samples(&page, "wharfe_resident_memory_bytes{process=\"0\"}")[0] > 1e6);
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        for about in ["HELP", "TYPE"] {
+            assert!(page.contains(&format!("# {about} {name} ")), "{name} has no {about}");
+        }
+    }
 }
 
 #[test]

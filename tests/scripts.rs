@@ -135,6 +135,7 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
             format!("{} = {}{}", p.name, p.value, if p.default { " (default)" } else { "" })
         }),
         Ok(Outcome::Source(source)) => describe(&source),
+        Ok(Outcome::Sources(sources)) => lines(&sources, describe),
         Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
         Ok(Outcome::Answer(answer)) => rows(Watch::new(answer)),

@@ -11,6 +11,19 @@ pub fn print(entity: &Value, format: Format, out: &mut dyn Write) -> io::Result<
         }
         return print_list((columns, rows), format, out);
     }
+    if let Some(sources) = entity["sourceDescriptions"].as_array() {
+        for (i, described) in sources.iter().enumerate() {
+            match format {
+                Format::Json => writeln!(out, "{described}")?,
+                _ if i > 0 => {
+                    writeln!(out)?;
+                    source(described, format, out)?;
+                }
+                _ => source(described, format, out)?,
+            }
+        }
+        return Ok(());
+    }
     if format == Format::Json {
         let body = ["sourceDescription", "queryDescription"].iter().find_map(|field| entity.get(field));
         return writeln!(out, "{}", body.unwrap_or(entity));
@@ -54,6 +67,8 @@ fn list(entity: &Value) -> Option<List> {
                 ("ID", "id"),
                 ("TYPE", "queryType"),
                 ("STATE", "state"),
+                ("ROWS_PER_SECOND", "traffic.rowsPerSecond"),
+                ("LAG_SECONDS", "traffic.lagSeconds"),
                 ("SINK", "sinks"),
                 ("SQL", "queryString"),
             ],
@@ -64,12 +79,13 @@ fn list(entity: &Value) -> Option<List> {
     }
 }
 
-/// A field of a list's item; `#` counts its elements, and a list of names is shown as one text.
+/// A field of a list's item, or of an object in it; `#` counts its elements, and a list of names is shown as one text.
 fn pick(item: &Value, field: &str) -> Value {
     if let Some(field) = field.strip_suffix('#') {
         return json!(item[field].as_array().map_or(0, Vec::len));
     }
-    match &item[field] {
+    let found = field.split('.').fold(item, |item, field| &item[field]);
+    match found {
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ").into(),
         Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" ").into(),
         other => other.clone(),
@@ -210,13 +226,14 @@ mod tests {
             (
                 json!({ "@type": "queries", "queries": [
                     { "id": "CSAS_X_1", "queryType": "PERSISTENT", "state": "RUNNING", "sinks": ["X"],
+                      "traffic": { "rowsPerSecond": 2.5, "lagSeconds": 0.0 },
                       "queryString": "CREATE STREAM X AS\n  SELECT 1;" } ] }),
                 r#"
-+----------+------------+---------+------+------------------------------+
-| ID       | TYPE       | STATE   | SINK | SQL                          |
-+----------+------------+---------+------+------------------------------+
-| CSAS_X_1 | PERSISTENT | RUNNING | X    | CREATE STREAM X AS SELECT 1; |
-+----------+------------+---------+------+------------------------------+
++----------+------------+---------+-----------------+-------------+------+------------------------------+
+| ID       | TYPE       | STATE   | ROWS_PER_SECOND | LAG_SECONDS | SINK | SQL                          |
++----------+------------+---------+-----------------+-------------+------+------------------------------+
+| CSAS_X_1 | PERSISTENT | RUNNING |             2.5 |         0.0 | X    | CREATE STREAM X AS SELECT 1; |
++----------+------------+---------+-----------------+-------------+------+------------------------------+
 "#,
             ),
             (

@@ -1,19 +1,25 @@
-//! Ctrl-C: the first asks for an orderly end, the second ends at once.
+//! Ctrl-C and a request to terminate: the first asks for an orderly end, the second ends at once.
 
 use crate::error::{Code, Error, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-static HIT: AtomicBool = AtomicBool::new(false);
+/// The signal that has come; 0: none.
+static HIT: AtomicI32 = AtomicI32::new(0);
 static ACTION: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
 
-/// Takes Ctrl-C (and a request to terminate) from now on.
+/// Takes the signals from now on.
 pub fn install() -> Result<()> {
-    ctrlc::set_handler(on_interrupt).map_err(|e| Error::runtime(format!("cannot take Ctrl-C: {e}")))
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|e| Error::runtime(format!("cannot take Ctrl-C: {e}")))?;
+    std::thread::spawn(move || signals.forever().for_each(on_signal));
+    Ok(())
 }
 
-fn on_interrupt() {
-    if HIT.swap(true, Ordering::SeqCst) {
+fn on_signal(signal: i32) {
+    if HIT.swap(signal, Ordering::SeqCst) != 0 {
         super::live::tidy();
         std::process::exit(130);
     }
@@ -36,12 +42,17 @@ fn act() {
 }
 
 pub fn hit() -> bool {
-    HIT.load(Ordering::SeqCst)
+    HIT.load(Ordering::SeqCst) != 0
+}
+
+/// Whether it was a request to terminate: that is how a server is stopped, and no failure.
+pub fn terminated() -> bool {
+    HIT.load(Ordering::SeqCst) == SIGTERM
 }
 
 /// Forgets an interrupt that has been dealt with: the shell goes on after it.
 pub fn clear() {
-    HIT.store(false, Ordering::SeqCst);
+    HIT.store(0, Ordering::SeqCst);
 }
 
 pub fn error() -> Error {

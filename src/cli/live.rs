@@ -52,7 +52,7 @@ pub fn watch(engine: &Engine, script: &Path, url: &str) -> Result<()> {
         }
     };
     tidy();
-    eprintln!("{}", super::progress::totals(&engine.progress(), view.started.elapsed()));
+    super::log::say(&super::progress::totals(&engine.progress(), view.started.elapsed()));
     result
 }
 

@@ -1,11 +1,12 @@
 //! The command line: one file a subcommand, and what they share.
 //!
-//! `run` and `explain` have an engine of their own; `query` and `shell` talk to one that serves.
+//! `run` and `explain` have an engine of their own; `query`, `lag` and `shell` talk to one that serves.
 
 pub mod log;
 pub mod bench;
 pub mod explain;
 pub mod generate;
+pub mod lag;
 pub mod query;
 pub mod registry;
 pub mod run;
@@ -42,6 +43,7 @@ pub struct Cli {
 pub enum Command {
     Run(run::Args),
     Query(query::Args),
+    Lag(lag::Args),
     Shell(shell::Args),
     Explain(explain::Args),
     Generate(generate::Args),
@@ -50,6 +52,16 @@ pub enum Command {
     /// What `bench` starts for some of its measurements
     #[command(hide = true)]
     BenchPart(bench::part::Args),
+}
+
+impl Command {
+    /// How it tells what happens.
+    pub fn log(&self) -> log::Args {
+        match self {
+            Command::Run(args) => args.log,
+            _ => log::Args::default(),
+        }
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -8,9 +8,9 @@ use super::answers::Answers;
 use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
-use super::{interrupt, live, progress, settings};
+use super::{interrupt, live, log, progress, settings};
 use crate::engine::{Engine, Outcome};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,7 +21,8 @@ const REJECTS_UNDER_STRICT: u8 = 3;
 ///
 /// The statements of the script are carried out in order, reading every topic from its beginning
 /// unless the script says otherwise (SET 'auto.offset.reset'). Then the engine serves ksqlDB's REST
-/// interface until Ctrl-C; on a terminal it shows the maintained tables as they change.
+/// interface until Ctrl-C; on a terminal it shows the maintained tables as they change. SIGTERM ends it
+/// within 5 seconds, with a last checkpoint and the exit code 0.
 ///
 /// With --once the inputs end when what was there at the start has been read; then SELECTs of the
 /// script and of -q are answered on standard output and the command ends.
@@ -83,6 +84,9 @@ pub struct Args {
     #[arg(long, value_name = "ADDR", help_heading = "Output")]
     pub listen: Option<String>,
 
+    #[command(flatten)]
+    pub log: log::Args,
+
     /// How many processes run this script together
     ///
     /// Start the same command on each with its own -p; process 0 serves. Timely's own flags.
@@ -128,10 +132,14 @@ pub fn run(args: Args) -> Result<u8> {
     let listener = serving::bind(&args)?;
     interrupt::install()?;
     // A cluster's start waits for the other processes, and nothing is there to be stopped yet.
-    interrupt::then(|| std::process::exit(130));
+    let once = args.once;
+    interrupt::then(move || std::process::exit(if is_asked_for(once) { 0 } else { 130 }));
     let engine = Engine::start(config)?;
     let stopped = engine.clone();
-    interrupt::then(move || drop(stopped.stop()));
+    interrupt::then(move || {
+        tracing::info!("stopping");
+        drop(stopped.stop_soon());
+    });
     let done = match args.process {
         0 => lead(&engine, &args, &script, &questions, listener),
         _ => engine.join(),
@@ -139,10 +147,20 @@ pub fn run(args: Args) -> Result<u8> {
     let rejected = engine.progress().rows_rejected;
     let stopped = engine.stop();
     // What fails because it was interrupted, or because the engine failed, is no failure of its own.
-    interrupt::check()?;
+    if !is_asked_for(args.once) {
+        interrupt::check()?;
+    }
     stopped?;
-    done?;
+    match done {
+        Err(error) if error.code == Code::Interrupted && is_asked_for(args.once) => {}
+        done => done?,
+    }
     Ok(if args.strict && rejected > 0 { REJECTS_UNDER_STRICT } else { 0 })
+}
+
+/// Whether the end is one that was asked for. Who asks for an answer does not get it by terminating.
+fn is_asked_for(once: bool) -> bool {
+    interrupt::terminated() && !once
 }
 
 /// What process 0 does.
@@ -165,15 +183,17 @@ fn lead(
     let serving = listener.map(|listener| Serving::start(listener, engine.clone())).transpose()?;
     if args.once {
         if let Some(serving) = &serving {
-            eprintln!("listening on {}", serving.url);
+            log::say(&format!("listening on {}", serving.url));
         }
         for topic in engine.unplaced() {
-            eprintln!(
-                "warning: topic {topic} is empty: the topology does not say where it is; hint: --topic {topic}=PATH"
+            tracing::warn!(
+                "topic {topic} is empty: the topology does not say where it is; hint: --topic {topic}=PATH"
             );
         }
         once(engine, started, asked, &mut answers)?;
     } else if let Some(serving) = &serving {
+        let (script, workers, processes) = (args.script.display(), settings::workers(args), args.processes);
+        tracing::info!(url = serving.url, %script, workers, processes, "started");
         answer(engine, asked, &mut answers)?;
         live::watch(engine, &args.script, &serving.url)?;
     }
@@ -195,7 +215,7 @@ fn check_topics(engine: &Engine, args: &Args) -> Result<()> {
             return Err(Error::usage(message).hint(format!("it has {}", known.join(", "))));
         }
         // A statement may come that reads it.
-        eprintln!("warning: {message}");
+        tracing::warn!("{message}");
     }
     Ok(())
 }
@@ -205,7 +225,7 @@ fn once(engine: &Engine, started: Instant, asked: Vec<Question>, answers: &mut A
     let read_in = started.elapsed();
     interrupt::check()?;
     answer(engine, asked, answers)?;
-    eprintln!("{}", progress::totals(&engine.progress(), read_in));
+    log::say(&progress::totals(&engine.progress(), read_in));
     Ok(())
 }
 

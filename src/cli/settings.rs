@@ -12,7 +12,7 @@ const FIRST_PORT: u16 = 2101;
 
 pub fn config(args: &run::Args) -> Result<Config> {
     Ok(Config {
-        workers: args.workers.map_or_else(cores, usize::from),
+        workers: workers(args),
         hosts: hosts(args.processes, args.process, args.hostfile.as_deref())?,
         process: args.process.into(),
         data_dir: args.data_dir.clone(),
@@ -22,8 +22,9 @@ pub fn config(args: &run::Args) -> Result<Config> {
     })
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+pub fn workers(args: &run::Args) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    args.workers.map_or_else(cores, usize::from)
 }
 
 /// The given file, else the one beside the script, else nothing; then the overrides.

@@ -8,7 +8,7 @@
 mod reader;
 mod watch;
 
-use super::{Framing, Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error};
+use super::{Framing, Lag, Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error};
 use crate::error::{Error, Result};
 use reader::{Arrived, Reader, Step};
 use std::collections::VecDeque;
@@ -198,6 +198,10 @@ impl Source for FileSource {
 
     fn bytes_expected(&self) -> Option<u64> {
         Some(self.bytes)
+    }
+
+    fn lag(&self, _: i64) -> Option<Lag> {
+        Some(Lag::bytes(self.readers.iter().map(Reader::unread).sum()))
     }
 
     fn position(&self) -> Option<Position> {

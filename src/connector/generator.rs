@@ -8,7 +8,7 @@ mod clock;
 mod feed;
 mod row;
 
-use super::{GeneratorSpec, Opening, Poll, Position, Source, Split, Survey};
+use super::{GeneratorSpec, Lag, Opening, Poll, Position, Source, Split, Survey};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::error::{Error, Result};
 use arrow_buffer::Buffer;
@@ -102,6 +102,14 @@ impl Source for GeneratorSource {
 
     fn bytes_expected(&self) -> Option<u64> {
         self.bytes
+    }
+
+    fn lag(&self, now_ms: i64) -> Option<Lag> {
+        let due =
+            self.splits.iter().map(|split| self.due(split.end, now_ms).saturating_sub(split.next)).sum();
+        // One that has neither pace nor end is never done.
+        let endless = self.rate.is_none() && self.splits.iter().any(|split| split.end == Split::OPEN);
+        (!endless).then(|| Lag::records(due))
     }
 }
 

@@ -142,6 +142,36 @@ pub trait Source {
 
     /// What this share has still to read. `None`: that is not known yet, or cannot be read again.
     fn position(&self) -> Option<Position>;
+
+    /// How much is there that this share has not read. `None`: that is not known. Never blocks.
+    fn lag(&self, now_ms: i64) -> Option<Lag>;
+}
+
+/// How far a reader is behind, in what its place can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lag {
+    pub records: Option<u64>,
+    pub bytes: Option<u64>,
+}
+
+impl Lag {
+    pub fn records(records: u64) -> Lag {
+        Lag { records: Some(records), bytes: None }
+    }
+
+    pub fn bytes(bytes: u64) -> Lag {
+        Lag { records: None, bytes: Some(bytes) }
+    }
+
+    pub fn is_some(self) -> bool {
+        self.records.unwrap_or(0) + self.bytes.unwrap_or(0) > 0
+    }
+
+    /// What two readers have to read together.
+    pub fn plus(self, other: Lag) -> Lag {
+        let sum = |a: Option<u64>, b: Option<u64>| [a, b].into_iter().flatten().reduce(|a, b| a + b);
+        Lag { records: sum(self.records, other.records), bytes: sum(self.bytes, other.bytes) }
+    }
 }
 
 pub enum Poll {

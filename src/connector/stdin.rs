@@ -4,7 +4,7 @@
 //! in has no end until its writer closes it, so a bounded reader waits for that, too.
 
 use super::framing::{Framer, Frames};
-use super::{Framing, Opening, Poll, Position, Share, Source};
+use super::{Framing, Lag, Opening, Poll, Position, Share, Source};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::error::{Error, Result, reason};
 use arrow_buffer::Buffer;
@@ -127,6 +127,10 @@ impl Source for StdinSource {
     }
 
     fn position(&self) -> Option<Position> {
+        None
+    }
+
+    fn lag(&self, _: i64) -> Option<Lag> {
         None
     }
 }

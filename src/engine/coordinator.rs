@@ -127,10 +127,27 @@ impl Coordinator {
         let numbers = self.catalog.query_numbers;
         let outcome = self.carry_out_one(parsed, session);
         self.planning = None;
-        if outcome.is_err() {
-            self.catalog.query_numbers = numbers;
+        match &outcome {
+            Err(_) => self.catalog.query_numbers = numbers,
+            Ok(Outcome::Status(status)) => self.tell(&parsed.statement, status),
+            Ok(_) => {}
         }
         outcome
+    }
+
+    /// Tells what a statement has changed. What the script asks for is in the script.
+    fn tell(&self, statement: &Statement, status: &Status) {
+        use Statement::*;
+        let (command, query) = (status.command_id.as_str(), status.query_id.as_deref());
+        match statement {
+            CreateSource { .. } | CreateAs { .. } | InsertSelect { .. } | Terminate { .. } | Drop { .. } => {
+                match self.live {
+                    true => tracing::info!(command, query, "{}", status.message),
+                    false => tracing::debug!(command, query, "{}", status.message),
+                }
+            }
+            _ => {}
+        }
     }
 
     fn carry_out_one(&mut self, parsed: &Parsed, session: &mut Session) -> Result<Outcome> {

@@ -2,7 +2,7 @@
 
 use super::coordinator::Coordinator;
 use super::outcome::*;
-use super::{Session, outcome};
+use super::{Measures, Session, outcome};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{self, Place};
 use crate::error::{Error, Result};
@@ -15,8 +15,10 @@ use crate::{aggregate, expr};
 impl Coordinator {
     pub(super) fn show(&self, show: &Show, session: &Session) -> Outcome {
         match show {
-            Show::Streams { .. } => Outcome::Streams(self.infos(SourceKind::Stream)),
-            Show::Tables { .. } => Outcome::Tables(self.infos(SourceKind::Table)),
+            Show::Streams { extended: false } => Outcome::Streams(self.infos(SourceKind::Stream)),
+            Show::Tables { extended: false } => Outcome::Tables(self.infos(SourceKind::Table)),
+            Show::Streams { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Stream)),
+            Show::Tables { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Table)),
             Show::Topics { .. } => Outcome::Topics(self.topics()),
             Show::Queries { .. } => Outcome::Queries(self.queries()),
             Show::Functions => Outcome::Functions(functions()),
@@ -26,6 +28,11 @@ impl Coordinator {
 
     fn infos(&self, kind: SourceKind) -> Vec<SourceInfo> {
         self.catalog.sources(kind).map(info).collect()
+    }
+
+    fn descriptions(&self, kind: SourceKind) -> Vec<SourceDescription> {
+        let measures = self.shared.measures();
+        self.catalog.sources(kind).map(|source| self.description(source, &measures, true)).collect()
     }
 
     fn topics(&self) -> Vec<TopicInfo> {
@@ -98,8 +105,9 @@ impl Coordinator {
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
-        let persistent =
-            self.catalog.queries.values().filter(|q| !q.reads.is_empty()).map(|q| self.query_info(q));
+        let measures = self.shared.measures();
+        let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty());
+        let persistent = persistent.map(|q| self.query_info(q, &measures));
         let push = self.open_answers().map(|(id, watcher)| QueryInfo {
             id: id.clone(),
             sql: watcher.sql.clone(),
@@ -107,11 +115,12 @@ impl Coordinator {
             sink_topic: None,
             persistent: false,
             state: "RUNNING".into(),
+            traffic: None,
         });
         persistent.chain(push).collect()
     }
 
-    fn query_info(&self, query: &Query) -> QueryInfo {
+    fn query_info(&self, query: &Query, measures: &Measures) -> QueryInfo {
         QueryInfo {
             id: query.id.clone(),
             sql: query.sql.clone(),
@@ -119,33 +128,45 @@ impl Coordinator {
             sink_topic: self.catalog.get(&query.writes).map(|s| s.topic.clone()),
             persistent: true,
             state: "RUNNING".into(),
+            traffic: measures.of_query(&query.id, |source| self.catalog.feeds(source, &query.reads)),
         }
     }
 
     pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
         let source = self.catalog.source(name)?;
+        let mut description = self.description(source, &self.shared.measures(), extended);
+        if extended {
+            description.statistics.extend(self.marks(source));
+        }
+        Ok(Outcome::Source(Box::new(description)))
+    }
+
+    /// Without what only a cluster could tell.
+    fn description(&self, source: &Source, measures: &Measures, extended: bool) -> SourceDescription {
         let mut statistics = Vec::new();
+        let traffic = measures.of_source(&source.name);
         if extended {
             let (connector, place) = self.stored_in(source);
             statistics.push(("connector".to_string(), connector));
             statistics.push(("place".to_string(), place));
-            statistics.extend(self.marks(source));
+            statistics.extend(traffic.iter().flat_map(statistics_of));
         }
-        Ok(Outcome::Source(Box::new(SourceDescription {
+        SourceDescription {
             info: info(source),
             schema: source.schema.clone(),
             timestamp_column: source.timestamp.as_ref().map(|(column, _)| column.clone()),
             partitions: source.layout.partitions,
             statement: source.statement.clone(),
-            read_by: self.catalog.readers_of(&source.name).map(|q| self.query_info(q)).collect(),
+            read_by: self.catalog.readers_of(&source.name).map(|q| self.query_info(q, measures)).collect(),
             written_by: self
                 .catalog
                 .writers_of(&source.name)
                 .filter(|q| !q.reads.is_empty())
-                .map(|q| self.query_info(q))
+                .map(|q| self.query_info(q, measures))
                 .collect(),
             statistics,
-        })))
+            traffic,
+        }
     }
 
     pub(super) fn explain_query(&self, id: &Ident) -> Result<Outcome> {
@@ -156,7 +177,7 @@ impl Coordinator {
                 .hint("SHOW QUERIES lists what runs")
         })?;
         Ok(Outcome::Explanation(Box::new(outcome::Explanation {
-            query: Some(self.query_info(query)),
+            query: Some(self.query_info(query, &self.shared.measures())),
             columns: query.plan.select.columns.clone(),
             sources: vec![query.reads.clone()],
             plan: explain(&DataflowPlan::Query(query.plan.clone()), &self.column_names(&query.reads)),
@@ -226,6 +247,18 @@ fn info(source: &Source) -> SourceInfo {
         key_format: source.serialization.key.name().to_string(),
         value_format: source.serialization.value.name().to_string(),
     }
+}
+
+fn statistics_of(traffic: &Traffic) -> Vec<(String, String)> {
+    let all = [
+        ("records read", Some(traffic.rows.to_string())),
+        ("records rejected", Some(traffic.rejected.to_string())),
+        ("records a second", Some(traffic.rate.to_string())),
+        ("lag in records", traffic.lag.records.map(|records| records.to_string())),
+        ("lag in bytes", traffic.lag.bytes.map(|bytes| bytes.to_string())),
+        ("lag in seconds", traffic.lag_seconds.map(|seconds| seconds.to_string())),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
 }
 
 fn describe_place(place: &Place) -> (String, String) {

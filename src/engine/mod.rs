@@ -15,6 +15,7 @@ mod insert;
 mod ask;
 mod local;
 mod describe;
+pub mod measures;
 pub mod shared;
 mod worker;
 mod post;
@@ -38,12 +39,13 @@ use shared::{Command, Shared};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use timely::CommunicationConfig;
 use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
 
+pub use measures::Measures;
 pub use outcome::Outcome;
 pub use session::Session;
 
@@ -83,6 +85,11 @@ pub struct Pace {
 pub(crate) const BOOKS_HUB: HubId = 1;
 pub(crate) const BOOKS_QUERY: DataflowId = 1;
 pub(crate) const BOOKS_TABLE: TableId = 1;
+
+/// So long a stop waits for the last checkpoint and for what is being delivered; the rest comes at the
+/// next start. Then so long for the workers. With the server's last answers that is less than 5 s.
+const FAREWELL: Duration = Duration::from_millis(3_000);
+const STOPPING: Duration = Duration::from_millis(800);
 
 #[derive(Clone)]
 pub struct Engine {
@@ -236,9 +243,10 @@ impl Engine {
         self.inner.shared.wait_for_inputs(timeout)
     }
 
-    /// Blocks until this process's workers have stopped; the error that stopped them, if one did.
+    /// Blocks until this process's workers have stopped, or all are to be stopped since another process
+    /// was told to; the error that stopped them, if one did.
     pub fn join(&self) -> Result<()> {
-        self.inner.shared.wait_for_stop(self.inner.workers, None).map(|_| ())
+        self.inner.shared.wait_to_stop(self.inner.workers)
     }
 
     /// Why an answer ended without a word: the error that stopped the engine, or that it is stopping.
@@ -249,14 +257,33 @@ impl Engine {
     /// Takes a last checkpoint, where there are any, and stops all workers of all processes; waits for
     /// this process's.
     pub fn stop(&self) -> Result<()> {
-        let checkpoints = lock(&self.inner.checkpoints).take();
-        let finished = checkpoints.map_or(Ok(()), Checkpoints::finish);
-        if self.inner.coordinator.is_some() {
+        self.stop_by((!self.inner.once).then(|| Instant::now() + FAREWELL))
+    }
+
+    /// The same, though what `once` asks for may be unfinished.
+    pub fn stop_soon(&self) -> Result<()> {
+        self.stop_by(Some(Instant::now() + FAREWELL))
+    }
+
+    /// `until`: how long the checkpoint and what it makes final may take.
+    fn stop_by(&self, until: Option<Instant>) -> Result<()> {
+        // The lock is held meanwhile: who else stops it waits here instead of stopping the workers.
+        let mut checkpoints = lock(&self.inner.checkpoints);
+        let finished = checkpoints.take().map_or(Ok(()), |checkpoints| checkpoints.finish(until));
+        drop(checkpoints);
+        let patience = if self.inner.coordinator.is_some() {
             self.inner.shared.stop(&stopping());
-        }
-        let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(Duration::from_secs(5)))?;
+            STOPPING
+        } else {
+            // Process 0 ends all in order; this one may be the only one that was told to.
+            self.inner.shared.mail(shared::Mail::Leave);
+            FAREWELL + STOPPING
+        };
+        let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(patience))?;
         if stopped && let Some(threads) = lock(&self.inner.threads).take() {
             drop(threads.join());
+        } else if !stopped {
+            tracing::warn!("stopped before all that was read was written");
         }
         if let Some(registry) = self.registry() {
             registry.close();
@@ -275,6 +302,11 @@ impl Engine {
     /// When reading began, in milliseconds since 1970; 0 before that.
     pub fn started_ms(&self) -> i64 {
         self.inner.shared.started_ms()
+    }
+
+    /// What was measured lately, by all workers of all processes; on process 0.
+    pub fn measures(&self) -> Measures {
+        self.inner.shared.measures()
     }
 
     /// What has been read so far, by all workers; on process 0 of all processes.

@@ -2,6 +2,7 @@
 //! their own way.
 
 use super::Answer;
+use crate::connector::Lag;
 use crate::sql::ast::SourceKind;
 use crate::types::{ColumnDef, Schema};
 
@@ -16,6 +17,8 @@ pub enum Outcome {
     Queries(Vec<QueryInfo>),
     Functions(Vec<FunctionInfo>),
     Properties(Vec<PropertyInfo>),
+    /// SHOW STREAMS | TABLES EXTENDED
+    Sources(Vec<SourceDescription>),
     /// DESCRIBE
     Source(Box<SourceDescription>),
     /// DESCRIBE FUNCTION
@@ -65,6 +68,21 @@ pub struct QueryInfo {
     pub persistent: bool,
     /// `RUNNING`, or `COMPLETED` when its bounded input has ended.
     pub state: String,
+    pub traffic: Option<Traffic>,
+}
+
+/// What comes to a source or a query; `None` where nothing has been measured yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Traffic {
+    /// Since the engine's start.
+    pub rows: u64,
+    pub rejected: u64,
+    /// Rows in a second, lately.
+    pub rate: f64,
+    /// Of a source: what is there and not read.
+    pub lag: Lag,
+    /// How old the last record is that was read, while there are more; of a query, of all that feeds it.
+    pub lag_seconds: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +115,8 @@ pub struct SourceDescription {
     pub written_by: Vec<QueryInfo>,
     /// EXTENDED: (name, value) pairs such as rows read and rejected, bytes, place.
     pub statistics: Vec<(String, String)>,
+    /// Of one whose topic is read.
+    pub traffic: Option<Traffic>,
 }
 
 #[derive(Clone, Debug)]

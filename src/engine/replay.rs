@@ -98,7 +98,7 @@ pub fn replay(
     timely::execute_directly(move |worker| {
         let shared = Arc::new(Shared::new(0, 1, 1));
         let context = context(worker, &config, &shared, now_ms(), &dir)?;
-        let mut state = Loop::new(context, true);
+        let mut state = Loop::new(context, true, true);
         for feed in &feeds {
             state.context.hub(feed.hub).add_writer(feed.writer);
         }

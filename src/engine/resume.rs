@@ -280,8 +280,9 @@ impl Coordinator {
                 }
             }
         }
-        tracing::info!("going on from checkpoint {}", manifest.number);
-        self.resumed = Some(Resumed { statements: manifest.statements, logs: manifest.logs });
+        let (number, statements) = (manifest.number, manifest.statements);
+        tracing::info!(number, statements, "going on from checkpoint {number}");
+        self.resumed = Some(Resumed { statements, logs: manifest.logs });
         Ok(Some(manifest.started_ms))
     }
 

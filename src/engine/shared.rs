@@ -1,8 +1,10 @@
 //! What the threads of one process share: commands on their way in, answers on their way out, state.
 
-use super::checkpoint::Report;
+use super::checkpoint::{Report, Taken};
+use super::measures::{Measured, Measures, Told};
 use super::{AnswerEnd, AnswerEvent, AnswerRow, Progress};
 use crate::aggregate::Key;
+use crate::connector::log::Ends;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::plan::{DataflowId, DataflowPlan, HubId, TableId};
@@ -48,6 +50,13 @@ pub enum Mail {
         progress: Progress,
         done: bool,
     },
+    /// What a worker has measured.
+    Measured {
+        worker: usize,
+        measured: Box<Measured>,
+    },
+    /// Another process has been told to stop: all are to.
+    Leave,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -127,6 +136,8 @@ pub struct Shared {
     /// On process 0: what the others have read.
     others: Mutex<BTreeMap<usize, (Progress, bool)>>,
     processes: usize,
+    /// On process 0: what was measured.
+    told: Mutex<Told>,
 }
 
 #[derive(Default)]
@@ -134,6 +145,8 @@ struct State {
     own_inputs_done: bool,
     inputs_done: bool,
     stopped: usize,
+    /// All are to stop, in order.
+    leaving: bool,
     error: Option<Error>,
 }
 
@@ -174,6 +187,7 @@ impl Shared {
             processes,
             others: Mutex::default(),
             schemas: OnceLock::new(),
+            told: Mutex::default(),
             peers,
             counters: Counters::default(),
             started_ms: AtomicI64::new(0),
@@ -248,6 +262,11 @@ impl Shared {
             Mail::Read { process, progress, done } => {
                 lock(&self.others).insert(process, (progress, done));
                 self.check_inputs();
+            }
+            Mail::Measured { worker, measured } => lock(&self.told).tell(worker, *measured),
+            Mail::Leave => {
+                lock(&self.state).leaving = true;
+                self.changed.notify_all();
             }
             Mail::Command(command) => unreachable!("{command:?} is carried out by workers"),
         }
@@ -349,6 +368,28 @@ impl Shared {
         state.stopped > 0 || state.error.is_some()
     }
 
+    /// A checkpoint is there, or still holds all that there is.
+    pub fn set_checkpoint(&self, taken: Taken) {
+        lock(&self.told).checkpoint = Some(taken);
+    }
+
+    // ---- measures ----
+
+    pub fn set_delivered(&self, delivered: BTreeMap<String, Ends>) {
+        lock(&self.told).delivered = delivered;
+    }
+
+    pub fn measures(&self) -> Measures {
+        let measures = lock(&self.told).sum();
+        let answers = lock(&self.answers);
+        Measures {
+            answers: answers.len(),
+            answer_rows: answers.values().map(|outlet| outlet.pending_rows).sum(),
+            notes: self.progress().notes,
+            ..measures
+        }
+    }
+
     // ---- state ----
 
     /// Something failed for good: everybody who waits gets the error, and the engine stops.
@@ -414,6 +455,11 @@ impl Shared {
     /// Waits until `workers` workers have stopped.
     pub fn wait_for_stop(&self, workers: usize, timeout: Option<Duration>) -> Result<bool> {
         self.wait(timeout, |state| state.stopped >= workers)
+    }
+
+    /// Waits until `workers` workers have stopped, or are to.
+    pub fn wait_to_stop(&self, workers: usize) -> Result<()> {
+        self.wait(None, |state| state.stopped >= workers || state.leaving).map(drop)
     }
 
     fn wait(&self, timeout: Option<Duration>, ready: impl Fn(&State) -> bool) -> Result<bool> {

@@ -2,6 +2,7 @@
 
 use super::checkpoint::{Report, Underway};
 use super::data_dir::registry_dir;
+use super::measures::Meter;
 use super::post::Post;
 use super::shared::{Command, Mail, PeekReply, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
@@ -50,7 +51,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
         post.close();
         return;
     };
-    let mut state = Loop::new(context, config.once);
+    let mut state = Loop::new(context, config.once, first_of_process);
     'run: loop {
         if first_of_process {
             forward(worker, &post, &state);
@@ -107,6 +108,7 @@ pub(super) fn context(
         tables: RefCell::default(),
         dataflows: RefCell::new(BTreeMap::new()),
         readings: RefCell::default(),
+        gauges: RefCell::default(),
         hold: Cell::default(),
         stores: RefCell::default(),
         writers: RefCell::default(),
@@ -159,10 +161,11 @@ pub(super) struct Loop {
     ended: bool,
     /// What process 0 was last told that this one has read.
     told: Cell<Progress>,
+    meter: Meter,
 }
 
 impl Loop {
-    pub(super) fn new(context: Rc<Context>, once: bool) -> Loop {
+    pub(super) fn new(context: Rc<Context>, once: bool, first_of_process: bool) -> Loop {
         Loop {
             context,
             peeks: Vec::new(),
@@ -171,6 +174,7 @@ impl Loop {
             once,
             ended: false,
             told: Cell::default(),
+            meter: Meter::new(first_of_process),
         }
     }
 
@@ -244,6 +248,9 @@ impl Loop {
         hub::tend(context, self.once && self.started);
         let told = drained.unwrap_or(Tick::MAX);
         context.rejects.flush(context.hold.get().map_or(told, |hold| told.min(hold + 1)));
+        if self.meter.measure(&self.context, drained) && self.context.index == 0 && !self.once {
+            self.meter.warn_of_rejects(&self.context.shared);
+        }
         self.go_on_with_checkpoint();
         self.compact();
         self.answer_peeks();

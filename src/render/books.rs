@@ -10,6 +10,7 @@ use crate::batch::{Batch, Column, Origin, Timestamps};
 use crate::plan::DataflowId;
 use crate::types::{ColumnDef, Schema, SqlType};
 use crate::value::Value;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,12 +33,25 @@ pub fn schema() -> Schema {
 }
 
 /// What one line of the books is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stage {
     names: [String; 4],
 }
 
 impl Stage {
+    pub fn source(&self) -> &str {
+        &self.names[0]
+    }
+
+    /// Empty where a source is decoded.
+    pub fn query(&self) -> &str {
+        &self.names[2]
+    }
+
+    pub fn stage(&self) -> &str {
+        &self.names[3]
+    }
+
     pub fn new(source: &str, topic: &str, query: &str, stage: &str) -> Stage {
         Stage { names: [source, topic, query, stage].map(String::from) }
     }
@@ -46,6 +60,8 @@ impl Stage {
 #[derive(Default)]
 pub struct Books {
     stages: RefCell<Vec<Stage>>,
+    /// Since the start, by stage.
+    totals: RefCell<Vec<[u64; 4]>>,
     open: RefCell<BTreeMap<Tick, BTreeMap<usize, [i64; 4]>>>,
     hub: RefCell<Option<Rc<Hub>>>,
 }
@@ -65,7 +81,20 @@ impl Books {
         }
         let mut stages = self.stages.borrow_mut();
         stages.push(stage);
+        self.totals.borrow_mut().push([0; 4]);
         stages.len() - 1
+    }
+
+    /// Rows in, out, filtered and rejected since the start, of all but answers: those come and go.
+    pub fn totals(&self) -> BTreeMap<Stage, [u64; 4]> {
+        let mut sums: BTreeMap<Stage, [u64; 4]> = BTreeMap::new();
+        for (stage, counts) in self.stages.borrow().iter().zip(self.totals.borrow().iter()) {
+            if !stage.query().starts_with("transient_") {
+                let sum = sums.entry(stage.clone()).or_default();
+                sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            }
+        }
+        sums
     }
 
     pub fn record(
@@ -83,8 +112,11 @@ impl Books {
         }
         let mut open = self.open.borrow_mut();
         let counts = open.entry(tick).or_default().entry(stage).or_default();
-        for (count, more) in counts.iter_mut().zip([rows_in, out, filtered, rejected]) {
+        let mut totals = self.totals.borrow_mut();
+        let both = counts.iter_mut().zip(&mut totals[stage]);
+        for ((count, total), more) in both.zip([rows_in, out, filtered, rejected]) {
             *count += more as i64;
+            *total += more as u64;
         }
     }
 

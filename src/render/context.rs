@@ -2,6 +2,7 @@
 
 use super::Tick;
 use super::books::Books;
+use super::gauge::{Gauge, Level};
 use super::hub::Hub;
 use super::rejects::RejectLog;
 use super::source::Reading;
@@ -10,7 +11,7 @@ use crate::connector::{self, Place, Share, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
-use crate::plan::{DataflowId, HubId, Outbox, StorePlan, TableId};
+use crate::plan::{DataflowId, HubId, Outbox, SourcePlan, StorePlan, TableId};
 use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -34,6 +35,8 @@ pub struct Context {
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
     /// Readers of topics, by the names that checkpoints have for them.
     pub readings: RefCell<BTreeMap<String, Rc<RefCell<Reading>>>>,
+    /// Of each source that has been read, by its name.
+    pub gauges: RefCell<BTreeMap<String, Rc<RefCell<Gauge>>>>,
     /// While a checkpoint is under way: its tick. Nothing behind it is stored, compacted or told in the
     /// rejects until it is known how far each of these has come.
     pub hold: Cell<Option<Tick>>,
@@ -50,6 +53,9 @@ pub struct Context {
 
 /// A stored topic, as far as this worker writes it.
 pub struct Stored {
+    pub topic: String,
+    /// What waits here is delivered to a cluster.
+    pub outbox: Option<PathBuf>,
     pub log: Option<PathBuf>,
     pub writer: Rc<SharedWriter>,
     /// The queries that write it.
@@ -82,6 +88,15 @@ impl Context {
         Rc::clone(hubs.entry(id).or_insert_with(|| Rc::new(Hub::default())))
     }
 
+    /// The gauge of a source that is read by one more.
+    pub fn gauge(&self, plan: &SourcePlan, reading: &Rc<RefCell<Reading>>) -> Rc<RefCell<Gauge>> {
+        let mut gauges = self.gauges.borrow_mut();
+        let gauge =
+            gauges.entry(plan.source.clone()).or_insert_with(|| Rc::new(Gauge::new(&plan.topic).into()));
+        gauge.borrow_mut().watch(reading);
+        Rc::clone(gauge)
+    }
+
     /// This worker's reader of that name.
     pub fn reading(&self, key: &str) -> Rc<RefCell<Reading>> {
         let reading = Rc::new(RefCell::new(Reading::Unopened));
@@ -110,6 +125,16 @@ impl Context {
         }
     }
 
+    /// How far each source is read.
+    pub fn levels(&self) -> BTreeMap<String, Level> {
+        let (now_ms, started_ms) = (self.clock.now_ms(), self.shared.started_ms());
+        let gauges = self.gauges.borrow();
+        gauges
+            .iter()
+            .map(|(name, gauge)| (name.clone(), gauge.borrow_mut().level(now_ms, started_ms)))
+            .collect()
+    }
+
     /// Whether what belongs to a closed tick may leave the dataflows now.
     pub fn may_leave(&self, tick: Tick) -> bool {
         self.hold.get().is_none_or(|hold| tick <= hold)
@@ -136,7 +161,9 @@ impl Context {
             None => connector::writer(&plan.place, plan.layout, share)?,
         };
         let writer = Rc::new(RefCell::new(writer));
-        let stored = Stored { log: plan.log().cloned(), writer: Rc::clone(&writer), by: vec![by] };
+        let (topic, outbox) = (plan.topic.clone(), plan.outbox.as_ref().map(|outbox| outbox.dir.clone()));
+        let stored =
+            Stored { topic, outbox, log: plan.log().cloned(), writer: Rc::clone(&writer), by: vec![by] };
         writers.insert(owner, stored);
         Ok(writer)
     }
@@ -277,6 +304,11 @@ impl Clock {
         self.epoch.elapsed().as_micros() as Tick
     }
 
+    /// How long ago a tick was.
+    pub fn age(&self, tick: Tick) -> Duration {
+        Duration::from_micros(self.now().saturating_sub(tick))
+    }
+
     /// Wall clock, milliseconds since 1970, never running backwards.
     pub fn now_ms(&self) -> i64 {
         self.epoch_ms + self.epoch.elapsed().as_millis() as i64
@@ -318,6 +350,10 @@ impl Inflight {
             self.total.set(self.total.get() - bytes);
         }
         was_full && !self.full()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.total.get()
     }
 
     pub fn full(&self) -> bool {

@@ -41,6 +41,7 @@ pub fn read<'s>(
         wake.push(scope.activator_for(info.address));
         let mut capability = Some(capability);
         let reading = context.reading(&plan.key);
+        let gauge = context.gauge(&plan, &reading);
         move |output| {
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
@@ -59,6 +60,7 @@ pub fn read<'s>(
             match polled {
                 Ok(Poll::Messages(batch)) => {
                     let bytes = batch.buffer.len();
+                    gauge.borrow_mut().count(&batch);
                     context.inflight.add(tick, bytes);
                     context.clock.count_bytes(bytes);
                     context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use crate::engine::Outcome;
 use crate::engine::outcome::{
     Explanation, FunctionInfo, PropertyInfo, QueryInfo, SourceDescription, SourceInfo, Status, TopicInfo,
+    Traffic,
 };
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, SqlType};
@@ -21,6 +22,10 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
         Outcome::Queries(q) => json!({ "@type": "queries", "queries": each(q, query) }),
         Outcome::Functions(f) => json!({ "@type": "function_names", "functions": each(f, function_name) }),
         Outcome::Properties(p) => properties(p),
+        Outcome::Sources(s) => {
+            let descriptions = each(s, |s| source(s, true));
+            json!({ "@type": "source_descriptions", "sourceDescriptions": descriptions })
+        }
         Outcome::Source(s) => {
             let extended = matches!(statement.statement, Statement::Describe { extended: true, .. });
             json!({ "@type": "sourceDescription", "sourceDescription": source(s, extended) })
@@ -104,6 +109,7 @@ fn topic(topic: &TopicInfo) -> Value {
     })
 }
 
+/// `traffic` is an addition.
 fn query(query: &QueryInfo) -> Value {
     let count = [(query.state.clone(), json!(1))].into_iter().collect::<serde_json::Map<_, _>>();
     json!({
@@ -114,6 +120,18 @@ fn query(query: &QueryInfo) -> Value {
         "statusCount": count,
         "queryType": if query.persistent { "PERSISTENT" } else { "PUSH" },
         "state": query.state,
+        "traffic": query.traffic.as_ref().map(traffic),
+    })
+}
+
+fn traffic(traffic: &Traffic) -> Value {
+    json!({
+        "rows": traffic.rows,
+        "rejected": traffic.rejected,
+        "rowsPerSecond": traffic.rate,
+        "lagRecords": traffic.lag.records,
+        "lagBytes": traffic.lag.bytes,
+        "lagSeconds": traffic.lag_seconds,
     })
 }
 
@@ -173,6 +191,7 @@ fn source(source: &SourceDescription, extended: bool) -> Value {
         "sourceConstraints": [],
         "clusterStatistics": [],
         "clusterErrorStats": [],
+        "traffic": source.traffic.as_ref().map(traffic),
     })
 }
 
@@ -250,6 +269,7 @@ fn base_name(ty: &SqlType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connector::Lag;
     use crate::error::Span;
     use crate::sql::ast::{Ident, Show};
     use crate::types::{Schema, StructField};
@@ -282,10 +302,11 @@ mod tests {
             sink_topic: Some("X".into()),
             persistent: true,
             state: "RUNNING".into(),
+            traffic: None,
         }
     }
 
-    const CSAS: &str = r#"{"queryString":"CREATE STREAM X AS SELECT * FROM ORDERS;","sinks":["X"],"sinkKafkaTopics":["X"],"id":"CSAS_X_3","statusCount":{"RUNNING":1},"queryType":"PERSISTENT","state":"RUNNING"}"#;
+    const CSAS: &str = r#"{"queryString":"CREATE STREAM X AS SELECT * FROM ORDERS;","sinks":["X"],"sinkKafkaTopics":["X"],"id":"CSAS_X_3","statusCount":{"RUNNING":1},"queryType":"PERSISTENT","state":"RUNNING","traffic":null}"#;
 
     #[test]
     fn a_command_has_a_status() {
@@ -398,6 +419,13 @@ mod tests {
             read_by: vec![csas()],
             written_by: Vec::new(),
             statistics: vec![("rows read".into(), "5".into()), ("rows rejected".into(), "0".into())],
+            traffic: Some(Traffic {
+                rows: 5,
+                rejected: 0,
+                rate: 0.5,
+                lag: Lag::records(3),
+                lag_seconds: Some(1.5),
+            }),
         };
         let name = Ident { name: "ORDERS".into(), span: Span::default() };
         check(
@@ -410,7 +438,7 @@ mod tests {
                 r#"],"writeQueries":[],"fields":[{"name":"ID","schema":{"type":"STRING","fields":null,"memberSchema":null},"type":"KEY"},"#,
                 r#"{"name":"SUM","schema":{"type":"DECIMAL","fields":null,"memberSchema":null,"parameters":{"precision":4,"scale":2}}},"#,
                 r#"{"name":"AT","schema":{"type":"ARRAY","fields":null,"memberSchema":{"type":"STRUCT","fields":[{"name":"lat","schema":{"type":"DOUBLE","fields":null,"memberSchema":null}}],"memberSchema":null}}}],"#,
-                r#""type":"STREAM","timestamp":"","statistics":"rows read: 5\nrows rejected: 0","errorStats":"","extended":true,"keyFormat":"KAFKA","valueFormat":"JSON","topic":"orders","partitions":1,"replication":1,"statement":"CREATE STREAM …;","queryOffsetSummaries":[],"sourceConstraints":[],"clusterStatistics":[],"clusterErrorStats":[]},"warnings":[]}"#,
+                r#""type":"STREAM","timestamp":"","statistics":"rows read: 5\nrows rejected: 0","errorStats":"","extended":true,"keyFormat":"KAFKA","valueFormat":"JSON","topic":"orders","partitions":1,"replication":1,"statement":"CREATE STREAM …;","queryOffsetSummaries":[],"sourceConstraints":[],"clusterStatistics":[],"clusterErrorStats":[],"traffic":{"rows":5,"rejected":0,"rowsPerSecond":0.5,"lagRecords":3,"lagBytes":null,"lagSeconds":1.5}},"warnings":[]}"#,
             ]
             .concat(),
         );

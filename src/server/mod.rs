@@ -8,6 +8,7 @@ mod error;
 mod info;
 mod inserts;
 mod ksql;
+mod metrics;
 mod query;
 pub mod registry;
 mod request;
@@ -79,6 +80,7 @@ fn router(app: App) -> Router {
         .route("/", get(|| async { Redirect::temporary("/info") }))
         .route("/info", get(info::info))
         .route("/healthcheck", get(info::healthcheck))
+        .route("/metrics", get(metrics::metrics))
         .route("/status", get(info::all_statuses))
         .route("/status/{kind}/{entity}/{action}", get(info::status))
         .route("/is_valid_property/{property}", get(info::is_valid_property))

@@ -83,6 +83,20 @@ impl Reader {
         splits
     }
 
+    /// Bytes that are there and have not been read; the rest of an unfinished message is not there.
+    pub fn unread(&self) -> u64 {
+        let len = match &self.file {
+            Some(file) if !self.ends => file.metadata().map_or(0, |metadata| metadata.len()),
+            _ => self.opened_len,
+        };
+        let at = |i: usize, split: &Split| match &self.framer {
+            Some(_) if i == 0 => self.at,
+            _ => split.next,
+        };
+        let left = |(i, split): (usize, &Split)| split.end.min(len).saturating_sub(at(i, split));
+        self.splits.iter().enumerate().map(left).sum()
+    }
+
     pub fn is_caught_up(&self) -> bool {
         !self.ends && self.at >= self.opened_len
     }

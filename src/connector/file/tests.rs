@@ -231,3 +231,26 @@ fn files_are_looked_at_every_few_milliseconds_only() {
     assert!(is_pending(14));
     assert!(!is_pending(15));
 }
+
+#[test]
+fn what_is_there_and_not_read_is_the_lag() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, "one\ntwo\n").unwrap();
+    let mut source = follow(&path, EAGER);
+    let lag = |source: &FileSource| source.lag(0).unwrap().bytes.unwrap();
+    assert_eq!(lag(&source), 8);
+    drain(&mut source);
+    assert_eq!(lag(&source), 0);
+    append(&path, "three\nunfin");
+    assert_eq!(lag(&source), 11);
+    assert_eq!(drain(&mut source), ["0@8:three"]);
+    assert_eq!(lag(&source), 0, "the rest of a message is not there");
+    // Of a file that is read by several each has its part.
+    let survey = survey(&path, false).unwrap();
+    let part = |index| {
+        let share = opening(Share::Part { index, of: 2 }, true);
+        lag(&open_reading(&path, EAGER, false, share, &survey).unwrap())
+    };
+    assert_eq!([part(0), part(1)], [9, 10]);
+}

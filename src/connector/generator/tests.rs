@@ -159,3 +159,14 @@ fn what_cannot_be_made_is_refused() {
         "car_parks must be 1 or more"
     );
 }
+
+#[test]
+fn rows_that_are_due_are_the_lag() {
+    let paced = GeneratorSpec { rate: Some(100.0), rows: None, ..spec("carparks", 0) };
+    let mut source = open(&paced, opening(Share::All), &Survey::default()).unwrap();
+    assert_eq!(source.lag(3_000), Some(Lag::records(200)));
+    drain(&mut source, 1_000, 2_500);
+    assert_eq!(source.lag(3_000), Some(Lag::records(50)));
+    let endless = GeneratorSpec { rate: None, ..paced };
+    assert_eq!(open(&endless, opening(Share::All), &Survey::default()).unwrap().lag(3_000), None);
+}

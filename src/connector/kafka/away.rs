@@ -59,7 +59,8 @@ impl Reach {
         }
         let mut all = lock();
         let away = all.entry(self.cluster.clone()).or_insert_with(|| {
-            eprintln!("{} cannot be reached: {why}; trying again until it can", self.cluster);
+            let cluster = &self.cluster;
+            tracing::warn!(why, "{cluster} cannot be reached, trying again until it can");
             Away { clients: BTreeSet::new(), waited: Instant::now() }
         });
         away.clients.insert(self.id);
@@ -75,7 +76,7 @@ impl Reach {
         let Some(away) = all.get_mut(&self.cluster) else { return };
         away.clients.remove(&self.id);
         if away.clients.is_empty() {
-            eprintln!("{} can be reached again", self.cluster);
+            tracing::info!("{} can be reached again", self.cluster);
             all.remove(&self.cluster);
             SOME.store(!all.is_empty(), Ordering::Relaxed);
         }

@@ -54,6 +54,8 @@ struct Desk {
 struct State {
     /// By outbox: the newest word counts.
     waiting: BTreeMap<PathBuf, Delivery>,
+    /// By outbox: the first record of each partition that is not delivered, as far as is known.
+    delivered: BTreeMap<PathBuf, Ends>,
     working: bool,
     closed: bool,
     failed: Option<Error>,
@@ -105,8 +107,16 @@ impl Courier {
     }
 
     pub fn deliver(&self, delivery: Delivery) {
-        self.desk.lock().waiting.insert(delivery.outbox.clone(), delivery);
+        let mut state = self.desk.lock();
+        // Until the cluster says more: what is not there any more has been delivered.
+        let known = state.delivered.entry(delivery.outbox.clone());
+        known.or_insert_with(|| log::starts(&delivery.outbox).unwrap_or_default());
+        state.waiting.insert(delivery.outbox.clone(), delivery);
         self.desk.changed.notify_all();
+    }
+
+    pub fn delivered(&self) -> BTreeMap<PathBuf, Ends> {
+        self.desk.lock().delivered.clone()
     }
 
     /// Why it has given up.
@@ -185,12 +195,17 @@ enum Failed {
 impl Work {
     fn deliver(&mut self, deliveries: &[Delivery], desk: &Desk) -> Result<()> {
         for delivery in deliveries {
-            while !self.prepare(delivery)? {
-                if desk.is_closed() {
-                    return Ok(());
+            loop {
+                // Again after each transaction: one that cannot be undone takes all that is prepared along.
+                while !self.prepare(delivery)? {
+                    if desk.is_closed() {
+                        return Ok(());
+                    }
                 }
-            }
-            while self.routes[&delivery.outbox].is_behind(delivery) {
+                self.tell(delivery, desk);
+                if !self.routes[&delivery.outbox].is_behind(delivery) {
+                    break;
+                }
                 match self.transaction(delivery) {
                     Ok(()) => {}
                     Err(Failed::Again) if desk.is_closed() => return Ok(()),
@@ -204,6 +219,11 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    fn tell(&self, delivery: &Delivery, desk: &Desk) {
+        let next = self.routes[&delivery.outbox].next.clone();
+        desk.lock().delivered.insert(delivery.outbox.clone(), next);
     }
 
     /// Makes sure that the topic is there, that nobody else delivers under our name, and how far an

@@ -1,7 +1,7 @@
 //! One partition that is being read: what has arrived of it becomes batches.
 
 use super::Marks;
-use super::queue::{Queue, Record};
+use super::queue::{Failed, Queue, Record};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use arrow_buffer::Buffer;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -15,6 +15,8 @@ pub struct Partition {
     bounded: bool,
     caught_up: bool,
     begun: bool,
+    /// Where there was nothing more to read last.
+    seen_end: i64,
     /// An error that came behind the records of the last batch.
     failed: Option<Code>,
     /// Of the last batch: the next one is likely as long, and so are its records.
@@ -31,6 +33,7 @@ impl Partition {
             bounded,
             caught_up: low >= high,
             begun: false,
+            seen_end: 0,
             failed: None,
             bytes: 0,
             record_bytes: usize::MAX,
@@ -51,6 +54,13 @@ impl Partition {
         self.caught_up
     }
 
+    /// How many offsets there are from `next`, the first that is not read. Marks of transactions behind
+    /// the last record are none to wait for.
+    pub fn unread(&self, next: i64) -> u64 {
+        let high = self.queue.high().unwrap_or(0).max(self.end);
+        (high - next.max(self.seen_end)).max(0) as u64
+    }
+
     /// What has arrived, about `max_bytes` at most.
     pub fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<MessageBatch>, Code> {
         let mut batch = Collecting::new(self.bytes.min(max_bytes));
@@ -63,8 +73,11 @@ impl Partition {
                     batch.add(&record, now_ms);
                 }
                 // The last offsets may be marks of transactions, which are no records.
-                Err(Code::PartitionEOF) => self.caught_up = true,
-                Err(code) => self.failed = Some(code),
+                Err(Failed { code: Code::PartitionEOF, offset }) => {
+                    self.caught_up = true;
+                    self.seen_end = offset;
+                }
+                Err(Failed { code, .. }) => self.failed = Some(code),
             });
             if taken == 0 {
                 break;

@@ -15,8 +15,10 @@ const RECORDS_MAX: usize = 1024;
 pub struct Queue {
     queue: *mut native::rd_kafka_queue_t,
     taken: Vec<*mut native::rd_kafka_message_t>,
+    topic: CString,
+    partition: i32,
     /// The queue is a part of it.
-    _consumer: Arc<BaseConsumer<Ears>>,
+    consumer: Arc<BaseConsumer<Ears>>,
 }
 
 /// A record that is still librdkafka's.
@@ -26,6 +28,12 @@ pub struct Record<'r> {
     pub timestamp: Option<i64>,
     pub key: Option<&'r [u8]>,
     pub value: Option<&'r [u8]>,
+}
+
+/// An error in the place of a record, with the offset where it came.
+pub struct Failed {
+    pub code: Code,
+    pub offset: i64,
 }
 
 impl Queue {
@@ -41,12 +49,30 @@ impl Queue {
         }
         // SAFETY: the queue is there; forwarded to none, it keeps its records to itself.
         unsafe { native::rd_kafka_queue_forward(queue, ptr::null_mut()) };
-        Some(Queue { queue, taken: vec![ptr::null_mut(); RECORDS_MAX], _consumer: Arc::clone(consumer) })
+        let taken = vec![ptr::null_mut(); RECORDS_MAX];
+        Some(Queue { queue, taken, topic, partition, consumer: Arc::clone(consumer) })
+    }
+
+    /// The offset behind the partition's last record, as the last answer of the cluster had it.
+    pub fn high(&self) -> Option<i64> {
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client lives as long as the consumer; the topic's name is read, and the two numbers
+        // are written, during the call, which asks nobody.
+        let known = unsafe {
+            native::rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                self.topic.as_ptr(),
+                self.partition,
+                &mut low,
+                &mut high,
+            )
+        };
+        (known == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 
     /// Hands over at most so many of the records, and errors, that have arrived. Returns how many. Never
     /// waits.
-    pub fn take(&mut self, most: usize, mut each: impl FnMut(Result<Record, Code>)) -> usize {
+    pub fn take(&mut self, most: usize, mut each: impl FnMut(Result<Record, Failed>)) -> usize {
         let most = most.clamp(1, RECORDS_MAX);
         // SAFETY: `taken` has room for `most` pointers; the queue lives until this is dropped.
         let count =
@@ -73,9 +99,9 @@ impl Drop for Queue {
 
 /// # Safety
 /// The message has not been destroyed, and is not before the record is gone.
-unsafe fn read(message: &native::rd_kafka_message_t) -> Result<Record<'_>, Code> {
+unsafe fn read(message: &native::rd_kafka_message_t) -> Result<Record<'_>, Failed> {
     if message.err != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return Err(message.err.into());
+        return Err(Failed { code: message.err.into(), offset: message.offset });
     }
     let bytes = |start: *const std::ffi::c_void, len: usize| {
         // SAFETY: where there is a start, so many bytes belong to the message.

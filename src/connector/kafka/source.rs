@@ -6,7 +6,7 @@ use super::clerk::{Clerk, News};
 use super::client::{self, Ears, config, not_made};
 use super::partition::Partition;
 use super::queue::Queue;
-use crate::connector::{Cluster, Opening, Poll, Position, Share, Source, Split, Start, Survey};
+use crate::connector::{Cluster, Lag, Opening, Poll, Position, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -257,6 +257,13 @@ impl Source for KafkaSource {
             begun: true,
         };
         self.begun.then(|| Position { files: Vec::new(), splits: self.next.iter().map(split).collect() })
+    }
+
+    fn lag(&self, _: i64) -> Option<Lag> {
+        let next = |p: &Partition| self.next.get(&(p.number() as u32)).copied().unwrap_or(0);
+        let waiting: i64 = self.waiting.iter().map(|(_, _, (low, high))| (high - low).max(0)).sum();
+        let reading: u64 = self.partitions.iter().map(|p| p.unread(next(p))).sum();
+        self.begun.then(|| Lag::records(reading + waiting as u64))
     }
 
     fn bytes_expected(&self) -> Option<u64> {

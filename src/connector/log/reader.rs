@@ -5,7 +5,7 @@ use super::segment::{self, Extent};
 use super::{Path, Result};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::connector::{
-    Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error, read_at::read_at,
+    Lag, Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error, read_at::read_at,
 };
 use arrow_buffer::Buffer;
 use std::collections::HashSet;
@@ -146,6 +146,10 @@ impl Source for LogReader {
         Some(self.bytes)
     }
 
+    fn lag(&self, _: i64) -> Option<Lag> {
+        Some(Lag::bytes(self.partitions.iter().map(Partition::unread).sum()))
+    }
+
     fn position(&self) -> Option<Position> {
         let open = self.partitions.iter().map(Partition::split);
         Some(Position { files: Vec::new(), splits: self.finished.iter().cloned().chain(open).collect() })
@@ -194,6 +198,15 @@ impl Partition {
             None => None,
         };
         Ok(Partition { number, dir, segment, at, end, is_caught_up: false, bytes })
+    }
+
+    /// Bytes of the records that are there and have not been read.
+    fn unread(&self) -> u64 {
+        let base = self.segment.as_ref().map_or(0, |(_, _, base)| *base);
+        // One that cannot be listed now is looked at again soon.
+        let segments = segment::list(&self.dir).unwrap_or_default();
+        let there: u64 = segments.iter().filter(|s| s.base >= base).map(|s| s.bytes).sum();
+        there.saturating_sub(self.at.bytes)
     }
 
     fn split(&self) -> Split {

@@ -241,3 +241,20 @@ fn a_record_may_be_longer_than_a_read() {
     drop(writer);
     assert_eq!(LogWriter::open(dir.path(), 0..1, SMALL).unwrap().0.next_offset(0), Some(3));
 }
+
+#[test]
+fn what_is_there_and_not_read_is_the_lag() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = writer(dir.path(), SMALL);
+    append(&mut writer, 0..50);
+    assert!(segments(dir.path()).len() > 2);
+    let mut reader = reader(dir.path(), ALL);
+    let lag = |reader: &LogReader| reader.lag(0).unwrap().bytes.unwrap();
+    assert_eq!(lag(&reader), log_info(dir.path()).unwrap().bytes);
+    assert_eq!(drain(&mut reader).len(), 50);
+    assert_eq!(lag(&reader), 0);
+    append(&mut writer, 50..51);
+    assert!(lag(&reader) > 0);
+    drain(&mut reader);
+    assert_eq!(lag(&reader), 0);
+}

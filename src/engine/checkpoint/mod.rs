@@ -27,6 +27,7 @@ use crate::render::snapshot::{Entries, elements_dir, states_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Older ones are deleted.
 const KEPT: usize = 3;
@@ -63,6 +64,16 @@ pub struct Known {
     pub table: Option<usize>,
     /// It came when others had begun, and reads the past by itself.
     pub late: bool,
+}
+
+/// What is told of the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    pub number: u64,
+    pub bytes: u64,
+    pub took: Duration,
+    /// When it was last known that it holds all that has been read.
+    pub current: Instant,
 }
 
 /// What one worker adds to a checkpoint.

@@ -1,7 +1,7 @@
 //! The thread on process 0 that takes checkpoints: from time to time, after so much input, after a
 //! statement, and when it is asked to.
 
-use super::{KEPT, Manifest, Report, directory, identity, name_of, numbers, of_number};
+use super::{KEPT, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number};
 use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::{self, Ends};
 use crate::engine::Inner;
@@ -25,10 +25,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
 const INPUT_BYTES: u64 = 1 << 30;
 const LEAST_INTERVAL: Duration = Duration::from_secs(2);
-/// So long a run that is stopped waits for its last checkpoint, and for what is being delivered.
-const FAREWELL: Duration = Duration::from_secs(3);
 /// A checkpoint that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// To take the last one until then, and where to say so.
+type Request = (Option<Instant>, SyncSender<Result<()>>);
 
 /// What the checkpoint contains that a start goes on from.
 pub struct Resumed {
@@ -38,7 +39,7 @@ pub struct Resumed {
 
 /// A handle on the thread.
 pub struct Checkpoints {
-    requests: SyncSender<SyncSender<Result<()>>>,
+    requests: SyncSender<Request>,
     thread: JoinHandle<()>,
 }
 
@@ -58,6 +59,7 @@ impl Checkpoints {
             // What an earlier start has saved need not be saved again.
             last: resumed.as_ref().map(|resumed| (0, resumed.statements)),
             taken: Instant::now(),
+            told: None,
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
@@ -70,16 +72,24 @@ impl Checkpoints {
         Ok(Checkpoints { requests, thread })
     }
 
-    /// Takes a last one, and ends the thread.
-    pub fn finish(self) -> Result<()> {
+    /// Takes a last one, delivers what it makes final, and ends the thread; as far as that is possible
+    /// until then.
+    pub fn finish(self, until: Option<Instant>) -> Result<()> {
         let (sender, done) = sync_channel(1);
-        let taken = match self.requests.send(sender) {
-            Ok(()) => done.recv().unwrap_or(Ok(())),
-            Err(_) => Ok(()),
-        };
-        drop(self.requests);
-        drop(self.thread.join());
-        taken
+        if self.requests.send((until, sender)).is_err() {
+            return Ok(());
+        }
+        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        match done.recv_timeout(left) {
+            Ok(taken) => {
+                drop(self.requests);
+                drop(self.thread.join());
+                taken
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(Error::runtime("no last checkpoint was taken in time")
+                .hint("the next start goes on from the one before")),
+        }
     }
 }
 
@@ -90,6 +100,7 @@ struct Taker {
     /// Bytes read and statements kept at the last one.
     last: Option<(u64, u64)>,
     taken: Instant,
+    told: Option<Taken>,
     /// Names what is delivered from here, and who delivers it.
     id: String,
     /// By cluster.
@@ -97,10 +108,10 @@ struct Taker {
 }
 
 impl Taker {
-    fn run(&mut self, asked: &Receiver<SyncSender<Result<()>>>) {
+    fn run(&mut self, asked: &Receiver<Request>) {
         loop {
             match asked.recv_timeout(LOOK.min(self.interval)) {
-                Ok(reply) => drop(reply.send(self.finish())),
+                Ok((until, reply)) => drop(reply.send(self.finish(until))),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => match self.is_due() {
                     None => return,
@@ -121,6 +132,8 @@ impl Taker {
         if let Some(error) = self.couriers.values().find_map(Courier::failure) {
             engine.shared.fail(error);
         }
+        let delivered = self.couriers.values().flat_map(Courier::delivered);
+        engine.shared.set_delivered(delivered.map(|(outbox, next)| (name_of(&outbox), next)).collect());
         let (bytes, statements) = engine.seen();
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
@@ -140,15 +153,21 @@ impl Taker {
         let seen = engine.seen();
         self.taken = Instant::now();
         if self.last == Some(seen) {
-            return Ok(());
+            self.told.iter_mut().for_each(|told| told.current = self.taken);
+        } else {
+            let manifest = self.take(&engine, patience)?;
+            let bytes = size_of(&of_number(&self.data_dir, manifest.number));
+            let (number, took) = (manifest.number, self.taken.elapsed());
+            self.told = Some(Taken { number, bytes, took, current: self.taken });
+            tracing::debug!(number, bytes, seconds = took.as_secs_f64(), "checkpoint taken");
+            self.deliver(&engine, &manifest.logs);
+            self.last = Some(seen);
         }
-        let logs = self.take(&engine, patience)?;
-        self.deliver(&engine, &logs);
-        self.last = Some(seen);
+        self.told.into_iter().for_each(|told| engine.shared.set_checkpoint(told));
         Ok(())
     }
 
-    fn take(&self, engine: &Inner, patience: Duration) -> Result<BTreeMap<String, Ends>> {
+    fn take(&self, engine: &Inner, patience: Duration) -> Result<Manifest> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
         let dir = directory(&self.data_dir).join(format!("{number}.tmp"));
         for lead in LEADS {
@@ -181,7 +200,7 @@ impl Taker {
     }
 
     /// Makes it a checkpoint: all in it and all that it counts on is on disk first.
-    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<BTreeMap<String, Ends>> {
+    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<Manifest> {
         manifest.sort();
         for log in manifest.logs.keys() {
             log::sync(&self.data_dir.join(log))?;
@@ -201,7 +220,7 @@ impl Taker {
         for old in numbers.iter().rev().skip(KEPT) {
             remove(&of_number(&self.data_dir, *old))?;
         }
-        Ok(manifest.logs)
+        Ok(manifest)
     }
 
     /// Hands what is final to the couriers of its clusters.
@@ -216,9 +235,9 @@ impl Taker {
     }
 
     /// The last checkpoint, and all of it delivered.
-    fn finish(&mut self) -> Result<()> {
-        let until = self.engine.upgrade().filter(|engine| !engine.once).map(|_| Instant::now() + FAREWELL);
-        self.take_if_changed(until.map_or(PATIENCE, |_| FAREWELL))?;
+    fn finish(&mut self, until: Option<Instant>) -> Result<()> {
+        let patience = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+        self.take_if_changed(patience)?;
         std::mem::take(&mut self.couriers).into_values().try_for_each(|courier| courier.finish(until))
     }
 }
@@ -257,6 +276,14 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// Of all files below; what cannot be looked at counts nothing.
+fn size_of(path: &Path) -> u64 {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| size_of(&entry.path())).sum(),
+        Err(_) => path.metadata().map_or(0, |metadata| metadata.len()),
+    }
 }
 
 fn remove(dir: &Path) -> Result<()> {
