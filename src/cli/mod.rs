@@ -59,6 +59,7 @@ impl Command {
     pub fn log(&self) -> log::Args {
         match self {
             Command::Run(args) => args.log,
+            Command::Registry(args) => args.log,
             _ => log::Args::default(),
         }
     }

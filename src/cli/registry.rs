@@ -1,6 +1,6 @@
 //! `wharfe registry`: a schema registry on its own.
 
-use super::{interrupt, serving};
+use super::{interrupt, log, serving};
 use crate::error::{Error, Result, reason};
 use crate::registry::{Level, Registry};
 use crate::server;
@@ -27,6 +27,9 @@ pub struct Args {
     /// NONE, BACKWARD, FORWARD or FULL, and with _TRANSITIVE to all versions instead of the latest.
     #[arg(long, value_name = "LEVEL", default_value = "BACKWARD", value_parser = level)]
     compatibility: Level,
+
+    #[command(flatten)]
+    pub log: log::Args,
 }
 
 const EXAMPLES: &str = "\
@@ -52,7 +55,7 @@ pub fn run(args: Args) -> Result<u8> {
     });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
-    eprintln!("schema registry on http://{address}, data in {}", args.data_dir.display());
+    log::say(&format!("schema registry on http://{address}, data in {}", args.data_dir.display()));
     runtime.block_on(async {
         tokio::select! {
             served = server::registry::serve(listener, registry, std::future::pending()) => served,
