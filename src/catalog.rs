@@ -73,6 +73,8 @@ pub struct Query {
     pub key: String,
     /// It was planned as one that comes late, though the script had not begun.
     pub late: bool,
+    /// The checkpoint that its first start went on from; 0: none.
+    pub since: u64,
     /// What was installed for it: itself, and the sources that only it reads.
     pub dataflows: Vec<DataflowId>,
 }

@@ -168,6 +168,7 @@ impl Coordinator {
             plan: plan.clone(),
             key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
             late: false,
+            since: self.planning.as_ref().map_or(0, |planning| planning.since),
         };
         plans.push(DataflowPlan::Query(plan));
         self.catalog.tables.insert(name.into(), table);
@@ -318,6 +319,7 @@ impl Coordinator {
             plan: plan.clone(),
             key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
             late: self.planning.as_ref().is_some_and(|planning| planning.late),
+            since: self.planning.as_ref().map_or(0, |planning| planning.since),
             dataflows,
         };
         self.catalog.queries.insert(id.into(), query);

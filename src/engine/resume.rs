@@ -41,6 +41,8 @@ pub(super) struct Planning {
     pub known: Option<Known>,
     /// It reads the past by itself, though the script has not begun.
     pub late: bool,
+    /// The checkpoint that its first start went on from; 0: none.
+    pub since: u64,
 }
 
 impl Durable {
@@ -48,6 +50,10 @@ impl Durable {
     /// so nobody may have opened them yet.
     pub fn open(data_dir: &Path) -> Result<Durable> {
         let (from, damaged) = checkpoint::newest(data_dir)?;
+        if from.is_none() {
+            // Nothing has become final: what waits to be delivered is computed again, under another name.
+            checkpoint::forget_outboxes(data_dir)?;
+        }
         let (statements, asked) = Statements::open(data_dir)?;
         if let Some((manifest, _)) = &from {
             for why in damaged {
@@ -125,9 +131,11 @@ impl Coordinator {
     }
 
     /// The query that made a stream or table: what is kept of its rows is of no use to another one's.
-    fn generation(&self, target: &Source) -> Option<&str> {
+    fn generation(&self, target: &Source) -> Option<(&str, u64)> {
         match &target.origin {
-            Origin::Derived(id) => self.catalog.queries.get(id).map(|query| query.key.as_str()),
+            Origin::Derived(id) => {
+                self.catalog.queries.get(id).map(|query| (query.key.as_str(), query.since))
+            }
             _ => None,
         }
     }
@@ -135,7 +143,7 @@ impl Coordinator {
     /// Where what a query writes to a cluster waits for the next checkpoint.
     pub(super) fn outbox(&self, target: &Source) -> Option<Outbox> {
         let id = &self.durable.as_ref()?.id;
-        let own = self.planning.as_ref().map(|planning| planning.key.as_str());
+        let own = self.planning.as_ref().map(|planning| (planning.key.as_str(), planning.since));
         let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
         let name = format!("{}-{:016x}", target.topic, print(&(of, target.ordinal)) as u64);
         Some(Outbox { dir: self.data_dir.join("outbox").join(&name), group: format!("wharfe-{id}-{name}") })
@@ -181,7 +189,11 @@ impl Coordinator {
             let name = what.split(':').next().unwrap_or(what);
             tracing::warn!("{name} is new or was changed: it is computed from the start of its sources");
         }
-        Planning { key, readers: 0, known, late }
+        let since = match (&known, from) {
+            (Some(known), _) => known.since,
+            (None, from) => from.map_or(0, |(manifest, _)| manifest.number),
+        };
+        Planning { key, readers: 0, known, late, since }
     }
 
     /// Where the table of the query at hand goes on from.
@@ -313,7 +325,7 @@ impl Coordinator {
         manifest.statements = self.durable.as_ref().map_or(0, |durable| durable.statements.count());
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut tables = vec![BOOKS_TABLE];
-        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), late: false });
+        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), late: false, since: 0 });
         for query in self.catalog.queries.values() {
             let table = match query.plan.sink {
                 Sink::Table { table, strategy: Strategy::Monoid } => {
@@ -322,7 +334,7 @@ impl Coordinator {
                 }
                 _ => None,
             };
-            manifest.queries.insert(query.key.clone(), Known { table, late: query.late });
+            manifest.queries.insert(query.key.clone(), Known { table, late: query.late, since: query.since });
         }
         (manifest, tables)
     }

@@ -64,6 +64,8 @@ pub struct Known {
     pub table: Option<usize>,
     /// It came when others had begun, and reads the past by itself.
     pub late: bool,
+    /// The checkpoint that its first start went on from; 0: none.
+    pub since: u64,
 }
 
 /// What is told of the last one.
@@ -142,6 +144,18 @@ pub fn identity(data_dir: &Path) -> Result<String> {
     Ok(id)
 }
 
+/// Takes away what waits to be delivered, and the name under which it would have been.
+pub fn forget_outboxes(data_dir: &Path) -> Result<()> {
+    super::coordinator::clear(&data_dir.join("outbox"))?;
+    let id = data_dir.join("id");
+    match std::fs::remove_file(&id) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::runtime(format!("cannot delete {}: {}", id.display(), reason(&e))))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("checkpoints")
 }
@@ -174,16 +188,24 @@ pub fn newest(data_dir: &Path) -> Result<(Option<Found>, Vec<String>)> {
 
 /// Finished checkpoints, ascending.
 fn numbers(data_dir: &Path) -> Result<Vec<u64>> {
-    let dir = directory(data_dir);
-    let entries = match std::fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::runtime(format!("cannot read {}: {}", dir.display(), reason(&e)))),
-    };
-    let number = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    let mut numbers: Vec<u64> = entries.filter_map(number).collect();
+    let mut numbers: Vec<u64> = names(data_dir)?.iter().filter_map(|name| name.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Takes away what an earlier start was at when it ended.
+fn remove_unfinished(data_dir: &Path) -> Result<()> {
+    let unfinished = names(data_dir)?.into_iter().filter(|name| name.ends_with(".tmp"));
+    unfinished.map(|name| directory(data_dir).join(name)).try_for_each(|dir| super::coordinator::clear(&dir))
+}
+
+fn names(data_dir: &Path) -> Result<Vec<String>> {
+    let dir = directory(data_dir);
+    match std::fs::read_dir(&dir) {
+        Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(Error::runtime(format!("cannot read {}: {}", dir.display(), reason(&e)))),
+    }
 }
 
 /// Reads a manifest, and makes sure that all is there that it tells of.

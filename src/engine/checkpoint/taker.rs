@@ -1,7 +1,9 @@
 //! The thread on process 0 that takes checkpoints: from time to time, after so much input, after a
 //! statement, and when it is asked to.
 
-use super::{KEPT, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number};
+use super::{
+    KEPT, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number, remove_unfinished,
+};
 use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::{self, Ends};
 use crate::engine::Inner;
@@ -50,6 +52,7 @@ impl Checkpoints {
         interval: Duration,
         resumed: Option<Resumed>,
     ) -> Result<Checkpoints> {
+        remove_unfinished(data_dir)?;
         // One request at a time is made: by who stops the engine.
         let (requests, asked) = sync_channel(1);
         let mut taker = Taker {
@@ -60,6 +63,7 @@ impl Checkpoints {
             last: resumed.as_ref().map(|resumed| (0, resumed.statements)),
             taken: Instant::now(),
             told: None,
+            complained: None,
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
@@ -101,6 +105,7 @@ struct Taker {
     last: Option<(u64, u64)>,
     taken: Instant,
     told: Option<Taken>,
+    complained: Option<String>,
     /// Names what is delivered from here, and who delivers it.
     id: String,
     /// By cluster.
@@ -141,10 +146,14 @@ impl Taker {
         Some(waited >= self.interval || much && waited >= LEAST_INTERVAL.min(self.interval))
     }
 
-    fn complain(&self, error: &Error) {
-        // What stops the engine is told by itself.
-        if self.engine.upgrade().is_some_and(|engine| engine.shared.error().is_none()) {
-            tracing::warn!("no checkpoint could be taken: {error}");
+    /// Says once what is in the way; what stops the engine is told by itself.
+    fn complain(&mut self, error: &Error) {
+        let why = error.to_string();
+        if self.engine.upgrade().is_some_and(|engine| engine.shared.error().is_none())
+            && self.complained.as_ref() != Some(&why)
+        {
+            tracing::warn!("no checkpoint could be taken: {why}");
+            self.complained = Some(why);
         }
     }
 
@@ -162,6 +171,7 @@ impl Taker {
             tracing::debug!(number, bytes, seconds = took.as_secs_f64(), "checkpoint taken");
             self.deliver(&engine, &manifest.logs);
             self.last = Some(seen);
+            self.complained = None;
         }
         self.told.into_iter().for_each(|told| engine.shared.set_checkpoint(told));
         Ok(())
@@ -169,13 +179,13 @@ impl Taker {
 
     fn take(&self, engine: &Inner, patience: Duration) -> Result<Manifest> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
-        let dir = directory(&self.data_dir).join(format!("{number}.tmp"));
         for lead in LEADS {
-            remove(&dir)?;
+            let attempt = engine.next_attempt();
+            // Each attempt has its own: a worker may not have heard yet that the one before is over.
+            let dir = directory(&self.data_dir).join(format!("{number}-{attempt}.tmp"));
             std::fs::create_dir_all(&dir).map_err(|e| failed("make", &dir, &e))?;
             let (mut manifest, tables) = engine.manifest(number)?;
             let reports = engine.shared.expect_reports();
-            let attempt = engine.next_attempt();
             let command = |tables: Vec<TableId>| Command::Checkpoint {
                 number: attempt,
                 lead,
@@ -186,16 +196,15 @@ impl Taker {
             engine.shared.command(command(tables));
             match collect(engine, attempt, patience, &reports, &mut manifest) {
                 Ok(()) => return self.complete(&dir, manifest),
-                Err(None) => {}
-                Err(Some(error)) => {
+                Err(why) => {
                     engine.shared.command(Command::Abandon { number: attempt });
                     remove(&dir)?;
-                    return Err(error);
+                    if let Some(error) = why {
+                        return Err(error);
+                    }
                 }
             }
-            engine.shared.command(Command::Abandon { number: attempt });
         }
-        remove(&dir)?;
         Err(Error::runtime("the workers are too busy to agree on a tick"))
     }
 
