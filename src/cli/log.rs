@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 static JSON: AtomicBool = AtomicBool::new(false);
 
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
+#[group(id = "log")]
 pub struct Args {
     /// How what happens is told, on standard error
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]

@@ -117,8 +117,9 @@ impl Part {
             _ => None,
         };
         let mut shown = String::new();
-        match (fault, u8::try_from(scale)) {
-            (Some(value), Ok(scale)) => write_decimal(value, scale, &mut shown),
+        match (fault, scale) {
+            // No larger scale has a text: its unit is larger than any number.
+            (Some(value), 0..=38) => write_decimal(value, scale as u8, &mut shown),
             _ => shown = format!("a number of {} bytes", digits.len()),
         }
         Err(Fault::new(format!("{shown} does not fit {}", self.ty)))

@@ -64,6 +64,7 @@ impl Checkpoints {
             taken: Instant::now(),
             told: None,
             complained: None,
+            patient: 0,
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
@@ -106,6 +107,8 @@ struct Taker {
     taken: Instant,
     told: Option<Taken>,
     complained: Option<String>,
+    /// The lead that is tried first.
+    patient: usize,
     /// Names what is delivered from here, and who delivers it.
     id: String,
     /// By cluster.
@@ -177,9 +180,9 @@ impl Taker {
         Ok(())
     }
 
-    fn take(&self, engine: &Inner, patience: Duration) -> Result<Manifest> {
+    fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
-        for lead in LEADS {
+        for (i, lead) in LEADS.into_iter().enumerate().skip(self.patient) {
             let attempt = engine.next_attempt();
             // Each attempt has its own: a worker may not have heard yet that the one before is over.
             let dir = directory(&self.data_dir).join(format!("{number}-{attempt}.tmp"));
@@ -195,7 +198,11 @@ impl Taker {
             };
             engine.shared.command(command(tables));
             match collect(engine, attempt, patience, &reports, &mut manifest) {
-                Ok(()) => return self.complete(&dir, manifest),
+                Ok(()) => {
+                    // What was too little this time is not tried again; a little less than enough is.
+                    self.patient = i.saturating_sub(1);
+                    return self.complete(&dir, manifest);
+                }
                 Err(why) => {
                     engine.shared.command(Command::Abandon { number: attempt });
                     remove(&dir)?;
