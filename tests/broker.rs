@@ -351,6 +351,7 @@ fn service(arguments: &[&str]) -> std::process::Output {
     let log = tempfile::tempfile().unwrap();
     let status = Command::new(script())
         .args(arguments)
+        .env("KAFKA_OWNER", std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log.try_clone().unwrap())

@@ -7,6 +7,7 @@
 #   kafka.sh wipe [PORT]      removes the data of a broker that is stopped
 #   kafka.sh tool CLASS …     runs a tool of Kafka: org.apache.kafka.tools.TopicCommand …
 #
+# With KAFKA_OWNER=PID in the environment the broker ends when that process does.
 # PORT is 9092 unless given; the controller listens on PORT+1, and PORT+2 asks for a name: SASL PLAIN,
 # guest, guest-secret. Everything lies under target/services.
 # Needs Java 17 or later and Maven.
@@ -104,6 +105,11 @@ start() {
         -Dlog4j2.configurationFile="$dir/log4j2.yaml" -Djava.awt.headless=true -Dkafka.logs.dir="$dir" \
         -cp "$jars/*" kafka.Kafka "$dir/server.properties" >"$log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
+    # A broker that belongs to a process ends with it.
+    if [ -n "${KAFKA_OWNER:-}" ]; then
+        setsid nohup bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; kill "$2"' _ \
+            "$KAFKA_OWNER" "$(cat "$dir/pid")" >/dev/null 2>&1 </dev/null &
+    fi
     for _ in $(seq 900); do
         running || { tail -20 "$log" >&2; echo "kafka ended while it started" >&2; exit 1; }
         if grep -q 'Kafka Server started' "$log" && answers; then
