@@ -3,7 +3,7 @@
 //! A run without faults says what the answers and the stored topics must be. `WHARFE_KILLS=50` kills so
 //! often; `WHARFE_SEED` repeats a run.
 
-use crate::harness::{COARSE, Cut, Process, Random, Run, Site, binary, messages};
+use crate::harness::{COARSE, Cut, Finished, Process, Random, Run, Site, binary, messages};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,45 +129,49 @@ fn check(workers: [&str; 3], kills: u64) {
     let broken = site(rows);
     let script = broken.script(SCRIPT);
     let script = script.to_str().unwrap();
-    let mut killed = 0;
-    let mut attempt = 0;
-    loop {
-        let workers = workers[attempt % workers.len()];
-        attempt += 1;
-        let slow = killed < kills;
-        let mut process = Process::start(command(&broken, script, workers, slow));
-        if killed < kills {
-            std::thread::sleep(Duration::from_millis(100 + random.below(1_200)));
-            if !process.has_ended() {
-                process.signal(libc::SIGKILL);
-                killed += 1;
-                process.finish();
-                continue;
-            }
+    let start = |killed: u64, slow| command(&broken, script, workers[killed as usize % workers.len()], slow);
+    let (done, killed) = killed_until_done(kills, || 100 + random.below(1_200), start);
+    assert_eq!(done.code, Some(0), "seed {seed}, after {killed} kills: {done:?}");
+    println!("{killed} kills: {}", done.stderr.lines().last().unwrap_or_default());
+    let found = left(&broken, done.stdout);
+    assert!(found.answers == expected.answers, "seed {seed}: answers differ after {killed} kills");
+    assert!(found.both == expected.both, "seed {seed}: the stored stream differs after {killed} kills");
+    assert!(found.by_key == expected.by_key, "seed {seed}: the order of a key differs after {killed} kills");
+    assert!(found.table == expected.table, "seed {seed}: the stored table differs after {killed} kills");
+}
+
+/// Starts a run again and again, which is killed after so many milliseconds each time, until it is through
+/// or was killed so often: then it is let through. `start` is told how often it was killed, and whether it
+/// shall be slow. What the last one left, and how often it was killed.
+fn killed_until_done(
+    kills: u64,
+    mut after_ms: impl FnMut() -> u64,
+    start: impl Fn(u64, bool) -> std::process::Command,
+) -> (Finished, u64) {
+    for killed in 0..kills {
+        let mut process = Process::start(start(killed, true));
+        std::thread::sleep(Duration::from_millis(after_ms()));
+        if process.has_ended() {
+            return (process.finish(), killed);
         }
-        let done = process.finish();
-        assert_eq!(done.code, Some(0), "seed {seed}, after {killed} kills: {done:?}");
-        println!("{killed} kills, {attempt} starts: {}", done.stderr.lines().last().unwrap_or_default());
-        let found = left(&broken, done.stdout);
-        assert!(found.answers == expected.answers, "seed {seed}: answers differ after {killed} kills");
-        assert!(found.both == expected.both, "seed {seed}: the stored stream differs after {killed} kills");
-        assert!(
-            found.by_key == expected.by_key,
-            "seed {seed}: the order of a key differs after {killed} kills"
-        );
-        assert!(found.table == expected.table, "seed {seed}: the stored table differs after {killed} kills");
-        return;
+        process.signal(libc::SIGKILL);
+        process.finish();
     }
+    (Process::start(start(kills, false)).finish(), kills)
 }
 
 fn command(site: &Site, script: &str, workers: &str, slow: bool) -> std::process::Command {
     let mut command = binary(args(script, workers));
     command.current_dir(site.dir());
     if slow {
-        // Small pieces: there is always something in the middle of its way.
-        command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
+        in_small_pieces(&mut command);
     }
     command
+}
+
+/// There is always something in the middle of its way.
+fn in_small_pieces(command: &mut std::process::Command) {
+    command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
 }
 
 #[test]
@@ -210,9 +214,7 @@ fn a_killed_run_delivers_once_to_a_cluster() {
     let script = script.to_str().unwrap();
     let seed = seed();
     let mut random = Random(seed);
-    let (kills, mut killed) = (kills(5), 0);
-    loop {
-        let slow = killed < kills;
+    let start = |killed: u64, slow: bool| {
         let workers = ["1", "2", "4"][killed as usize % 3];
         // The first time it is killed before there is any checkpoint.
         let interval = if killed == 0 { "100" } else { "0.02" };
@@ -221,22 +223,12 @@ fn a_killed_run_delivers_once_to_a_cluster() {
             .args(["-w", workers, "--format", "json", "-q", "SELECT * FROM T", script])
             .current_dir(site.dir());
         if slow {
-            command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
+            in_small_pieces(&mut command);
         }
-        let mut process = Process::start(command);
-        if slow {
-            std::thread::sleep(Duration::from_millis(150 + random.below(700)));
-            if !process.has_ended() {
-                process.signal(libc::SIGKILL);
-                killed += 1;
-                process.finish();
-                continue;
-            }
-        }
-        let done = process.finish();
-        assert_eq!(done.code, Some(0), "seed {seed}, after {killed} kills: {done:?}");
-        break;
-    }
+        command
+    };
+    let (done, killed) = killed_until_done(kills(5), || 150 + random.below(700), start);
+    assert_eq!(done.code, Some(0), "seed {seed}, after {killed} kills: {done:?}");
     let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for record in broker.committed(&names[1]) {
         let value: serde_json::Value = serde_json::from_str(&record.value.unwrap()).unwrap();

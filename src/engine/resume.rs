@@ -32,7 +32,6 @@ pub struct Durable {
 }
 
 /// The persistent query that is being planned.
-#[derive(Default)]
 pub(super) struct Planning {
     pub key: String,
     /// Private readers so far.
@@ -76,7 +75,7 @@ impl Durable {
 
 /// Takes away what was written to a log behind these ends.
 fn cut(dir: &Path, ends: &log::Ends) -> Result<()> {
-    for partition in log::ends(dir)?.keys() {
+    for partition in log::starts(dir)?.keys() {
         log::truncate(dir, *partition, ends.get(partition).copied().unwrap_or(0))?;
     }
     Ok(())
@@ -126,7 +125,7 @@ impl Coordinator {
             stored.as_ref().map(identity),
             self.generation(target),
         ));
-        self.planning = Some(self.planned_as(&format!("{}:{print:032x}", target.name)));
+        self.planning = Some(self.planned_as(&target.name, print));
         Ok(())
     }
 
@@ -174,20 +173,20 @@ impl Coordinator {
     /// The same for the query that keeps a declared table.
     pub(super) fn plan_table(&mut self, source: &Source) -> Result<()> {
         let print = self.declaration_print(source)?;
-        self.planning = Some(self.planned_as(&format!("{}:{print:032x}", source.name)));
+        self.planning = Some(self.planned_as(&source.name, print));
         Ok(())
     }
 
-    fn planned_as(&self, what: &str) -> Planning {
-        let same = self.catalog.queries.values().filter(|q| q.key.starts_with(what)).count();
+    fn planned_as(&self, writes: &str, print: u128) -> Planning {
+        let what = format!("{writes}:{print:032x}");
+        let same = self.catalog.queries.values().filter(|q| q.key.starts_with(&what)).count();
         let key = format!("{what}:{same}");
         let from = self.manifest_from();
         let known = from.and_then(|(manifest, _)| manifest.queries.get(&key)).cloned();
         // What a checkpoint does not know cannot go on with the readers of those that it knows.
         let late = !self.begun && from.is_some() && known.as_ref().is_none_or(|known| known.late);
         if from.is_some() && known.is_none() {
-            let name = what.split(':').next().unwrap_or(what);
-            tracing::warn!("{name} is new or was changed: it is computed from the start of its sources");
+            tracing::warn!("{writes} is new or was changed: it is computed from the start of its sources");
         }
         let since = match (&known, from) {
             (Some(known), _) => known.since,

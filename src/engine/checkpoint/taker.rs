@@ -7,9 +7,9 @@ use super::{
 use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::{self, Ends};
 use crate::engine::Inner;
+use crate::engine::coordinator::clear;
 use crate::engine::shared::Command;
 use crate::error::{Error, Result, reason};
-use crate::plan::TableId;
 use crate::render::Tick;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -189,14 +189,13 @@ impl Taker {
             std::fs::create_dir_all(&dir).map_err(|e| failed("make", &dir, &e))?;
             let (mut manifest, tables) = engine.manifest(number)?;
             let reports = engine.shared.expect_reports();
-            let command = |tables: Vec<TableId>| Command::Checkpoint {
+            engine.shared.command(Command::Checkpoint {
                 number: attempt,
                 lead,
                 tick: None,
                 dir: dir.clone(),
                 tables,
-            };
-            engine.shared.command(command(tables));
+            });
             match collect(engine, attempt, patience, &reports, &mut manifest) {
                 Ok(()) => {
                     // What was too little this time is not tried again; a little less than enough is.
@@ -205,7 +204,7 @@ impl Taker {
                 }
                 Err(why) => {
                     engine.shared.command(Command::Abandon { number: attempt });
-                    remove(&dir)?;
+                    clear(&dir)?;
                     if let Some(error) = why {
                         return Err(error);
                     }
@@ -234,7 +233,7 @@ impl Taker {
         File::open(&parent).and_then(|dir| dir.sync_all()).map_err(|e| failed("sync", &parent, &e))?;
         let numbers = numbers(&self.data_dir)?;
         for old in numbers.iter().rev().skip(KEPT) {
-            remove(&of_number(&self.data_dir, *old))?;
+            clear(&of_number(&self.data_dir, *old))?;
         }
         Ok(manifest)
     }
@@ -300,10 +299,6 @@ fn size_of(path: &Path) -> u64 {
         Ok(entries) => entries.flatten().map(|entry| size_of(&entry.path())).sum(),
         Err(_) => path.metadata().map_or(0, |metadata| metadata.len()),
     }
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    crate::engine::coordinator::clear(dir)
 }
 
 fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Error {
