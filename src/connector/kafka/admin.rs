@@ -1,6 +1,6 @@
 //! Creates and deletes topics.
 
-use super::client::{Client, Trouble, config, fatal, not_made};
+use super::client::{Client, Trouble, config, fatal, not_made, unknown_topic};
 use crate::connector::Layout;
 use crate::error::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -36,6 +36,10 @@ pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Troub
     loop {
         match client.partitions(topic) {
             Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            // It has been made, and will be known.
+            Err(Trouble::Fatal(error)) if error == unknown_topic(&client.cluster, topic) => {
+                return Err(Trouble::Away(error.message));
+            }
             result => return result,
         }
     }

@@ -217,7 +217,13 @@ pub fn marks(
     let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
     let mark = |partition| {
         let marks = consumer.fetch_watermarks(topic, partition as i32, left());
-        marks.map_err(|e| trouble(consumer, cluster, topic, &e))
+        marks.map_err(|e| match trouble(consumer, cluster, topic, &e) {
+            // It was there a moment ago: its leader is coming up or going down.
+            Trouble::Fatal(_) if e.rdkafka_error_code().is_some_and(is_unknown) => {
+                Trouble::Away(consumer.context().last())
+            }
+            trouble => trouble,
+        })
     };
     (0..count).map(mark).collect()
 }
@@ -242,9 +248,7 @@ fn trouble(consumer: &BaseConsumer<Ears>, cluster: &Cluster, topic: &str, error:
 /// An error of a topic that waiting does not mend.
 pub fn fatal(cluster: &Cluster, topic: &str, code: Code) -> Option<Error> {
     Some(match code {
-        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-            unknown_topic(cluster, topic)
-        }
+        code if is_unknown(code) => unknown_topic(cluster, topic),
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Error::runtime(format!(
             "{cluster} does not permit us topic {topic}"
         ))
@@ -266,7 +270,11 @@ pub fn fatal(cluster: &Cluster, topic: &str, code: Code) -> Option<Error> {
     })
 }
 
-fn unknown_topic(cluster: &Cluster, topic: &str) -> Error {
+fn is_unknown(code: Code) -> bool {
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+}
+
+pub fn unknown_topic(cluster: &Cluster, topic: &str) -> Error {
     Error::runtime(format!("there is no topic {topic} on {cluster}"))
         .hint("create it, say PARTITIONS so that it is created, or correct its name in the topology")
 }
