@@ -3,7 +3,7 @@
 //! A run without faults says what the answers and the stored topics must be. `WHARFE_KILLS=50` kills so
 //! often; `WHARFE_SEED` repeats a run.
 
-use crate::harness::{COARSE, Cut, Finished, Process, Random, Run, Site, binary, messages};
+use crate::harness::{COARSE, Cut, Finished, Process, Random, Run, Served, Site, binary, messages};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -344,6 +344,64 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.stderr.contains("no checkpoint in data is whole: checkpoint 2 is damaged"), "{done:?}");
     assert!(done.stderr.contains("remove its checkpoints directory"), "{done:?}");
+}
+
+/// A checkpoint holds what has changed since the one before; from time to time one holds all again.
+#[test]
+fn changes_are_added_to_what_earlier_checkpoints_hold() {
+    let script = "
+        CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+        CREATE TABLE T AS SELECT K, COUNT(*) AS N, SUM(V) AS V, COUNT_DISTINCT(V) AS D FROM S GROUP BY K;";
+    let rows: String = (0..20_000).map(|i| format!("k{},{}\n", i % 5_000, i / 5_000)).collect();
+    let site = Site::new().with("s", "s.csv", rows);
+    let script = site.script(script);
+    let data = site.path("data");
+    let args = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.02"];
+    let numbers = || -> Vec<u64> {
+        let entries = std::fs::read_dir(data.join("checkpoints")).into_iter().flatten();
+        let mut numbers: Vec<u64> =
+            entries.filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok()).collect();
+        numbers.sort();
+        numbers
+    };
+    let size = |number: u64| -> u64 {
+        let files = states(&data.join(format!("checkpoints/{number}")));
+        files.iter().map(|file| file.metadata().unwrap().len()).sum()
+    };
+    let told = |served: &Served| {
+        let question = r#"{"sql": "SELECT N, D FROM T WHERE K = 'k7';"}"#;
+        served.post("/query-stream", "application/json", question).body
+    };
+    let of_k7 = |rows: u64| format!("[{rows},{rows}]");
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let started = std::time::Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < crate::harness::DEADLINE, "{what}");
+        }
+    };
+    let (mut wholes, mut changes) = (0, 0);
+    for round in 0..3 {
+        let served = Served::start(&script, &args);
+        until("the state is restored", &|| told(&served).contains(&of_k7(4 + 20 * round)));
+        for i in 0..20 {
+            let before = numbers().last().copied().unwrap_or(0);
+            // A value goes from one of the elements to a new one.
+            site.append("s.csv", format!("k7,{}\n", 100 + round * 20 + i));
+            until("a checkpoint is taken", &|| numbers().last().is_some_and(|last| *last > before));
+            let last = *numbers().last().unwrap();
+            match size(last) {
+                0..2_000 => changes += 1,
+                300_000.. => wholes += 1,
+                other => panic!("checkpoint {last} has {other} bytes"),
+            }
+        }
+        until("all is told", &|| told(&served).contains(&of_k7(24 + 20 * round)));
+        served.process.signal(libc::SIGKILL);
+        served.process.finish();
+    }
+    assert!(wholes >= 3, "each start begins with a whole one: {wholes}");
+    assert!(changes > 10 * wholes, "{changes} checkpoints of changes, {wholes} whole ones");
+    assert!(numbers().len() < 80, "{:?}", numbers());
 }
 
 #[test]

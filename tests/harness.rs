@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wharfe::connector::{Opening, Poll, Share, Source, Start, Survey, log};
-use wharfe::engine::{Answer, AnswerEnd, AnswerEvent, Config, Engine, Outcome, Pace, Session};
+use wharfe::engine::{Answer, AnswerEnd, AnswerEvent, Config, Engine, Intervals, Outcome, Pace, Session};
 use wharfe::error::Result;
 use wharfe::format::output::json_row;
 use wharfe::sql::ast::{Parsed, Statement};
@@ -123,7 +123,7 @@ impl Cut {
                 tick_bytes,
                 batch_bytes,
                 inflight_bytes: 32 << 20,
-                checkpoint: Duration::from_secs(10),
+                checkpoints: Intervals { checkpoint: DEADLINE, commit: DEADLINE },
             },
         }
     }

@@ -290,7 +290,8 @@ fn lag_and_what_waits_for_delivery_are_told_and_a_stop_delivers() {
     broker.produce(&names[0], 2, values.iter().map(String::as_str));
     let site = Site::new().and(&toml);
     let data = site.path("data");
-    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "3600"];
+    let keep =
+        ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "3600", "--commit-interval", "3600"];
     let until = |served: &Served, wanted: &[&str]| {
         let started = Instant::now();
         loop {

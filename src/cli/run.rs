@@ -70,6 +70,13 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, help_heading = "Running")]
     pub checkpoint_interval: Duration,
 
+    /// How often what queries write to clusters becomes visible there, with --data-dir, in seconds
+    ///
+    /// Each time the changes since the last time are saved as a checkpoint, too: shorter is sooner, longer
+    /// costs less.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, help_heading = "Running")]
+    pub commit_interval: Duration,
+
     /// Exit with 3 if any record was rejected
     #[arg(long, help_heading = "Running")]
     pub strict: bool,

@@ -1,7 +1,7 @@
 //! What was typed → what is meant: the engine's configuration, refused here if it cannot work.
 
 use super::{count, run};
-use crate::engine::{Config, Pace};
+use crate::engine::{Config, Intervals, Pace};
 use crate::error::{Error, Result, reason};
 use crate::topology::Topology;
 use std::path::Path;
@@ -18,7 +18,10 @@ pub fn config(args: &run::Args) -> Result<Config> {
         data_dir: args.data_dir.clone(),
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
-        pace: Pace { checkpoint: args.checkpoint_interval, ..pace()? },
+        pace: Pace {
+            checkpoints: Intervals { checkpoint: args.checkpoint_interval, commit: args.commit_interval },
+            ..pace()?
+        },
     })
 }
 
@@ -92,7 +95,7 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
         batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
         inflight_bytes: 32 << 20,
-        checkpoint: Duration::from_secs(10),
+        checkpoints: Intervals { checkpoint: Duration::from_secs(10), commit: Duration::from_secs(1) },
     })
 }
 

@@ -24,7 +24,8 @@ use crate::connector::io_error;
 use crate::error::Result;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// Longer records are refused.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
@@ -72,23 +73,52 @@ pub fn delete_before(dir: &Path, partition: u32, offset: i64) -> Result<()> {
     Ok(())
 }
 
-/// Waits until all below a directory would outlive a crash of the machine.
-pub fn sync(dir: &Path) -> Result<()> {
-    let failed = |e| io_error("sync", dir, e);
-    let entries = match std::fs::read_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed)?,
-    };
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        match path.is_dir() {
-            true => sync(&path)?,
-            false => {
-                File::open(&path).and_then(|file| file.sync_all()).map_err(|e| io_error("sync", &path, e))?
+/// What would outlive a crash of the machine: files by their lengths, which only grow, and directories
+/// by how much is in them.
+#[derive(Default)]
+pub struct Synced(BTreeMap<PathBuf, u64>);
+
+impl Synced {
+    /// Waits until all below a directory would outlive a crash of the machine.
+    pub fn sync(&mut self, dir: &Path) -> Result<()> {
+        let mut found = BTreeMap::new();
+        self.walk(dir, &mut found)?;
+        self.0 = found;
+        Ok(())
+    }
+
+    fn walk(&self, dir: &Path, found: &mut BTreeMap<PathBuf, u64>) -> Result<()> {
+        let failed = |e| io_error("sync", dir, e);
+        let entries = match std::fs::read_dir(dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut count = 0;
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            count += 1;
+            if path.is_dir() {
+                self.walk(&path, found)?;
+                continue;
+            }
+            let sync = |file: File| {
+                let len = file.metadata()?.len();
+                let known = self.0.get(&path) == Some(&len);
+                if known { Ok(len) } else { file.sync_all().map(|()| len) }
+            };
+            match File::open(&path).and_then(sync) {
+                Ok(len) => drop(found.insert(path, len)),
+                // Segments that nobody needs any more are deleted meanwhile.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(io_error("sync", &path, e)),
             }
         }
+        if self.0.get(dir) != Some(&count) {
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+        }
+        found.insert(dir.to_path_buf(), count);
+        Ok(())
     }
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
 /// What a log holds now; a directory that is not there is an empty log.

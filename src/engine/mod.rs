@@ -32,6 +32,7 @@ use crate::sql::parse_statement;
 use crate::types::ColumnDef;
 use crate::value::Row;
 use checkpoint::Checkpoints;
+pub use checkpoint::Intervals;
 use coordinator::Coordinator;
 use data_dir::DataDir;
 use resume::Durable;
@@ -77,8 +78,8 @@ pub struct Pace {
     pub batch_bytes: usize,
     /// Bytes a worker may have read that have not left the slowest query.
     pub inflight_bytes: usize,
-    /// How often a checkpoint is taken, where the data directory is given.
-    pub checkpoint: Duration,
+    /// Where the data directory is given.
+    pub checkpoints: Intervals,
 }
 
 /// The hub and the query of WHARFE_BOOKS, and its table.
@@ -105,7 +106,7 @@ struct Inner {
     /// Given up when the engine stops.
     data_dir: Mutex<Option<DataDir>>,
     checkpoints: Mutex<Option<Checkpoints>>,
-    checkpoint: Duration,
+    checkpoint_intervals: Intervals,
     once: bool,
     attempts: AtomicU64,
 }
@@ -174,7 +175,7 @@ impl Engine {
             threads: Mutex::new(Some(threads)),
             data_dir: Mutex::new(Some(data_dir)),
             checkpoints: Mutex::default(),
-            checkpoint: config.pace.checkpoint,
+            checkpoint_intervals: config.pace.checkpoints,
             once: config.once,
             attempts: AtomicU64::new(0),
         };
@@ -200,8 +201,12 @@ impl Engine {
         let mut checkpoints = lock(&self.inner.checkpoints);
         if coordinator.durable.is_some() && checkpoints.is_none() {
             let resumed = coordinator.resumed.take();
-            let started =
-                Checkpoints::start(&self.inner, &coordinator.data_dir, self.inner.checkpoint, resumed)?;
+            let started = Checkpoints::start(
+                &self.inner,
+                &coordinator.data_dir,
+                self.inner.checkpoint_intervals,
+                resumed,
+            )?;
             *checkpoints = Some(started);
         }
         Ok(())

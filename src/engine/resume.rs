@@ -14,7 +14,7 @@ use crate::render::rejects;
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The books, among the queries of a checkpoint.
@@ -28,7 +28,7 @@ pub struct Durable {
     /// Names the data directory on clusters.
     id: String,
     /// The checkpoint that this start goes on from, until it has begun.
-    from: Option<(Manifest, PathBuf)>,
+    from: Option<Manifest>,
 }
 
 /// The persistent query that is being planned.
@@ -54,18 +54,18 @@ impl Durable {
             checkpoint::forget_outboxes(data_dir)?;
         }
         let (statements, asked) = Statements::open(data_dir)?;
-        if let Some((manifest, _)) = &from {
+        if let Some(manifest) = &from {
             for why in damaged {
                 tracing::warn!("{why}; going on from checkpoint {}", manifest.number);
             }
         }
-        let rejects = from.as_ref().map(|(manifest, _)| manifest.rejects.clone()).unwrap_or_default();
+        let rejects = from.as_ref().map(|manifest| manifest.rejects.clone()).unwrap_or_default();
         cut(&data_dir.join("topics").join(rejects::TOPIC), &rejects)?;
         Ok(Durable { statements, asked, id: checkpoint::identity(data_dir)?, from })
     }
 
     pub fn from(&self) -> Option<&Manifest> {
-        self.from.as_ref().map(|(manifest, _)| manifest)
+        self.from.as_ref()
     }
 
     pub fn count(&self) -> u64 {
@@ -95,8 +95,8 @@ fn identity(place: &Place) -> String {
 }
 
 impl Coordinator {
-    fn manifest_from(&self) -> Option<&(Manifest, PathBuf)> {
-        self.durable.as_ref()?.from.as_ref()
+    fn manifest_from(&self) -> Option<&Manifest> {
+        self.durable.as_ref()?.from()
     }
 
     /// A number for what a source declares: the same as long as its rows mean the same.
@@ -182,7 +182,7 @@ impl Coordinator {
         let same = self.catalog.queries.values().filter(|q| q.key.starts_with(&what)).count();
         let key = format!("{what}:{same}");
         let from = self.manifest_from();
-        let known = from.and_then(|(manifest, _)| manifest.queries.get(&key)).cloned();
+        let known = from.and_then(|manifest| manifest.queries.get(&key)).cloned();
         // What a checkpoint does not know cannot go on with the readers of those that it knows.
         let late = !self.begun && from.is_some() && known.as_ref().is_none_or(|known| known.late);
         if from.is_some() && known.is_none() {
@@ -190,7 +190,7 @@ impl Coordinator {
         }
         let since = match (&known, from) {
             (Some(known), _) => known.since,
-            (None, from) => from.map_or(0, |(manifest, _)| manifest.number),
+            (None, from) => from.map_or(0, |manifest| manifest.number),
         };
         Planning { key, readers: 0, known, late, since }
     }
@@ -198,7 +198,7 @@ impl Coordinator {
     /// Where the table of the query at hand goes on from.
     pub(super) fn restore(&self) -> Option<Restore> {
         let table = self.planning.as_ref()?.known.as_ref()?.table?;
-        self.manifest_from().map(|(_, dir)| Restore { dir: dir.clone(), table })
+        self.manifest_from().map(|manifest| Restore { pieces: manifest.pieces(&self.data_dir, table) })
     }
 
     /// Whether what the query at hand has stored so far stays.
@@ -265,7 +265,7 @@ impl Coordinator {
 
     /// Makes the plans of a beginning go on from a checkpoint, if there is one.
     pub(super) fn go_on(&mut self, plans: &mut [DataflowPlan]) -> Result<Option<i64>> {
-        let Some((manifest, dir)) = self.durable.as_mut().and_then(|durable| durable.from.take()) else {
+        let Some(manifest) = self.durable.as_mut().and_then(|durable| durable.from.take()) else {
             return Ok(None);
         };
         self.check_removed(&manifest)?;
@@ -277,7 +277,8 @@ impl Coordinator {
                 DataflowPlan::Query(query) => {
                     if query.id == BOOKS_QUERY {
                         let table = manifest.queries.get(BOOKS).and_then(|known| known.table);
-                        query.restore = table.map(|table| Restore { dir: dir.clone(), table });
+                        let pieces = table.map(|table| manifest.pieces(&self.data_dir, table));
+                        query.restore = pieces.map(|pieces| Restore { pieces });
                     }
                     if let Some(dir) = query.stores().and_then(StorePlan::log)
                         && !self.stale.contains(dir)

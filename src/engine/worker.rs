@@ -155,6 +155,8 @@ pub(super) struct Loop {
     pub(super) context: Rc<Context>,
     peeks: Vec<Peek>,
     checkpoint: Option<Underway>,
+    /// The last attempt at one for which tables were read.
+    taken: Option<u64>,
     /// The script has been installed.
     started: bool,
     once: bool,
@@ -170,6 +172,7 @@ impl Loop {
             context,
             peeks: Vec::new(),
             checkpoint: None,
+            taken: None,
             started: false,
             once,
             ended: false,
@@ -218,6 +221,9 @@ impl Loop {
                 if self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.number == number) {
                     self.checkpoint = None;
                     self.context.release();
+                }
+                if self.taken == Some(number) {
+                    context.tables.borrow().values().for_each(|table| table.forget_parts());
                 }
             }
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
@@ -273,7 +279,11 @@ impl Loop {
     fn go_on_with_checkpoint(&mut self) {
         let Some(checkpoint) = &mut self.checkpoint else { return };
         let number = checkpoint.number;
-        let report = match checkpoint.step(self.context.drained(), &self.context) {
+        let step = checkpoint.step(self.context.drained(), &self.context);
+        if checkpoint.is_writing() {
+            self.taken = Some(number);
+        }
+        let report = match step {
             Ok(None) => return,
             Ok(Some(part)) => Report::Part(Box::new(part)),
             Err(error) => Report::Failed(error),

@@ -79,11 +79,18 @@ pub struct QueryPlan {
     pub restore: Option<Restore>,
 }
 
-/// A table's number in a checkpoint, and the directory that the checkpoint is in.
+/// A table in checkpoints: the sum of its pieces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Restore {
+    pub pieces: Vec<Piece>,
+}
+
+/// What one checkpoint has written of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Piece {
     pub dir: PathBuf,
-    pub table: usize,
+    /// What others wrote there does not count.
+    pub workers: Vec<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

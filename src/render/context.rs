@@ -364,11 +364,13 @@ impl Inflight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Intervals;
 
     #[test]
     fn a_tick_closes_when_inputs_have_no_more_or_it_is_full() {
         let hour = Duration::from_secs(3600);
-        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, checkpoint: hour };
+        let checkpoints = Intervals { checkpoint: hour, commit: hour };
+        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, checkpoints };
         let clock = Clock::new(now_ms(), &pace);
         let mut ticks = vec![clock.tick()];
         let mut cut = || clock.cut().then(|| ticks.push(clock.tick())).is_some();

@@ -28,6 +28,7 @@ pub mod books;
 pub mod rejects;
 pub mod dataflow;
 pub mod snapshot;
+pub mod journal;
 
 /// The timestamp of all dataflows: microseconds since the engine's epoch, cut by [`context::Clock`].
 pub type Tick = u64;

@@ -7,8 +7,9 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
+use super::journal::{self, Journals};
 use super::packed::{Blob, KeyedBatcher, RowSpine, RowUpdate, StateBatcher, StateSpine, StateUpdate};
-use super::snapshot::{elements_dir, restored_elements, restored_states, states_dir};
+use super::snapshot::{restored_elements, restored_states};
 use super::table::{Content, Finisher, Table, route};
 use crate::aggregate::{Element, PreAggregator, Spec, keeps_elements};
 use crate::batch::{Batch, Column};
@@ -41,9 +42,9 @@ pub fn aggregate(
     let specs = aggregation.specs();
     let scope = rows.scope();
     let (mut states, mut elements) = preaggregate(rows, plan, aggregation, context);
-    if let Some(Restore { dir, table }) = &plan.restore {
-        states = states.concat(restored_states(scope, &states_dir(dir, *table), context));
-        elements = elements.concat(restored_elements(scope, &elements_dir(dir, *table), context));
+    if let Some(Restore { pieces }) = &plan.restore {
+        states = states.concat(restored_states(scope, pieces, context));
+        elements = elements.concat(restored_elements(scope, pieces, context));
     }
     let states = arrange_core::<_, _, StateBatcher, StateSpine>(
         states,
@@ -51,7 +52,8 @@ pub fn aggregate(
         "ArrangeStates",
         StateBatcher::new,
     );
-    states.stream.probe_with(probe);
+    let (spans, states_journal) = journal::keep(&states, context);
+    spans.probe_with(probe);
     let elements = keeps_elements(&specs).then(|| {
         let elements = arrange_core::<_, _, KeyedBatcher, RowSpine>(
             elements,
@@ -59,13 +61,16 @@ pub fn aggregate(
             "ArrangeElements",
             KeyedBatcher::new,
         );
-        elements.stream.probe_with(probe);
-        elements.trace
+        let (spans, journal) = journal::keep(&elements, context);
+        spans.probe_with(probe);
+        (elements.trace, journal)
     });
+    let (elements, elements_journal) = elements.unzip();
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
     Ok(Table::new(
         Content::States { states: states.trace, elements },
         Some(finisher),
+        Some(Journals::new(states_journal, elements_journal)),
         &plan.select.columns,
         probe,
     ))

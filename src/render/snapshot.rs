@@ -1,5 +1,6 @@
 //! Tables into the files of a checkpoint, and back.
 //!
+//! A checkpoint writes all of a table, or its changes since the checkpoint before (see journal.rs).
 //! Only accumulators are kept: tables that are derived from tables follow from them. A worker writes
 //! the keys that it holds into a partition of its own; whoever reads a partition back hands its keys
 //! to the workers that they belong to now, so that another number of workers can go on.
@@ -18,6 +19,7 @@ use crate::batch::MessageBatch;
 use crate::connector::log::{self, LogOptions, LogWriter};
 use crate::connector::{Opening, Poll, Share, Source, Start, Survey};
 use crate::error::{Error, Result};
+use crate::plan::Piece;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -25,20 +27,28 @@ use std::rc::Rc;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, StreamVec};
 
-/// What a table has in a checkpoint, by one worker or by all of them.
+/// How much a worker has written of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entries {
     pub states: i64,
     pub elements: i64,
 }
 
-pub fn states_dir(dir: &Path, table: usize) -> PathBuf {
-    dir.join(format!("t{table}/states"))
+/// What a worker has written of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Only what has changed since the checkpoint before.
+    pub changes: bool,
+    pub entries: Entries,
 }
 
-pub fn elements_dir(dir: &Path, table: usize) -> PathBuf {
-    dir.join(format!("t{table}/elements"))
+/// A table's place in a checkpoint.
+pub fn table_dir(dir: &Path, table: usize) -> PathBuf {
+    dir.join(format!("t{table}"))
 }
+
+pub const STATES: &str = "states";
+pub const ELEMENTS: &str = "elements";
 
 /// The tables of one worker on their way into a checkpoint, some keys at a time.
 pub struct Snapshot {
@@ -46,7 +56,7 @@ pub struct Snapshot {
     worker: u32,
     waiting: VecDeque<(usize, Part)>,
     writer: Option<LogWriter>,
-    written: Vec<Entries>,
+    written: Vec<Written>,
 }
 
 pub enum Part {
@@ -55,30 +65,36 @@ pub enum Part {
 }
 
 impl Snapshot {
-    /// `tables`: how many there are; `parts` come with the numbers of theirs.
-    pub fn new(dir: &Path, worker: usize, tables: usize, parts: Vec<(usize, Part)>) -> Snapshot {
+    /// `tables`: how many there are.
+    pub fn new(dir: &Path, worker: usize, tables: usize) -> Snapshot {
         Snapshot {
             dir: dir.to_path_buf(),
             worker: worker as u32,
-            waiting: parts.into(),
+            waiting: VecDeque::new(),
             writer: None,
-            written: vec![Entries::default(); tables],
+            written: vec![Written::default(); tables],
         }
     }
 
+    pub fn add(&mut self, table: usize, changes: bool, parts: Vec<Part>) {
+        self.written[table].changes = changes;
+        self.waiting.extend(parts.into_iter().map(|part| (table, part)));
+    }
+
     /// Writes about `keys` keys. What each table has, when all are written.
-    pub fn step(&mut self, mut keys: usize) -> Result<Option<&[Entries]>> {
+    pub fn step(&mut self, mut keys: usize) -> Result<Option<&[Written]>> {
         while let Some((table, part)) = self.waiting.front_mut() {
             if self.writer.is_none() {
-                let dir = match part {
-                    Part::States(_) => states_dir(&self.dir, *table),
-                    Part::Elements(_) => elements_dir(&self.dir, *table),
+                let of = match part {
+                    Part::States(_) => STATES,
+                    Part::Elements(_) => ELEMENTS,
                 };
+                let dir = table_dir(&self.dir, *table).join(of);
                 let options = LogOptions { segment_bytes: u64::MAX, retention_bytes: None };
                 self.writer = Some(LogWriter::open(&dir, [self.worker], options)?.0);
             }
             let writer = self.writer.as_mut().expect("it was just opened");
-            let (worker, written) = (self.worker, &mut self.written[*table]);
+            let (worker, written) = (self.worker, &mut self.written[*table].entries);
             let mut appended = Ok(());
             let mut append = |count: &mut i64, key: &[u8], value: &[u8]| {
                 *count += 1;
@@ -110,18 +126,20 @@ impl Snapshot {
 /// The states of a checkpoint as updates, from this worker's share of its partitions.
 pub fn restored_states<'s>(
     scope: Scope<'s, Tick>,
-    dir: &Path,
+    pieces: &[Piece],
     context: &Rc<Context>,
 ) -> StreamVec<'s, Tick, StateUpdate> {
-    restored(scope, dir, context, |key, value| Some(((Blob(key.into()), ()), RESTORED, State(value.into()))))
+    restored(scope, pieces, STATES, context, |key, value| {
+        Some(((Blob(key.into()), ()), RESTORED, State(value.into())))
+    })
 }
 
 pub fn restored_elements<'s>(
     scope: Scope<'s, Tick>,
-    dir: &Path,
+    pieces: &[Piece],
     context: &Rc<Context>,
 ) -> StreamVec<'s, Tick, RowUpdate> {
-    restored(scope, dir, context, |key, value| {
+    restored(scope, pieces, ELEMENTS, context, |key, value| {
         let (count, element) = value.split_first_chunk()?;
         Some(((Blob(key.into()), Blob(element.into())), RESTORED, i64::from_le_bytes(*count)))
     })
@@ -129,18 +147,25 @@ pub fn restored_elements<'s>(
 
 fn restored<'s, U: Clone + 'static>(
     scope: Scope<'s, Tick>,
-    dir: &Path,
+    pieces: &[Piece],
+    of: &'static str,
     context: &Rc<Context>,
     update: impl Fn(&[u8], &[u8]) -> Option<U> + 'static,
 ) -> StreamVec<'s, Tick, U> {
-    let (dir, context) = (dir.to_path_buf(), Rc::clone(context));
+    let mut pieces: VecDeque<Piece> =
+        pieces.iter().map(|piece| Piece { dir: piece.dir.join(of), ..piece.clone() }).collect();
+    let context = Rc::clone(context);
     source(scope, "Restore", |capability, info| {
         let activator = scope.activator_for(info.address);
         let mut reading = Some((capability, None));
         move |output| {
             let Some((capability, reader)) = &mut reading else { return };
-            match next(reader, &dir, &context) {
-                Ok(Some(messages)) => {
+            match next(reader, &mut pieces, &context) {
+                Ok(Some((piece, messages))) => {
+                    activator.activate();
+                    if !piece.workers.contains(&(messages.partition as u32)) {
+                        return;
+                    }
                     let mut session = output.session(&*capability);
                     for i in 0..messages.len() {
                         let both = messages.key(i).zip(messages.value(i));
@@ -148,11 +173,10 @@ fn restored<'s, U: Clone + 'static>(
                             Some(update) => session.give(update),
                             None => context.shared.fail(Error::runtime(format!(
                                 "{} holds what is no entry of a table",
-                                dir.display()
+                                piece.dir.display()
                             ))),
                         }
                     }
-                    activator.activate();
                 }
                 Ok(None) => reading = None,
                 Err(error) => {
@@ -164,17 +188,26 @@ fn restored<'s, U: Clone + 'static>(
     })
 }
 
-fn next(reader: &mut Option<log::LogReader>, dir: &Path, context: &Context) -> Result<Option<MessageBatch>> {
-    let reader = match reader {
-        Some(reader) => reader,
-        None => {
-            let share = Share::Part { index: context.index, of: context.peers };
-            let opening = Opening { share, start: Start::Earliest, bounded: true, opened_ms: 0 };
-            reader.insert(log::open(dir, opening, &Survey::default())?)
+/// The next messages, and the piece that they are of; opens one piece after the other.
+fn next<'p>(
+    reader: &mut Option<log::LogReader>,
+    pieces: &'p mut VecDeque<Piece>,
+    context: &Context,
+) -> Result<Option<(&'p Piece, MessageBatch)>> {
+    while let Some(piece) = pieces.front() {
+        let open = match reader {
+            Some(open) => open,
+            None => {
+                let share = Share::Part { index: context.index, of: context.peers };
+                let opening = Opening { share, start: Start::Earliest, bounded: true, opened_ms: 0 };
+                reader.insert(log::open(&piece.dir, opening, &Survey::default())?)
+            }
+        };
+        if let Poll::Messages(messages) = open.poll(1 << 20, 0)? {
+            return Ok(pieces.front().map(|piece| (piece, messages)));
         }
-    };
-    match reader.poll(1 << 20, 0)? {
-        Poll::Messages(messages) => Ok(Some(messages)),
-        Poll::Pending | Poll::Done => Ok(None),
+        *reader = None;
+        pieces.pop_front();
     }
+    Ok(None)
 }

@@ -6,6 +6,7 @@
 
 use super::Tick;
 use super::context::frontier;
+use super::journal::Journals;
 use super::packed::{Bytes, RowSpine, StateSpine};
 use super::snapshot::Part;
 use crate::aggregate::{self, Element, Key, Spec, State};
@@ -54,6 +55,8 @@ pub struct Table {
     pub columns: Vec<ColumnDef>,
     content: RefCell<Content>,
     finisher: RefCell<Option<Finisher>>,
+    /// Of a table that checkpoints hold.
+    journals: Option<Journals>,
     pub probe: Handle<Tick>,
 }
 
@@ -64,6 +67,7 @@ impl Table {
     pub fn new(
         content: Content,
         finisher: Option<Finisher>,
+        journals: Option<Journals>,
         columns: &[ColumnDef],
         probe: &Handle<Tick>,
     ) -> Table {
@@ -71,6 +75,7 @@ impl Table {
             columns: columns.to_vec(),
             content: RefCell::new(content),
             finisher: RefCell::new(finisher),
+            journals,
             probe: probe.clone(),
         }
     }
@@ -94,6 +99,7 @@ impl Table {
             }
             Content::Rows(rows) => compact(rows, &since, &upper),
         }
+        self.journals.iter().for_each(|journals| journals.compact(&since));
     }
 
     /// False when `tick` was compacted away already.
@@ -105,15 +111,19 @@ impl Table {
         since.less_equal(&tick)
     }
 
-    /// What a checkpoint keeps of the table as it is at `tick`.
-    pub fn parts(&self, tick: Tick) -> Vec<Part> {
-        match &*self.content.borrow() {
-            Content::States { states, elements } => {
-                let elements = elements.iter().map(|elements| Part::Elements(Scan::new(elements, tick)));
-                [Part::States(Scan::new(states, tick))].into_iter().chain(elements).collect()
+    /// What a checkpoint at `tick` writes of the table. True: its changes since the one before.
+    pub fn parts(&self, tick: Tick) -> (bool, Vec<Part>) {
+        match (&*self.content.borrow(), &self.journals) {
+            (Content::States { states, elements }, Some(journals)) => {
+                journals.parts(tick, states, elements.as_ref())
             }
-            Content::Rows(_) => Vec::new(),
+            _ => (false, Vec::new()),
         }
+    }
+
+    /// What [`Table::parts`] has handed out has come to nothing: next it hands out all.
+    pub fn forget_parts(&self) {
+        self.journals.iter().for_each(Journals::forget);
     }
 
     /// A second handle on the same data, for another dataflow; it holds back compaction by itself.
@@ -125,6 +135,7 @@ impl Table {
             columns: self.columns.clone(),
             content: RefCell::new(content),
             finisher: RefCell::new(self.finisher.borrow().as_ref().map(Finisher::again)),
+            journals: None,
             probe: self.probe.clone(),
         })
     }
@@ -243,14 +254,14 @@ where
     R: Semigroup + 'static,
     for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
 {
-    let mut scan = Scan::new(trace, tick);
+    let mut scan = Scan::of(trace, None, tick);
     match keys {
         None => drop(scan.step(&mut usize::MAX.clone(), visit)),
         Some(keys) => keys.iter().for_each(|key| scan.at(key, visit)),
     }
 }
 
-/// Reads a trace at one tick, some keys at a time. It holds the trace's batches as they are now, so what
+/// Reads what a trace holds up to one tick, some keys at a time. It holds the trace's batches as they are now, so what
 /// becomes of the trace meanwhile does not matter.
 pub struct Scan<Tr: TraceReader>
 where
@@ -258,7 +269,27 @@ where
 {
     cursor: CursorList<BatchCursor<Tr>>,
     storage: <CursorList<BatchCursor<Tr>> as Cursor>::Storage,
+    /// Older updates do not count.
+    from: Option<Tick>,
     tick: Tick,
+}
+
+impl<Tr> Scan<Tr>
+where
+    Tr: TraceReader<Time = Tick> + 'static,
+    Tr::Batch: Navigable,
+{
+    pub fn of(trace: &TraceAgent<Tr>, from: Option<Tick>, tick: Tick) -> Scan<Tr> {
+        let mut batches = Vec::new();
+        trace.map_spans(|span| batches.extend(span.inner.clone()));
+        Scan::over(batches, from, tick)
+    }
+
+    /// Of what is in these batches.
+    pub fn over(batches: Vec<Tr::Batch>, from: Option<Tick>, tick: Tick) -> Scan<Tr> {
+        let (cursor, storage) = cursor_list(batches);
+        Scan { cursor, storage, from, tick }
+    }
 }
 
 impl<Tr, R> Scan<Tr>
@@ -268,13 +299,6 @@ where
     R: Semigroup + 'static,
     for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
 {
-    fn new(trace: &TraceAgent<Tr>, tick: Tick) -> Scan<Tr> {
-        let mut batches = Vec::new();
-        trace.map_spans(|span| batches.extend(span.inner.clone()));
-        let (cursor, storage) = cursor_list(batches);
-        Scan { cursor, storage, tick }
-    }
-
     /// Visits the next keys, ascending, until `left` is used up. False when there are no more.
     pub fn step(&mut self, left: &mut usize, visit: &mut Visit<'_, Tr, R>) -> bool {
         while self.cursor.key_valid(&self.storage) {
@@ -297,12 +321,13 @@ where
     }
 
     fn here(&mut self, visit: &mut Visit<'_, Tr, R>) {
-        let (cursor, storage, tick) = (&mut self.cursor, &self.storage, self.tick);
+        let (cursor, storage) = (&mut self.cursor, &self.storage);
+        let (from, tick) = (self.from, self.tick);
         let key = cursor.key(storage);
         while let Some(value) = cursor.get_val(storage) {
             let mut sum: Option<R> = None;
             cursor.map_times(storage, |time, diff| {
-                if *time <= tick {
+                if *time <= tick && from.is_none_or(|from| *time > from) {
                     let diff = BatchCursor::<Tr>::owned_diff(diff);
                     match &mut sum {
                         Some(sum) => sum.plus_equals(&diff),

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! DATA/checkpoints/<number>/manifest     CRC-32 of the rest in hexadecimal, a line break, JSON
-//! DATA/checkpoints/<number>/t<n>/        a table (see render/snapshot.rs)
+//! DATA/checkpoints/<number>/t<n>/        of a table (see render/snapshot.rs)
 //! DATA/statements/                       a log: what was asked for while the engine ran
 //! ```
-//! A directory gets its number only when all in it is on disk; until then it ends in `.tmp`.
+//! A directory gets its number only when all in it is on disk; until then it ends in `.tmp`. What it has
+//! of a table are the changes since the checkpoint before, where they are less than all of it: then the
+//! manifest says where the others are.
 //!
 //! How a tick is agreed on: process 0 names one a little ahead, and each worker notes its readers'
 //! positions when it passes that tick. One that had passed it already says so, and a later one is named.
@@ -17,22 +19,23 @@ mod taker;
 mod underway;
 
 pub use statements::{Asked, Statements};
-pub use taker::{Checkpoints, Resumed};
+pub use taker::{Checkpoints, Intervals, Resumed};
 pub use underway::Underway;
 
 use crate::connector::log::{Ends, ends};
 use crate::connector::{Position, Split};
 use crate::error::{Error, Result, reason};
-use crate::render::snapshot::{Entries, elements_dir, states_dir};
+use crate::plan::Piece;
+use crate::render::snapshot::{ELEMENTS, Entries, STATES, Written, table_dir};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Older ones are deleted.
+/// Older ones are deleted, apart from the newest that has no file in common with the newest of all.
 const KEPT: usize = 3;
 /// Changes whenever what is kept does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,12 +52,22 @@ pub struct Manifest {
     pub queries: BTreeMap<String, Known>,
     /// Readers of topics, by name.
     pub sources: BTreeMap<String, Position>,
-    /// Of each worker, the entries of each table.
-    pub tables: BTreeMap<usize, Vec<Entries>>,
+    /// Each table's pieces, whose sum it is.
+    pub tables: Vec<Vec<Link>>,
     /// Logs that queries write, by their places in the data directory: how many records each partition
     /// has had.
     pub logs: BTreeMap<String, Ends>,
     pub rejects: Ends,
+}
+
+/// What a checkpoint, this one or an earlier one, has written of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    pub checkpoint: u64,
+    /// The table's number there.
+    table: usize,
+    /// By worker; what others wrote there does not count any more.
+    entries: BTreeMap<u32, Entries>,
 }
 
 /// A query that a checkpoint contains.
@@ -83,7 +96,7 @@ pub struct Taken {
 pub struct Part {
     pub worker: usize,
     pub sources: BTreeMap<String, Position>,
-    pub tables: Vec<Entries>,
+    pub tables: Vec<Written>,
     pub logs: Vec<(String, u32, i64)>,
     pub rejects: (u32, i64),
 }
@@ -110,7 +123,41 @@ impl Manifest {
             self.logs.entry(topic).or_default().insert(partition, end);
         }
         self.rejects.insert(part.rejects.0, part.rejects.1);
-        self.tables.insert(part.worker, part.tables);
+        for (table, written) in part.tables.into_iter().enumerate() {
+            self.write(table, part.worker as u32, written);
+        }
+    }
+
+    fn write(&mut self, table: usize, worker: u32, written: Written) {
+        let (checkpoint, links) = (self.number, &mut self.tables[table]);
+        if !written.changes {
+            for link in links.iter_mut() {
+                link.entries.remove(&worker);
+            }
+            links.retain(|link| !link.entries.is_empty());
+        }
+        if written.entries == Entries::default() {
+            return;
+        }
+        if links.last().is_none_or(|last| last.checkpoint != checkpoint) {
+            links.push(Link { checkpoint, table, entries: BTreeMap::new() });
+        }
+        links.last_mut().expect("it was just pushed").entries.insert(worker, written.entries);
+    }
+
+    /// The checkpoints that it has pieces in, itself among them.
+    fn links(&self) -> BTreeSet<u64> {
+        let pieces = self.tables.iter().flatten().map(|link| link.checkpoint);
+        pieces.chain([self.number]).collect()
+    }
+
+    /// Where the pieces of a table are.
+    pub fn pieces(&self, data_dir: &Path, table: usize) -> Vec<Piece> {
+        let piece = |link: &Link| Piece {
+            dir: table_dir(&of_number(data_dir, link.checkpoint), link.table),
+            workers: link.entries.keys().copied().collect(),
+        };
+        self.tables.get(table).map_or_else(Vec::new, |links| links.iter().map(piece).collect())
     }
 
     /// Parts of one partition in order, so that what the workers say in any order is written alike.
@@ -164,16 +211,12 @@ fn of_number(data_dir: &Path, number: u64) -> PathBuf {
     directory(data_dir).join(number.to_string())
 }
 
-/// A checkpoint and its directory.
-pub type Found = (Manifest, PathBuf);
-
 /// The newest checkpoint that is whole, and what was wrong with newer ones.
-pub fn newest(data_dir: &Path) -> Result<(Option<Found>, Vec<String>)> {
+pub fn newest(data_dir: &Path) -> Result<(Option<Manifest>, Vec<String>)> {
     let mut damaged = Vec::new();
     for number in numbers(data_dir)?.into_iter().rev() {
-        let dir = of_number(data_dir, number);
-        match load(&dir) {
-            Ok(manifest) => return Ok((Some((manifest, dir)), damaged)),
+        match load(data_dir, number) {
+            Ok(manifest) => return Ok((Some(manifest), damaged)),
             Err(error) => damaged.push(format!("checkpoint {number} is damaged: {}", error.message)),
         }
     }
@@ -199,6 +242,25 @@ fn remove_unfinished(data_dir: &Path) -> Result<()> {
     unfinished.map(|name| directory(data_dir).join(name)).try_for_each(|dir| super::coordinator::clear(&dir))
 }
 
+/// Takes away what is too old. `all`: finished checkpoints, ascending, and what each has pieces in.
+fn remove_old(data_dir: &Path, all: &mut Vec<(u64, BTreeSet<u64>)>) -> Result<()> {
+    let Some((_, newest)) = all.last() else { return Ok(()) };
+    let apart = all.iter().rposition(|(_, links)| links.is_disjoint(newest));
+    let first = all.len().saturating_sub(KEPT);
+    let kept = |i: usize| i >= first || Some(i) == apart;
+    let needed = all.iter().enumerate().filter(|(i, _)| kept(*i)).flat_map(|(_, (_, links))| links.clone());
+    let needed: BTreeSet<u64> = needed.collect();
+    let mut cleared = Ok(());
+    all.retain(|(number, _)| {
+        let stays = needed.contains(number);
+        if !stays && cleared.is_ok() {
+            cleared = super::coordinator::clear(&of_number(data_dir, *number));
+        }
+        stays
+    });
+    cleared
+}
+
 fn names(data_dir: &Path) -> Result<Vec<String>> {
     let dir = directory(data_dir);
     match std::fs::read_dir(&dir) {
@@ -209,35 +271,94 @@ fn names(data_dir: &Path) -> Result<Vec<String>> {
 }
 
 /// Reads a manifest, and makes sure that all is there that it tells of.
-fn load(dir: &Path) -> Result<Manifest> {
-    let wrong = |what: &str| Error::runtime(what.to_string());
-    let text = std::fs::read_to_string(dir.join("manifest")).map_err(|e| wrong(&reason(&e)))?;
-    let (crc, json) = text.split_once('\n').ok_or_else(|| wrong("its manifest is cut off"))?;
-    if crc != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
-        return Err(wrong("its manifest does not agree with its checksum"));
-    }
-    let manifest: Manifest =
-        serde_json::from_str(json).map_err(|e| wrong(&format!("its manifest cannot be read: {e}")))?;
-    if manifest.version != VERSION {
-        return Err(wrong(&format!("it has version {}, this is version {VERSION}", manifest.version)));
-    }
-    let tables = manifest.tables.values().map(Vec::len).max().unwrap_or(0);
-    for table in 0..tables {
-        let of = |count: fn(&Entries) -> i64| -> Ends {
-            let all = manifest.tables.iter();
-            all.map(|(worker, tables)| (*worker as u32, count(&tables[table])))
-                .filter(|(_, n)| *n > 0)
-                .collect()
-        };
-        for (dir, expected) in
-            [(states_dir(dir, table), of(|e| e.states)), (elements_dir(dir, table), of(|e| e.elements))]
-        {
-            let mut found = ends(&dir)?;
-            found.retain(|_, end| *end > 0);
-            if found != expected {
-                return Err(wrong(&format!("{} does not have all that was written", dir.display())));
+fn load(data_dir: &Path, number: u64) -> Result<Manifest> {
+    let manifest = read(data_dir, number)?;
+    for link in manifest.tables.iter().flatten() {
+        let dir = table_dir(&of_number(data_dir, link.checkpoint), link.table);
+        let kinds: [(_, fn(&Entries) -> i64); 2] = [(STATES, |e| e.states), (ELEMENTS, |e| e.elements)];
+        for (kind, count) in kinds {
+            let dir = dir.join(kind);
+            let found = ends(&dir)?;
+            let is_there = |(worker, entries): (&u32, &Entries)| {
+                count(entries) == found.get(worker).copied().unwrap_or_default()
+            };
+            if !link.entries.iter().all(is_there) {
+                let what = format!("{} does not have all that was written", dir.display());
+                return Err(Error::runtime(what));
             }
         }
     }
     Ok(manifest)
+}
+
+fn read(data_dir: &Path, number: u64) -> Result<Manifest> {
+    let wrong = |what: &str| Error::runtime(what.to_string());
+    let path = of_number(data_dir, number).join("manifest");
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&reason(&e)))?;
+    let (crc, json) = text.split_once('\n').ok_or_else(|| wrong("its manifest is cut off"))?;
+    if crc != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
+        return Err(wrong("its manifest does not agree with its checksum"));
+    }
+    let found: Version =
+        serde_json::from_str(json).map_err(|e| wrong(&format!("its manifest cannot be read: {e}")))?;
+    if found.version != VERSION {
+        return Err(wrong(&format!("it has version {}, this is version {VERSION}", found.version)));
+    }
+    serde_json::from_str(json).map_err(|e| wrong(&format!("its manifest cannot be read: {e}")))
+}
+
+/// What a manifest of any version begins with.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_stay_with_what_they_are_made_of_and_one_apart() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let mut all = Vec::new();
+        let mut push = |number: u64, links: &[u64]| {
+            std::fs::create_dir_all(of_number(data_dir.path(), number)).unwrap();
+            all.push((number, links.iter().copied().chain([number]).collect()));
+            remove_old(data_dir.path(), &mut all).unwrap();
+            let kept: Vec<u64> = all.iter().map(|(number, _)| *number).collect();
+            assert_eq!(kept, numbers(data_dir.path()).unwrap());
+            kept
+        };
+        assert_eq!(push(1, &[]), [1]);
+        assert_eq!(push(2, &[1]), [1, 2]);
+        for number in 3..6 {
+            push(number, &(1..number).collect::<Vec<_>>());
+        }
+        // A whole one: all that the three newest have pieces in.
+        assert_eq!(push(6, &[]), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(push(7, &[6]), [1, 2, 3, 4, 5, 6, 7]);
+        // Without a change since then: the pieces are as before.
+        assert_eq!(push(8, &[6, 7]), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(push(9, &[]), [6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn a_worker_that_writes_all_needs_no_earlier_pieces_of_its_own() {
+        let entries = Entries { states: 1, elements: 0 };
+        let (all, changes) = (Written { changes: false, entries }, Written { changes: true, entries });
+        let none = Written { changes: true, entries: Entries::default() };
+        let mut manifest = Manifest { tables: vec![Vec::new()], ..Manifest::new(1, 0) };
+        let mut next = |number, by: [Written; 2]| {
+            manifest.number = number;
+            by.into_iter()
+                .enumerate()
+                .for_each(|(worker, written)| manifest.write(0, worker as u32, written));
+            let pieces = manifest.pieces(Path::new("D"), 0).into_iter();
+            pieces.map(|piece| format!("{} {:?}", piece.dir.display(), piece.workers)).collect::<Vec<_>>()
+        };
+        assert_eq!(next(1, [all, all]), ["D/checkpoints/1/t0 [0, 1]"]);
+        assert_eq!(next(2, [none, changes]), ["D/checkpoints/1/t0 [0, 1]", "D/checkpoints/2/t0 [1]"]);
+        assert_eq!(next(3, [none, all]), ["D/checkpoints/1/t0 [0]", "D/checkpoints/3/t0 [1]"]);
+        assert_eq!(next(4, [all, none]), ["D/checkpoints/3/t0 [1]", "D/checkpoints/4/t0 [0]"]);
+    }
 }

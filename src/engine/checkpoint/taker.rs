@@ -2,16 +2,18 @@
 //! statement, and when it is asked to.
 
 use super::{
-    KEPT, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number, remove_unfinished,
+    Link, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number, read, remove_old,
+    remove_unfinished,
 };
 use crate::connector::kafka::{Courier, Delivery};
-use crate::connector::log::{self, Ends};
+use crate::connector::log::{Ends, Synced};
 use crate::engine::Inner;
 use crate::engine::coordinator::clear;
 use crate::engine::shared::Command;
 use crate::error::{Error, Result, reason};
+use crate::plan::TableId;
 use crate::render::Tick;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,14 @@ pub struct Resumed {
     pub logs: BTreeMap<String, Ends>,
 }
 
+/// How often checkpoints are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    pub checkpoint: Duration,
+    /// Where what queries write to clusters waits for them.
+    pub commit: Duration,
+}
+
 /// A handle on the thread.
 pub struct Checkpoints {
     requests: SyncSender<Request>,
@@ -49,7 +59,7 @@ impl Checkpoints {
     pub fn start(
         engine: &Arc<Inner>,
         data_dir: &Path,
-        interval: Duration,
+        every: Intervals,
         resumed: Option<Resumed>,
     ) -> Result<Checkpoints> {
         remove_unfinished(data_dir)?;
@@ -58,13 +68,18 @@ impl Checkpoints {
         let mut taker = Taker {
             engine: Arc::downgrade(engine),
             data_dir: data_dir.to_path_buf(),
-            interval,
+            every,
             // What an earlier start has saved need not be saved again.
             last: resumed.as_ref().map(|resumed| (0, resumed.statements)),
             taken: Instant::now(),
             told: None,
             complained: None,
             patient: 0,
+            chains: BTreeMap::new(),
+            synced: BTreeMap::new(),
+            synced_rejects: Synced::default(),
+            // What is damaged needs nothing.
+            finished: numbers(data_dir)?.into_iter().map(|n| (n, links(data_dir, n))).collect(),
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
@@ -101,7 +116,7 @@ impl Checkpoints {
 struct Taker {
     engine: Weak<Inner>,
     data_dir: PathBuf,
-    interval: Duration,
+    every: Intervals,
     /// Bytes read and statements kept at the last one.
     last: Option<(u64, u64)>,
     taken: Instant,
@@ -109,6 +124,13 @@ struct Taker {
     complained: Option<String>,
     /// The lead that is tried first.
     patient: usize,
+    /// Where the last checkpoint has the pieces of each table.
+    chains: BTreeMap<TableId, Vec<Link>>,
+    /// Those that are on disk, ascending, and what each has pieces in.
+    finished: Vec<(u64, BTreeSet<u64>)>,
+    /// Stored logs by their names in manifests.
+    synced: BTreeMap<String, Synced>,
+    synced_rejects: Synced,
     /// Names what is delivered from here, and who delivers it.
     id: String,
     /// By cluster.
@@ -118,7 +140,7 @@ struct Taker {
 impl Taker {
     fn run(&mut self, asked: &Receiver<Request>) {
         loop {
-            match asked.recv_timeout(LOOK.min(self.interval)) {
+            match asked.recv_timeout(LOOK.min(self.every.checkpoint).min(self.every.commit)) {
                 Ok((until, reply)) => drop(reply.send(self.finish(until))),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => match self.is_due() {
@@ -146,7 +168,12 @@ impl Taker {
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
         let much = bytes.saturating_sub(last_bytes) >= INPUT_BYTES || statements > last_statements;
-        Some(waited >= self.interval || much && waited >= LEAST_INTERVAL.min(self.interval))
+        let every = match engine.outboxes().is_empty() {
+            true => self.every.checkpoint,
+            // Others see what is in them when a checkpoint has made it final.
+            false => self.every.checkpoint.min(self.every.commit),
+        };
+        Some(waited >= every || much && waited >= LEAST_INTERVAL.min(every))
     }
 
     /// Says once what is in the way; what stops the engine is told by itself.
@@ -181,30 +208,37 @@ impl Taker {
     }
 
     fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest> {
-        let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
+        let number = self.finished.last().map_or(1, |(last, _)| last + 1);
         for (i, lead) in LEADS.into_iter().enumerate().skip(self.patient) {
             let attempt = engine.next_attempt();
             // Each attempt has its own: a worker may not have heard yet that the one before is over.
             let dir = directory(&self.data_dir).join(format!("{number}-{attempt}.tmp"));
             std::fs::create_dir_all(&dir).map_err(|e| failed("make", &dir, &e))?;
             let (mut manifest, tables) = engine.manifest(number)?;
+            let chain = |table: &TableId| self.chains.get(table).cloned().unwrap_or_default();
+            manifest.tables = tables.iter().map(chain).collect();
             let reports = engine.shared.expect_reports();
             engine.shared.command(Command::Checkpoint {
                 number: attempt,
                 lead,
                 tick: None,
                 dir: dir.clone(),
-                tables,
+                tables: tables.clone(),
             });
-            match collect(engine, attempt, patience, &reports, &mut manifest) {
+            let collected = collect(engine, attempt, patience, &reports, &mut manifest);
+            match collected.and_then(|()| self.complete(&dir, &mut manifest).map_err(Some)) {
                 Ok(()) => {
                     // What was too little this time is not tried again; a little less than enough is.
                     self.patient = i.saturating_sub(1);
-                    return self.complete(&dir, manifest);
+                    self.chains = tables.into_iter().zip(manifest.tables.iter().cloned()).collect();
+                    self.finished.push((number, manifest.links()));
+                    remove_old(&self.data_dir, &mut self.finished)?;
+                    return Ok(manifest);
                 }
                 Err(why) => {
                     engine.shared.command(Command::Abandon { number: attempt });
                     clear(&dir)?;
+                    clear(&of_number(&self.data_dir, number))?;
                     if let Some(error) = why {
                         return Err(error);
                     }
@@ -215,27 +249,22 @@ impl Taker {
     }
 
     /// Makes it a checkpoint: all in it and all that it counts on is on disk first.
-    fn complete(&self, dir: &Path, mut manifest: Manifest) -> Result<Manifest> {
+    fn complete(&mut self, dir: &Path, manifest: &mut Manifest) -> Result<()> {
         manifest.sort();
         for log in manifest.logs.keys() {
-            log::sync(&self.data_dir.join(log))?;
+            self.synced.entry(log.clone()).or_default().sync(&self.data_dir.join(log))?;
         }
-        log::sync(&self.data_dir.join("topics").join(crate::render::rejects::TOPIC))?;
-        let json = serde_json::to_string(&manifest).expect("a manifest is plain data");
+        self.synced_rejects.sync(&self.data_dir.join("topics").join(crate::render::rejects::TOPIC))?;
+        let json = serde_json::to_string(manifest).expect("a manifest is plain data");
         let path = dir.join("manifest");
         File::create(&path)
             .and_then(|mut file| write!(file, "{:08x}\n{json}", crc32fast::hash(json.as_bytes())))
             .map_err(|e| failed("write", &path, &e))?;
-        log::sync(dir)?;
+        Synced::default().sync(dir)?;
         let to = of_number(&self.data_dir, manifest.number);
         std::fs::rename(dir, &to).map_err(|e| failed("name", &to, &e))?;
         let parent = directory(&self.data_dir);
-        File::open(&parent).and_then(|dir| dir.sync_all()).map_err(|e| failed("sync", &parent, &e))?;
-        let numbers = numbers(&self.data_dir)?;
-        for old in numbers.iter().rev().skip(KEPT) {
-            clear(&of_number(&self.data_dir, *old))?;
-        }
-        Ok(manifest)
+        File::open(&parent).and_then(|dir| dir.sync_all()).map_err(|e| failed("sync", &parent, &e))
     }
 
     /// Hands what is final to the couriers of its clusters.
@@ -291,6 +320,10 @@ fn collect(
         }
     }
     Ok(())
+}
+
+fn links(data_dir: &Path, number: u64) -> BTreeSet<u64> {
+    read(data_dir, number).map_or_else(|_| BTreeSet::from([number]), |manifest| manifest.links())
 }
 
 /// Of all files below; what cannot be looked at counts nothing.

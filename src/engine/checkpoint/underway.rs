@@ -75,9 +75,11 @@ impl Underway {
     /// All that belongs to the tick is there, and nothing behind it has left the dataflows.
     fn snapshot(&self, sources: BTreeMap<String, Position>, context: &Context) -> Stage {
         let tables = context.tables.borrow();
-        let parts = self.tables.iter().enumerate().filter_map(|(n, id)| Some((n, tables.get(id)?)));
-        let parts = parts.flat_map(|(n, table)| table.parts(self.tick).into_iter().map(move |p| (n, p)));
-        let snapshot = Snapshot::new(&self.dir, context.index, self.tables.len(), parts.collect());
+        let mut snapshot = Snapshot::new(&self.dir, context.index, self.tables.len());
+        for (n, table) in self.tables.iter().enumerate().filter_map(|(n, id)| Some((n, tables.get(id)?))) {
+            let (changes, parts) = table.parts(self.tick);
+            snapshot.add(n, changes, parts);
+        }
         context.rejects.flush(self.tick + 1);
         let stored = context.writers.borrow();
         let ends = |stored: &Stored| {
