@@ -17,7 +17,7 @@ mod reader;
 mod segment;
 mod writer;
 
-pub use reader::{LogReader, open};
+pub use reader::{LogReader, open, open_impatient};
 pub use writer::{LogOptions, LogWriter, truncate};
 
 use crate::connector::io_error;

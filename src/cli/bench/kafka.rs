@@ -31,12 +31,10 @@ impl Bench {
         self.decode_topics(&topics)?;
         self.beside_bare_loop(&topics, "bare_consume", "end_to_end")?;
         self.latency_of_topic(&topics)?;
-        drop(topics);
         if self.stored.is_empty() {
             return Ok(());
         }
-        let topics = Topics::load(self, bootstrap, self.args.rows / 10)?;
-        self.beside_bare_loop(&topics, "bare_copy", "end_to_end_stored")
+        self.beside_bare_loop(&topics, COPY, "end_to_end_stored")
     }
 
     fn decode_topics(&mut self, topics: &Topics) -> Result<()> {

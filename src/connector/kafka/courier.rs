@@ -7,7 +7,8 @@
 
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
-use crate::connector::log::{self, Ends};
+use crate::batch::MessageBatch;
+use crate::connector::log::{self, Ends, LogReader};
 use crate::connector::{Cluster, Layout, Opening, Poll, Position, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
 use rdkafka::TopicPartitionList;
@@ -16,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -24,8 +26,17 @@ use std::time::{Duration, Instant};
 /// How long a call waits before it is made again.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A transaction has about so many bytes at most: readers of committed records wait for its end.
-const TRANSACTION_BYTES: usize = 16 << 20;
-const OURS: &[(&str, &str)] = &[("queue.buffering.max.kbytes", "65536"), ("linger.ms", "2")];
+const TRANSACTION_BYTES: usize = 64 << 20;
+/// So much is sent of one partition before it is another's turn.
+const TURN_BYTES: usize = 1 << 20;
+/// What a record takes beside its key and value.
+const RECORD_BYTES: usize = 16;
+const OURS: &[(&str, &str)] = &[
+    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.max.messages", "1000000"),
+    // A transaction says for all of its records whether they are there.
+    ("delivery.report.only.error", "true"),
+];
 
 /// What is to be delivered: records that a checkpoint has made final.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +177,15 @@ struct Route {
     consumer: BaseConsumer<Ears>,
     /// The first record of each partition that is not delivered.
     next: Ends,
+    /// Of each partition, what comes next. None after a transaction that was undone.
+    outgoing: BTreeMap<u32, Outgoing>,
+}
+
+/// A partition of an outbox that is being read.
+struct Outgoing {
+    reader: LogReader,
+    /// What was read and is not sent, and from which record on.
+    read: Option<(MessageBatch, usize)>,
 }
 
 /// Errors of single records come with the transaction's.
@@ -274,20 +294,21 @@ impl Work {
         let next = (0..layout.partitions)
             .map(|p| (p, noted(p).unwrap_or(0).max(first.get(&p).copied().unwrap_or(0))))
             .collect();
-        self.routes.insert(delivery.outbox.clone(), Route { consumer, next });
+        self.routes.insert(delivery.outbox.clone(), Route { consumer, next, outgoing: BTreeMap::new() });
         Ok(true)
     }
 
     /// Delivers the next records, up to a transaction's size.
     fn transaction(&mut self, delivery: &Delivery) -> Result<(), Failed> {
         let producer = self.producer.as_ref().expect("it was prepared");
-        let route = &self.routes[&delivery.outbox];
+        // It is put back when all of it has come about.
+        let mut route = self.routes.remove(&delivery.outbox).expect("it was prepared");
         let judge = |error| match self.judge(error, &delivery.topic) {
             Ok(()) => Failed::Again,
             Err(error) => Failed::Fatal(error),
         };
         producer.begin_transaction().map_err(judge)?;
-        let next = send(producer, delivery, &route.next, &judge)?;
+        let next = route.send(producer, delivery, &judge)?;
         let mut notes = TopicPartitionList::new();
         for (partition, next) in &next {
             let noted = notes.add_partition_offset(&delivery.topic, *partition as i32, Offset::Offset(*next));
@@ -298,8 +319,8 @@ impl Work {
         })?;
         again(|| producer.send_offsets_to_transaction(&notes, &group, PATIENCE)).map_err(judge)?;
         again(|| producer.commit_transaction(PATIENCE)).map_err(judge)?;
-        let route = self.routes.get_mut(&delivery.outbox).expect("it was prepared");
         route.next.extend(next);
+        self.routes.insert(delivery.outbox.clone(), route);
         Ok(())
     }
 
@@ -344,44 +365,75 @@ impl Route {
     fn is_behind(&self, delivery: &Delivery) -> bool {
         delivery.ends.iter().any(|(partition, end)| self.next.get(partition).is_some_and(|next| next < end))
     }
-}
 
-/// Repeats a call that may be repeated.
-fn again(call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    for _ in 0..12 {
-        match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
-            done => return done,
+    /// Hands the next records to the producer, about as many as a transaction may have; where those
+    /// behind them begin.
+    fn send(
+        &mut self,
+        producer: &BaseProducer<Reports>,
+        delivery: &Delivery,
+        judge: &dyn Fn(KafkaError) -> Failed,
+    ) -> Result<Ends, Failed> {
+        let (mut sent, mut bytes) = (Ends::new(), 0);
+        loop {
+            let before = bytes;
+            for (&partition, &next) in &self.next {
+                let next = *sent.entry(partition).or_insert(next);
+                let end = delivery.ends.get(&partition).copied().unwrap_or(0);
+                if next >= end || bytes >= TRANSACTION_BYTES {
+                    continue;
+                }
+                let outgoing = match self.outgoing.entry(partition) {
+                    Entry::Occupied(outgoing) => outgoing.into_mut(),
+                    Entry::Vacant(vacant) => vacant.insert(Outgoing::open(delivery, partition, next)?),
+                };
+                let (next, more) = outgoing.send(producer, delivery, end, judge)?;
+                sent.insert(partition, next);
+                bytes += more;
+            }
+            producer.poll(Duration::ZERO);
+            if bytes == before {
+                return Ok(sent);
+            }
         }
     }
-    call()
 }
 
-/// Hands records to the producer; where the next ones begin.
-fn send(
-    producer: &BaseProducer<Reports>,
-    delivery: &Delivery,
-    from: &Ends,
-    judge: &dyn Fn(KafkaError) -> Failed,
-) -> Result<Ends, Failed> {
-    let split = |(partition, next): (&u32, &i64)| Split {
-        partition: *partition as i32,
-        next: *next as u64,
-        end: Split::OPEN,
-        begun: true,
-    };
-    let resumed = Position { files: Vec::new(), splits: from.iter().map(split).collect() };
-    let survey = Survey { resumed: Some(resumed), ..Survey::default() };
-    let opening = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
-    let mut reader = log::open(&delivery.outbox, opening, &survey).map_err(Failed::Fatal)?;
-    let (mut next, mut bytes) = (Ends::new(), 0);
-    while bytes < TRANSACTION_BYTES {
-        let Poll::Messages(messages) = reader.poll(1 << 20, 0).map_err(Failed::Fatal)? else { break };
-        let partition = messages.partition as u32;
-        let end = delivery.ends.get(&partition).copied().unwrap_or(0);
-        for i in (0..messages.len()).filter(|&i| messages.offsets[i] < end) {
+impl Outgoing {
+    fn open(delivery: &Delivery, partition: u32, next: i64) -> Result<Outgoing, Failed> {
+        let split = Split { partition: partition as i32, next: next as u64, end: Split::OPEN, begun: true };
+        let resumed = Position { files: Vec::new(), splits: vec![split] };
+        let survey = Survey { resumed: Some(resumed), ..Survey::default() };
+        let share = Share::Part { index: partition as usize, of: delivery.layout.partitions as usize };
+        let opening = Opening { share, start: Start::Earliest, bounded: false, opened_ms: 0 };
+        let reader = log::open_impatient(&delivery.outbox, opening, &survey).map_err(Failed::Fatal)?;
+        Ok(Outgoing { reader, read: None })
+    }
+
+    /// Sends the next records that are before `end`: which one is next then, and their bytes.
+    fn send(
+        &mut self,
+        producer: &BaseProducer<Reports>,
+        delivery: &Delivery,
+        end: i64,
+        judge: &dyn Fn(KafkaError) -> Failed,
+    ) -> Result<(i64, usize), Failed> {
+        let (messages, first) = match self.read.take() {
+            Some(read) => read,
+            None => match self.reader.poll(TURN_BYTES, 0).map_err(Failed::Fatal)? {
+                Poll::Messages(messages) => (messages, 0),
+                Poll::Pending | Poll::Done => {
+                    let outbox = delivery.outbox.display();
+                    let missing = format!("records of {outbox} that a checkpoint counts on are missing");
+                    return Err(Failed::Fatal(Error::runtime(missing)));
+                }
+            },
+        };
+        let last = messages.offsets.partition_point(|offset| *offset < end);
+        let mut bytes = 0;
+        for i in first..last {
             let (key, value) = (messages.key(i), messages.value(i));
-            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RECORD_BYTES;
             let mut record = BaseRecord {
                 topic: &delivery.topic,
                 partition: Some(messages.partition),
@@ -399,9 +451,23 @@ fn send(
                 };
                 producer.poll(Duration::from_millis(10));
             }
-            next.insert(partition, messages.offsets[i] + 1);
         }
-        producer.poll(Duration::ZERO);
+        // Where none is before it, some are gone.
+        let next = if last > 0 { messages.offsets[last - 1] + 1 } else { end };
+        if last < messages.len() {
+            self.read = Some((messages, last));
+        }
+        Ok((next, bytes))
     }
-    Ok(next)
+}
+
+/// Repeats a call that may be repeated.
+fn again(call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    for _ in 0..12 {
+        match call() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
+            done => return done,
+        }
+    }
+    call()
 }

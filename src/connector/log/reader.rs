@@ -38,6 +38,11 @@ pub fn open(dir: &Path, opening: Opening, survey: &Survey) -> Result<LogReader> 
     open_checking(dir, opening, survey, CHECK_MS)
 }
 
+/// Looks for new records at each poll.
+pub fn open_impatient(dir: &Path, opening: Opening, survey: &Survey) -> Result<LogReader> {
+    open_checking(dir, opening, survey, 0)
+}
+
 pub(super) fn open_checking(
     dir: &Path,
     opening: Opening,
