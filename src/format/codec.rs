@@ -5,7 +5,7 @@
 use super::body::Body;
 use super::fault::{Fault, Parsed};
 use super::parts::Columns;
-use crate::batch::{Column, Range32};
+use crate::batch::Range32;
 use crate::types::{ColumnDef, SqlType};
 
 /// Reads the bodies that one schema's writer wrote into the declared columns.
@@ -37,25 +37,6 @@ pub fn match_names(fields: &[&str], columns: &[&str]) -> Vec<Option<usize>> {
     let find =
         |column: &&str| fields.iter().position(|field| field == column).or_else(|| in_other_case(column));
     columns.iter().map(find).collect()
-}
-
-/// Writes rows as bodies for whoever reads with one schema.
-pub trait BodyWriter {
-    /// Appends the body of a row; false where it has none, as a single bare value that is NULL.
-    ///
-    /// After a fault `out` holds a part of it.
-    fn write_body(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool>;
-
-    /// As [`BodyWriter::write_body`], but a fault leaves nothing behind. With the schema that
-    /// `schema_text` makes for the columns there is none, but for a NULL in lists and maps of PROTOBUF.
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
-        let start = out.len();
-        let written = self.write_body(columns, row, out);
-        if written.is_err() {
-            out.truncate(start);
-        }
-        written
-    }
 }
 
 /// The columns that a registered schema stands for.

@@ -11,19 +11,22 @@ use arrow_schema::DataType;
 
 /// Writes the columns of one side.
 pub trait Writer {
-    /// Appends the bytes of a row. False, and nothing appended: there are none, not even empty ones.
-    ///
-    /// # Errors
-    /// A schema that the topic has may have no place for the row; nothing was appended.
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool>;
+    /// Makes ready for the rows of a batch.
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b>;
 }
+
+/// Appends the bytes of a row. False, and nothing appended: there are none, not even empty ones.
+///
+/// # Errors
+/// A schema that the topic has may have no place for the row; a part of it may have been appended.
+pub type Rows<'b> = Box<dyn FnMut(usize, &mut Vec<u8>) -> Parsed<bool> + 'b>;
 
 /// No bytes, for no columns.
 pub struct NothingWriter;
 
 impl Writer for NothingWriter {
-    fn write(&mut self, _: &[Column], _: usize, _: &mut Vec<u8>) -> Parsed<bool> {
-        Ok(false)
+    fn rows<'b>(&'b mut self, _: &'b [Column]) -> Rows<'b> {
+        Box::new(|_, _| Ok(false))
     }
 }
 
@@ -38,12 +41,13 @@ impl Encoder for Writers {
     fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> Vec<Reject> {
         let mut rejects = Vec::new();
         let (keys, values) = batch.columns.split_at(self.key_len);
+        let (mut key_rows, mut value_rows) = (self.key.rows(keys), self.value.rows(values));
         for row in 0..batch.len {
             let deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
             // A key of one column that is NULL is no key.
             let null_key = keys.len() == 1 && keys[0].at(row).0.is_null(keys[0].at(row).1);
-            let key = append(&mut out.buffer, |out| Ok(!null_key && self.key.write(keys, row, out)?));
-            let value = append(&mut out.buffer, |out| Ok(!deleted && self.value.write(values, row, out)?));
+            let key = append(&mut out.buffer, |out| Ok(!null_key && key_rows(row, out)?));
+            let value = append(&mut out.buffer, |out| Ok(!deleted && value_rows(row, out)?));
             let (key, value) = key.and_then(|key| Ok((key, value?))).unwrap_or_else(|fault| {
                 rejects.push(fault.into_reject(row));
                 (Range32::NULL, Range32::NULL)
@@ -56,8 +60,15 @@ impl Encoder for Writers {
 }
 
 fn append(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Parsed<bool>) -> Parsed<Range32> {
-    let start = buffer.len() as u32;
-    Ok(if write(buffer)? { Range32 { start, end: buffer.len() as u32 } } else { Range32::NULL })
+    let start = buffer.len();
+    match write(buffer) {
+        Ok(true) => Ok(Range32 { start: start as u32, end: buffer.len() as u32 }),
+        Ok(false) => Ok(Range32::NULL),
+        Err(fault) => {
+            buffer.truncate(start);
+            Err(fault)
+        }
+    }
 }
 
 /// Appends a cell that all formats of text write alike; false where its type is none of those. Dates and

@@ -2,9 +2,8 @@
 //! side by side.
 
 use super::body::{Body, push_varint, zigzag};
-use super::codec::{BodyReader, BodyWriter};
+use super::codec::BodyReader;
 use super::decode::{Rejects, Side};
-use super::encode::Writer;
 use super::fault::{Fault, Parsed};
 use super::parts::Columns;
 use super::wire::Bodies;
@@ -152,15 +151,6 @@ impl Side for OneSchema {
         rejects: &mut Rejects,
     ) -> Vec<Column> {
         self.0.decode(buffer, ranges, &vec![0; ranges.len()], wanted, rejects)
-    }
-}
-
-/// A codec's bodies, as messages have them.
-pub struct BodyOnly(pub Box<dyn BodyWriter>);
-
-impl Writer for BodyOnly {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
-        self.0.write(columns, row, out)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::cells::{Cells, Place, Scalars, Texts};
 use super::decode::{Rejects, Side, unfit};
-use super::encode::Writer;
+use super::encode::{Rows, Writer};
 use super::fault::Parsed;
 use super::field::Field;
 use crate::batch::{Column, Range32};
@@ -109,6 +109,12 @@ fn push_text(texts: &mut Texts, bytes: &[u8], start: usize) -> bool {
 }
 
 impl Writer for KafkaSide {
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        Box::new(|row, out| self.write(columns, row, out))
+    }
+}
+
+impl KafkaSide {
     fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         let (array, i) = columns[0].at(row);
         if array.is_null(i) {

@@ -38,7 +38,7 @@ use codec::Inferred;
 use decode::{NoColumns, Side, Sides};
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
-use explained::{BodyOnly, Explained, OneSchema, ReaderOf, push_indices};
+use explained::{Explained, OneSchema, ReaderOf, push_indices};
 use json::{JsonSide, JsonWriter};
 use kafka::KafkaSide;
 use prost_reflect::MessageDescriptor;
@@ -361,7 +361,7 @@ fn writer(
             let bare = !wrap_single && columns.len() == 1;
             let document = avro_document(schema).map_err(refused(schema))?;
             let bodies = avro::writer(&document, columns, bare).map_err(refused(schema))?;
-            Box::new(WireWriter::new(schema.id, &[], BodyOnly(bodies)))
+            Box::new(WireWriter::new(schema.id, &[], bodies))
         }
         Format::Protobuf { .. } => {
             let schema = schema()?;
@@ -370,13 +370,13 @@ fn writer(
             let mut indices = Vec::new();
             push_indices(&registry::protobuf::path_of(&message), &mut indices);
             let bodies = protobuf::writer(&message, columns).map_err(refused(schema))?;
-            Box::new(WireWriter::new(schema.id, &indices, BodyOnly(bodies)))
+            Box::new(WireWriter::new(schema.id, &indices, bodies))
         }
         Format::ProtobufNoSr { nullable } => {
             let text = protobuf::schema_text(columns, protobuf::FULL_NAME, nullable);
             let document = registry::protobuf::Document::parse(&text.map_err(Error::statement)?, &[]);
             let message = document.and_then(|document| message(&document, None)).map_err(Error::statement)?;
-            Box::new(BodyOnly(protobuf::writer(&message, columns).map_err(Error::statement)?))
+            Box::new(protobuf::writer(&message, columns).map_err(Error::statement)?)
         }
     })
 }

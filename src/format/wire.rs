@@ -6,8 +6,7 @@
 //! its message a reject.
 
 use super::decode::{Rejects, Side};
-use super::encode::Writer;
-use super::fault::Parsed;
+use super::encode::{Rows, Writer};
 use crate::batch::{Column, Range32};
 use crate::registry::{Found, Kind, Lookups, Resolved};
 use arrow_buffer::Buffer;
@@ -176,13 +175,16 @@ impl WireWriter {
 }
 
 impl Writer for WireWriter {
-    fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
-        let start = out.len();
-        out.extend_from_slice(&self.head);
-        let written = self.body.write(columns, row, out);
-        if !matches!(written, Ok(true)) {
-            out.truncate(start);
-        }
-        written
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        let (head, mut body) = (&self.head, self.body.rows(columns));
+        Box::new(move |row, out| {
+            let start = out.len();
+            out.extend_from_slice(head);
+            let is_written = body(row, out)?;
+            if !is_written {
+                out.truncate(start);
+            }
+            Ok(is_written)
+        })
     }
 }

@@ -14,7 +14,8 @@ mod write;
 pub use columns::columns_of;
 pub use schema::{FULL_NAME, schema_text};
 
-use super::codec::{BodyReader, BodyWriter};
+use super::codec::BodyReader;
+use super::encode::Writer;
 use crate::registry::avro::Document;
 use crate::types::ColumnDef;
 
@@ -27,6 +28,6 @@ pub fn reader(schema: &Document, columns: &[&ColumnDef], bare: bool) -> Result<B
 
 /// A writer for whoever reads with the schema, such as that of [`schema_text`]; the error names the column
 /// that has no place in it.
-pub fn writer(schema: &Document, columns: &[&ColumnDef], bare: bool) -> Result<Box<dyn BodyWriter>, String> {
-    Ok(Box::new(write::AvroWriter::new(schema, columns, bare)?))
+pub fn writer(schema: &Document, columns: &[&ColumnDef], bare: bool) -> Result<impl Writer + use<>, String> {
+    write::AvroWriter::new(schema, columns, bare)
 }

@@ -4,16 +4,13 @@ use super::plan::Length;
 use crate::batch::Column;
 use crate::expr::decimal::PRECISION_MAX;
 use crate::format::body::{push_varint, zigzag};
-use crate::format::cell::{bytes, digits, integer, shortest};
-use crate::format::codec::{BodyWriter, below, check_key, match_names};
+use crate::format::cell::{Cell, Cells, shortest};
+use crate::format::codec::{below, check_key, match_names};
+use crate::format::encode::{Rows, Writer};
 use crate::format::fault::{Fault, Parsed};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
-use arrow_array::cast::AsArray;
-use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef};
 use std::collections::HashMap;
-use std::ops::Range;
 
 pub struct AvroWriter {
     root: Root,
@@ -195,32 +192,33 @@ fn bytes_write(length: Length, logical: Option<Logical>, ty: &SqlType) -> Option
     }
 }
 
-impl BodyWriter for AvroWriter {
-    fn write_body(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
+impl Writer for AvroWriter {
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        let cells = Cells::of(columns);
         match &self.root {
-            Root::Record(fields) => push_fields(out, fields, |column| columns[column].at(row))?,
-            Root::Bare(slot) => {
-                let (array, i) = columns[0].at(row);
-                if array.is_null(i) && slot.null.is_none() {
+            Root::Record(fields) => Box::new(move |row, out| {
+                push_fields(out, fields, |column| cells[column].at(row)).map(|()| true)
+            }),
+            Root::Bare(slot) => Box::new(move |row, out| {
+                let cell = cells[0].at(row);
+                if cell.is_null() && slot.null.is_none() {
                     return Ok(false);
                 }
-                push_slot(out, slot, array, i)?;
-            }
+                push_slot(out, slot, cell).map(|()| true)
+            }),
         }
-        Ok(true)
     }
 }
 
-fn push_fields<'a>(
+fn push_fields<'c, 'b: 'c>(
     out: &mut Vec<u8>,
     fields: &[Written],
-    cell: impl Fn(usize) -> (&'a ArrayRef, usize),
+    cell: impl Fn(usize) -> Cell<'c, 'b>,
 ) -> Parsed<()> {
     for field in fields {
         match field {
             Written::Column { column, name, slot } => {
-                let (array, i) = cell(*column);
-                push_slot(out, slot, array, i).map_err(|fault| fault.within(name))?;
+                push_slot(out, slot, cell(*column)).map_err(|fault| fault.within(name))?;
             }
             Written::Null(branch) => branch.iter().for_each(|branch| push_branch(out, *branch)),
         }
@@ -236,67 +234,52 @@ fn push_integer(out: &mut Vec<u8>, value: i64) {
     push_varint(out, zigzag(value));
 }
 
-fn push_slot(out: &mut Vec<u8>, slot: &Slot, array: &ArrayRef, i: usize) -> Parsed<()> {
-    if array.is_null(i) {
+fn push_slot(out: &mut Vec<u8>, slot: &Slot, cell: Cell<'_, '_>) -> Parsed<()> {
+    if cell.is_null() {
         let null = slot.null.ok_or_else(|| Fault::new("it is NULL, which the schema does not allow"))?;
         push_branch(out, null);
         return Ok(());
     }
     slot.branch.iter().for_each(|branch| push_branch(out, *branch));
-    push_value(out, &slot.write, array, i)
+    push_value(out, &slot.write, cell)
 }
 
-fn push_value(out: &mut Vec<u8>, write: &Write, array: &ArrayRef, i: usize) -> Parsed<()> {
+fn push_value(out: &mut Vec<u8>, write: &Write, cell: Cell<'_, '_>) -> Parsed<()> {
     match write {
-        Write::Boolean => out.push(array.as_boolean().value(i).into()),
-        Write::Integer { per_ms } => push_integer(out, integer(array, i, *per_ms)?),
-        Write::Double => out.extend(array.as_primitive::<Float64Type>().value(i).to_le_bytes()),
-        Write::Bytes(length) => push_bytes(out, length, bytes(array, i))?,
+        Write::Boolean => out.push(cell.boolean().into()),
+        Write::Integer { per_ms } => push_integer(out, cell.integer(*per_ms)?),
+        Write::Double => out.extend_from_slice(&cell.double().to_le_bytes()),
+        Write::Bytes(length) => push_bytes(out, length, cell.bytes())?,
         Write::Symbol(symbols) => {
-            let symbol = array.as_string_view().value(i);
+            let symbol = cell.text();
             let found = symbols.get(symbol);
             push_branch(out, *found.ok_or_else(|| Fault::new(format!("the enum has no '{symbol}'")))?);
         }
         Write::Decimal { length, precision, scale } => {
-            push_decimal(out, length, (*precision, *scale), array, i)?;
+            push_decimal(out, length, &cell.digits(*precision, *scale)?)?;
         }
-        Write::Struct(fields) => {
-            let columns = array.as_struct().columns();
-            push_fields(out, fields, |column| (&columns[column], i))?;
-        }
-        Write::Array(item) => {
-            let list = array.as_list::<i32>();
-            let (offsets, items) = (list.value_offsets(), list.values());
-            push_items(out, offsets[i]..offsets[i + 1], |out, j| push_slot(out, item, items, j))?;
-        }
-        Write::Map(value) => {
-            let map = array.as_map();
-            let (offsets, keys, values) = (map.value_offsets(), map.keys().as_string_view(), map.values());
-            push_items(out, offsets[i]..offsets[i + 1], |out, j| {
-                push_bytes(out, &Length::Written, keys.value(j).as_bytes())?;
-                push_slot(out, value, values, j)
-            })?;
-        }
+        Write::Struct(fields) => push_fields(out, fields, |column| cell.field(column))?,
+        Write::Array(item) => push_items(out, cell.items(), |out, cell| push_slot(out, item, cell))?,
+        Write::Map(slot) => push_items(out, cell.entries(), |out, [key, value]| {
+            push_bytes(out, &Length::Written, key.bytes())?;
+            push_slot(out, slot, value)
+        })?,
         Write::Entries(fields) => {
-            let map = array.as_map();
-            let (offsets, columns) = (map.value_offsets(), map.entries().columns());
-            push_items(out, offsets[i]..offsets[i + 1], |out, j| {
-                push_fields(out, fields, |column| (&columns[column], j))
-            })?;
+            push_items(out, cell.entries(), |out, entry| push_fields(out, fields, |column| entry[column]))?;
         }
     }
     Ok(())
 }
 
 /// One block of all items, if there are any, and the end.
-fn push_items(
+fn push_items<I>(
     out: &mut Vec<u8>,
-    items: Range<i32>,
-    mut push: impl FnMut(&mut Vec<u8>, usize) -> Parsed<()>,
+    mut items: impl ExactSizeIterator<Item = I>,
+    mut push: impl FnMut(&mut Vec<u8>, I) -> Parsed<()>,
 ) -> Parsed<()> {
-    if !items.is_empty() {
+    if items.len() > 0 {
         push_integer(out, items.len() as i64);
-        items.map(|j| j as usize).try_for_each(|j| push(out, j))?;
+        items.try_for_each(|item| push(out, item))?;
     }
     out.push(0);
     Ok(())
@@ -314,15 +297,8 @@ fn push_bytes(out: &mut Vec<u8>, length: &Length, bytes: &[u8]) -> Parsed<()> {
     Ok(())
 }
 
-fn push_decimal(
-    out: &mut Vec<u8>,
-    length: &Length,
-    (precision, scale): (u8, u8),
-    array: &ArrayRef,
-    i: usize,
-) -> Parsed<()> {
-    let digits = digits(array, i, precision, scale)?;
-    let digits = shortest(&digits);
+fn push_decimal(out: &mut Vec<u8>, length: &Length, digits: &[u8; 16]) -> Parsed<()> {
+    let digits = shortest(digits);
     if let Length::Fixed(len) = length {
         let sign = if digits[0] >= 0x80 { 0xff } else { 0 };
         let padding = (*len as usize).checked_sub(digits.len());

@@ -2,7 +2,7 @@
 
 use crate::batch::Column;
 use crate::error::Result;
-use crate::format::encode::{Writer, push_plain};
+use crate::format::encode::{Rows, Writer, push_plain};
 use crate::format::fault::Parsed;
 use crate::number_text::write_plain_double;
 use crate::types::ColumnDef;
@@ -42,6 +42,12 @@ impl DelimitedWriter {
 }
 
 impl Writer for DelimitedWriter {
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        Box::new(|row, out| self.write(columns, row, out))
+    }
+}
+
+impl DelimitedWriter {
     fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         self.text.clear();
         for (c, column) in columns.iter().enumerate() {

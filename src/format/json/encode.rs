@@ -2,7 +2,7 @@
 
 use crate::batch::Column;
 use crate::error::Result;
-use crate::format::encode::{Writer, push_plain};
+use crate::format::encode::{Rows, Writer, push_plain};
 use crate::format::fault::Parsed;
 use crate::number_text;
 use crate::types::ColumnDef;
@@ -36,6 +36,12 @@ impl JsonWriter {
 }
 
 impl Writer for JsonWriter {
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        Box::new(|row, out| self.write(columns, row, out))
+    }
+}
+
+impl JsonWriter {
     fn write(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
         let text = &mut self.text;
         text.clear();

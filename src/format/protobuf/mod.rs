@@ -14,7 +14,8 @@ mod write;
 pub use columns::columns_of;
 pub use schema::{FULL_NAME, Nullable, schema_text};
 
-use super::codec::{BodyReader, BodyWriter};
+use super::codec::BodyReader;
+use super::encode::Writer;
 use crate::types::ColumnDef;
 use prost_reflect::MessageDescriptor;
 
@@ -25,6 +26,6 @@ pub fn reader(message: &MessageDescriptor, columns: &[&ColumnDef]) -> Result<Box
 
 /// A writer for whoever reads with the message, such as that of [`schema_text`]; the error names the column
 /// that has no place in it. A NULL within an ARRAY or a MAP is a fault, whatever the schema.
-pub fn writer(message: &MessageDescriptor, columns: &[&ColumnDef]) -> Result<Box<dyn BodyWriter>, String> {
-    Ok(Box::new(write::ProtobufWriter::new(message, columns)?))
+pub fn writer(message: &MessageDescriptor, columns: &[&ColumnDef]) -> Result<impl Writer + use<>, String> {
+    write::ProtobufWriter::new(message, columns)
 }

@@ -4,17 +4,14 @@ use super::known::{Known, known, type_name};
 use super::plan::{FIXED32, FIXED64, LENGTH_DELIMITED, VARINT};
 use crate::batch::Column;
 use crate::format::body::{push_varint, zigzag};
-use crate::format::cell::{bytes, digits, integer, shortest};
-use crate::format::codec::{BodyWriter, below, match_names};
+use crate::format::cell::{Cell, Cells, shortest};
+use crate::format::codec::{below, match_names};
+use crate::format::encode::{Rows, Writer};
 use crate::format::fault::{Fault, Parsed};
 use crate::time::civil::{HOUR_MS, MINUTE_MS, SECOND_MS, civil_from_days};
 use crate::types::{ColumnDef, SqlType};
-use arrow_array::cast::AsArray;
-use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef};
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor, Syntax};
 use std::collections::HashMap;
-use std::ops::Range;
 
 pub struct ProtobufWriter {
     fields: Vec<Written>,
@@ -176,27 +173,26 @@ impl Write {
     }
 }
 
-impl BodyWriter for ProtobufWriter {
-    fn write_body(&mut self, columns: &[Column], row: usize, out: &mut Vec<u8>) -> Parsed<bool> {
-        push_fields(out, &self.fields, |column| columns[column].at(row))?;
-        Ok(true)
+impl Writer for ProtobufWriter {
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        let (fields, cells) = (&self.fields, Cells::of(columns));
+        Box::new(move |row, out| push_fields(out, fields, |column| cells[column].at(row)).map(|()| true))
     }
 }
 
-fn push_fields<'a>(
+fn push_fields<'c, 'b: 'c>(
     out: &mut Vec<u8>,
     fields: &[Written],
-    cell: impl Fn(usize) -> (&'a ArrayRef, usize),
+    cell: impl Fn(usize) -> Cell<'c, 'b>,
 ) -> Parsed<()> {
     for field in fields {
-        let (array, i) = cell(field.column);
-        push_field(out, field, array, i).map_err(|fault| fault.within(&field.name))?;
+        push_field(out, field, cell(field.column)).map_err(|fault| fault.within(&field.name))?;
     }
     Ok(())
 }
 
-fn push_field(out: &mut Vec<u8>, field: &Written, array: &ArrayRef, i: usize) -> Parsed<()> {
-    if array.is_null(i) {
+fn push_field(out: &mut Vec<u8>, field: &Written, cell: Cell<'_, '_>) -> Parsed<()> {
+    if cell.is_null() {
         return match field.label {
             Label::Required => Err(Fault::new("it is NULL, which the schema does not allow")),
             _ => Ok(()),
@@ -207,7 +203,7 @@ fn push_field(out: &mut Vec<u8>, field: &Written, array: &ArrayRef, i: usize) ->
             let start = out.len();
             push_key(out, field.number, field.write.wire());
             let value = out.len();
-            push_value(out, &field.write, array, i)?;
+            push_value(out, &field.write, cell)?;
             // Numbers that are 0 and texts without length are what an absent field says.
             if out[value..].iter().all(|byte| *byte == 0) {
                 out.truncate(start);
@@ -216,94 +212,75 @@ fn push_field(out: &mut Vec<u8>, field: &Written, array: &ArrayRef, i: usize) ->
         }
         Label::Present | Label::Required => {
             push_key(out, field.number, field.write.wire());
-            push_value(out, &field.write, array, i)
+            push_value(out, &field.write, cell)
         }
         Label::List { packed } => {
-            let list = array.as_list::<i32>();
-            let (offsets, items) = (list.value_offsets(), list.values());
-            push_list(out, field, *packed, items, offsets[i]..offsets[i + 1])
-        }
-        Label::Map { key } => {
-            let map = array.as_map();
-            let (offsets, keys, values) = (map.value_offsets(), map.keys(), map.values());
-            for j in (offsets[i]..offsets[i + 1]).map(|j| j as usize) {
+            let mut items = cell.items();
+            if *packed && items.len() > 0 {
                 push_key(out, field.number, LENGTH_DELIMITED);
-                push_sized(out, |out| {
-                    push_key(out, 1, key.wire());
-                    push_value(out, key, keys, j)?;
-                    push_key(out, 2, field.write.wire());
-                    push_item(out, &field.write, values, j)
-                })?;
+                return push_sized(out, |out| items.try_for_each(|item| push_item(out, &field.write, item)));
             }
-            Ok(())
+            items.try_for_each(|item| {
+                push_key(out, field.number, field.write.wire());
+                push_item(out, &field.write, item)
+            })
         }
+        Label::Map { key: write_key } => cell.entries().try_for_each(|[key, value]| {
+            push_key(out, field.number, LENGTH_DELIMITED);
+            push_sized(out, |out| {
+                push_key(out, 1, write_key.wire());
+                push_value(out, write_key, key)?;
+                push_key(out, 2, field.write.wire());
+                push_item(out, &field.write, value)
+            })
+        }),
     }
 }
 
-fn push_list(
-    out: &mut Vec<u8>,
-    field: &Written,
-    packed: bool,
-    items: &ArrayRef,
-    range: Range<i32>,
-) -> Parsed<()> {
-    let packed = packed && !range.is_empty();
-    let mut range = range.map(|j| j as usize);
-    if packed {
-        push_key(out, field.number, LENGTH_DELIMITED);
-        return push_sized(out, |out| range.try_for_each(|j| push_item(out, &field.write, items, j)));
-    }
-    range.try_for_each(|j| {
-        push_key(out, field.number, field.write.wire());
-        push_item(out, &field.write, items, j)
-    })
-}
-
-fn push_item(out: &mut Vec<u8>, write: &Write, items: &ArrayRef, j: usize) -> Parsed<()> {
-    if items.is_null(j) {
+fn push_item(out: &mut Vec<u8>, write: &Write, item: Cell<'_, '_>) -> Parsed<()> {
+    if item.is_null() {
         return Err(Fault::new("it holds a NULL, which lists and maps of PROTOBUF cannot"));
     }
-    push_value(out, write, items, j)
+    push_value(out, write, item)
 }
 
-fn push_value(out: &mut Vec<u8>, write: &Write, array: &ArrayRef, i: usize) -> Parsed<()> {
+fn push_value(out: &mut Vec<u8>, write: &Write, cell: Cell<'_, '_>) -> Parsed<()> {
     match write {
-        Write::Bool => out.push(array.as_boolean().value(i).into()),
-        Write::Varint => push_varint(out, integer(array, i, 1)? as u64),
-        Write::Zigzag => push_varint(out, zigzag(integer(array, i, 1)?)),
-        Write::Fixed32 => out.extend((integer(array, i, 1)? as i32).to_le_bytes()),
-        Write::Fixed64 => out.extend(integer(array, i, 1)?.to_le_bytes()),
-        Write::Double => out.extend(array.as_primitive::<Float64Type>().value(i).to_le_bytes()),
-        Write::Bytes => push_bytes(out, bytes(array, i)),
+        Write::Bool => out.push(cell.boolean().into()),
+        Write::Varint => push_varint(out, cell.integer(1)? as u64),
+        Write::Zigzag => push_varint(out, zigzag(cell.integer(1)?)),
+        Write::Fixed32 => out.extend_from_slice(&(cell.integer(1)? as i32).to_le_bytes()),
+        Write::Fixed64 => out.extend_from_slice(&cell.integer(1)?.to_le_bytes()),
+        Write::Double => out.extend_from_slice(&cell.double().to_le_bytes()),
+        Write::Bytes => push_bytes(out, cell.bytes()),
         Write::Symbol(symbols) => {
-            let symbol = array.as_string_view().value(i);
+            let symbol = cell.text();
             let found = symbols.get(symbol);
             let number = *found.ok_or_else(|| Fault::new(format!("the enum has no '{symbol}'")))?;
             push_varint(out, i64::from(number) as u64);
         }
         Write::Message(fields) => {
-            let columns = array.as_struct().columns();
-            push_sized(out, |out| push_fields(out, fields, |column| (&columns[column], i)))?;
+            push_sized(out, |out| push_fields(out, fields, |column| cell.field(column)))?;
         }
         Write::Wrapper(write) => push_sized(out, |out| {
             push_key(out, 1, write.wire());
-            push_value(out, write, array, i)
+            push_value(out, write, cell)
         })?,
         Write::Timestamp => {
-            let ms = integer(array, i, 1)?;
+            let ms = cell.integer(1)?;
             push_numbers(out, &[ms.div_euclid(SECOND_MS), ms.rem_euclid(SECOND_MS) * 1_000_000])?;
         }
         Write::Date => {
-            let (year, month, day) = civil_from_days(integer(array, i, 1)?);
+            let (year, month, day) = civil_from_days(cell.integer(1)?);
             push_numbers(out, &[year, month, day])?;
         }
         Write::TimeOfDay => {
-            let ms = integer(array, i, 1)?;
+            let ms = cell.integer(1)?;
             let (minutes, seconds) = (ms / MINUTE_MS % 60, ms / SECOND_MS % 60);
             push_numbers(out, &[ms / HOUR_MS, minutes, seconds, ms % SECOND_MS * 1_000_000])?;
         }
         Write::Decimal { precision, scale } => {
-            let digits = digits(array, i, *precision, *scale)?;
+            let digits = cell.digits(*precision, *scale)?;
             push_sized(out, |out| {
                 push_key(out, 1, LENGTH_DELIMITED);
                 push_bytes(out, shortest(&digits));
@@ -344,11 +321,17 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 /// What `push` appends, behind its length.
 fn push_sized(out: &mut Vec<u8>, push: impl FnOnce(&mut Vec<u8>) -> Parsed<()>) -> Parsed<()> {
     let start = out.len();
+    // Mostly one byte is enough for the length.
+    out.push(0);
     push(out)?;
-    let len = out.len() - start;
-    // Only now is it known how many bytes the length takes.
+    let len = out.len() - start - 1;
+    if len < 0x80 {
+        out[start] = len as u8;
+        return Ok(());
+    }
     push_varint(out, len as u64);
-    let length_bytes = out.len() - start - len;
-    out[start..].rotate_right(length_bytes);
+    let length_bytes = out.len() - start - 1 - len;
+    out[start + 1..].rotate_right(length_bytes);
+    out.remove(start);
     Ok(())
 }

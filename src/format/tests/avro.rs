@@ -277,7 +277,7 @@ fn a_registered_schema_is_written() {
         vec![Value::Null, Value::Int(1), decimal(99999)],
         vec![Value::Null, Value::Int(1), decimal(12345)],
     ];
-    let written = write_bodies(&mut *writer, &columns, &rows);
+    let written = write_bodies(&mut writer, &columns, &rows);
     let expected = [
         Ok(vec![2, 2, 2, 0, 0xff, 0xff, 0xff, 0xf6]),
         Err("ID: it is NULL, which the schema does not allow".to_string()),

@@ -2,7 +2,8 @@
 
 use super::properties::{any_known, any_scalar};
 use super::*;
-use crate::format::codec::{BodyReader, BodyWriter};
+use crate::format::codec::BodyReader;
+use crate::format::encode::Writer;
 use crate::format::protobuf::Nullable;
 use crate::format::{avro, protobuf};
 use proptest::prelude::*;
@@ -111,13 +112,13 @@ fn columns_with_rows_of(ty: BoxedStrategy<SqlType>) -> impl Strategy<Value = (Ve
     })
 }
 
-fn avro_both(columns: &[ColumnDef]) -> (Box<dyn BodyReader>, Box<dyn BodyWriter>) {
+fn avro_both(columns: &[ColumnDef]) -> (Box<dyn BodyReader>, impl Writer) {
     let refs: Vec<_> = columns.iter().collect();
     let schema = super::avro::document(&avro::schema_text(&refs, false, avro::FULL_NAME).unwrap());
     (avro::reader(&schema, &refs, false).unwrap(), avro::writer(&schema, &refs, false).unwrap())
 }
 
-fn protobuf_both(columns: &[ColumnDef], nullable: Nullable) -> (Box<dyn BodyReader>, Box<dyn BodyWriter>) {
+fn protobuf_both(columns: &[ColumnDef], nullable: Nullable) -> (Box<dyn BodyReader>, impl Writer) {
     let refs: Vec<_> = columns.iter().collect();
     let text = protobuf::schema_text(&refs, protobuf::FULL_NAME, nullable).unwrap();
     let message = super::protobuf::message(&text);
@@ -125,13 +126,13 @@ fn protobuf_both(columns: &[ColumnDef], nullable: Nullable) -> (Box<dyn BodyRead
 }
 
 fn check(
-    (mut reader, mut writer): (Box<dyn BodyReader>, Box<dyn BodyWriter>),
+    (mut reader, mut writer): (Box<dyn BodyReader>, impl Writer),
     columns: &[ColumnDef],
     rows: &[Row],
     noise: &[Vec<u8>],
 ) -> std::result::Result<(), TestCaseError> {
     let bodies: Vec<Vec<u8>> =
-        write_bodies(&mut *writer, columns, rows).into_iter().map(|body| body.unwrap()).collect();
+        write_bodies(&mut writer, columns, rows).into_iter().map(|body| body.unwrap()).collect();
     let read = read_bodies(&mut *reader, columns, &bodies);
     prop_assert_eq!(read, rows.iter().cloned().map(Ok).collect::<Vec<_>>());
 
@@ -162,7 +163,7 @@ proptest! {
     #[test]
     fn avro_cut_anywhere_is_a_fault((columns, rows) in columns_with_rows()) {
         let (mut reader, mut writer) = avro_both(&columns);
-        let body = write_bodies(&mut *writer, &columns, &rows[..1]).remove(0).unwrap();
+        let body = write_bodies(&mut writer, &columns, &rows[..1]).remove(0).unwrap();
         let cut: Vec<_> = (0..body.len()).map(|len| &body[..len]).collect();
         prop_assert!(read_bodies(&mut *reader, &columns, &cut).iter().all(|read| read.is_err()));
     }

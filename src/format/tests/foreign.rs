@@ -60,13 +60,13 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn check(
     mut reader: Box<dyn codec::BodyReader>,
-    mut writer: Box<dyn codec::BodyWriter>,
+    mut writer: impl encode::Writer,
     columns: &[ColumnDef],
     row: &Row,
     foreign: &str,
 ) {
     assert_eq!(read_bodies(&mut *reader, columns, &[bytes(foreign)]), [Ok(row.clone())]);
-    assert_eq!(write_bodies(&mut *writer, columns, std::slice::from_ref(row)), [Ok(bytes(foreign))]);
+    assert_eq!(write_bodies(&mut writer, columns, std::slice::from_ref(row)), [Ok(bytes(foreign))]);
 }
 
 #[test]

@@ -389,7 +389,7 @@ fn known_bytes_are_written() {
     for (field, column, value, expected) in cases {
         let columns = declared(&format!("A {column}"));
         let mut writer = protobuf::writer(&message(&fields(field)), &[&columns[0]]).unwrap();
-        let written = write_bodies(&mut *writer, &columns, &[vec![value.clone()]]).remove(0);
+        let written = write_bodies(&mut writer, &columns, &[vec![value.clone()]]).remove(0);
         assert_eq!(written.as_deref().map_err(String::as_str), *expected, "{field}");
     }
     let columns = declared("A INT, B VARCHAR");
