@@ -165,7 +165,7 @@ fn describe(source: &SourceDescription) -> String {
         format!("{} in {} ({} partitions)", source.info.name, source.info.topic, source.partitions);
     let _ = writeln!(text, ", key {}, value {}", source.info.key_format, source.info.value_format);
     for column in &source.schema.columns {
-        let _ = writeln!(text, "  {} {}{}", column.name, column.ty, if column.key { " KEY" } else { "" });
+        let _ = writeln!(text, "  {column}");
     }
     let ids = |queries: &[QueryInfo]| queries.iter().map(|q| q.id.as_str()).collect::<Vec<_>>().join(" ");
     if let Some(column) = &source.timestamp_column {

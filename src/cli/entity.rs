@@ -134,8 +134,13 @@ fn source(source: &Value, format: Format, out: &mut dyn Write) -> io::Result<()>
     }
     let fields = source["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
     let rows = fields.iter().map(|field| {
-        let key = if field["type"] == "KEY" { " KEY" } else { "" };
-        vec![field["name"].clone(), format!("{}{key}", type_text(&field["schema"])).into()]
+        let part = match (text(field, "type"), field["headerKey"].as_str()) {
+            ("KEY", _) => " KEY".to_string(),
+            ("HEADER", None) => " HEADERS".to_string(),
+            ("HEADER", Some(name)) => format!(" HEADER('{}')", name.replace('\'', "''")),
+            _ => String::new(),
+        };
+        vec![field["name"].clone(), format!("{}{part}", type_text(&field["schema"])).into()]
     });
     print_list((vec!["FIELD", "TYPE"], rows.collect()), format, out)?;
     if source["extended"] == true && format == Format::Table {
@@ -243,7 +248,8 @@ mod tests {
                     "readQueries": [{ "id": "CSAS_X_1" }], "writeQueries": [], "extended": true,
                     "fields": [
                         { "name": "ID", "schema": number, "type": "KEY" },
-                        { "name": "AT", "schema": { "type": "ARRAY", "memberSchema": place } } ],
+                        { "name": "AT", "schema": { "type": "ARRAY", "memberSchema": place } },
+                        { "name": "H", "schema": { "type": "BYTES" }, "type": "HEADER", "headerKey": "it's" } ],
                     "statistics": "rows read: 5", "statement": "CREATE STREAM …;" } }),
                 r#"
 stream      ORDERS
@@ -255,6 +261,7 @@ read by     CSAS_X_1
 +-------+------------------------------+
 | ID    | INTEGER KEY                  |
 | AT    | ARRAY<STRUCT<`lat` INTEGER>> |
+| H     | BYTES HEADER('it''s')        |
 +-------+------------------------------+
 rows read: 5
 CREATE STREAM …;

@@ -13,7 +13,7 @@ use crate::expr::{Expr, ExprKind};
 use crate::plan::{DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy, TableId};
 use crate::render::rejects::RejectLog;
 use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Value, encode_row};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -243,7 +243,7 @@ impl Coordinator {
                 &local::Outlet { sender, closed: local::Closed::default() },
             )
         });
-        let columns = vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, key: false }];
+        let columns = vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, part: Part::Value }];
         Ok(Answer {
             id: format!("print_{}_{}", topic.name, self.id()),
             kind: AnswerKind::Print,

@@ -15,9 +15,9 @@ use crate::format::{Format, Serialization, decoder, encoder, unregistered};
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, StorePlan, Strategy,
 };
-use crate::sql::ast::{self, ColumnSpec, Ident, KeySpec, Parsed, SourceKind, Statement};
+use crate::sql::ast::{self, ColumnSpec, Ident, Parsed, SourceKind, Statement};
 use crate::topology::check_name;
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType, headers_type};
 
 /// What has the name that a CREATE wants to give.
 enum Found {
@@ -50,7 +50,7 @@ impl Coordinator {
                 .at(name.span)
                 .hint("formats: DELIMITED, JSON, KAFKA")
         })?;
-        let (columns, value) = self.complete(*kind, name, columns, &with, &topic, value)?;
+        let (columns, value) = self.complete(name, columns, &with, &topic, value)?;
         let schema = declared_schema(*kind, name, &columns)?;
         let key = with.key_format.map_or(default_key_format(&schema), |f| f.0);
         let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
@@ -454,18 +454,9 @@ pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnS
             return Err(Error::statement(format!("column {} is declared twice", column.name.name))
                 .at(column.name.span));
         }
-        let wrong = match (kind, column.key) {
-            (SourceKind::Stream, KeySpec::PrimaryKey) => Some(("a stream has no PRIMARY KEY", "write KEY")),
-            (SourceKind::Table, KeySpec::Key) => {
-                Some(("a table's key is its PRIMARY KEY", "write PRIMARY KEY"))
-            }
-            _ => None,
-        };
-        if let Some((what, hint)) = wrong {
-            return Err(Error::statement(what).at(column.name.span).hint(hint));
-        }
+        check_header(column, &columns[..i])?;
     }
-    if kind == SourceKind::Table && columns.iter().all(|c| c.key == KeySpec::None) {
+    if kind == SourceKind::Table && columns.iter().all(|c| c.part != Part::Key) {
         return Err(Error::statement(format!("table {} needs a PRIMARY KEY", name.name))
             .at(name.span)
             .hint("mark its key column: id VARCHAR PRIMARY KEY"));
@@ -473,8 +464,39 @@ pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnS
     Ok(Schema::new(columns.iter().map(|c| ColumnDef {
         name: c.name.name.clone(),
         ty: c.ty.clone(),
-        key: c.key != KeySpec::None,
+        part: c.part.clone(),
     })))
+}
+
+/// The types of columns of headers are given; there is one of all headers, or one each of some.
+fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
+    let (word, ty, hint) = match &column.part {
+        Part::Key | Part::Value => return Ok(()),
+        Part::Headers => {
+            ("HEADERS".to_string(), headers_type(), "name ARRAY<STRUCT<key STRING, value BYTES>> HEADERS")
+        }
+        Part::Header(name) => (format!("HEADER('{name}')"), SqlType::Bytes, "name BYTES HEADER('…')"),
+    };
+    let wrong = |message: String| Error::statement(message).at(column.name.span);
+    if column.ty != ty {
+        let message = format!("column {} holds {word}, which is {ty}, not {}", column.name.name, column.ty);
+        return Err(wrong(message).hint(hint));
+    }
+    let Some(other) = before.iter().find(|other| match (&column.part, &other.part) {
+        (Part::Headers, other) => other.is_of_headers(),
+        (mine, other) => other == mine || *other == Part::Headers,
+    }) else {
+        return Ok(());
+    };
+    let message = if other.part == column.part {
+        format!("columns {} and {} both hold {word}", other.name.name, column.name.name)
+    } else {
+        format!(
+            "of columns {} and {} one holds all headers, one a single one",
+            other.name.name, column.name.name
+        )
+    };
+    Err(wrong(message).hint("declare all headers as one column, or some of them, each as a column"))
 }
 
 pub(super) fn default_key_format(schema: &Schema) -> Format {

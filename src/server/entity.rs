@@ -6,7 +6,7 @@ use crate::engine::outcome::{
     Traffic,
 };
 use crate::sql::ast::{Parsed, SourceKind, Statement};
-use crate::types::{ColumnDef, SqlType};
+use crate::types::{ColumnDef, Part, SqlType};
 use serde_json::{Value, json};
 
 /// The entity of one statement. SET, UNSET and INSERT … VALUES have none, and neither has an answer,
@@ -230,8 +230,14 @@ fn explained(statement: &Parsed) -> String {
 
 fn field(column: &ColumnDef) -> Value {
     let mut field = json!({ "name": column.name, "schema": schema(&column.ty) });
-    if column.key {
-        field["type"] = "KEY".into();
+    match &column.part {
+        Part::Key => field["type"] = "KEY".into(),
+        Part::Value => {}
+        Part::Headers => field["type"] = "HEADER".into(),
+        Part::Header(name) => {
+            field["type"] = "HEADER".into();
+            field["headerKey"] = name.as_str().into();
+        }
     }
     field
 }
@@ -404,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_source_is_described_with_its_types() {
-        let column = |name: &str, ty, key| ColumnDef { name: name.into(), ty, key };
+        let column = |name: &str, ty, key| ColumnDef { name: name.into(), ty, part: Part::key_if(key) };
         let lat = StructField { name: "lat".into(), ty: SqlType::Double };
         let description = SourceDescription {
             info: orders(),
@@ -448,7 +454,7 @@ mod tests {
     fn an_explanation_shows_the_plan() {
         let explanation = Explanation {
             query: None,
-            columns: vec![ColumnDef { name: "N".into(), ty: SqlType::Int, key: false }],
+            columns: vec![ColumnDef { name: "N".into(), ty: SqlType::Int, part: Part::Value }],
             sources: vec!["ORDERS".into()],
             plan: "scan ORDERS".into(),
         };

@@ -7,6 +7,7 @@
 
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
+use super::sink::owned_headers;
 use crate::connector::log::{self, Ends};
 use crate::connector::{Cluster, Layout, Opening, Poll, Position, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
@@ -381,14 +382,15 @@ fn send(
         let end = delivery.ends.get(&partition).copied().unwrap_or(0);
         for i in (0..messages.len()).filter(|&i| messages.offsets[i] < end) {
             let (key, value) = (messages.key(i), messages.value(i));
-            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+            let headers = messages.headers.block(i);
+            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.len();
             let mut record = BaseRecord {
                 topic: &delivery.topic,
                 partition: Some(messages.partition),
                 payload: value,
                 key,
                 timestamp: Some(messages.timestamps.at(i).max(1)),
-                headers: None,
+                headers: owned_headers(headers),
                 delivery_opaque: (),
             };
             loop {
