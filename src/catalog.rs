@@ -69,14 +69,20 @@ pub struct Query {
     pub reads: String,
     pub writes: String,
     pub plan: QueryPlan,
-    /// Names it in checkpoints, by what it writes and what it computes.
+    pub recorded: Recorded,
+    /// What was installed for it: itself, and the sources that only it reads.
+    pub dataflows: Vec<DataflowId>,
+}
+
+/// What checkpoints record of a persistent query.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// Names it there, by what it writes and what it computes.
     pub key: String,
     /// It was planned as one that comes late, though the script had not begun.
     pub late: bool,
     /// The checkpoint that its first start went on from; 0: none.
     pub since: u64,
-    /// What was installed for it: itself, and the sources that only it reads.
-    pub dataflows: Vec<DataflowId>,
 }
 
 #[derive(Default)]

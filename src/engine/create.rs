@@ -166,9 +166,7 @@ impl Coordinator {
             writes: name.into(),
             dataflows: vec![plan.id, reader],
             plan: plan.clone(),
-            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
-            late: false,
-            since: self.planning.as_ref().map_or(0, |planning| planning.since),
+            recorded: self.recorded(),
         };
         plans.push(DataflowPlan::Query(plan));
         self.catalog.tables.insert(name.into(), table);
@@ -317,9 +315,7 @@ impl Coordinator {
             reads: source.name.clone(),
             writes: target.name.clone(),
             plan: plan.clone(),
-            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
-            late: self.planning.as_ref().is_some_and(|planning| planning.late),
-            since: self.planning.as_ref().map_or(0, |planning| planning.since),
+            recorded: self.recorded(),
             dataflows,
         };
         self.catalog.queries.insert(id.into(), query);
