@@ -44,14 +44,14 @@ impl Durable {
     /// Reads what an earlier start has left; also takes away the rejects that came after its checkpoint,
     /// so nobody may have opened them yet.
     pub fn open(data_dir: &Path) -> Result<Durable> {
-        let (from, damaged) = checkpoint::newest(data_dir)?;
+        let (from, unfit) = checkpoint::newest(data_dir)?;
         if from.is_none() {
             // Nothing has become final: what waits to be delivered is computed again, under another name.
             checkpoint::forget_outboxes(data_dir)?;
         }
         let (statements, asked) = Statements::open(data_dir)?;
         if let Some((manifest, _)) = &from {
-            for why in damaged {
+            for why in unfit {
                 tracing::warn!("{why}; going on from checkpoint {}", manifest.number);
             }
         }
@@ -306,8 +306,8 @@ impl Coordinator {
     /// A query that is gone has left rows in what others have made of its stream.
     fn check_removed(&self, manifest: &Manifest) -> Result<()> {
         let is_there = |key: &str| self.catalog.queries.values().any(|query| query.recorded.key == key);
-        for key in manifest.queries.keys().filter(|key| *key != BOOKS && !is_there(key)) {
-            let writes = key.split(':').next().unwrap_or(key);
+        let known = manifest.queries.iter().filter(|(key, _)| *key != BOOKS);
+        for (_, Known { writes, .. }) in known.filter(|(key, _)| !is_there(key)) {
             let keeps = |query: &&crate::catalog::Query| {
                 manifest.queries.contains_key(&query.recorded.key)
                     && !query.reads.is_empty()
@@ -330,7 +330,7 @@ impl Coordinator {
         manifest.statements = self.durable.as_ref().map_or(0, |durable| durable.statements.count());
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut tables = vec![BOOKS_TABLE];
-        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), late: false, since: 0 });
+        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), ..Known::default() });
         for query in self.catalog.queries.values() {
             let table = match query.plan.sink {
                 Sink::Table { table, strategy: Strategy::Monoid } => {
@@ -340,7 +340,7 @@ impl Coordinator {
                 _ => None,
             };
             let Recorded { key, late, since } = query.recorded.clone();
-            manifest.queries.insert(key, Known { table, late, since });
+            manifest.queries.insert(key, Known { writes: query.writes.clone(), table, late, since });
         }
         (manifest, tables)
     }

@@ -57,9 +57,17 @@ pub struct Manifest {
     pub rejects: Ends,
 }
 
+/// As much of a manifest as every version has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// A query that a checkpoint contains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
+    /// The stream or table that it writes.
+    pub writes: String,
     /// Its table's number.
     pub table: Option<usize>,
     /// It came when others had begun, and reads the past by itself.
@@ -167,20 +175,20 @@ fn of_number(data_dir: &Path, number: u64) -> PathBuf {
 /// A checkpoint and its directory.
 pub type Found = (Manifest, PathBuf);
 
-/// The newest checkpoint that is whole, and what was wrong with newer ones.
+/// The newest checkpoint that can be used, and what is wrong with newer ones.
 pub fn newest(data_dir: &Path) -> Result<(Option<Found>, Vec<String>)> {
-    let mut damaged = Vec::new();
+    let mut unfit = Vec::new();
     for number in numbers(data_dir)?.into_iter().rev() {
         let dir = of_number(data_dir, number);
         match load(&dir) {
-            Ok(manifest) => return Ok((Some((manifest, dir)), damaged)),
-            Err(error) => damaged.push(format!("checkpoint {number} is damaged: {}", error.message)),
+            Ok(manifest) => return Ok((Some((manifest, dir)), unfit)),
+            Err(error) => unfit.push(format!("checkpoint {number} {}", error.message)),
         }
     }
-    match damaged.first() {
-        None => Ok((None, damaged)),
+    match unfit.first() {
+        None => Ok((None, unfit)),
         Some(first) => {
-            Err(Error::runtime(format!("no checkpoint in {} is whole: {first}", data_dir.display()))
+            Err(Error::runtime(format!("no checkpoint in {} can be used: {first}", data_dir.display()))
                 .hint("remove its checkpoints directory: then everything is computed from the start again"))
         }
     }
@@ -208,19 +216,23 @@ fn names(data_dir: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Reads a manifest, and makes sure that all is there that it tells of.
+/// Reads a manifest, and makes sure that all is there that it tells of; else says what is wrong with it.
 fn load(dir: &Path) -> Result<Manifest> {
-    let wrong = |what: &str| Error::runtime(what.to_string());
+    let wrong = |what: &str| Error::runtime(format!("is damaged: {what}"));
     let text = std::fs::read_to_string(dir.join("manifest")).map_err(|e| wrong(&reason(&e)))?;
     let (crc, json) = text.split_once('\n').ok_or_else(|| wrong("its manifest is cut off"))?;
     if crc != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
         return Err(wrong("its manifest does not agree with its checksum"));
     }
-    let manifest: Manifest =
-        serde_json::from_str(json).map_err(|e| wrong(&format!("its manifest cannot be read: {e}")))?;
-    if manifest.version != VERSION {
-        return Err(wrong(&format!("it has version {}, this is version {VERSION}", manifest.version)));
+    let unreadable = |e: serde_json::Error| wrong(&format!("its manifest cannot be read: {e}"));
+    // Before the rest, which other versions write in another way.
+    let Version { version } = serde_json::from_str(json).map_err(unreadable)?;
+    if version != VERSION {
+        return Err(Error::runtime(format!(
+            "was taken by another version of Wharfe: it is of form {version}, and this one reads {VERSION}"
+        )));
     }
+    let manifest: Manifest = serde_json::from_str(json).map_err(unreadable)?;
     let tables = manifest.tables.values().map(Vec::len).max().unwrap_or(0);
     for table in 0..tables {
         let of = |count: fn(&Entries) -> i64| -> Ends {
@@ -232,7 +244,7 @@ fn load(dir: &Path) -> Result<Manifest> {
         for (dir, expected) in
             [(states_dir(dir, table), of(|e| e.states)), (elements_dir(dir, table), of(|e| e.elements))]
         {
-            let mut found = ends(&dir)?;
+            let mut found = ends(&dir).map_err(|e| wrong(&e.message))?;
             found.retain(|_, end| *end > 0);
             if found != expected {
                 return Err(wrong(&format!("{} does not have all that was written", dir.display())));
