@@ -138,6 +138,7 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
         Ok(Outcome::Sources(sources)) => lines(&sources, describe),
         Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
+        Ok(Outcome::Explanations(all)) => lines(&all, |e| e.plan.clone()),
         Ok(Outcome::Answer(answer)) => rows(Watch::new(answer)),
     };
     text.replace(&site.dir().display().to_string(), "DIR")

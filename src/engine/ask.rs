@@ -21,6 +21,10 @@ use tokio::sync::mpsc;
 /// A push query that somebody reads.
 pub(super) struct Watcher {
     pub sql: String,
+    /// What it reads.
+    pub kind: SourceKind,
+    pub reads: String,
+    pub select: SelectPlan,
     /// Of a query that a thread answers: told to end by this.
     closed: local::Closed,
     sender: Option<mpsc::WeakSender<AnswerEvent>>,
@@ -143,13 +147,21 @@ impl Coordinator {
         select: SelectPlan,
         session: &Session,
     ) -> Result<mpsc::Receiver<AnswerEvent>> {
-        let closed = local::Closed::default();
         let start = start_of(session, self.begun)?;
         let limit = select.limit;
+        let mut watcher = Watcher {
+            sql: sql.into(),
+            kind: source.kind,
+            reads: source.name.clone(),
+            select: select.clone(),
+            closed: local::Closed::default(),
+            sender: None,
+        };
         let grouped = matches!(select.shape, Shape::Aggregate(_));
         if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest {
-            let receiver = self.read_stream(id, source, select, Until::Closed, closed.clone())?;
-            self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: None });
+            let closed = watcher.closed.clone();
+            let receiver = self.read_stream(id, source, select, Until::Closed, closed)?;
+            self.answers.insert(id.into(), watcher);
             return Ok(receiver);
         }
         let mut plans = Vec::new();
@@ -196,7 +208,8 @@ impl Coordinator {
         dataflows.push(watch.id);
         plans.push(DataflowPlan::Query(watch));
         let (receiver, sender) = self.shared.open_answer(id, limit, dataflows, tables);
-        self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: Some(sender) });
+        watcher.sender = Some(sender);
+        self.answers.insert(id.into(), watcher);
         self.install(plans)?;
         Ok(receiver)
     }
