@@ -175,6 +175,9 @@ impl Catalog {
     }
 }
 
+/// What VALUE_FORMAT and its like may name.
+pub const FORMATS: &str = "formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR";
+
 /// The properties of a WITH clause, understood.
 #[derive(Clone, Debug, Default)]
 pub struct With {
@@ -361,9 +364,7 @@ fn parse_format(
         "AVRO" => Ok(Format::Avro { wrap_single }),
         "PROTOBUF" => Ok(Format::Protobuf { nullable }),
         "PROTOBUF_NOSR" => Ok(Format::ProtobufNoSr { nullable }),
-        _ => Err(Error::statement(format!("unknown format {name}"))
-            .at(property.value_span)
-            .hint("formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR")),
+        _ => Err(Error::statement(format!("unknown format {name}")).at(property.value_span).hint(FORMATS)),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Record {
 /// A name and a value.
 pub type Header<'h> = (&'h str, Option<&'h [u8]>);
 
+pub type OwnHeader = (String, Option<Vec<u8>>);
+
 /// Where the shared broker listens. Each checkout has its own: tests of several may run at a time.
 fn port() -> u16 {
     let mut hasher = std::hash::DefaultHasher::new();
@@ -191,7 +193,7 @@ impl Broker {
     }
 
     /// The headers of a topic's committed records with their values, in order of the values.
-    pub fn headers(&self, topic: &str) -> Vec<(String, Vec<(String, Option<Vec<u8>>)>)> {
+    pub fn headers(&self, topic: &str) -> Vec<(String, Vec<OwnHeader>)> {
         let mut found = Vec::new();
         self.each_committed(topic, |message| {
             let value = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();

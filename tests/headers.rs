@@ -1,6 +1,6 @@
 //! Headers of records: read into columns, and passed on to what is made of the records.
 
-use crate::broker::{Broker, Header};
+use crate::broker::{Broker, Header, OwnHeader};
 use crate::harness::{COARSE, DEADLINE, FINE, Run, Site};
 use std::time::Instant;
 
@@ -49,6 +49,18 @@ fn columns_hold_the_headers_of_records() {
     }
 }
 
+#[test]
+fn rows_of_requests_leave_them_out() {
+    let mut run = Run::idle(&Site::new(), COARSE, false);
+    run.engine.begin().unwrap();
+    run.done("CREATE STREAM i (h BYTES HEADER('h'), k VARCHAR KEY, v INT) WITH (KAFKA_TOPIC='i', VALUE_FORMAT='JSON')");
+    let rows = [r#"{"V":1,"K":"a"}"#, r#"{"V":2,"H":null}"#].map(|row| row.as_bytes().to_vec());
+    let done = run.engine.insert_rows("i", &rows).unwrap();
+    let said: Vec<_> = done.into_iter().map(|row| row.err().map(|error| error.message)).collect();
+    assert_eq!(said, [None, Some("column H of I holds headers of topic i, which are only read".to_string())]);
+    run.until("SELECT * FROM i", |rows| rows == [r#"{"K":"a","V":1,"H":null}"#]);
+}
+
 /// Records are read without headers as long as nobody wants them.
 #[test]
 fn who_comes_later_gets_headers_too() {
@@ -88,7 +100,7 @@ fn what_is_made_of_a_record_has_its_headers() {
     let (toml, names) = broker.topology(&["in", "out", "counts"]);
     broker.create(&names[0], 1);
     broker.produce_with_headers(&names[0], RECORDS);
-    let owned = |headers: &[Header]| -> Vec<(String, Option<Vec<u8>>)> {
+    let owned = |headers: &[Header]| -> Vec<OwnHeader> {
         headers.iter().map(|(key, value)| (key.to_string(), value.map(<[u8]>::to_vec))).collect()
     };
     let expected: Vec<_> = [0, 3, 4].map(|i| (RECORDS[i].0.to_string(), owned(RECORDS[i].1))).into();

@@ -10,6 +10,8 @@ use wharfe::format::codec::{BodyReader, BodyWriter};
 use wharfe::format::parts::Columns;
 use wharfe::format::protobuf::Nullable;
 use wharfe::format::{Encoded, Format, Serialization, Written, avro, decoder, encoder, protobuf};
+use wharfe::headers::Headers;
+use wharfe::plan::Wanted;
 use wharfe::registry::{self, Lookups};
 use wharfe::render::source::RowDecoder;
 use wharfe::types::ColumnDef;
@@ -20,7 +22,7 @@ pub fn benches(c: &mut Bench) {
     let columns: Vec<&ColumnDef> = source.schema.columns.iter().collect();
     let all = vec![true; columns.len()];
     let mut rows = RowDecoder::new(source, &Lookups::none()).expect("the format can be decoded");
-    let rows = rows.decode(&data::messages(HISTORIC, ROWS, None), &all).0;
+    let rows = rows.decode(&data::messages(HISTORIC, ROWS, None), &Wanted::default()).0;
 
     let mut group = c.benchmark_group("codecs");
     group.throughput(Throughput::Elements(ROWS));
@@ -96,6 +98,7 @@ fn messages(written: Encoded) -> MessageBatch {
         values: written.values,
         keys: None,
         timestamps: Timestamps::All(0),
+        headers: Headers::None,
         torn: vec![],
     }
 }

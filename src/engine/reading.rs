@@ -1,7 +1,7 @@
 //! Where queries read: shared readers of topics, tables, and the past derived once more.
 
 use super::coordinator::Coordinator;
-use super::create::timestamp_expr;
+use super::declared::timestamp_expr;
 use super::local::{self, Way};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};

@@ -92,7 +92,7 @@ impl Parser<'_> {
         let name = self.ident("a column name")?;
         let ty = self.sql_type(&name.name)?;
         if self.at_any(&["NOT", "NULL", "DEFAULT", "UNIQUE"]) {
-            let hint = "a column has a name, a type and perhaps KEY or PRIMARY KEY; every value may be NULL";
+            let hint = "a column has a name, a type and perhaps KEY, PRIMARY KEY or HEADERS; every value may be NULL";
             return Err(self.expected("`,` or `)`", &[]).hint(hint));
         }
         let part = self.part(kind)?;
