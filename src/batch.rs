@@ -1,7 +1,8 @@
 //! What travels between operators: messages as a connector read them, and rows as a format typed them.
 
+use crate::headers::Headers;
 use crate::value::Value;
-use arrow_array::{ArrayRef, UInt32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
 use arrow_buffer::{BooleanBuffer, Buffer, ScalarBuffer};
 use arrow_schema::DataType;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct MessageBatch {
     /// In a file: the byte offset of the message.
     pub offsets: ScalarBuffer<i64>,
     pub timestamps: Timestamps,
+    pub headers: Headers,
     /// Set by a connector that could not frame a message: (index, reason); decoded as a reject.
     pub torn: Vec<(usize, String)>,
 }
@@ -132,6 +134,8 @@ pub struct Origin {
     pub partition: i32,
     /// ROWOFFSET.
     pub offsets: ScalarBuffer<i64>,
+    /// Of the record that a row was made from: what stores the row passes them on.
+    pub headers: Headers,
 }
 
 /// The order that LATEST_BY_OFFSET and EARLIEST_BY_OFFSET go by; the greatest is the latest.
@@ -144,6 +148,17 @@ pub struct Position {
 }
 
 impl Origin {
+    /// Of rows that were made from no record.
+    pub fn none(rows: usize) -> Origin {
+        Origin {
+            rowtime: Timestamps::All(0),
+            source: 0,
+            partition: 0,
+            offsets: vec![0; rows].into(),
+            headers: Headers::None,
+        }
+    }
+
     pub fn position(&self, i: usize) -> Position {
         Position {
             rowtime: self.rowtime.at(i),
@@ -195,6 +210,10 @@ impl Batch {
                     Timestamps::Each(each) => Timestamps::Each(times(each)),
                 },
                 offsets: times(&self.origin.offsets),
+                headers: self
+                    .origin
+                    .headers
+                    .pick((0..self.len).filter(|&i| keep.is_valid(i) && keep.value(i))),
                 ..self.origin
             },
             deleted: self.deleted.as_ref().map(|deleted| {

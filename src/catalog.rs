@@ -69,14 +69,20 @@ pub struct Query {
     pub reads: String,
     pub writes: String,
     pub plan: QueryPlan,
-    /// Names it in checkpoints, by what it writes and what it computes.
+    pub recorded: Recorded,
+    /// What was installed for it: itself, and the sources that only it reads.
+    pub dataflows: Vec<DataflowId>,
+}
+
+/// What checkpoints record of a persistent query.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// Names it there, by what it writes and what it computes.
     pub key: String,
     /// It was planned as one that comes late, though the script had not begun.
     pub late: bool,
     /// The checkpoint that its first start went on from; 0: none.
     pub since: u64,
-    /// What was installed for it: itself, and the sources that only it reads.
-    pub dataflows: Vec<DataflowId>,
 }
 
 #[derive(Default)]
@@ -168,6 +174,9 @@ impl Catalog {
         from == to || self.readers_of(from).any(|q| self.feeds(&q.writes, to))
     }
 }
+
+/// What VALUE_FORMAT and its like may name.
+pub const FORMATS: &str = "formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR";
 
 /// The properties of a WITH clause, understood.
 #[derive(Clone, Debug, Default)]
@@ -355,9 +364,7 @@ fn parse_format(
         "AVRO" => Ok(Format::Avro { wrap_single }),
         "PROTOBUF" => Ok(Format::Protobuf { nullable }),
         "PROTOBUF_NOSR" => Ok(Format::ProtobufNoSr { nullable }),
-        _ => Err(Error::statement(format!("unknown format {name}"))
-            .at(property.value_span)
-            .hint("formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR")),
+        _ => Err(Error::statement(format!("unknown format {name}")).at(property.value_span).hint(FORMATS)),
     }
 }
 

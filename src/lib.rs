@@ -5,6 +5,7 @@
 pub mod error;
 pub mod types;
 pub mod value;
+pub mod headers;
 pub mod batch;
 pub mod number_text;
 pub mod time;

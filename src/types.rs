@@ -118,22 +118,73 @@ impl fmt::Display for SqlType {
 pub struct ColumnDef {
     pub name: String,
     pub ty: SqlType,
-    /// A key column lives in the message's key, any other in its value.
-    pub key: bool,
+    pub part: Part,
 }
 
-/// The columns of a stream or table: key columns first, then value columns, each in declared order.
+/// The part of a message that a column comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    Key,
+    Value,
+    /// All headers, in their order; see [`headers_type`].
+    Headers,
+    /// What the last header of that name holds: BYTES.
+    Header(String),
+}
+
+impl Part {
+    pub fn key_if(key: bool) -> Part {
+        if key { Part::Key } else { Part::Value }
+    }
+
+    pub fn is_of_headers(&self) -> bool {
+        matches!(self, Part::Headers | Part::Header(_))
+    }
+}
+
+impl ColumnDef {
+    pub fn is_key(&self) -> bool {
+        self.part == Part::Key
+    }
+}
+
+/// As a statement declares it.
+impl fmt::Display for ColumnDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", quote(&self.name), self.ty)?;
+        match &self.part {
+            Part::Key => f.write_str(" KEY"),
+            Part::Value => Ok(()),
+            Part::Headers => f.write_str(" HEADERS"),
+            Part::Header(name) => write!(f, " HEADER('{}')", name.replace('\'', "''")),
+        }
+    }
+}
+
+/// `ARRAY<STRUCT<KEY STRING, VALUE BYTES>>`: the only type that a column of all headers may have.
+pub fn headers_type() -> SqlType {
+    let field = |name: &str, ty| StructField { name: name.into(), ty };
+    let header = SqlType::Struct(vec![field("KEY", SqlType::Varchar), field("VALUE", SqlType::Bytes)]);
+    SqlType::Array(Box::new(header))
+}
+
+/// The columns of a stream or table: those of keys first, then those of values, then those of headers, each
+/// in declared order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
     pub columns: Vec<ColumnDef>,
 }
 
 impl Schema {
-    /// Puts key columns first and keeps the order otherwise.
+    /// Puts the columns of each part of a message together and keeps the order otherwise.
     pub fn new(columns: impl IntoIterator<Item = ColumnDef>) -> Schema {
-        let (mut keys, values): (Vec<_>, Vec<_>) = columns.into_iter().partition(|c| c.key);
-        keys.extend(values);
-        Schema { columns: keys }
+        let mut columns: Vec<_> = columns.into_iter().collect();
+        columns.sort_by_key(|column| match column.part {
+            Part::Key => 0,
+            Part::Value => 1,
+            Part::Headers | Part::Header(_) => 2,
+        });
+        Schema { columns }
     }
 
     pub fn len(&self) -> usize {
@@ -149,7 +200,22 @@ impl Schema {
     }
 
     pub fn keys(&self) -> impl Iterator<Item = &ColumnDef> {
-        self.columns.iter().filter(|c| c.key)
+        self.columns.iter().filter(|c| c.is_key())
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &ColumnDef> {
+        self.columns.iter().filter(|c| c.part == Part::Value)
+    }
+
+    /// Columns of messages' headers; they are the last ones.
+    pub fn headers(&self) -> impl Iterator<Item = &ColumnDef> {
+        self.columns.iter().filter(|c| c.part.is_of_headers())
+    }
+
+    /// What is written of rows: headers are only read.
+    pub fn without_headers(&self) -> Schema {
+        let written = self.columns.iter().filter(|c| !c.part.is_of_headers());
+        Schema { columns: written.cloned().collect() }
     }
 
     /// How many columns are key columns; they are the first ones.

@@ -6,7 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{self, BorrowedMessage, DeliveryResult, Headers, Message, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
@@ -29,6 +29,11 @@ pub struct Record {
     pub key: Option<String>,
     pub value: Option<String>,
 }
+
+/// A name and a value.
+pub type Header<'h> = (&'h str, Option<&'h [u8]>);
+
+pub type OwnHeader = (String, Option<Vec<u8>>);
 
 /// Where the shared broker listens. Each checkout has its own: tests of several may run at a time.
 fn port() -> u16 {
@@ -171,6 +176,35 @@ impl Broker {
         assert_eq!(producer.context().0.load(Ordering::Relaxed), values.len() as u32);
     }
 
+    /// A value with headers each, to partition 0, a millisecond apart.
+    pub fn produce_with_headers(&self, topic: &str, records: &[(&str, &[Header])]) {
+        let producer: BaseProducer<Delivered> =
+            self.config().create_with_context(Delivered::default()).unwrap();
+        for (i, (value, headers)) in records.iter().enumerate() {
+            let add =
+                |all: OwnedHeaders, (key, value): &Header| all.insert(message::Header { key, value: *value });
+            let record =
+                BaseRecord::<str, str>::to(topic).payload(value).partition(0).timestamp(i as i64 + 1);
+            let record = record.headers(headers.iter().fold(OwnedHeaders::new(), add));
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(DEADLINE).unwrap();
+        assert_eq!(producer.context().0.load(Ordering::Relaxed), records.len() as u32);
+    }
+
+    /// The headers of a topic's committed records with their values, in order of the values.
+    pub fn headers(&self, topic: &str) -> Vec<(String, Vec<OwnHeader>)> {
+        let mut found = Vec::new();
+        self.each_committed(topic, |message| {
+            let value = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
+            let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+            let header = |h: message::Header<&[u8]>| (h.key.to_string(), h.value.map(<[u8]>::to_vec));
+            found.push((value, headers.map(header).collect()));
+        });
+        found.sort();
+        found
+    }
+
     /// All records of a topic, in order of partition and offset.
     pub fn consume(&self, topic: &str) -> Vec<Record> {
         let mut records = Vec::new();
@@ -191,9 +225,21 @@ impl Broker {
         values
     }
 
-    /// What a reader of committed records finds in a topic, each partition in its order. Marks of
-    /// transactions take offsets too, so the end is where the cluster says it is.
+    /// What a reader of committed records finds in a topic, each partition in its order.
     pub fn committed(&self, topic: &str) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.each_committed(topic, |message| {
+            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8(b.to_vec()).unwrap());
+            let (key, value) = (text(message.key()), text(message.payload()));
+            records.push((message.partition(), message.offset(), key, value));
+        });
+        records.sort_by_key(|(partition, offset, ..)| (*partition, *offset));
+        let record = |(partition, _, key, value)| Record { partition, key, value };
+        records.into_iter().map(record).collect()
+    }
+
+    /// Marks of transactions take offsets too, so the end is where the cluster says it is.
+    fn each_committed(&self, topic: &str, mut take: impl FnMut(&BorrowedMessage)) {
         let mut config = self.config();
         let settings =
             [("group.id", "bare"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
@@ -209,25 +255,16 @@ impl Broker {
             open += 1;
         }
         consumer.assign(&list).unwrap();
-        let mut records = Vec::new();
         while open > 0 {
             match consumer.poll(DEADLINE).expect("a record or the end") {
                 Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
-                message => {
-                    let message = message.unwrap();
-                    let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8(b.to_vec()).unwrap());
-                    let (key, value) = (text(message.key()), text(message.payload()));
-                    records.push((message.partition(), message.offset(), key, value));
-                }
+                message => take(&message.unwrap()),
             }
         }
-        records.sort_by_key(|(partition, offset, ..)| (*partition, *offset));
-        let record = |(partition, _, key, value)| Record { partition, key, value };
-        records.into_iter().map(record).collect()
     }
 
     /// The bare consume loop: all there is now, in no order of partitions.
-    pub fn each(&self, topic: &str, mut take: impl FnMut(&rdkafka::message::BorrowedMessage)) {
+    pub fn each(&self, topic: &str, mut take: impl FnMut(&BorrowedMessage)) {
         let mut config = self.config();
         for (name, value) in [
             ("group.id", "bare"),

@@ -342,7 +342,27 @@ fn a_damaged_checkpoint_is_passed_over() {
     command.current_dir(site.dir());
     let done = Process::start(command).finish();
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.stderr.contains("no checkpoint in data is whole: checkpoint 2 is damaged"), "{done:?}");
+    assert!(done.stderr.contains("no checkpoint in data can be used: checkpoint 2 is damaged"), "{done:?}");
+    assert!(done.stderr.contains("remove its checkpoints directory"), "{done:?}");
+}
+
+#[test]
+fn a_checkpoint_of_another_version_is_refused() {
+    let site = with_checkpoints();
+    for dir in checkpoints(&site) {
+        let text = std::fs::read_to_string(dir.join("manifest")).unwrap();
+        // Other versions write other fields.
+        let json = format!("{{\"version\":1,\"of\":{:?}}}", text.lines().nth(1).unwrap());
+        let crc = crc32fast::hash(json.as_bytes());
+        std::fs::write(dir.join("manifest"), format!("{crc:08x}\n{json}")).unwrap();
+    }
+    let script = site.script(COUNT);
+    let mut command = binary(["run", "--once", "--data-dir", "data", script.to_str().unwrap()]);
+    command.current_dir(site.dir());
+    let done = Process::start(command).finish();
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let said = "no checkpoint in data can be used: checkpoint 2 was taken by another version of Wharfe";
+    assert!(done.stderr.contains(said), "{done:?}");
     assert!(done.stderr.contains("remove its checkpoints directory"), "{done:?}");
 }
 
@@ -458,10 +478,10 @@ fn new_and_changed_queries_are_computed_from_the_start() {
     let fed = "
         CREATE STREAM R (K VARCHAR, V INT) WITH (KAFKA_TOPIC='r', VALUE_FORMAT='JSON');
         INSERT INTO R VALUES ('r', 1);
-        CREATE STREAM ALL_ AS SELECT * FROM R;
-        CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM ALL_ GROUP BY K;";
+        CREATE STREAM `all:` WITH (KAFKA_TOPIC='all') AS SELECT * FROM R;
+        CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM `all:` GROUP BY K;";
     let other = Site::new().keeping_data().with("s", "s.csv", "a,1\n");
-    let both = format!("{COUNT} {fed} INSERT INTO ALL_ SELECT * FROM S;");
+    let both = format!("{COUNT} {fed} INSERT INTO `all:` SELECT * FROM S;");
     let mut run = Run::live(&other, TWO, &both);
     run.until("SELECT * FROM N", |rows| rows.len() == 2);
     drop(run);
@@ -472,7 +492,7 @@ fn new_and_changed_queries_are_computed_from_the_start() {
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(
         done.stderr
-            .contains("lost or changed a query that writes ALL_, whose rows are in the state of CTAS_N"),
+            .contains("lost or changed a query that writes all:, whose rows are in the state of CTAS_N"),
         "{done:?}"
     );
 }

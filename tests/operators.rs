@@ -3,6 +3,7 @@
 
 use crate::harness::{COARSE, Cut, FINE, Random, Run, Site};
 use std::collections::{BTreeMap, BTreeSet};
+use wharfe::connector::Record;
 use wharfe::connector::log::{LogOptions, LogWriter};
 
 /// All ways in which a model must be right.
@@ -228,7 +229,8 @@ fn write_table(site: &Site, random: &mut Random) -> BTreeMap<i32, (Option<&'stat
             format!(r#"{{"TOWN":{town},"N":{n},"D":{}}}"#, d.value())
         });
         let (time, partition) = (random.below(60) as i64, random.below(2) as u32);
-        log.append(partition, time, Some(&id.to_be_bytes()), value.as_ref().map(|v| v.as_bytes())).unwrap();
+        let (key, value) = (id.to_be_bytes(), value.as_ref().map(|v| v.as_bytes()));
+        log.append(partition, &Record { timestamp: time, key: Some(&key), value, headers: &[] }).unwrap();
         let position = (time, partition, offset);
         if latest.get(&id).is_none_or(|(at, _)| *at < position) {
             latest.insert(id, (position, entry));

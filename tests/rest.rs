@@ -101,6 +101,18 @@ fn push_queries_come_line_by_line() {
     let queries = served.ksql("SHOW QUERIES;")[0]["queries"].clone();
     let push = queries.as_array().unwrap().iter().find(|q| q["queryType"] == "PUSH");
     assert_eq!(push.map(|q| &q["id"]), Some(&header["queryId"]), "{queries}");
+    let described = served.ksql("SHOW QUERIES EXTENDED;")[0]["queryDescriptions"].clone();
+    let ids: Vec<&Value> = described.as_array().unwrap().iter().map(|q| &q["id"]).collect();
+    assert_eq!(ids, [&json!("CTAS_T_1"), &header["queryId"]], "{described}");
+    let explained = served.ksql(&format!("EXPLAIN {};", header["queryId"].as_str().unwrap()));
+    assert_eq!(explained[0]["queryDescription"], described[1]);
+    assert_eq!(
+        described[1]["executionPlan"],
+        "read table T\n  project\n    K STRING KEY = K\n    V INTEGER = V\n"
+    );
+    let topics = served.ksql("SHOW TOPICS EXTENDED;")[0]["topics"].clone();
+    let topic = topics.as_array().unwrap().iter().find(|t| t["name"] == "s").unwrap();
+    assert_eq!((&topic["consumerCount"], &topic["consumerGroupCount"]), (&json!(1), &json!(1)), "{topics}");
 
     let id = json!({ "queryId": header["queryId"] }).to_string();
     assert_eq!(served.post("/close-query", "", id.as_str()).status, 200);
@@ -128,7 +140,9 @@ fn statements_have_an_entity_each() {
     let cases = [
         ("LIST TABLES;", "tables"),
         ("SHOW TOPICS;", "kafka_topics"),
+        ("SHOW TOPICS EXTENDED;", "kafka_topics_extended"),
         ("SHOW QUERIES;", "queries"),
+        ("SHOW QUERIES EXTENDED;", "query_descriptions"),
         ("SHOW FUNCTIONS;", "function_names"),
         ("SHOW PROPERTIES;", "properties"),
         ("DESCRIBE S EXTENDED;", "sourceDescription"),

@@ -138,6 +138,7 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
         Ok(Outcome::Sources(sources)) => lines(&sources, describe),
         Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
+        Ok(Outcome::Explanations(all)) => lines(&all, |e| e.plan.clone()),
         Ok(Outcome::Answer(answer)) => rows(Watch::new(answer)),
     };
     text.replace(&site.dir().display().to_string(), "DIR")
@@ -165,7 +166,7 @@ fn describe(source: &SourceDescription) -> String {
         format!("{} in {} ({} partitions)", source.info.name, source.info.topic, source.partitions);
     let _ = writeln!(text, ", key {}, value {}", source.info.key_format, source.info.value_format);
     for column in &source.schema.columns {
-        let _ = writeln!(text, "  {} {}{}", column.name, column.ty, if column.key { " KEY" } else { "" });
+        let _ = writeln!(text, "  {column}");
     }
     let ids = |queries: &[QueryInfo]| queries.iter().map(|q| q.id.as_str()).collect::<Vec<_>>().join(" ");
     if let Some(column) = &source.timestamp_column {

@@ -6,10 +6,13 @@ use arrow_buffer::{Buffer, ScalarBuffer};
 use criterion::Throughput;
 use std::hint::black_box;
 use wharfe::batch::{Batch, MessageBatch, Range32, Timestamps};
-use wharfe::format::codec::{BodyReader, BodyWriter};
+use wharfe::format::codec::BodyReader;
+use wharfe::format::encode::Writer;
 use wharfe::format::parts::Columns;
 use wharfe::format::protobuf::Nullable;
 use wharfe::format::{Encoded, Format, Serialization, Written, avro, decoder, encoder, protobuf};
+use wharfe::headers::Headers;
+use wharfe::plan::Wanted;
 use wharfe::registry::{self, Lookups};
 use wharfe::render::source::RowDecoder;
 use wharfe::types::ColumnDef;
@@ -20,7 +23,7 @@ pub fn benches(c: &mut Bench) {
     let columns: Vec<&ColumnDef> = source.schema.columns.iter().collect();
     let all = vec![true; columns.len()];
     let mut rows = RowDecoder::new(source, &Lookups::none()).expect("the format can be decoded");
-    let rows = rows.decode(&data::messages(HISTORIC, ROWS, None), &all).0;
+    let rows = rows.decode(&data::messages(HISTORIC, ROWS, None), &Wanted::default()).0;
 
     let mut group = c.benchmark_group("codecs");
     group.throughput(Throughput::Elements(ROWS));
@@ -61,13 +64,14 @@ pub fn benches(c: &mut Bench) {
     group.finish();
 }
 
-type Codec = (Box<dyn BodyReader>, Box<dyn BodyWriter>);
+type Codec = (Box<dyn BodyReader>, Box<dyn Writer>);
 
 fn avro_codec(columns: &[&ColumnDef]) -> Codec {
     let text = avro::schema_text(columns, false, avro::FULL_NAME).expect("AVRO has the names");
     let schema = registry::avro::Document::parse(&text, &[]).expect("it was just written");
     let reader = avro::reader(&schema, columns, false).expect("the columns are the schema's");
-    (reader, avro::writer(&schema, columns, false).expect("the columns are the schema's"))
+    let writer = avro::writer(&schema, columns, false).expect("the columns are the schema's");
+    (reader, Box::new(writer))
 }
 
 fn protobuf_codec(columns: &[&ColumnDef], nullable: Nullable) -> Codec {
@@ -75,14 +79,16 @@ fn protobuf_codec(columns: &[&ColumnDef], nullable: Nullable) -> Codec {
     let schema = registry::protobuf::Document::parse(&text, &[]).expect("it was just written");
     let message = schema.message(&[0]).expect("it has one message");
     let reader = protobuf::reader(&message, columns).expect("the columns are the message's");
-    (reader, protobuf::writer(&message, columns).expect("the columns are the message's"))
+    let writer = protobuf::writer(&message, columns).expect("the columns are the message's");
+    (reader, Box::new(writer))
 }
 
-fn write(writer: &mut dyn BodyWriter, rows: &Batch) -> Encoded {
+fn write(writer: &mut dyn Writer, rows: &Batch) -> Encoded {
     let mut out = Encoded::default();
+    let mut write = writer.rows(&rows.columns);
     for row in 0..rows.len {
         let start = out.buffer.len() as u32;
-        writer.write(&rows.columns, row, &mut out.buffer).expect("every row can be written");
+        write(row, &mut out.buffer).expect("every row can be written");
         out.values.push(Range32 { start, end: out.buffer.len() as u32 });
     }
     out
@@ -96,6 +102,7 @@ fn messages(written: Encoded) -> MessageBatch {
         values: written.values,
         keys: None,
         timestamps: Timestamps::All(0),
+        headers: Headers::None,
         torn: vec![],
     }
 }

@@ -74,7 +74,7 @@ pub fn unify(planned: &Planned, feed: &str) -> Transform {
     let mut transform = Transform::new(insert.select.filter.as_ref(), exprs.clone()).expect("it compiles");
     let events = query(planned, |q| q.query.ends_with("SOURCE_COUNTS") || writes(q, "SOURCE_COUNTS"));
     let wharfe::plan::Input::Hub(hub) = events.input else { panic!("it reads a stream") };
-    transform.want(&planned.wanted(hub));
+    transform.want(&planned.wanted(hub).columns);
     transform
 }
 

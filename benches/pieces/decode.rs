@@ -5,6 +5,7 @@ use crate::data::{self, HISTORIC, LEEDS, ROWS};
 use criterion::Throughput;
 use simd_csv::ZeroCopyReaderBuilder;
 use std::hint::black_box;
+use wharfe::plan::Wanted;
 use wharfe::render::source::RowDecoder;
 
 pub fn benches(c: &mut Bench) {
@@ -17,7 +18,7 @@ pub fn benches(c: &mut Bench) {
         ("json, leeds", LEEDS, false),
     ] {
         let source = data::source(&planned, feed);
-        let wanted = if all { vec![true; source.schema.len()] } else { planned.wanted(source.hub) };
+        let wanted = if all { Wanted::default() } else { planned.wanted(source.hub) };
         let messages = data::messages(feed, ROWS, None);
         let mut decoder =
             RowDecoder::new(source, &wharfe::registry::Lookups::none()).expect("the format can be decoded");

@@ -16,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::hint::black_box;
 use std::sync::Arc;
 use wharfe::batch::Batch;
+use wharfe::plan::Wanted;
 use wharfe::render::packed::{Blob, StateUpdate};
 use wharfe::render::source::RowDecoder;
 use wharfe::value::{Row, Value};
@@ -56,7 +57,7 @@ fn rows(c: &mut Bench) {
     let source = data::source(&planned, HISTORIC);
     let mut decoder =
         RowDecoder::new(source, &wharfe::registry::Lookups::none()).expect("the format can be decoded");
-    let batch = decoder.decode(&data::messages(HISTORIC, ROWS, None), &[]).0;
+    let batch = decoder.decode(&data::messages(HISTORIC, ROWS, None), &Wanted::default()).0;
     let mut group = c.benchmark_group("exchange of rows");
     group.throughput(Throughput::Elements(ROWS));
 

@@ -7,7 +7,7 @@ use chrono::{NaiveDateTime, TimeZone};
 use criterion::Throughput;
 use std::hint::black_box;
 use std::sync::Arc;
-use wharfe::batch::{Batch, Column, Origin, Timestamps};
+use wharfe::batch::{Batch, Column, Origin};
 use wharfe::expr::Notes;
 use wharfe::expr::compile::compile;
 
@@ -72,7 +72,7 @@ fn batch(columns: Vec<ArrayRef>) -> Batch {
     Batch {
         len: ROWS as usize,
         columns: columns.into_iter().map(Column::Array).collect(),
-        origin: Origin { rowtime: Timestamps::All(0), source: 0, partition: 0, offsets },
+        origin: Origin { offsets, ..Origin::none(ROWS as usize) },
         deleted: None,
     }
 }

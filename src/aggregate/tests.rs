@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::batch::{Column, Origin, Position, Timestamps};
+use crate::headers::Headers;
 use crate::types::{SqlType, StructField};
 use crate::value::{Value, encode_row};
 use arrow_buffer::ScalarBuffer;
@@ -177,6 +178,7 @@ impl Input {
             source: rows[0].position.source,
             partition: 3,
             offsets: rows.iter().map(|row| row.position.offset).collect::<ScalarBuffer<i64>>(),
+            headers: Headers::None,
         };
         to.add(&keys, &args, &origin, rows.len())
     }
@@ -537,8 +539,7 @@ fn a_deleted_row_comes_back_with_a_later_one() {
             column(&SqlType::Boolean, Value::Boolean(deleted)),
         ]];
         let keys = [column(&SqlType::Int, Value::Int(1))];
-        let origin =
-            Origin { rowtime: Timestamps::All(5), source: 0, partition: 0, offsets: vec![offset].into() };
+        let origin = Origin { rowtime: Timestamps::All(5), offsets: vec![offset].into(), ..Origin::none(1) };
         aggregator.add(&keys, &args, &origin, 1);
         let mut states = Vec::new();
         aggregator.flush(&mut |_, state, _| states.push(state));

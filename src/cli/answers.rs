@@ -92,7 +92,7 @@ pub fn cells(columns: &[ColumnDef], row: &Row) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::engine::{AnswerEnd, AnswerRow};
-    use crate::types::SqlType;
+    use crate::types::{Part, SqlType};
 
     fn printed(kind: AnswerKind, format: Format) -> String {
         let (sender, rows) = tokio::sync::mpsc::channel(4);
@@ -100,7 +100,8 @@ mod tests {
         sender.blocking_send(AnswerEvent::Rows(vec![row("a", false)])).unwrap();
         sender.blocking_send(AnswerEvent::Rows(vec![row("b", true)])).unwrap();
         sender.blocking_send(AnswerEvent::End(AnswerEnd::Completed)).unwrap();
-        let column = |name: &str, key| ColumnDef { name: name.into(), ty: SqlType::Varchar, key };
+        let column =
+            |name: &str, key| ColumnDef { name: name.into(), ty: SqlType::Varchar, part: Part::key_if(key) };
         let answer =
             Answer { id: "q".into(), kind, columns: vec![column("K", true), column("V", false)], rows };
         let mut out = Vec::new();

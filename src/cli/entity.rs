@@ -11,15 +11,16 @@ pub fn print(entity: &Value, format: Format, out: &mut dyn Write) -> io::Result<
         }
         return print_list((columns, rows), format, out);
     }
-    if let Some(sources) = entity["sourceDescriptions"].as_array() {
-        for (i, described) in sources.iter().enumerate() {
-            match format {
-                Format::Json => writeln!(out, "{described}")?,
-                _ if i > 0 => {
-                    writeln!(out)?;
-                    source(described, format, out)?;
-                }
-                _ => source(described, format, out)?,
+    for (field, is_source) in [("sourceDescriptions", true), ("queryDescriptions", false)] {
+        let Some(all) = entity[field].as_array() else { continue };
+        for (i, described) in all.iter().enumerate() {
+            if i > 0 && format != Format::Json {
+                writeln!(out)?;
+            }
+            match (format, is_source) {
+                (Format::Json, _) => writeln!(out, "{described}")?,
+                (_, true) => source(described, format, out)?,
+                (_, false) => explanation(described, out)?,
             }
         }
         return Ok(());
@@ -57,6 +58,17 @@ fn list(entity: &Value) -> Option<List> {
             &[
                 ("NAME", "name"),
                 ("PARTITIONS", "replicaInfo#"),
+                ("CONNECTOR", "connector"),
+                ("PLACE", "place"),
+            ],
+        ),
+        "kafka_topics_extended" => picked(
+            "topics",
+            &[
+                ("NAME", "name"),
+                ("PARTITIONS", "replicaInfo#"),
+                ("CONSUMERS", "consumerCount"),
+                ("CONSUMER_GROUPS", "consumerGroupCount"),
                 ("CONNECTOR", "connector"),
                 ("PLACE", "place"),
             ],
@@ -134,8 +146,13 @@ fn source(source: &Value, format: Format, out: &mut dyn Write) -> io::Result<()>
     }
     let fields = source["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
     let rows = fields.iter().map(|field| {
-        let key = if field["type"] == "KEY" { " KEY" } else { "" };
-        vec![field["name"].clone(), format!("{}{key}", type_text(&field["schema"])).into()]
+        let part = match (text(field, "type"), field["headerKey"].as_str()) {
+            ("KEY", _) => " KEY".to_string(),
+            ("HEADER", None) => " HEADERS".to_string(),
+            ("HEADER", Some(name)) => format!(" HEADER('{}')", name.replace('\'', "''")),
+            _ => String::new(),
+        };
+        vec![field["name"].clone(), format!("{}{part}", type_text(&field["schema"])).into()]
     });
     print_list((vec!["FIELD", "TYPE"], rows.collect()), format, out)?;
     if source["extended"] == true && format == Format::Table {
@@ -243,7 +260,8 @@ mod tests {
                     "readQueries": [{ "id": "CSAS_X_1" }], "writeQueries": [], "extended": true,
                     "fields": [
                         { "name": "ID", "schema": number, "type": "KEY" },
-                        { "name": "AT", "schema": { "type": "ARRAY", "memberSchema": place } } ],
+                        { "name": "AT", "schema": { "type": "ARRAY", "memberSchema": place } },
+                        { "name": "H", "schema": { "type": "BYTES" }, "type": "HEADER", "headerKey": "it's" } ],
                     "statistics": "rows read: 5", "statement": "CREATE STREAM …;" } }),
                 r#"
 stream      ORDERS
@@ -255,6 +273,7 @@ read by     CSAS_X_1
 +-------+------------------------------+
 | ID    | INTEGER KEY                  |
 | AT    | ARRAY<STRUCT<`lat` INTEGER>> |
+| H     | BYTES HEADER('it''s')        |
 +-------+------------------------------+
 rows read: 5
 CREATE STREAM …;
@@ -268,6 +287,23 @@ CREATE STREAM …;
             (
                 json!({ "@type": "queryDescription", "queryDescription": { "id": "", "executionPlan": "scan X\n" } }),
                 "\nscan X\n",
+            ),
+            (
+                json!({ "@type": "query_descriptions", "queryDescriptions": [
+                    { "id": "A", "executionPlan": "scan X\n" }, { "id": "B", "executionPlan": "scan Y\n" } ] }),
+                "\nquery       A\nscan X\n\nquery       B\nscan Y\n",
+            ),
+            (
+                json!({ "@type": "kafka_topics_extended", "topics": [
+                    { "name": "o", "replicaInfo": [1], "connector": "log", "place": "o",
+                      "consumerCount": 1, "consumerGroupCount": 2 } ] }),
+                r#"
++------+------------+-----------+-----------------+-----------+-------+
+| NAME | PARTITIONS | CONSUMERS | CONSUMER_GROUPS | CONNECTOR | PLACE |
++------+------------+-----------+-----------------+-----------+-------+
+| o    |          1 |         1 |               2 | log       | o     |
++------+------------+-----------+-----------------+-----------+-------+
+"#,
             ),
         ];
         for (entity, expected) in cases {

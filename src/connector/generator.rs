@@ -11,6 +11,7 @@ mod row;
 use super::{GeneratorSpec, Lag, Opening, Poll, Position, Source, Split, Survey};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::error::{Error, Result};
+use crate::headers::Headers;
 use arrow_buffer::Buffer;
 pub use feed::FEEDS;
 pub use row::Rows;
@@ -141,6 +142,7 @@ impl GeneratorSource {
             keys: None,
             offsets: (first as i64..next as i64).collect::<Vec<_>>().into(),
             timestamps: Timestamps::All(timestamp),
+            headers: Headers::None,
             torn: Vec::new(),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! A partition is read by the worker `partition % of`, assigned by hand: no consumer group decides,
 //! nothing is committed. What may block (metadata, watermarks, closing) is done by a source's clerk,
-//! a thread of its own; workers only take what has arrived, many records a call ([`queue`]). A cluster that is away is waited for, and
-//! said to be away once ([`away`]); what waiting cannot mend is an error.
+//! a thread of its own; workers only take what has arrived, many records a call ([`queue`]). A cluster
+//! that is away is waited for, and said to be away once ([`away`]); what waiting cannot mend is an error.
 
 mod admin;
 mod away;

@@ -1,7 +1,7 @@
 //! In place of `kafka.rs` in a build without the feature `kafka`: the topology refuses the connector
 //! before anything of this could be called.
 
-use super::{Cluster, Lag, Layout, Opening, Poll, Position, Room, Source, Survey, Writer};
+use super::{Cluster, Lag, Layout, Opening, Poll, Position, Record, Room, Source, Survey, Writer};
 use crate::error::{Error, Result};
 
 pub const ABSENT: &str = "this build has no Kafka: it was made without the feature kafka";
@@ -98,7 +98,7 @@ impl Source for Never {
 }
 
 impl Writer for Never {
-    fn append(&mut self, _: u64, _: u32, _: i64, _: Option<&[u8]>, _: Option<&[u8]>) -> Result<Room> {
+    fn append(&mut self, _: u64, _: u32, _: &Record) -> Result<Room> {
         match *self {}
     }
 

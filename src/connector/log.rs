@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! DIR/<partition>/<offset of the first record, 20 digits>.log     a segment: frames, nothing else
-//! frame: length u32 · crc32 u32 · offset i64 · timestamp i64 · key length u32 · value length u32 · key · value
+//! frame: length u32 · crc32 u32 · offset i64 · timestamp i64 · key length u32 · value length u32 · key · value · headers
 //! ```
 //! Numbers are little-endian; the length counts what follows the CRC, the CRC covers the same bytes.
-//! An absent key or value has the length `u32::MAX`.
+//! An absent key or value has the length `u32::MAX`. What follows the value is the record's headers (see
+//! `headers.rs`).
 //!
 //! A partition has one writer at a time. Readers need no agreement with it: a frame that is not yet
 //! complete or not yet right at the end of the last segment is not there yet, and one that no writer

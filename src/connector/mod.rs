@@ -137,6 +137,9 @@ pub trait Source {
     /// Never blocks.
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll>;
 
+    /// Whether records that are read from now on come with their headers, where the place has any.
+    fn read_headers(&mut self, _wanted: bool) {}
+
     /// Bytes to read in all by this share, as far as known: for progress and for planning.
     fn bytes_expected(&self) -> Option<u64>;
 
@@ -223,18 +226,22 @@ pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
     open_surveyed(place, opening, &survey(place, false)?)
 }
 
+/// A record to write.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Record<'r> {
+    /// Milliseconds since the epoch.
+    pub timestamp: i64,
+    pub key: Option<&'r [u8]>,
+    pub value: Option<&'r [u8]>,
+    /// A block of [`crate::headers`]; empty: there are none.
+    pub headers: &'r [u8],
+}
+
 /// Writes records to partitions of one topic. What is not written yet is named by epochs: numbers that
 /// ascend as the caller goes on.
 pub trait Writer: Send {
     /// Takes a record, unless there is no room for it now.
-    fn append(
-        &mut self,
-        epoch: u64,
-        partition: u32,
-        timestamp: i64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<Room>;
+    fn append(&mut self, epoch: u64, partition: u32, record: &Record) -> Result<Room>;
 
     /// Moves on what was taken, without waiting for it. Returns the least epoch of which something is
     /// not written yet.

@@ -7,6 +7,7 @@ use super::framing::{Framer, Frames};
 use super::{Framing, Lag, Opening, Poll, Position, Share, Source};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::error::{Error, Result, reason};
+use crate::headers::Headers;
 use arrow_buffer::Buffer;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +97,7 @@ impl StdinSource {
             keys: None,
             offsets: frames.offsets.into(),
             timestamps: Timestamps::All(now_ms),
+            headers: Headers::None,
             torn: frames.torn,
         })
     }

@@ -13,7 +13,7 @@ use crate::expr::{Expr, ExprKind};
 use crate::plan::{DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy, TableId};
 use crate::render::rejects::RejectLog;
 use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Value, encode_row};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
@@ -21,6 +21,10 @@ use tokio::sync::mpsc;
 /// A push query that somebody reads.
 pub(super) struct Watcher {
     pub sql: String,
+    /// What it reads.
+    pub kind: SourceKind,
+    pub reads: String,
+    pub select: SelectPlan,
     /// Of a query that a thread answers: told to end by this.
     closed: local::Closed,
     sender: Option<mpsc::WeakSender<AnswerEvent>>,
@@ -143,13 +147,21 @@ impl Coordinator {
         select: SelectPlan,
         session: &Session,
     ) -> Result<mpsc::Receiver<AnswerEvent>> {
-        let closed = local::Closed::default();
         let start = start_of(session, self.begun)?;
         let limit = select.limit;
+        let mut watcher = Watcher {
+            sql: sql.into(),
+            kind: source.kind,
+            reads: source.name.clone(),
+            select: select.clone(),
+            closed: local::Closed::default(),
+            sender: None,
+        };
         let grouped = matches!(select.shape, Shape::Aggregate(_));
         if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest {
-            let receiver = self.read_stream(id, source, select, Until::Closed, closed.clone())?;
-            self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: None });
+            let closed = watcher.closed.clone();
+            let receiver = self.read_stream(id, source, select, Until::Closed, closed)?;
+            self.answers.insert(id.into(), watcher);
             return Ok(receiver);
         }
         let mut plans = Vec::new();
@@ -196,7 +208,8 @@ impl Coordinator {
         dataflows.push(watch.id);
         plans.push(DataflowPlan::Query(watch));
         let (receiver, sender) = self.shared.open_answer(id, limit, dataflows, tables);
-        self.answers.insert(id.into(), Watcher { sql: sql.into(), closed, sender: Some(sender) });
+        watcher.sender = Some(sender);
+        self.answers.insert(id.into(), watcher);
         self.install(plans)?;
         Ok(receiver)
     }
@@ -243,7 +256,7 @@ impl Coordinator {
                 &local::Outlet { sender, closed: local::Closed::default() },
             )
         });
-        let columns = vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, key: false }];
+        let columns = vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, part: Part::Value }];
         Ok(Answer {
             id: format!("print_{}_{}", topic.name, self.id()),
             kind: AnswerKind::Print,

@@ -19,7 +19,7 @@ use crate::format::{Format, Serialization};
 use crate::plan::select::{self, bind_select};
 use crate::plan::{
     Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy,
-    TableId,
+    TableId, Wanted,
 };
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
@@ -27,7 +27,7 @@ use crate::render::rejects::RejectLog;
 use crate::render::{books, rejects};
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::Topology;
-use crate::types::{ColumnDef, SqlType};
+use crate::types::{ColumnDef, Part, SqlType};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -46,7 +46,7 @@ pub struct Coordinator {
     pub(super) waiting: Vec<DataflowPlan>,
     /// All that runs.
     pub(super) active: BTreeMap<DataflowId, DataflowPlan>,
-    pub(super) wanted: BTreeMap<HubId, Vec<bool>>,
+    pub(super) wanted: BTreeMap<HubId, Wanted>,
     /// Readers of declared streams' topics that queries share.
     pub(super) readers: BTreeMap<(String, Start), (DataflowId, HubId)>,
     /// Push queries that are open.
@@ -233,19 +233,20 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Which columns each hub's readers read, where that changed: found from the sinks backwards.
-    pub(super) fn changed_wants(&mut self) -> Vec<(HubId, Vec<bool>)> {
+    /// What each hub's readers read, where that changed: found from the sinks backwards.
+    pub(super) fn changed_wants(&mut self) -> Vec<(HubId, Wanted)> {
         let queries: Vec<&QueryPlan> = self
             .active
             .values()
             .filter_map(|p| if let DataflowPlan::Query(q) = p { Some(q) } else { None })
             .collect();
-        let mut wanted: BTreeMap<HubId, Vec<bool>> = BTreeMap::new();
+        let mut wanted: BTreeMap<HubId, Wanted> = BTreeMap::new();
+        let nothing = |columns: usize| Wanted { columns: vec![false; columns], headers: false };
         for plan in self.active.values() {
             match plan {
-                DataflowPlan::Source(s) => wanted.insert(s.hub, vec![false; s.schema.len()]),
+                DataflowPlan::Source(s) => wanted.insert(s.hub, nothing(s.schema.len())),
                 DataflowPlan::Query(QueryPlan { sink: Sink::Stream { hub, .. }, select, .. }) => {
-                    wanted.insert(*hub, vec![false; select.columns.len()])
+                    wanted.insert(*hub, nothing(select.columns.len()))
                 }
                 DataflowPlan::Query(_) => None,
             };
@@ -258,9 +259,14 @@ impl Coordinator {
                     Sink::Stream { hub, store: None } => wanted.get(hub).cloned(),
                     _ => None,
                 };
-                let reads = query.select.reads(query.input_columns, output.as_deref());
+                let columns = output.as_ref().map(|wanted| wanted.columns.as_slice());
+                let reads = query.select.reads(query.input_columns, columns);
+                let headers = query.passes_headers_on() || output.is_some_and(|wanted| wanted.headers);
                 if let Some(hub) = wanted.get_mut(&hub) {
-                    for (wanted, reads) in hub.iter_mut().zip(reads).filter(|(w, r)| *r && !**w) {
+                    let columns = hub.columns.iter_mut().zip(reads);
+                    for (wanted, reads) in
+                        columns.chain([(&mut hub.headers, headers)]).filter(|(w, r)| *r && !**w)
+                    {
                         *wanted = reads;
                         changed = true;
                     }
@@ -467,8 +473,8 @@ pub(super) fn books_query() -> QueryPlan {
             Call { text: "SUM".into(), spec: overload.spec, args: vec![column(i)], returns: overload.returns }
         })
         .collect();
-    let columns =
-        schema.columns.iter().enumerate().map(|(i, c)| ColumnDef { key: i < 4, ..c.clone() }).collect();
+    let column_of = |(i, c): (usize, &ColumnDef)| ColumnDef { part: Part::key_if(i < 4), ..c.clone() };
+    let columns = schema.columns.iter().enumerate().map(column_of).collect();
     let post = (0..8).map(column).collect();
     let aggregation = Aggregation { keys: (0..4).map(column).collect(), calls, having: None, post };
     QueryPlan {

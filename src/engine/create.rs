@@ -2,20 +2,19 @@
 
 use super::Session;
 use super::coordinator::{Coordinator, created, start_of, status, word};
+use super::declared::{declared_schema, default_format, default_key_format, timestamp_expr};
 use super::outcome::Outcome;
 use super::rules::{check_compiles, check_persistent, check_shape, fit};
-use super::session::DEFAULT_VALUE_FORMAT;
 use crate::aggregate::Spec;
-use crate::catalog::{Origin, Query, Source, With};
+use crate::catalog::{FORMATS, Origin, Query, Source, With};
 use crate::connector::{self, Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
-use crate::expr::{Scope, bind};
 use crate::format::{Format, Serialization, decoder, encoder, unregistered};
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, StorePlan, Strategy,
 };
-use crate::sql::ast::{self, ColumnSpec, Ident, KeySpec, Parsed, SourceKind, Statement};
+use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::check_name;
 use crate::types::{ColumnDef, Schema, SqlType};
 
@@ -48,9 +47,9 @@ impl Coordinator {
         let value = with.value_format.map(|f| f.0).or(default_format(session)?).ok_or_else(|| {
             Error::statement(format!("{} {} needs a VALUE_FORMAT", word(*kind), name.name))
                 .at(name.span)
-                .hint("formats: DELIMITED, JSON, KAFKA")
+                .hint(FORMATS)
         })?;
-        let (columns, value) = self.complete(*kind, name, columns, &with, &topic, value)?;
+        let (columns, value) = self.complete(name, columns, &with, &topic, value)?;
         let schema = declared_schema(*kind, name, &columns)?;
         let key = with.key_format.map_or(default_key_format(&schema), |f| f.0);
         let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
@@ -166,9 +165,7 @@ impl Coordinator {
             writes: name.into(),
             dataflows: vec![plan.id, reader],
             plan: plan.clone(),
-            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
-            late: false,
-            since: self.planning.as_ref().map_or(0, |planning| planning.since),
+            recorded: self.recorded(),
         };
         plans.push(DataflowPlan::Query(plan));
         self.catalog.tables.insert(name.into(), table);
@@ -317,9 +314,7 @@ impl Coordinator {
             reads: source.name.clone(),
             writes: target.name.clone(),
             plan: plan.clone(),
-            key: self.planning.as_ref().map_or(String::new(), |planning| planning.key.clone()),
-            late: self.planning.as_ref().is_some_and(|planning| planning.late),
-            since: self.planning.as_ref().map_or(0, |planning| planning.since),
+            recorded: self.recorded(),
             dataflows,
         };
         self.catalog.queries.insert(id.into(), query);
@@ -443,57 +438,6 @@ fn check_topic(topic: &str, name: &Ident) -> Result<()> {
     })
 }
 
-pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnSpec]) -> Result<Schema> {
-    if columns.is_empty() {
-        return Err(Error::statement(format!("{} {} needs columns", word(kind), name.name))
-            .at(name.span)
-            .hint("declare them; AVRO, PROTOBUF and JSON_SR take them from the schema registry"));
-    }
-    for (i, column) in columns.iter().enumerate() {
-        if columns[..i].iter().any(|c| c.name.name == column.name.name) {
-            return Err(Error::statement(format!("column {} is declared twice", column.name.name))
-                .at(column.name.span));
-        }
-        let wrong = match (kind, column.key) {
-            (SourceKind::Stream, KeySpec::PrimaryKey) => Some(("a stream has no PRIMARY KEY", "write KEY")),
-            (SourceKind::Table, KeySpec::Key) => {
-                Some(("a table's key is its PRIMARY KEY", "write PRIMARY KEY"))
-            }
-            _ => None,
-        };
-        if let Some((what, hint)) = wrong {
-            return Err(Error::statement(what).at(column.name.span).hint(hint));
-        }
-    }
-    if kind == SourceKind::Table && columns.iter().all(|c| c.key == KeySpec::None) {
-        return Err(Error::statement(format!("table {} needs a PRIMARY KEY", name.name))
-            .at(name.span)
-            .hint("mark its key column: id VARCHAR PRIMARY KEY"));
-    }
-    Ok(Schema::new(columns.iter().map(|c| ColumnDef {
-        name: c.name.name.clone(),
-        ty: c.ty.clone(),
-        key: c.key != KeySpec::None,
-    })))
-}
-
-pub(super) fn default_key_format(schema: &Schema) -> Format {
-    if schema.key_len() == 0 { Format::None } else { Format::Kafka }
-}
-
-pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
-    match session.properties.get(DEFAULT_VALUE_FORMAT).map(String::as_str) {
-        None => Ok(None),
-        Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
-        Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),
-        Some("KAFKA") => Ok(Some(Format::Kafka)),
-        Some("JSON_SR") => Ok(Some(Format::JsonSr { wrap_single: true })),
-        Some("AVRO") => Ok(Some(Format::Avro { wrap_single: true })),
-        Some(other) => Err(Error::statement(format!("ksql.persistence.default.format.value is {other}"))
-            .hint("formats: DELIMITED, JSON, KAFKA")),
-    }
-}
-
 /// Formats of a derived source: as written, else its input's. What cannot carry its columns is only an
 /// error where it was written: a topic that nobody stores needs no format.
 pub(super) fn derived_serialization(
@@ -527,38 +471,4 @@ pub(super) fn derived_serialization(
             Err(error.at(span).hint("choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')"))
         }
     }
-}
-
-/// The BIGINT expression that gives ROWTIME.
-pub(super) fn timestamp_expr(source: &Source) -> Result<Option<Expr>> {
-    let Some((name, format)) = &source.timestamp else { return Ok(None) };
-    let span = crate::error::Span::default();
-    let Some(column) = source.schema.index_of(name).map(|i| &source.schema.columns[i]) else {
-        return Err(Error::statement(format!(
-            "TIMESTAMP names the column {name}, which {} does not have",
-            source.name
-        )));
-    };
-    let reference = ast::Expr { kind: ast::ExprKind::Column { qualifier: None, name: name.clone() }, span };
-    let call = |function: &str, args| ast::Expr {
-        kind: ast::ExprKind::Call { name: Ident { name: function.into(), span }, args },
-        span,
-    };
-    let text =
-        |text: &str| ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::String(text.into())), span };
-    let expr = match (&column.ty, format) {
-        (SqlType::Bigint, None) => reference,
-        (SqlType::Timestamp, None) => call("UNIX_TIMESTAMP", vec![reference]),
-        (SqlType::Varchar, Some(format)) => call("STRINGTOTIMESTAMP", vec![reference, text(format)]),
-        (SqlType::Varchar, None) => {
-            return Err(Error::statement(format!("TIMESTAMP column {name} is STRING"))
-                .hint("add TIMESTAMP_FORMAT='yyyy-MM-dd …'"));
-        }
-        (ty, _) => {
-            return Err(Error::statement(format!("TIMESTAMP column {name} is {ty}"))
-                .hint("it must be BIGINT, TIMESTAMP, or STRING with a TIMESTAMP_FORMAT"));
-        }
-    };
-    let scope = Scope { schema: &source.schema, names: Vec::new(), pseudo: false };
-    bind(&expr, &scope).map(Some)
 }

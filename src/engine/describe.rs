@@ -1,14 +1,15 @@
 //! SHOW, DESCRIBE and EXPLAIN: the catalog as outcomes.
 
+use super::ask::Watcher;
 use super::coordinator::Coordinator;
 use super::outcome::*;
-use super::{Measures, Session, outcome};
+use super::{Measures, Session};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{self, Place};
 use crate::error::{Error, Result};
 use crate::expr::nearest::nearest;
-use crate::plan::DataflowPlan;
 use crate::plan::explain::{explain, explain_select};
+use crate::plan::{DataflowPlan, SelectPlan};
 use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
 use crate::{aggregate, expr};
 
@@ -20,7 +21,8 @@ impl Coordinator {
             Show::Streams { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Stream)),
             Show::Tables { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Table)),
             Show::Topics { .. } => Outcome::Topics(self.topics()),
-            Show::Queries { .. } => Outcome::Queries(self.queries()),
+            Show::Queries { extended: false } => Outcome::Queries(self.queries()),
+            Show::Queries { extended: true } => Outcome::Explanations(self.explanations()),
             Show::Functions => Outcome::Functions(functions()),
             Show::Properties => Outcome::Properties(properties(session)),
         }
@@ -43,21 +45,22 @@ impl Coordinator {
                 continue;
             }
             let (connector, place) = self.stored_in(source);
-            topics.push(TopicInfo {
-                name: source.topic.clone(),
-                connector,
-                place,
-                partitions: source.layout.partitions,
-            });
+            topics.push(self.topic(source.topic.clone(), (connector, place), source.layout.partitions));
         }
         for (name, place, partitions) in self.unread_topics() {
             if !topics.iter().any(|t| t.name == name) {
-                let (connector, place) = describe_place(&place);
-                topics.push(TopicInfo { name, connector, place, partitions });
+                topics.push(self.topic(name, describe_place(&place), partitions));
             }
         }
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         topics
+    }
+
+    fn topic(&self, name: String, (connector, place): (String, String), partitions: u32) -> TopicInfo {
+        let reads = |plan: &&DataflowPlan| matches!(plan, DataflowPlan::Source(s) if s.topic == name);
+        let consumers = self.active.values().filter(reads).count();
+        let consumer_groups = self.catalog.queries.values().filter(|q| q.plan.topic == name).count();
+        TopicInfo { name, connector, place, partitions, consumers, consumer_groups }
     }
 
     /// Topics on clusters that statements can name, whether or not one has.
@@ -108,16 +111,7 @@ impl Coordinator {
         let measures = self.shared.measures();
         let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty());
         let persistent = persistent.map(|q| self.query_info(q, &measures));
-        let push = self.open_answers().map(|(id, watcher)| QueryInfo {
-            id: id.clone(),
-            sql: watcher.sql.clone(),
-            sink: None,
-            sink_topic: None,
-            persistent: false,
-            state: "RUNNING".into(),
-            traffic: None,
-        });
-        persistent.chain(push).collect()
+        persistent.chain(self.open_answers().map(|(id, watcher)| push_info(id, watcher))).collect()
     }
 
     fn query_info(&self, query: &Query, measures: &Measures) -> QueryInfo {
@@ -170,18 +164,48 @@ impl Coordinator {
     }
 
     pub(super) fn explain_query(&self, id: &Ident) -> Result<Outcome> {
-        let found = self.catalog.queries.values().find(|q| q.id.eq_ignore_ascii_case(&id.name));
-        let query = found.ok_or_else(|| {
+        let is_it = |other: &str| other.eq_ignore_ascii_case(&id.name);
+        let persistent = self.catalog.queries.values().find(|q| is_it(&q.id));
+        let persistent = persistent.map(|query| self.explanation(query, &self.shared.measures()));
+        let push = || self.open_answers().find(|(id, _)| is_it(id));
+        let found = persistent.or_else(|| push().map(|(id, watcher)| self.explain_push(id, watcher)));
+        let found = found.ok_or_else(|| {
             Error::statement(format!("there is no query {}", id.name))
                 .at(id.span)
                 .hint("SHOW QUERIES lists what runs")
         })?;
-        Ok(Outcome::Explanation(Box::new(outcome::Explanation {
-            query: Some(self.query_info(query, &self.shared.measures())),
+        Ok(Outcome::Explanation(Box::new(found)))
+    }
+
+    fn explanations(&self) -> Vec<Explanation> {
+        let measures = self.shared.measures();
+        let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty());
+        let persistent = persistent.map(|query| self.explanation(query, &measures));
+        let push = self.open_answers().map(|(id, watcher)| self.explain_push(id, watcher));
+        persistent.chain(push).collect()
+    }
+
+    fn explanation(&self, query: &Query, measures: &Measures) -> Explanation {
+        Explanation {
+            query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
             sources: vec![query.reads.clone()],
             plan: explain(&DataflowPlan::Query(query.plan.clone()), &self.column_names(&query.reads)),
-        })))
+        }
+    }
+
+    fn explain_push(&self, id: &str, watcher: &Watcher) -> Explanation {
+        Explanation {
+            query: Some(push_info(id, watcher)),
+            ..self.explain_answer(watcher.kind, &watcher.reads, &watcher.select)
+        }
+    }
+
+    /// A SELECT whose rows go to whoever asked.
+    fn explain_answer(&self, kind: SourceKind, reads: &str, select: &SelectPlan) -> Explanation {
+        let mut plan = format!("read {} {reads}\n", super::coordinator::word(kind).to_lowercase());
+        explain_select(select, &self.column_names(reads), &mut plan);
+        Explanation { query: None, columns: select.columns.clone(), sources: vec![reads.into()], plan }
     }
 
     fn column_names(&self, source: &str) -> Vec<String> {
@@ -192,15 +216,7 @@ impl Coordinator {
 
     pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
         let (source, select) = self.plan_of(parsed, session)?;
-        let mut plan =
-            format!("read {} {}\n", super::coordinator::word(source.kind).to_lowercase(), source.name);
-        explain_select(&select, &self.column_names(&source.name), &mut plan);
-        Ok(Outcome::Explanation(Box::new(outcome::Explanation {
-            query: None,
-            columns: select.columns,
-            sources: vec![source.name],
-            plan,
-        })))
+        Ok(Outcome::Explanation(Box::new(self.explain_answer(source.kind, &source.name, &select))))
     }
 
     /// The plans of a script's queries, each below its statement's first line.
@@ -246,6 +262,18 @@ fn info(source: &Source) -> SourceInfo {
         topic: source.topic.clone(),
         key_format: source.serialization.key.name().to_string(),
         value_format: source.serialization.value.name().to_string(),
+    }
+}
+
+fn push_info(id: &str, watcher: &Watcher) -> QueryInfo {
+    QueryInfo {
+        id: id.into(),
+        sql: watcher.sql.clone(),
+        sink: None,
+        sink_topic: None,
+        persistent: false,
+        state: "RUNNING".into(),
+        traffic: None,
     }
 }
 

@@ -2,19 +2,21 @@
 
 use super::coordinator::{Coordinator, status};
 use super::outcome::Outcome;
+use super::rules::from_headers;
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::catalog::{Origin, Source};
-use crate::connector::{self, Place, Room, Share, Writer};
+use crate::connector::{self, Place, Record, Room, Share, Writer};
 use crate::error::{Error, Result, Span};
 use crate::expr::compile::compile;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::expr::{Scope, bind, coerce};
 use crate::format::{Decoder, Encoded, Format, Serialization, Written, decoder, encoder};
+use crate::headers::Headers;
 use crate::partition::partition_of;
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::sql::ast::{self, Ident, SourceKind};
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Row, Value};
 use arrow_buffer::Buffer;
 use std::collections::btree_map::Entry;
@@ -28,7 +30,7 @@ impl Coordinator {
         values: &[ast::Expr],
     ) -> Result<Outcome> {
         let to = self.target(target)?;
-        let (row, rowtime) = inserted_row(&to.source, target, columns, values)?;
+        let (row, rowtime) = inserted_row(&to, target, columns, values)?;
         self.append(&to, row, rowtime.unwrap_or_else(now_ms))
             .and_then(|()| self.settle(&to))
             .map_err(|e| e.at(target.span))?;
@@ -41,7 +43,7 @@ impl Coordinator {
         let mut objects = Objects::new(&target.source.schema)?;
         let mut done = Vec::with_capacity(rows.len());
         for row in rows {
-            done.push(match objects.row(&target.source, row) {
+            done.push(match objects.row(&target, row) {
                 Ok(row) => Ok(self.append(&target, row, now_ms())?),
                 Err(error) => Err(error),
             });
@@ -77,8 +79,10 @@ impl Coordinator {
             .at(target.span)
             .hint("give the topic connector = \"log\" or \"kafka\" in the topology"));
         }
+        let headers = source.schema.headers().map(|column| column.name.clone()).collect();
+        let source = Source { schema: source.schema.without_headers(), ..source };
         let written = self.written(&source).map_err(|e| e.at(target.span))?;
-        Ok(Target { source, place, written })
+        Ok(Target { source, headers, place, written })
     }
 
     /// Hands a row to its topic's writer; it is written when `settle` returns.
@@ -93,7 +97,8 @@ impl Coordinator {
         }
         let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
         let partition = key.map_or(0, |key| partition_of(key, source.layout.partitions));
-        self.write(target, |writer| match writer.append(0, partition, rowtime, key, value)? {
+        let record = Record { timestamp: rowtime, key, value, headers: &[] };
+        self.write(target, |writer| match writer.append(0, partition, &record)? {
             Room::Taken => Ok(true),
             Room::Full => writer.flush().map(|_| false),
         })
@@ -139,9 +144,20 @@ impl Coordinator {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Target {
+    /// Without its columns of headers.
     source: Source,
+    headers: Vec<String>,
     place: Place,
     written: Written,
+}
+
+impl Target {
+    fn no_column(&self, name: &str) -> Error {
+        match self.headers.iter().any(|header| header == name) {
+            true => from_headers(&self.source, name).hint("leave the column out"),
+            false => Error::statement(format!("{} has no column {name}", self.source.name)),
+        }
+    }
 }
 
 /// A name as it stands in a request: upper-cased unless it is quoted.
@@ -161,21 +177,22 @@ impl Objects {
     fn new(schema: &Schema) -> Result<Objects> {
         let json =
             Serialization { key: Format::None, value: Format::Json { wrap_single: true }, changelog: false };
-        let values = schema.columns.iter().map(|c| ColumnDef { key: false, ..c.clone() });
+        let values = schema.columns.iter().map(|c| ColumnDef { part: Part::Value, ..c.clone() });
         Ok(Objects {
             decoder: decoder(&json, &Schema::new(values), &Lookups::none())?,
             wanted: vec![true; schema.len()],
         })
     }
 
-    fn row(&mut self, source: &Source, object: &[u8]) -> Result<Row> {
+    fn row(&mut self, target: &Target, object: &[u8]) -> Result<Row> {
+        let source = &target.source;
         let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(object)
             .map_err(|e| Error::statement(format!("a row must be a JSON object: {e}")))?;
         let is_column = |name: &str| {
             source.schema.index_of(name).or(source.schema.index_of(&name.to_uppercase())).is_some()
         };
         if let Some(other) = fields.keys().find(|name| !is_column(name)) {
-            return Err(Error::statement(format!("{} has no column {other}", source.name)));
+            return Err(target.no_column(other));
         }
         let messages = MessageBatch {
             partition: 0,
@@ -184,6 +201,7 @@ impl Objects {
             keys: None,
             offsets: vec![0].into(),
             timestamps: Timestamps::All(0),
+            headers: Headers::None,
             torn: Vec::new(),
         };
         let decoded = self.decoder.decode(&messages, &self.wanted);
@@ -200,12 +218,13 @@ impl Objects {
 }
 
 /// A row to insert, in schema order; ROWTIME may be among the columns.
-pub(super) fn inserted_row(
-    source: &Source,
+fn inserted_row(
+    to: &Target,
     target: &Ident,
     columns: Option<&[Ident]>,
     values: &[ast::Expr],
 ) -> Result<(Vec<Value>, Option<i64>)> {
+    let source = &to.source;
     let all: Vec<Ident> =
         source.schema.columns.iter().map(|c| Ident { name: c.name.clone(), span: target.span }).collect();
     let columns = columns.unwrap_or(&all);
@@ -223,8 +242,7 @@ pub(super) fn inserted_row(
             Some(i) => source.schema.columns[i].ty.clone(),
             None if column.name == "ROWTIME" => SqlType::Bigint,
             None => {
-                return Err(Error::statement(format!("{} has no column {}", source.name, column.name))
-                    .at(column.span));
+                return Err(to.no_column(&column.name).at(column.span));
             }
         };
         let value = constant(value, &ty, &scope)?;
@@ -241,7 +259,7 @@ pub(super) fn inserted_row(
     Ok((row, rowtime))
 }
 
-pub(super) fn constant(expr: &ast::Expr, ty: &SqlType, scope: &Scope) -> Result<Value> {
+fn constant(expr: &ast::Expr, ty: &SqlType, scope: &Scope) -> Result<Value> {
     if expr.kind == ast::ExprKind::Literal(ast::Literal::Null) {
         return Ok(Value::Null);
     }

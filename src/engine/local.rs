@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::format::output::{json_row, json_value};
 use crate::format::{Decoder, Format, decoder};
-use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan};
+use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan, Wanted};
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
@@ -186,7 +186,7 @@ struct WayReader {
     plan: SourcePlan,
     source: Box<dyn Source>,
     decoder: RowDecoder,
-    wanted: Vec<bool>,
+    wanted: Wanted,
     through: Vec<Transform>,
     first: bool,
     /// Messages whose schemas are not there yet.
@@ -209,7 +209,7 @@ impl WayReader {
             let width = if i == 0 { way.source.schema.len() } else { way.through[i - 1].columns.len() };
             wants.push(select.reads(width, wants.last().map(Vec::as_slice)));
         }
-        let wanted = wants.pop().unwrap_or_default();
+        let wanted = Wanted { columns: wants.pop().unwrap_or_default(), headers: false };
         let opening =
             Opening { share: Share::All, start: Start::Earliest, bounded: until == Until::End, opened_ms };
         let mut through = Vec::new();
@@ -221,8 +221,10 @@ impl WayReader {
             transform.want(wanted);
             through.push(transform);
         }
+        let mut source = connector::open(&way.source.place, opening)?;
+        source.read_headers(way.source.reads_headers(&wanted));
         Ok(WayReader {
-            source: connector::open(&way.source.place, opening)?,
+            source,
             decoder: RowDecoder::new(&way.source, schemas)?,
             wanted,
             through,
@@ -495,8 +497,10 @@ impl Printer {
         if is_plain(source.serialization.value) && plain_keys {
             return Ok(None);
         }
-        let decoder = decoder(&source.serialization, &source.schema, schemas)?;
-        Ok(Some(Printer { decoder, schema: source.schema.clone(), plain_keys }))
+        // Headers are not shown.
+        let schema = source.schema.without_headers();
+        let decoder = decoder(&source.serialization, &schema, schemas)?;
+        Ok(Some(Printer { decoder, schema, plain_keys }))
     }
 
     /// Key and value of each message; nothing where it cannot be decoded.

@@ -8,6 +8,7 @@ mod session;
 mod data_dir;
 mod coordinator;
 mod create;
+mod declared;
 mod rules;
 mod schemas;
 mod reading;

@@ -25,6 +25,8 @@ pub enum Outcome {
     Function(FunctionInfo),
     /// EXPLAIN
     Explanation(Box<Explanation>),
+    /// SHOW QUERIES EXTENDED
+    Explanations(Vec<Explanation>),
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +58,10 @@ pub struct TopicInfo {
     /// Where: a path, a feed.
     pub place: String,
     pub partitions: u32,
+    /// How many readers it has open; what is derived in memory is read without one.
+    pub consumers: usize,
+    /// How many persistent queries its records go to.
+    pub consumer_groups: usize,
 }
 
 #[derive(Clone, Debug)]

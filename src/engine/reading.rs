@@ -1,7 +1,7 @@
 //! Where queries read: shared readers of topics, tables, and the past derived once more.
 
 use super::coordinator::Coordinator;
-use super::create::timestamp_expr;
+use super::declared::timestamp_expr;
 use super::local::{self, Way};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
@@ -23,7 +23,7 @@ impl Coordinator {
             return Ok(Input::Table(self.table_of(source)?));
         }
         // Before the script begins everything starts at the same place.
-        let late = self.planning.as_ref().is_some_and(|planning| planning.late);
+        let late = self.planning.as_ref().is_some_and(|planning| planning.recorded.late);
         let past = start == Start::Earliest && (self.begun || late);
         if let Some(hub) = self.catalog.hubs.get(&source.name).copied() {
             if past {

@@ -8,7 +8,7 @@ use super::worker::{Loop, context};
 use super::{Config, Pace, Session};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::plan::{DataflowId, DataflowPlan, HubId, SourcePlan};
+use crate::plan::{DataflowId, DataflowPlan, HubId, SourcePlan, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::context::now_ms;
 use crate::sql::ast::{Parsed, Statement};
@@ -22,8 +22,8 @@ use timely::worker::Worker;
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub plans: Vec<DataflowPlan>,
-    /// Which columns of each hub somebody reads.
-    pub wanted: Vec<(HubId, Vec<bool>)>,
+    /// What of each hub somebody reads.
+    pub wanted: Vec<(HubId, Wanted)>,
 }
 
 impl Planned {
@@ -52,9 +52,9 @@ impl Planned {
             .filter_map(|p| if let DataflowPlan::Source(source) = p { Some(source) } else { None })
     }
 
-    /// The columns of a hub that somebody reads; empty: all.
-    pub fn wanted(&self, hub: HubId) -> Vec<bool> {
-        self.wanted.iter().find(|(h, _)| *h == hub).map_or(Vec::new(), |(_, wanted)| wanted.clone())
+    /// What of a hub somebody reads.
+    pub fn wanted(&self, hub: HubId) -> Wanted {
+        self.wanted.iter().find(|(h, _)| *h == hub).map_or_else(Wanted::default, |(_, wanted)| wanted.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use super::Session;
 use super::checkpoint::{self, Asked, Known, Manifest, Resumed, Statements};
 use super::coordinator::Coordinator;
 use super::{BOOKS_QUERY, BOOKS_TABLE};
-use crate::catalog::{Origin, Source};
+use crate::catalog::{Origin, Recorded, Source};
 use crate::connector::kafka::Delivery;
 use crate::connector::{Cluster, Place, Start, log};
 use crate::error::{Error, Result};
@@ -33,29 +33,25 @@ pub struct Durable {
 
 /// The persistent query that is being planned.
 pub(super) struct Planning {
-    pub key: String,
+    pub recorded: Recorded,
     /// Private readers so far.
     readers: usize,
     /// A checkpoint knows it.
-    pub known: Option<Known>,
-    /// It reads the past by itself, though the script has not begun.
-    pub late: bool,
-    /// The checkpoint that its first start went on from; 0: none.
-    pub since: u64,
+    known: Option<Known>,
 }
 
 impl Durable {
     /// Reads what an earlier start has left; also takes away the rejects that came after its checkpoint,
     /// so nobody may have opened them yet.
     pub fn open(data_dir: &Path) -> Result<Durable> {
-        let (from, damaged) = checkpoint::newest(data_dir)?;
+        let (from, unfit) = checkpoint::newest(data_dir)?;
         if from.is_none() {
             // Nothing has become final: what waits to be delivered is computed again, under another name.
             checkpoint::forget_outboxes(data_dir)?;
         }
         let (statements, asked) = Statements::open(data_dir)?;
         if let Some(manifest) = &from {
-            for why in damaged {
+            for why in unfit {
                 tracing::warn!("{why}; going on from checkpoint {}", manifest.number);
             }
         }
@@ -111,7 +107,8 @@ impl Coordinator {
 
     /// The same with all that writes it.
     fn source_print(&self, source: &Source) -> Result<u128> {
-        let writers: Vec<&str> = self.catalog.writers_of(&source.name).map(|q| q.key.as_str()).collect();
+        let writers: Vec<&str> =
+            self.catalog.writers_of(&source.name).map(|q| q.recorded.key.as_str()).collect();
         Ok(print(&(self.declaration_print(source)?, writers)))
     }
 
@@ -133,7 +130,7 @@ impl Coordinator {
     fn generation(&self, target: &Source) -> Option<(&str, u64)> {
         match &target.origin {
             Origin::Derived(id) => {
-                self.catalog.queries.get(id).map(|query| (query.key.as_str(), query.since))
+                self.catalog.queries.get(id).map(|query| (query.recorded.key.as_str(), query.recorded.since))
             }
             _ => None,
         }
@@ -142,7 +139,8 @@ impl Coordinator {
     /// Where what a query writes to a cluster waits for the next checkpoint.
     pub(super) fn outbox(&self, target: &Source) -> Option<Outbox> {
         let id = &self.durable.as_ref()?.id;
-        let own = self.planning.as_ref().map(|planning| (planning.key.as_str(), planning.since));
+        let own = self.planning.as_ref().map(|planning| &planning.recorded);
+        let own = own.map(|recorded| (recorded.key.as_str(), recorded.since));
         let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
         let name = format!("{}-{:016x}", target.topic, print(&(of, target.ordinal)) as u64);
         Some(Outbox { dir: self.data_dir.join("outbox").join(&name), group: format!("wharfe-{id}-{name}") })
@@ -173,13 +171,16 @@ impl Coordinator {
     /// The same for the query that keeps a declared table.
     pub(super) fn plan_table(&mut self, source: &Source) -> Result<()> {
         let print = self.declaration_print(source)?;
-        self.planning = Some(self.planned_as(&source.name, print));
+        let mut planning = self.planned_as(&source.name, print);
+        // It shares the reader of its topic, which begins at the beginning.
+        planning.recorded.late = false;
+        self.planning = Some(planning);
         Ok(())
     }
 
     fn planned_as(&self, writes: &str, print: u128) -> Planning {
         let what = format!("{writes}:{print:032x}");
-        let same = self.catalog.queries.values().filter(|q| q.key.starts_with(&what)).count();
+        let same = self.catalog.queries.values().filter(|q| q.recorded.key.starts_with(&what)).count();
         let key = format!("{what}:{same}");
         let from = self.manifest_from();
         let known = from.and_then(|manifest| manifest.queries.get(&key)).cloned();
@@ -192,7 +193,12 @@ impl Coordinator {
             (Some(known), _) => known.since,
             (None, from) => from.map_or(0, |manifest| manifest.number),
         };
-        Planning { key, readers: 0, known, late, since }
+        Planning { recorded: Recorded { key, late, since }, readers: 0, known }
+    }
+
+    /// Of the query at hand.
+    pub(super) fn recorded(&self) -> Recorded {
+        self.planning.as_ref().map_or_else(Recorded::default, |planning| planning.recorded.clone())
     }
 
     /// Where the table of the query at hand goes on from.
@@ -215,7 +221,7 @@ impl Coordinator {
     pub(super) fn private_key(&mut self, source: &Source) -> String {
         let Some(planning) = &mut self.planning else { return String::new() };
         planning.readers += 1;
-        format!("{}/{}/{}", planning.key, source.name, planning.readers)
+        format!("{}/{}/{}", planning.recorded.key, source.name, planning.readers)
     }
 
     /// Whether this row was inserted by an earlier start of the script.
@@ -300,11 +306,11 @@ impl Coordinator {
 
     /// A query that is gone has left rows in what others have made of its stream.
     fn check_removed(&self, manifest: &Manifest) -> Result<()> {
-        let is_there = |key: &str| self.catalog.queries.values().any(|query| query.key == key);
-        for key in manifest.queries.keys().filter(|key| *key != BOOKS && !is_there(key)) {
-            let writes = key.split(':').next().unwrap_or(key);
+        let is_there = |key: &str| self.catalog.queries.values().any(|query| query.recorded.key == key);
+        let known = manifest.queries.iter().filter(|(key, _)| *key != BOOKS);
+        for (_, Known { writes, .. }) in known.filter(|(key, _)| !is_there(key)) {
             let keeps = |query: &&crate::catalog::Query| {
-                manifest.queries.contains_key(&query.key)
+                manifest.queries.contains_key(&query.recorded.key)
                     && !query.reads.is_empty()
                     && self.catalog.feeds(writes, &query.reads)
             };
@@ -325,7 +331,7 @@ impl Coordinator {
         manifest.statements = self.durable.as_ref().map_or(0, |durable| durable.statements.count());
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut tables = vec![BOOKS_TABLE];
-        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), late: false, since: 0 });
+        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), ..Known::default() });
         for query in self.catalog.queries.values() {
             let table = match query.plan.sink {
                 Sink::Table { table, strategy: Strategy::Monoid } => {
@@ -334,7 +340,8 @@ impl Coordinator {
                 }
                 _ => None,
             };
-            manifest.queries.insert(query.key.clone(), Known { table, late: query.late, since: query.since });
+            let Recorded { key, late, since } = query.recorded.clone();
+            manifest.queries.insert(key, Known { writes: query.writes.clone(), table, late, since });
         }
         (manifest, tables)
     }

@@ -81,7 +81,7 @@ pub(super) fn check_shape(
             }
         }
     }
-    if kind == SourceKind::Table && select.columns.iter().all(|c| !c.key) {
+    if kind == SourceKind::Table && select.columns.iter().all(|c| !c.is_key()) {
         return Err(Error::statement("a table's rows need their key")
             .at(query.span)
             .hint("add the key columns to the SELECT list"));
@@ -96,12 +96,22 @@ pub(super) fn order_sensitive(select: &SelectPlan) -> Option<String> {
     }
 }
 
+/// Why nothing can be inserted into a column.
+pub(super) fn from_headers(target: &Source, column: &str) -> Error {
+    let (of, name) = (&target.topic, &target.name);
+    Error::statement(format!("column {column} of {name} holds headers of topic {of}, which are only read"))
+}
+
 /// Puts an INSERT's columns in the target's order, by name.
 pub(super) fn fit(select: SelectPlan, target: &Source, query: &ast::Query) -> Result<SelectPlan> {
     let Shape::Project(exprs) = &select.shape else {
         return Err(Error::statement("INSERT INTO … SELECT cannot aggregate").at(query.span));
     };
     let at = |e: Error| e.at(query.span);
+    if let Some(column) = target.schema.headers().next() {
+        let hint = "declare its topic once more without that column, and insert into that stream";
+        return Err(at(from_headers(target, &column.name)).hint(hint));
+    }
     if let Some(extra) = select.columns.iter().find(|c| target.schema.index_of(&c.name).is_none()) {
         return Err(at(Error::statement(format!("{} has no column {}", target.name, extra.name)))
             .hint("name the columns as the target does, with AS"));
@@ -114,8 +124,8 @@ pub(super) fn fit(select: SelectPlan, target: &Source, query: &ast::Query) -> Re
                 column.name, target.name
             ))));
         };
-        if select.columns[i].key != column.key {
-            let (is, hint) = if column.key {
+        if select.columns[i].part != column.part {
+            let (is, hint) = if column.is_key() {
                 ("the key of", format!("PARTITION BY {}", column.name))
             } else {
                 ("not the key of", "leave it out of PARTITION BY".to_string())

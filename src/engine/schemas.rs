@@ -7,29 +7,33 @@ use crate::error::{Error, Result};
 use crate::format::codec::Inferred;
 use crate::format::{Format, Written, columns_of, encoder, unregistered};
 use crate::registry::{Client, Resolved};
-use crate::sql::ast::{ColumnSpec, Ident, KeySpec, SourceKind};
-use crate::types::{ColumnDef, SqlType, StructField};
+use crate::sql::ast::{ColumnSpec, Ident};
+use crate::types::{ColumnDef, Part, SqlType, StructField};
 
 /// A side of a topic's messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Side {
     Key,
     Value,
 }
 
-impl Part {
+impl Side {
     /// `carparks-value`
     fn subject(self, topic: &str) -> String {
         match self {
-            Part::Key => format!("{topic}-key"),
-            Part::Value => format!("{topic}-value"),
+            Side::Key => format!("{topic}-key"),
+            Side::Value => format!("{topic}-value"),
         }
+    }
+
+    fn part(self) -> Part {
+        Part::key_if(self == Side::Key)
     }
 
     fn word(self) -> &'static str {
         match self {
-            Part::Key => "key",
-            Part::Value => "value",
+            Side::Key => "key",
+            Side::Value => "value",
         }
     }
 }
@@ -43,7 +47,6 @@ impl Coordinator {
     /// the value's format, which follows its schema.
     pub(super) fn complete(
         &self,
-        kind: SourceKind,
         name: &Ident,
         declared: &[ColumnSpec],
         with: &With,
@@ -52,39 +55,34 @@ impl Coordinator {
     ) -> Result<(Vec<ColumnSpec>, Format)> {
         let key = with.key_format.map_or(Format::None, |f| f.0);
         let (mut columns, mut value_format) = (declared.to_vec(), value);
-        for (part, format, choice) in
-            [(Part::Key, key, &with.schemas.key), (Part::Value, value, &with.schemas.value)]
+        for (side, format, choice) in
+            [(Side::Key, key, &with.schemas.key), (Side::Value, value, &with.schemas.value)]
         {
-            let is_declared = declared.iter().any(|c| (c.key != KeySpec::None) == (part == Part::Key));
-            check_choice(part, format, choice, is_declared)?;
+            let is_declared = declared.iter().any(|c| c.part == side.part());
+            check_choice(side, format, choice, is_declared)?;
             if is_declared || format.kind().is_none() {
                 continue;
             }
             let span = choice.id.map_or(name.span, |(_, span)| span);
-            let inferred = self.inferred(part, format, choice, topic).map_err(|e| e.at(span))?;
+            let inferred = self.inferred(side, format, choice, topic).map_err(|e| e.at(span))?;
             let inferred = inferred.ok_or_else(|| {
                 let what = match choice.id {
                     Some((id, _)) => format!("schema with the id {id}"),
-                    None => format!("subject {}", part.subject(topic)),
+                    None => format!("subject {}", side.subject(topic)),
                 };
-                let mut hint = format!("register its schema, or declare the {} columns", part.word());
-                if part == Part::Key && !declared.is_empty() {
+                let mut hint = format!("register its schema, or declare the {} columns", side.word());
+                if side == Side::Key && !declared.is_empty() {
                     hint += ", or give VALUE_FORMAT instead of FORMAT if there is no key";
                 }
                 Error::statement(format!("{} has no {what}", self.registry().name())).at(span).hint(hint)
             })?;
-            if part == Part::Value && inferred.bare {
+            if side == Side::Value && inferred.bare {
                 value_format = value.unwrapped();
             }
-            let spec = match (part, kind) {
-                (Part::Value, _) => KeySpec::None,
-                (Part::Key, SourceKind::Stream) => KeySpec::Key,
-                (Part::Key, SourceKind::Table) => KeySpec::PrimaryKey,
-            };
             let column = |ColumnDef { name: column, ty, .. }| ColumnSpec {
                 name: Ident { name: column, span: name.span },
                 ty,
-                key: spec,
+                part: side.part(),
             };
             columns.extend(inferred.columns.into_iter().map(column));
         }
@@ -94,14 +92,14 @@ impl Coordinator {
     /// What the registry says of a side, if it has a schema for it.
     fn inferred(
         &self,
-        part: Part,
+        side: Side,
         format: Format,
         choice: &SchemaChoice,
         topic: &str,
     ) -> Result<Option<Inferred>> {
         let found = match choice.id {
             Some((id, _)) => self.registry().schema(id),
-            None => self.registry().latest(&part.subject(topic)),
+            None => self.registry().latest(&side.subject(topic)),
         };
         let schema = match found {
             Ok(schema) => schema,
@@ -109,13 +107,13 @@ impl Coordinator {
             Err(trouble) => return Err(self.registry().error(trouble)),
         };
         check_kind(&schema, format)?;
-        let mut inferred = columns_of(&schema, part == Part::Key, choice.full_name.as_deref())
+        let mut inferred = columns_of(&schema, side == Side::Key, choice.full_name.as_deref())
             .map_err(|why| Error::statement(format!("no columns from schema {}: {why}", schema.id)))?;
         // A key of one column is its value alone: a record with one field is that value.
-        if part == Part::Key && !inferred.bare && inferred.columns.len() == 1 && format.unwraps_keys() {
+        if side == Side::Key && !inferred.bare && inferred.columns.len() == 1 && format.unwraps_keys() {
             let field = |ColumnDef { name, ty, .. }| StructField { name, ty };
             let ty = SqlType::Struct(inferred.columns.drain(..).map(field).collect());
-            inferred.columns.push(ColumnDef { name: "ROWKEY".into(), ty, key: true });
+            inferred.columns.push(ColumnDef { name: "ROWKEY".into(), ty, part: Part::Key });
         }
         Ok(Some(inferred))
     }
@@ -125,21 +123,21 @@ impl Coordinator {
     pub(super) fn written(&self, source: &Source) -> Result<Written> {
         let mut written = unregistered(&source.serialization, &source.schema, source.schemas.names())?;
         let sides = [
-            (Part::Key, &mut written.key, &source.schemas.key, source.serialization.key),
-            (Part::Value, &mut written.value, &source.schemas.value, source.serialization.value),
+            (Side::Key, &mut written.key, &source.schemas.key, source.serialization.key),
+            (Side::Value, &mut written.value, &source.schemas.value, source.serialization.value),
         ];
-        for (part, side, choice, format) in sides {
-            let Some(side) = side else { continue };
+        for (side, resolved, choice, format) in sides {
+            let Some(resolved) = resolved else { continue };
             match choice.id {
                 Some((id, span)) => {
                     let schema = self.registry().schema(id).map_err(|t| self.registry().error(t).at(span))?;
                     check_kind(&schema, format).map_err(|e| e.at(span))?;
-                    *side = schema;
+                    *resolved = schema;
                 }
                 None => {
-                    let schema = (*side.schema).clone();
-                    let registered = self.registry().register(&part.subject(&source.topic), schema);
-                    side.id = registered.map_err(|trouble| self.registry().error(trouble))?;
+                    let schema = (*resolved.schema).clone();
+                    let registered = self.registry().register(&side.subject(&source.topic), schema);
+                    resolved.id = registered.map_err(|trouble| self.registry().error(trouble))?;
                 }
             }
         }
@@ -148,18 +146,18 @@ impl Coordinator {
     }
 }
 
-fn check_choice(part: Part, format: Format, choice: &SchemaChoice, is_declared: bool) -> Result<()> {
-    let side = part.word().to_uppercase();
+fn check_choice(side: Side, format: Format, choice: &SchemaChoice, is_declared: bool) -> Result<()> {
+    let word = side.word().to_uppercase();
     match choice.id {
         Some((_, span)) if format.kind().is_none() => {
-            Err(Error::statement(format!("{side}_SCHEMA_ID needs a {side}_FORMAT that has schemas"))
+            Err(Error::statement(format!("{word}_SCHEMA_ID needs a {word}_FORMAT that has schemas"))
                 .at(span)
                 .hint("formats with schemas: AVRO, PROTOBUF, JSON_SR"))
         }
         Some((_, span)) if is_declared => {
-            Err(Error::statement(format!("{side}_SCHEMA_ID takes the columns from the registry"))
+            Err(Error::statement(format!("{word}_SCHEMA_ID takes the columns from the registry"))
                 .at(span)
-                .hint(format!("leave it out, or leave out the {} columns", part.word())))
+                .hint(format!("leave it out, or leave out the {} columns", side.word())))
         }
         _ => Ok(()),
     }

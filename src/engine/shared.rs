@@ -7,7 +7,7 @@ use crate::aggregate::Key;
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::plan::{DataflowId, DataflowPlan, HubId, TableId};
+use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
 use crate::value::Row;
@@ -68,7 +68,7 @@ pub enum Command {
     },
     Install {
         plans: Vec<DataflowPlan>,
-        wanted: Vec<(HubId, Vec<bool>)>,
+        wanted: Vec<(HubId, Wanted)>,
         started_ms: i64,
     },
     Drop {

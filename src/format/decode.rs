@@ -3,6 +3,7 @@
 //! A side decodes its columns with one cell for each message, bad ones included, and notes which
 //! messages are bad; here the bad ones are filtered out of all columns at once.
 
+use super::headers::HeaderColumns;
 use super::{Decoded, Decoder};
 use crate::batch::{Column, MessageBatch, Range32, Reject};
 use crate::types::SqlType;
@@ -111,6 +112,7 @@ pub struct Sides {
     pub value: Box<dyn Side>,
     /// The types of the key columns.
     pub key_types: Vec<DataType>,
+    pub headers: HeaderColumns,
     pub changelog: bool,
 }
 
@@ -128,12 +130,14 @@ impl Decoder for Sides {
             rejects.add(*message, None, || reason.clone());
         }
         let deleted = self.check_presence(messages, &mut rejects);
-        let (key_wanted, value_wanted) = wanted.split_at(self.key_types.len());
+        let (key_wanted, wanted) = wanted.split_at(self.key_types.len());
+        let (value_wanted, headers_wanted) = wanted.split_at(wanted.len() - self.headers.len());
         let mut columns = match &messages.keys {
             Some(keys) => self.key.decode(&messages.buffer, keys, key_wanted, &mut rejects),
             None => no_keys(&self.key_types, key_wanted),
         };
         columns.extend(self.value.decode(&messages.buffer, &messages.values, value_wanted, &mut rejects));
+        columns.extend(self.headers.decode(&messages.headers, messages.len(), headers_wanted));
         finish(columns, deleted, rejects)
     }
 }

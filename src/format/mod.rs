@@ -16,6 +16,7 @@ pub mod encode;
 mod explained;
 pub mod fault;
 mod field;
+mod headers;
 mod json;
 mod kafka;
 mod numbers;
@@ -39,6 +40,7 @@ use decode::{NoColumns, Side, Sides};
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
 use explained::{Explained, OneSchema, ReaderOf, push_indices};
+use headers::HeaderColumns;
 use json::{JsonSide, JsonWriter};
 use kafka::KafkaSide;
 use prost_reflect::MessageDescriptor;
@@ -145,13 +147,15 @@ pub fn decoder(
     let (keys, values) = sides(schema);
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
+        headers: HeaderColumns::new(schema.headers()),
         key: side("key", serialization.key.of_keys(&keys), &keys, schemas)?,
         value: side("value", serialization.value, &values, schemas)?,
         changelog: serialization.changelog,
     }))
 }
 
-/// An encoder for the schema, or why the format cannot carry it.
+/// An encoder for the schema, or why the format cannot carry it. Columns of headers are not written:
+/// the batches that it gets have none.
 pub fn encoder(
     serialization: &Serialization,
     schema: &Schema,
@@ -233,7 +237,7 @@ fn avro_document(schema: &Resolved) -> Result<registry::avro::Document, String> 
 }
 
 fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
-    schema.columns.iter().partition(|column| column.key)
+    (schema.keys().collect(), schema.values().collect())
 }
 
 impl Format {

@@ -71,10 +71,10 @@ fn json_object<'a, K: AsRef<str>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::StructField;
+    use crate::types::{Part, StructField};
 
     fn columns() -> Vec<ColumnDef> {
-        let column = |name: &str, ty| ColumnDef { name: name.into(), ty, key: false };
+        let column = |name: &str, ty| ColumnDef { name: name.into(), ty, part: Part::Value };
         let location = vec![
             StructField { name: "lat".into(), ty: SqlType::Double },
             StructField {

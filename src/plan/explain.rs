@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::expr::display;
-use crate::types::quote;
 use std::fmt::Write;
 
 /// The plan of one dataflow, indented; `columns` names the input's columns.
@@ -93,14 +92,7 @@ pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String)
         Shape::Project(exprs) => {
             out.push_str("  project\n");
             for (column, expr) in select.columns.iter().zip(exprs) {
-                let key = if column.key { " KEY" } else { "" };
-                let _ = writeln!(
-                    out,
-                    "    {} {}{key} = {}",
-                    quote(&column.name),
-                    column.ty,
-                    display(expr, columns)
-                );
+                let _ = writeln!(out, "    {column} = {}", display(expr, columns));
             }
         }
         Shape::Aggregate(aggregation) => explain_aggregation(select, aggregation, columns, out),
@@ -136,8 +128,7 @@ fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: 
     }
     out.push_str("  finish\n");
     for (column, expr) in select.columns.iter().zip(&aggregation.post) {
-        let key = if column.key { " KEY" } else { "" };
-        let _ = writeln!(out, "    {} {}{key} = {}", quote(&column.name), column.ty, display(expr, &names));
+        let _ = writeln!(out, "    {column} = {}", display(expr, &names));
     }
 }
 

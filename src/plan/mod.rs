@@ -19,6 +19,15 @@ pub type TableId = u64;
 /// Names an installed dataflow.
 pub type DataflowId = u64;
 
+/// What the readers of a hub read of its rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Empty: all.
+    pub columns: Vec<bool>,
+    /// The headers of the records that the rows were made from, to pass them on.
+    pub headers: bool,
+}
+
 /// One dataflow: a source, or a query.
 // A handful exist; boxing one variant would only make every reader unbox it.
 #[allow(clippy::large_enum_variant)]
@@ -61,6 +70,16 @@ pub struct SourcePlan {
     pub timestamp: Option<Expr>,
 }
 
+impl SourcePlan {
+    /// Whether records are read with their headers: for columns of them, or to pass them on.
+    pub fn reads_headers(&self, wanted: &Wanted) -> bool {
+        let is_wanted = |(i, column): (usize, &ColumnDef)| {
+            column.part.is_of_headers() && wanted.columns.get(i).copied().unwrap_or(true)
+        };
+        wanted.headers || self.schema.columns.iter().enumerate().any(is_wanted)
+    }
+}
+
 /// A continuous query: reads a hub or a table, writes a stream, a table or an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryPlan {
@@ -77,6 +96,14 @@ pub struct QueryPlan {
     pub sink: Sink,
     /// Where a checkpoint keeps the state that it goes on from; only of tables with accumulators.
     pub restore: Option<Restore>,
+}
+
+impl QueryPlan {
+    /// Whether it stores rows with the headers of the records that they were made from, as Kafka Streams
+    /// does where a row is made from one record.
+    pub fn passes_headers_on(&self) -> bool {
+        matches!(self.sink, Sink::Stream { store: Some(_), .. })
+    }
 }
 
 /// A table in checkpoints: the sum of its pieces.
@@ -240,7 +267,7 @@ impl SelectPlan {
     pub fn keys_first(mut self) -> SelectPlan {
         debug_assert!(self.order_by.is_empty());
         let mut order: Vec<usize> = (0..self.columns.len()).collect();
-        order.sort_by_key(|&i| !self.columns[i].key);
+        order.sort_by_key(|&i| !self.columns[i].is_key());
         self.columns = order.iter().map(|&i| self.columns[i].clone()).collect();
         let exprs = match &mut self.shape {
             Shape::Project(exprs) => exprs,

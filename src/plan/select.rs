@@ -8,7 +8,7 @@ use crate::expr::function::Arg;
 use crate::expr::{Expr, ExprKind as Bound};
 use crate::expr::{Scope, bind, coerce};
 use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind};
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::Value;
 
 /// What a query reads, and what for.
@@ -160,8 +160,10 @@ fn bind_plain(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>) -
     let mut exprs = Vec::new();
     for item in &items {
         let bound = bind(&item.expr, scope)?;
+        // A column of headers becomes one of the value: what is written of it is a value like any other,
+        // and the headers themselves are passed on beside it.
         let key = query.partition_by.is_empty() && is_key_column(&bound, source.schema);
-        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), key });
+        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), part: Part::key_if(key) });
         exprs.push(bound);
     }
     if !query.partition_by.is_empty() {
@@ -176,7 +178,7 @@ fn bind_plain(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>) -
 }
 
 fn is_key_column(expr: &Expr, schema: &Schema) -> bool {
-    matches!(expr.kind, Bound::Column(i) if schema.columns[i].key)
+    matches!(expr.kind, Bound::Column(i) if schema.columns[i].is_key())
 }
 
 /// PARTITION BY: the named columns become the key, the old key stays as values; NULL drops the key.
@@ -203,13 +205,13 @@ fn partition(
                         ExprKind::Column { name, .. } => name.clone(),
                         _ => format!("KSQL_COL_{n}"),
                     };
-                    columns.push(ColumnDef { name, ty: bound.ty.clone(), key: false });
+                    columns.push(ColumnDef { name, ty: bound.ty.clone(), part: Part::Value });
                     exprs.push(bound);
                     exprs.len() - 1
                 })
             }
         };
-        columns[position].key = true;
+        columns[position].part = Part::Key;
     }
     Ok(())
 }
@@ -253,7 +255,7 @@ fn bind_grouped(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>)
     for (item, expr) in items.iter().zip(&rewritten) {
         let bound = bind(expr, &inner).map_err(explain)?;
         let key = matches!(bound.kind, Bound::Column(i) if i < grouping.keys.len());
-        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), key });
+        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), part: Part::key_if(key) });
         post.push(bound);
     }
     let having = having.map(|e| bind_boolean(&e, &inner, "HAVING").map_err(explain)).transpose()?;
@@ -370,12 +372,12 @@ impl Grouping<'_> {
         let keys = self.keys.iter().enumerate().map(|(i, (_, e))| ColumnDef {
             name: key_name(i),
             ty: e.ty.clone(),
-            key: false,
+            part: Part::Value,
         });
         let calls = self.calls.iter().enumerate().map(|(i, (_, c))| ColumnDef {
             name: call_name(i),
             ty: c.returns.clone(),
-            key: false,
+            part: Part::Value,
         });
         Schema { columns: keys.chain(calls).collect() }
     }

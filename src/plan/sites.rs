@@ -57,10 +57,10 @@ mod tests {
     use crate::plan::select::{Source, bind_select};
     use crate::sql::ast::{SourceKind, Statement};
     use crate::sql::parse_statement;
-    use crate::types::{ColumnDef, Schema};
+    use crate::types::{ColumnDef, Part, Schema};
 
     fn bound(kind: SourceKind, sql: &str) -> Result<SelectPlan, String> {
-        let schema = Schema::new([ColumnDef { name: "A".into(), ty: SqlType::Int, key: true }]);
+        let schema = Schema::new([ColumnDef { name: "A".into(), ty: SqlType::Int, part: Part::Key }]);
         let Statement::Select(query) = parse_statement(sql).unwrap().statement else { panic!("{sql}") };
         let source = Source { name: "S", kind, schema: &schema };
         bind_select(&query, &source).map_err(|error| error.to_string())

@@ -9,7 +9,7 @@
 
 use super::model::{Level, Schema};
 use crate::connector::log::{self, LogOptions, LogWriter};
-use crate::connector::{Opening, Poll, Share, Source, Start, Survey, io_error};
+use crate::connector::{Opening, Poll, Record, Share, Source, Start, Survey, io_error};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -84,7 +84,8 @@ impl Storage {
 
     fn write(&mut self, event: &Event) -> Result<()> {
         let bytes = serde_json::to_vec(event).map_err(|e| Error::runtime(format!("cannot write: {e}")))?;
-        self.log.append(PARTITION, chrono::Utc::now().timestamp_millis(), None, Some(&bytes))?;
+        let timestamp = chrono::Utc::now().timestamp_millis();
+        self.log.append(PARTITION, &Record { timestamp, value: Some(&bytes), ..Record::default() })?;
         self.log.sync()
     }
 }

@@ -56,7 +56,7 @@ pub fn answer_changes(
         unreachable!("aggregates are tables of their own")
     };
     let mut transform = super::transform::Transform::new(plan.select.filter.as_ref(), exprs.clone())?;
-    let keys: Vec<bool> = plan.select.columns.iter().map(|c| c.key).collect();
+    let keys: Vec<bool> = plan.select.columns.iter().map(|c| c.is_key()).collect();
     let (context, parent) = (Rc::clone(context), parent.to_vec());
     changes.probe_with(probe).sink(Pipeline, "AnswerChanges", move |(input, frontier)| {
         input.for_each(|_, changes| {

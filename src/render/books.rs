@@ -6,9 +6,9 @@
 
 use super::Tick;
 use super::hub::Hub;
-use crate::batch::{Batch, Column, Origin, Timestamps};
+use crate::batch::{Batch, Column, Origin};
 use crate::plan::DataflowId;
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -25,7 +25,7 @@ const UNBOOKED: usize = usize::MAX;
 
 /// Columns of a book entry: four that name the stage, four counts.
 pub fn schema() -> Schema {
-    let column = |name: &str, ty| ColumnDef { name: name.into(), ty, key: false };
+    let column = |name: &str, ty| ColumnDef { name: name.into(), ty, part: Part::Value };
     let names = ["SOURCE_NAME", "TOPIC", "QUERY_ID", "STAGE"].map(|n| column(n, SqlType::Varchar));
     let counts =
         ["ROWS_IN", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(|n| column(n, SqlType::Bigint));
@@ -150,12 +150,6 @@ impl Books {
             .enumerate()
             .map(|(c, column)| Column::Array(Value::array(&column.ty, rows.iter().map(|r| &r[c]))))
             .collect();
-        let origin = Origin {
-            rowtime: Timestamps::All(0),
-            source: 0,
-            partition: 0,
-            offsets: vec![0; rows.len()].into(),
-        };
-        Batch { len: rows.len(), columns, origin, deleted: None }
+        Batch { len: rows.len(), columns, origin: Origin::none(rows.len()), deleted: None }
     }
 }

@@ -175,8 +175,9 @@ pub fn changelog<'s>(
 fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let deleted = BooleanBuffer::from_iter(changes.iter().map(|c| c.new.is_none()));
     let ticks: Vec<i64> = changes.iter().map(|c| c.tick as i64).collect();
-    let key_only =
-        |row: Row| row.into_iter().zip(columns).map(|(v, c)| if c.key { v } else { Value::Null }).collect();
+    let key_only = |row: Row| {
+        row.into_iter().zip(columns).map(|(v, c)| if c.is_key() { v } else { Value::Null }).collect()
+    };
     let rows: Vec<Row> = changes
         .into_iter()
         .map(|c| c.new.unwrap_or_else(|| key_only(c.old.expect("a change has a row before or after"))))

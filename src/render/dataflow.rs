@@ -8,7 +8,7 @@ use super::source::{decode, read};
 use super::transform::transform;
 use super::{Tick, answer, derive, store};
 use crate::error::Result;
-use crate::plan::{DataflowPlan, Input, QueryPlan, Shape, Sink, SourcePlan};
+use crate::plan::{DataflowPlan, Input, QueryPlan, Shape, Sink, SourcePlan, Wanted};
 use std::cell::Cell;
 use std::rc::Rc;
 use timely::dataflow::Scope;
@@ -73,7 +73,8 @@ fn install_query(
             // What only passes on needs no column by itself: who reads it does.
             let passes = matches!(plan.sink, Sink::Stream { store: None, .. });
             let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
-            let needs = plan.select.reads(plan.input_columns, outputs.as_deref());
+            let columns = plan.select.reads(plan.input_columns, outputs.as_deref());
+            let needs = Wanted { columns, headers: plan.passes_headers_on() };
             let rows = subscribe(scope, &context.hub(hub), needs, Rc::clone(parts.cancel), parts.wake);
             match (&plan.sink, &plan.select.shape) {
                 (Sink::Table { table, .. }, Shape::Aggregate(aggregation)) => {

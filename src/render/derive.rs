@@ -32,7 +32,7 @@ pub fn derive(
     let types: Vec<SqlType> = parent.columns.iter().map(|c| c.ty.clone()).collect();
     let changes = changes(touched, parent);
     let (exprs, keys) = match &plan.select.shape {
-        Shape::Project(exprs) => (exprs.clone(), plan.select.columns.iter().filter(|c| c.key).count()),
+        Shape::Project(exprs) => (exprs.clone(), plan.select.columns.iter().filter(|c| c.is_key()).count()),
         Shape::Aggregate(aggregation) => (inputs(aggregation), aggregation.keys.len()),
     };
     let grouped = matches!(plan.select.shape, Shape::Aggregate(_));

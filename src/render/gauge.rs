@@ -71,6 +71,7 @@ mod tests {
     use crate::batch::{Range32, Timestamps};
     use crate::connector::{Poll, Position, Source};
     use crate::error::Result;
+    use crate::headers::Headers;
 
     struct Behind(Option<u64>);
 
@@ -100,6 +101,7 @@ mod tests {
             keys: None,
             offsets: vec![0].into(),
             timestamps: Timestamps::All(timestamp),
+            headers: Headers::None,
             torn: Vec::new(),
         }
     }

@@ -7,7 +7,8 @@
 use super::Tick;
 use super::context::Context;
 use crate::batch::{Batch, Column};
-use crate::plan::DataflowId;
+use crate::headers::Headers;
+use crate::plan::{DataflowId, Wanted};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
@@ -23,14 +24,14 @@ pub struct Hub {
     readers: RefCell<Vec<Weak<Reader>>>,
     frontier: Cell<Tick>,
     closed: Cell<bool>,
-    /// Which columns some reader reads; writers leave out the others. Empty: all.
-    pub wanted: RefCell<Vec<bool>>,
+    /// What some reader reads; writers leave out the rest.
+    pub wanted: RefCell<Wanted>,
 }
 
 /// One reader's queue; what is in it was counted as in flight by its source.
 pub struct Reader {
     queue: RefCell<VecDeque<Event>>,
-    needs: Vec<bool>,
+    needs: Wanted,
     activator: Activator,
 }
 
@@ -114,13 +115,12 @@ impl Reader {
         self.activator.activate();
     }
 
-    /// False for a batch that was made before this reader came and lacks a column it needs: such a
+    /// False for a batch that was made before this reader came and lacks something it needs: such a
     /// batch lies before the reader's start.
     fn can_read(&self, batch: &Batch) -> bool {
-        self.needs
-            .iter()
-            .zip(&batch.columns)
-            .all(|(needed, column)| !needed || !matches!(column, Column::Absent))
+        let mut columns = self.needs.columns.iter().zip(&batch.columns);
+        let has_columns = columns.all(|(needed, column)| !needed || !matches!(column, Column::Absent));
+        has_columns && !(self.needs.headers && matches!(batch.origin.headers, Headers::Unread))
     }
 }
 
@@ -147,7 +147,7 @@ pub fn publish(stream: StreamVec<'_, Tick, Batch>, hub: Rc<Hub>, writer: Dataflo
 pub fn subscribe<'s>(
     scope: Scope<'s, Tick>,
     hub: &Rc<Hub>,
-    needs: Vec<bool>,
+    needs: Wanted,
     cancel: Rc<Cell<bool>>,
     wake: &mut Vec<Activator>,
 ) -> StreamVec<'s, Tick, Batch> {

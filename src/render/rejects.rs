@@ -3,12 +3,13 @@
 use super::context::now_ms;
 use super::{RESTORED, Tick};
 use crate::batch::{Batch, MessageBatch, Reject};
+use crate::connector::Record;
 use crate::connector::log::{LogOptions, LogWriter};
 use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::expr::Note;
 use crate::plan::{QueryPlan, SourcePlan};
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
@@ -29,7 +30,7 @@ const RAW_BYTES: usize = 16 << 10;
 
 /// The columns of WHARFE_REJECTS.
 pub fn schema() -> Schema {
-    let column = |name: &str, ty| ColumnDef { name: name.into(), ty, key: false };
+    let column = |name: &str, ty| ColumnDef { name: name.into(), ty, part: Part::Value };
     Schema::new([
         column("KIND", SqlType::Varchar),
         column("SOURCE_NAME", SqlType::Varchar),
@@ -148,7 +149,9 @@ impl RejectLog {
         let mut written = Ok(());
         while let Some(entry) = pending.first_entry().filter(|entry| *entry.key() < closed) {
             for json in entry.remove() {
-                let appended = writer.append(self.partition, now_ms(), None, Some(json.as_bytes()));
+                let record =
+                    Record { timestamp: now_ms(), value: Some(json.as_bytes()), ..Record::default() };
+                let appended = writer.append(self.partition, &record);
                 written = written.and(appended.map(drop));
             }
         }

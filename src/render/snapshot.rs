@@ -17,7 +17,7 @@ use super::{RESTORED, Tick};
 use crate::aggregate::State;
 use crate::batch::MessageBatch;
 use crate::connector::log::{self, LogOptions, LogWriter};
-use crate::connector::{Opening, Poll, Share, Source, Start, Survey};
+use crate::connector::{Opening, Poll, Record, Share, Source, Start, Survey};
 use crate::error::{Error, Result};
 use crate::plan::Piece;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,8 @@ impl Snapshot {
             let mut append = |count: &mut i64, key: &[u8], value: &[u8]| {
                 *count += 1;
                 if appended.is_ok() {
-                    appended = writer.append(worker, 0, Some(key), Some(value)).map(drop);
+                    let record = Record { key: Some(key), value: Some(value), ..Record::default() };
+                    appended = writer.append(worker, &record).map(drop);
                 }
             };
             let more = match part {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
 use crate::format::{Decoder, decoder};
-use crate::plan::SourcePlan;
+use crate::plan::{SourcePlan, Wanted};
 use crate::registry::Lookups;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -42,6 +42,7 @@ pub fn read<'s>(
         let mut capability = Some(capability);
         let reading = context.reading(&plan.key);
         let gauge = context.gauge(&plan, &reading);
+        let hub = context.hub(plan.hub);
         move |output| {
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
@@ -56,7 +57,8 @@ pub fn read<'s>(
             if context.inflight.full() || !context.clock.looking() {
                 return;
             }
-            let polled = poll(&mut reading.borrow_mut(), &plan, &context);
+            let headers = plan.reads_headers(&hub.wanted.borrow());
+            let polled = poll(&mut reading.borrow_mut(), &plan, headers, &context);
             match polled {
                 Ok(Poll::Messages(batch)) => {
                     let bytes = batch.buffer.len();
@@ -98,7 +100,7 @@ impl Reading {
     }
 }
 
-fn poll(reading: &mut Reading, plan: &SourcePlan, context: &Context) -> Result<Poll> {
+fn poll(reading: &mut Reading, plan: &SourcePlan, headers: bool, context: &Context) -> Result<Poll> {
     let reader = match reading {
         Reading::Ended(_) => return Ok(Poll::Done),
         Reading::Open(reader) => reader,
@@ -113,9 +115,10 @@ fn poll(reading: &mut Reading, plan: &SourcePlan, context: &Context) -> Result<P
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
             *reading = Reading::Open(opened);
-            return poll(reading, plan, context);
+            return poll(reading, plan, headers, context);
         }
     };
+    reader.read_headers(headers);
     let polled = reader.poll(context.pace.batch_bytes, context.clock.now_ms())?;
     if let Poll::Done = polled {
         *reading = Reading::Ended(reader.position());
@@ -199,13 +202,13 @@ impl RowDecoder {
         self.decoder.is_ready(messages)
     }
 
-    /// `wanted` may be empty: every column.
-    pub fn decode(&mut self, messages: &MessageBatch, wanted: &[bool]) -> (Batch, Vec<Reject>) {
-        let mut wanted = if wanted.is_empty() { vec![true; self.columns] } else { wanted.to_vec() };
+    pub fn decode(&mut self, messages: &MessageBatch, wanted: &Wanted) -> (Batch, Vec<Reject>) {
+        let mut columns =
+            if wanted.columns.is_empty() { vec![true; self.columns] } else { wanted.columns.clone() };
         if let Some((_, needs)) = &self.timestamp {
-            wanted.iter_mut().zip(needs).for_each(|(w, n)| *w |= n);
+            columns.iter_mut().zip(needs).for_each(|(w, n)| *w |= n);
         }
-        let decoded = self.decoder.decode(messages, &wanted);
+        let decoded = self.decoder.decode(messages, &columns);
         let kept = decoded.kept;
         let len = kept.as_ref().map_or(messages.len(), Vec::len);
         let pick = |all: &arrow_buffer::ScalarBuffer<i64>| match &kept {
@@ -221,6 +224,11 @@ impl RowDecoder {
             source: self.ordinal,
             partition: messages.partition,
             offsets: pick(&messages.offsets),
+            headers: match (&messages.headers, &kept) {
+                (headers, _) if !wanted.headers => headers.unread(),
+                (headers, None) => headers.clone(),
+                (headers, Some(kept)) => headers.pick(kept.iter().map(|&i| i as usize)),
+            },
         };
         let batch = Batch { len, columns: decoded.columns, origin, deleted: decoded.deleted };
         let mut rejects = decoded.rejects;

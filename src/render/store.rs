@@ -6,9 +6,10 @@ use super::books::Stage;
 use super::context::{Context, SharedWriter};
 use super::rejects::RejectedRecord;
 use crate::batch::{Batch, Column, Position, Range32, Reject};
-use crate::connector::{Room, Writer};
+use crate::connector::{Record, Room, Writer};
 use crate::error::Result;
 use crate::format::{Encoded, Encoder, encoder};
+use crate::headers::Headers;
 use crate::partition::partition_of;
 use crate::plan::{QueryPlan, StorePlan};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ struct Chunk {
     /// (start, end) of key and value; `u32::MAX` where there is none.
     keys: Vec<(u32, u32)>,
     values: Vec<(u32, u32)>,
+    /// Blocks of headers; none where no row has any.
+    headers: Vec<(u32, u32)>,
     buffer: Vec<u8>,
 }
 
@@ -154,9 +157,13 @@ impl Ordered {
         while let Some(&(c, row)) = self.order.get(self.next) {
             let chunk = &self.chunks[c];
             let range = |(start, end): (u32, u32)| Range32 { start, end }.of(&chunk.buffer);
-            let (key, value) = (range(chunk.keys[row]), range(chunk.values[row]));
-            let rowtime = chunk.positions[row].0;
-            if writer.append(self.tick, chunk.partition, rowtime, key, value)? == Room::Full {
+            let record = Record {
+                timestamp: chunk.positions[row].0,
+                key: range(chunk.keys[row]),
+                value: range(chunk.values[row]),
+                headers: chunk.headers.get(row).and_then(|block| range(*block)).unwrap_or_default(),
+            };
+            if writer.append(self.tick, chunk.partition, &record)? == Room::Full {
                 return Ok(Room::Full);
             }
             self.next += 1;
@@ -215,12 +222,16 @@ fn chunks(encoder: &mut dyn Encoder, batch: &Batch, partitions: u32) -> (Vec<Chu
             positions: Vec::new(),
             keys: Vec::new(),
             values: Vec::new(),
+            headers: Vec::new(),
             buffer: Vec::new(),
         });
         let Position { rowtime, source, partition, offset } = batch.origin.position(row);
         chunk.positions.push((rowtime, source, partition, offset));
         chunk.keys.push(copy(key, &encoded.buffer, &mut chunk.buffer));
         chunk.values.push(copy(value, &encoded.buffer, &mut chunk.buffer));
+        if let Headers::Each { buffer, blocks } = &batch.origin.headers {
+            chunk.headers.push(copy(blocks[row], buffer, &mut chunk.buffer));
+        }
     }
     (chunks.into_values().collect(), rejects)
 }

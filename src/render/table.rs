@@ -10,7 +10,7 @@ use super::journal::Journals;
 use super::packed::{Bytes, RowSpine, StateSpine};
 use super::snapshot::Part;
 use crate::aggregate::{self, Element, Key, Spec, State};
-use crate::batch::{Batch, Column, Origin, Timestamps};
+use crate::batch::{Batch, Column, Origin};
 use crate::error::Result;
 use crate::expr::compile::{Evaluator, Projection, compile};
 use crate::expr::{ExprKind, Notes};
@@ -448,7 +448,5 @@ pub fn rows_to_batch(types: &[SqlType], rows: &[Row]) -> Batch {
         .enumerate()
         .map(|(c, ty)| Column::Array(Value::array(ty, rows.iter().map(|row| &row[c]))))
         .collect();
-    let origin =
-        Origin { rowtime: Timestamps::All(0), source: 0, partition: 0, offsets: vec![0; rows.len()].into() };
-    Batch { len: rows.len(), columns, origin, deleted: None }
+    Batch { len: rows.len(), columns, origin: Origin::none(rows.len()), deleted: None }
 }

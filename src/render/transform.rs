@@ -112,7 +112,7 @@ pub fn transform<'s>(
                 let mut session = output.session(&cap);
                 for batch in batches.drain(..) {
                     if let Some(hub) = &feeds {
-                        transform.want(&hub.wanted.borrow());
+                        transform.want(&hub.wanted.borrow().columns);
                     }
                     let mut notes = Notes::default();
                     let out = transform.apply(&batch, &mut notes);

@@ -6,7 +6,7 @@ use crate::engine::outcome::{
     Traffic,
 };
 use crate::sql::ast::{Parsed, SourceKind, Statement};
-use crate::types::{ColumnDef, SqlType};
+use crate::types::{ColumnDef, Part, SqlType};
 use serde_json::{Value, json};
 
 /// The entity of one statement. SET, UNSET and INSERT … VALUES have none, and neither has an answer,
@@ -18,6 +18,9 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
         Outcome::Status(s) => status(s, sequence),
         Outcome::Streams(s) => json!({ "@type": "streams", "streams": each(s, source_info) }),
         Outcome::Tables(s) => json!({ "@type": "tables", "tables": each(s, source_info) }),
+        Outcome::Topics(t) if is_extended(&statement.statement) => {
+            json!({ "@type": "kafka_topics_extended", "topics": each(t, topic_extended) })
+        }
         Outcome::Topics(t) => json!({ "@type": "kafka_topics", "topics": each(t, topic) }),
         Outcome::Queries(q) => json!({ "@type": "queries", "queries": each(q, query) }),
         Outcome::Functions(f) => json!({ "@type": "function_names", "functions": each(f, function_name) }),
@@ -27,10 +30,14 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
             json!({ "@type": "source_descriptions", "sourceDescriptions": descriptions })
         }
         Outcome::Source(s) => {
-            let extended = matches!(statement.statement, Statement::Describe { extended: true, .. });
+            let extended = is_extended(&statement.statement);
             json!({ "@type": "sourceDescription", "sourceDescription": source(s, extended) })
         }
         Outcome::Function(f) => function(f),
+        Outcome::Explanations(e) => {
+            let descriptions = each(e, |e| explanation(e, statement));
+            json!({ "@type": "query_descriptions", "queryDescriptions": descriptions })
+        }
         Outcome::Explanation(e) => {
             json!({ "@type": "queryDescription", "queryDescription": explanation(e, statement) })
         }
@@ -49,6 +56,15 @@ fn framed(body: Value, statement: &Parsed) -> Value {
     fields.shift_insert(1, "statementText".into(), statement_text(statement).into());
     fields.insert("warnings".into(), json!([]));
     Value::Object(fields)
+}
+
+/// Of those whose outcome is the same either way.
+fn is_extended(statement: &Statement) -> bool {
+    use Statement::*;
+    matches!(
+        statement,
+        Describe { extended: true, .. } | Show(crate::sql::ast::Show::Topics { extended: true, .. })
+    )
 }
 
 fn is_silent(statement: &Statement) -> bool {
@@ -107,6 +123,13 @@ fn topic(topic: &TopicInfo) -> Value {
         "connector": topic.connector,
         "place": topic.place,
     })
+}
+
+fn topic_extended(info: &TopicInfo) -> Value {
+    let mut topic = topic(info);
+    topic["consumerCount"] = info.consumers.into();
+    topic["consumerGroupCount"] = info.consumer_groups.into();
+    topic
 }
 
 /// `traffic` is an addition.
@@ -230,8 +253,14 @@ fn explained(statement: &Parsed) -> String {
 
 fn field(column: &ColumnDef) -> Value {
     let mut field = json!({ "name": column.name, "schema": schema(&column.ty) });
-    if column.key {
-        field["type"] = "KEY".into();
+    match &column.part {
+        Part::Key => field["type"] = "KEY".into(),
+        Part::Value => {}
+        Part::Headers => field["type"] = "HEADER".into(),
+        Part::Header(name) => {
+            field["type"] = "HEADER".into();
+            field["headerKey"] = name.as_str().into();
+        }
     }
     field
 }
@@ -359,7 +388,16 @@ mod tests {
             connector: "file".into(),
             place: "orders.csv".into(),
             partitions: 2,
+            consumers: 1,
+            consumer_groups: 3,
         };
+        let all = Statement::Show(Show::Topics { all: true, extended: true });
+        check(
+            all,
+            "SHOW ALL TOPICS EXTENDED",
+            Outcome::Topics(vec![topic.clone()]),
+            r#"{"@type":"kafka_topics_extended","statementText":"SHOW ALL TOPICS EXTENDED;","topics":[{"name":"orders","replicaInfo":[1,1],"connector":"file","place":"orders.csv","consumerCount":1,"consumerGroupCount":3}],"warnings":[]}"#,
+        );
         check(
             show(),
             "SHOW TOPICS",
@@ -404,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_source_is_described_with_its_types() {
-        let column = |name: &str, ty, key| ColumnDef { name: name.into(), ty, key };
+        let column = |name: &str, ty, key| ColumnDef { name: name.into(), ty, part: Part::key_if(key) };
         let lat = StructField { name: "lat".into(), ty: SqlType::Double };
         let description = SourceDescription {
             info: orders(),
@@ -448,7 +486,7 @@ mod tests {
     fn an_explanation_shows_the_plan() {
         let explanation = Explanation {
             query: None,
-            columns: vec![ColumnDef { name: "N".into(), ty: SqlType::Int, key: false }],
+            columns: vec![ColumnDef { name: "N".into(), ty: SqlType::Int, part: Part::Value }],
             sources: vec!["ORDERS".into()],
             plan: "scan ORDERS".into(),
         };

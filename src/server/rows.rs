@@ -198,7 +198,7 @@ impl Writer {
         let mut out = String::new();
         for (i, column) in self.columns.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
-            let key = if column.key && self.kind == AnswerKind::Pull { " KEY" } else { "" };
+            let key = if column.is_key() && self.kind == AnswerKind::Pull { " KEY" } else { "" };
             let _ = write!(out, "{comma}{} {}{key}", quoted(&column.name), quoted_type(&column.ty));
         }
         out
@@ -226,16 +226,16 @@ fn quoted_type(ty: &SqlType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::StructField;
+    use crate::types::{Part, StructField};
 
     const STREAMED: Form = Form::StreamedRows { media_type: STREAMED_ROWS };
 
     fn writer(form: Form, kind: AnswerKind) -> Writer {
         let lat = StructField { name: "lat".into(), ty: SqlType::Double };
         let columns = vec![
-            ColumnDef { name: "ID".into(), ty: SqlType::Varchar, key: true },
-            ColumnDef { name: "N".into(), ty: SqlType::Int, key: false },
-            ColumnDef { name: "AT".into(), ty: SqlType::Struct(vec![lat]), key: false },
+            ColumnDef { name: "ID".into(), ty: SqlType::Varchar, part: Part::Key },
+            ColumnDef { name: "N".into(), ty: SqlType::Int, part: Part::Value },
+            ColumnDef { name: "AT".into(), ty: SqlType::Struct(vec![lat]), part: Part::Value },
         ];
         Writer { form, kind, id: "q_1".into(), columns }
     }

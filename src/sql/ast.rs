@@ -1,7 +1,7 @@
 //! The syntax tree. Names are already case-folded as the dialect has it (unquoted → upper case).
 
 use crate::error::Span;
-use crate::types::SqlType;
+use crate::types::{Part, SqlType};
 
 /// A name with its place, for error messages.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,17 +124,8 @@ pub enum Show {
 pub struct ColumnSpec {
     pub name: Ident,
     pub ty: SqlType,
-    pub key: KeySpec,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeySpec {
-    /// A value column.
-    None,
-    /// `KEY`, of a stream.
-    Key,
-    /// `PRIMARY KEY`, of a table.
-    PrimaryKey,
+    /// `KEY` of a stream or `PRIMARY KEY` of a table, `HEADERS` or `HEADER('name')`; else the value.
+    pub part: Part,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -50,6 +50,8 @@ pub const KEYWORDS: &[&str] = &[
     "FUNCTIONS",
     "GROUP",
     "HAVING",
+    "HEADER",
+    "HEADERS",
     "IF",
     "IN",
     "INSERT",

@@ -1,10 +1,11 @@
 //! The grammar of CREATE and INSERT, with their columns and properties.
 
-use super::ast::{ColumnSpec, KeySpec, Literal, Properties, Property, SourceKind, Statement};
+use super::ast::{ColumnSpec, Literal, Properties, Property, SourceKind, Statement};
 use super::hint::{Missing, missing};
 use super::lexer::TokenKind;
 use super::parser::Parser;
 use crate::error::{Error, Result};
+use crate::types::Part;
 
 impl Parser<'_> {
     pub(super) fn create(&mut self) -> Result<Statement> {
@@ -90,32 +91,47 @@ impl Parser<'_> {
         }
         let name = self.ident("a column name")?;
         let ty = self.sql_type(&name.name)?;
-        if self.at_any(&["HEADER", "HEADERS"]) {
-            return Err(missing(Missing::Headers, self.span()));
-        }
         if self.at_any(&["NOT", "NULL", "DEFAULT", "UNIQUE"]) {
-            let hint = "a column has a name, a type and perhaps KEY or PRIMARY KEY; every value may be NULL";
+            let hint = "a column has a name, a type and perhaps KEY, PRIMARY KEY or HEADERS; every value may be NULL";
             return Err(self.expected("`,` or `)`", &[]).hint(hint));
         }
-        let key = self.key(kind)?;
-        Ok(ColumnSpec { name, ty, key })
+        let part = self.part(kind)?;
+        if self.at_any(&["KEY", "PRIMARY", "HEADER", "HEADERS"]) {
+            let hint = "a column is of the key, of the value or of the headers";
+            return Err(self.expected("`,` or `)`", &[]).hint(hint));
+        }
+        Ok(ColumnSpec { name, ty, part })
+    }
+
+    fn part(&mut self, kind: SourceKind) -> Result<Part> {
+        if self.eat_word("HEADERS") {
+            return Ok(Part::Headers);
+        }
+        if !self.eat_word("HEADER") {
+            return self.key(kind);
+        }
+        self.expect("(")?;
+        let name = self.text_literal("the name of a header in single quotes")?;
+        self.expect(")")?;
+        Ok(Part::Header(name))
     }
 
     /// Streams have keys, of which any number of records may have the same; in a table a key is unique.
-    fn key(&mut self, kind: SourceKind) -> Result<KeySpec> {
+    fn key(&mut self, kind: SourceKind) -> Result<Part> {
         let start = self.span();
         let primary = self.eat_word("PRIMARY");
         if primary {
             self.expect_word("KEY")?;
         } else if !self.eat_word("KEY") {
             return match self.peek() {
-                TokenKind::Word(_) => Err(self.expected("`,` or `)`", &["KEY", "PRIMARY"])),
-                _ => Ok(KeySpec::None),
+                TokenKind::Word(_) => {
+                    Err(self.expected("`,` or `)`", &["KEY", "PRIMARY", "HEADER", "HEADERS"]))
+                }
+                _ => Ok(Part::Value),
             };
         }
         match (kind, primary) {
-            (SourceKind::Stream, false) => Ok(KeySpec::Key),
-            (SourceKind::Table, true) => Ok(KeySpec::PrimaryKey),
+            (SourceKind::Stream, false) | (SourceKind::Table, true) => Ok(Part::Key),
             (SourceKind::Stream, true) => {
                 Err(Error::syntax("a stream has no PRIMARY KEY").at(self.since(start)).hint("write KEY"))
             }

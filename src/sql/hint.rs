@@ -50,7 +50,6 @@ pub(super) enum Missing {
     Offset,
     TimeZone,
     CommonTable,
-    Headers,
     CustomType,
     Connector,
     Pause,
@@ -99,7 +98,6 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
             "queries cannot start with WITH",
             "give the inner query a name with CREATE STREAM … AS SELECT and read from that",
         ),
-        Missing::Headers => ("columns of message headers are not supported yet", "leave the column out"),
         Missing::CustomType => (
             "custom types are not supported",
             "write the type out where it is used, such as STRUCT<name STRING, age INT>",

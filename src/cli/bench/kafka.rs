@@ -7,7 +7,7 @@ use super::input::{self, Feed};
 use super::report::{Measurement, Progress};
 use crate::connector::generator::FEEDS;
 use crate::connector::{
-    self, GeneratorSpec, Layout, Opening, Place, Poll, Room, Share, Source, Start, Writer, kafka,
+    self, GeneratorSpec, Layout, Opening, Place, Poll, Record, Room, Share, Source, Start, Writer, kafka,
 };
 use crate::error::{Error, Result, reason};
 use crate::render::context::now_ms;
@@ -240,7 +240,8 @@ fn produce_due(events: &mut dyn Source, writer: &mut dyn Writer) -> Result<Optio
     };
     for i in 0..batch.len() {
         let partition = (batch.offsets[i] % i64::from(PARTITIONS)) as u32;
-        while writer.append(0, partition, batch.timestamps.at(i), None, batch.value(i))? == Room::Full {
+        let record = Record { timestamp: batch.timestamps.at(i), value: batch.value(i), ..Record::default() };
+        while writer.append(0, partition, &record)? == Room::Full {
             interrupt::check()?;
             writer.flush()?;
             std::thread::sleep(Duration::from_millis(1));

@@ -137,6 +137,7 @@ fn each_batch(
     let mut reader = connector::open(&source.place, opening)?;
     let mut decoder = RowDecoder::new(source, &crate::registry::Lookups::none())?;
     let wanted = planned.wanted(source.hub);
+    reader.read_headers(source.reads_headers(&wanted));
     loop {
         match reader.poll(pace.batch_bytes, now_ms())? {
             Poll::Done => return Ok(()),

@@ -4,6 +4,7 @@ use super::{Reading, Result, Split, VecDeque, io_error, watch::Identity};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::connector::framing::{Before, Framer, Frames};
 use crate::connector::read_at::read_at;
+use crate::headers::Headers;
 use arrow_buffer::Buffer;
 use std::fs::{File, Metadata};
 use std::io;
@@ -208,6 +209,7 @@ impl Reader {
             values: frames.values,
             keys: None,
             offsets: frames.offsets.into(),
+            headers: Headers::None,
             torn: frames.torn,
         };
         (Some(batch), scan.stopped)

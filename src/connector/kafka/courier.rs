@@ -7,6 +7,7 @@
 
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
+use super::sink::owned_headers;
 use crate::batch::MessageBatch;
 use crate::connector::log::{self, Ends, LogReader};
 use crate::connector::{Cluster, Layout, Opening, Poll, Position, Share, Source, Split, Start, Survey};
@@ -433,14 +434,15 @@ impl Outgoing {
         let mut bytes = 0;
         for i in first..last {
             let (key, value) = (messages.key(i), messages.value(i));
-            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RECORD_BYTES;
+            let headers = messages.headers.block(i);
+            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.len() + RECORD_BYTES;
             let mut record = BaseRecord {
                 topic: &delivery.topic,
                 partition: Some(messages.partition),
                 payload: value,
                 key,
                 timestamp: Some(messages.timestamps.at(i).max(1)),
-                headers: None,
+                headers: owned_headers(headers),
                 delivery_opaque: (),
             };
             loop {

@@ -3,6 +3,7 @@
 use super::Marks;
 use super::queue::{Failed, Queue, Record};
 use crate::batch::{MessageBatch, Range32, Timestamps};
+use crate::headers::{self, Headers};
 use arrow_buffer::Buffer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -62,8 +63,13 @@ impl Partition {
     }
 
     /// What has arrived, about `max_bytes` at most.
-    pub fn take(&mut self, max_bytes: usize, now_ms: i64) -> Result<Option<MessageBatch>, Code> {
-        let mut batch = Collecting::new(self.bytes.min(max_bytes));
+    pub fn take(
+        &mut self,
+        max_bytes: usize,
+        now_ms: i64,
+        headers: bool,
+    ) -> Result<Option<MessageBatch>, Code> {
+        let mut batch = Collecting::new(self.bytes.min(max_bytes), headers);
         while self.failed.is_none() && !(self.caught_up && self.bounded) && batch.bytes.len() < max_bytes {
             let most = (max_bytes - batch.bytes.len()) / self.record_bytes;
             let taken = self.queue.take(most, |record| match record {
@@ -98,14 +104,18 @@ struct Collecting {
     keys: Vec<Range32>,
     has_keys: bool,
     values: Vec<Range32>,
+    /// `None`: nobody wants them.
+    headers: Option<Vec<Range32>>,
     offsets: Vec<i64>,
     times: Vec<i64>,
+    torn: Vec<(usize, String)>,
 }
 
 impl Collecting {
-    fn new(bytes: usize) -> Collecting {
-        let (keys, values, offsets, times) = Default::default();
-        Collecting { bytes: Vec::with_capacity(bytes), keys, has_keys: false, values, offsets, times }
+    fn new(bytes: usize, headers: bool) -> Collecting {
+        let (keys, values, offsets, times, torn) = Default::default();
+        let (bytes, headers) = (Vec::with_capacity(bytes), headers.then(Vec::new));
+        Collecting { bytes, keys, has_keys: false, values, headers, offsets, times, torn }
     }
 
     fn add(&mut self, record: &Record, now_ms: i64) {
@@ -116,6 +126,14 @@ impl Collecting {
         self.values.push(value);
         self.offsets.push(record.offset);
         self.times.push(record.timestamp.unwrap_or(now_ms));
+        if let Some(headers) = &mut self.headers {
+            let start = self.bytes.len() as u32;
+            if !record.headers(|name, value| headers::push(name, value, &mut self.bytes)) {
+                self.torn.push((headers.len(), "its headers cannot be read".into()));
+            }
+            let end = self.bytes.len() as u32;
+            headers.push(if start < end { Range32 { start, end } } else { Range32::NULL });
+        }
     }
 
     fn copy(&mut self, bytes: Option<&[u8]>) -> Range32 {
@@ -126,14 +144,16 @@ impl Collecting {
     }
 
     fn finish(self, partition: i32) -> MessageBatch {
+        let buffer = Buffer::from_vec(self.bytes);
         MessageBatch {
             partition,
-            buffer: Buffer::from_vec(self.bytes),
+            headers: self.headers.map_or(Headers::Unread, |blocks| Headers::each(&buffer, blocks)),
+            buffer,
             values: self.values,
             keys: self.has_keys.then_some(self.keys),
             offsets: self.offsets.into(),
             timestamps: Timestamps::Each(self.times.into()),
-            torn: Vec::new(),
+            torn: self.torn,
         }
     }
 }

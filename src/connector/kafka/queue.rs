@@ -5,7 +5,7 @@ use super::client::Ears;
 use rdkafka::bindings as native;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_void};
 use std::ptr;
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub struct Record<'r> {
     pub timestamp: Option<i64>,
     pub key: Option<&'r [u8]>,
     pub value: Option<&'r [u8]>,
+    message: &'r native::rd_kafka_message_t,
 }
 
 /// An error in the place of a record, with the offset where it came.
@@ -90,6 +91,33 @@ impl Queue {
     }
 }
 
+impl Record<'_> {
+    /// Hands over the record's headers in their order: a call for each record, so only who wants them
+    /// asks. False: they cannot be read.
+    pub fn headers(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> bool {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message has not been destroyed; what it points to is its own.
+        match unsafe { native::rd_kafka_message_headers(self.message, &mut headers) } {
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT => return true,
+            _ => return false,
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: the headers are the message's; beyond the last one nothing is filled in.
+            let found = unsafe {
+                native::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut length)
+            };
+            if found != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            // SAFETY: names end in a NUL, and so many bytes belong to the value, as long as the message.
+            unsafe { each(CStr::from_ptr(name).to_bytes(), bytes(value, length)) };
+        }
+        true
+    }
+}
+
 impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: it is not used again; the consumer that it belongs to goes after it.
@@ -103,16 +131,19 @@ unsafe fn read(message: &native::rd_kafka_message_t) -> Result<Record<'_>, Faile
     if message.err != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Err(Failed { code: message.err.into(), offset: message.offset });
     }
-    let bytes = |start: *const std::ffi::c_void, len: usize| {
-        // SAFETY: where there is a start, so many bytes belong to the message.
-        (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
+    // SAFETY: the message is there, and the kind of its timestamp is not asked for; so many bytes are its
+    // key and its value.
+    let (timestamp, key, value) = unsafe {
+        let timestamp = native::rd_kafka_message_timestamp(message, ptr::null_mut());
+        (timestamp, bytes(message.key, message.key_len), bytes(message.payload, message.len))
     };
-    // SAFETY: the message is there, and the kind of its timestamp is not asked for.
-    let timestamp = unsafe { native::rd_kafka_message_timestamp(message, ptr::null_mut()) };
-    Ok(Record {
-        offset: message.offset,
-        timestamp: (timestamp >= 0).then_some(timestamp),
-        key: bytes(message.key, message.key_len),
-        value: bytes(message.payload, message.len),
-    })
+    let timestamp = (timestamp >= 0).then_some(timestamp);
+    Ok(Record { offset: message.offset, timestamp, key, value, message })
+}
+
+/// # Safety
+/// Where there is a start, so many bytes belong to a message that is not destroyed before they are gone.
+unsafe fn bytes<'m>(start: *const c_void, length: usize) -> Option<&'m [u8]> {
+    // SAFETY: as the caller says.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) })
 }

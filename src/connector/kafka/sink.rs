@@ -3,12 +3,13 @@
 
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
-use crate::connector::{Cluster, Layout, Room, Writer};
+use crate::connector::{Cluster, Layout, Record, Room, Writer};
 use crate::error::{Error, Result};
+use crate::headers;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -83,25 +84,18 @@ impl KafkaWriter {
 }
 
 impl Writer for KafkaWriter {
-    fn append(
-        &mut self,
-        epoch: u64,
-        partition: u32,
-        timestamp: i64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<Room> {
+    fn append(&mut self, epoch: u64, partition: u32, record: &Record) -> Result<Room> {
         if !self.is_ready()? {
             return Ok(Room::Full);
         }
         let record: BaseRecord<[u8], [u8], usize> = BaseRecord {
             topic: &self.topic,
             partition: Some(partition as i32),
-            payload: value,
-            key,
+            payload: record.value,
+            key: record.key,
             // librdkafka takes 0 for now, and clusters take nothing before 1970.
-            timestamp: Some(timestamp.max(1)),
-            headers: None,
+            timestamp: Some(record.timestamp.max(1)),
+            headers: owned_headers(record.headers),
             delivery_opaque: epoch as usize,
         };
         match self.producer.send(record) {
@@ -129,6 +123,16 @@ impl Writer for KafkaWriter {
     fn ends(&self) -> Vec<(u32, i64)> {
         Vec::new()
     }
+}
+
+/// A block of headers as librdkafka has them. Names are text there, and end at a NUL.
+pub fn owned_headers(block: &[u8]) -> Option<OwnedHeaders> {
+    let add = |all: Option<OwnedHeaders>, (name, value): (&[u8], Option<&[u8]>)| {
+        let name = String::from_utf8_lossy(name);
+        let key = name.split('\0').next().unwrap_or_default();
+        Some(all.unwrap_or_default().insert(Header { key, value }))
+    };
+    headers::of(block).fold(None, add)
 }
 
 /// Waits until the topic is there, and makes it if need be.

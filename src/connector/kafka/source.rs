@@ -59,6 +59,8 @@ pub struct KafkaSource {
     resumed: Option<Position>,
     /// The first offset that is not read, of each partition of this share.
     next: BTreeMap<u32, i64>,
+    /// Somebody wants records with their headers.
+    headers: bool,
 }
 
 impl KafkaSource {
@@ -82,6 +84,7 @@ impl KafkaSource {
             turn: 0,
             resumed: survey.resumed.clone(),
             next: BTreeMap::new(),
+            headers: false,
         };
         if let Some(marks) = &survey.marks {
             source.begin(marks)?;
@@ -198,7 +201,7 @@ impl KafkaSource {
             self.turn %= self.partitions.len();
             let turn = self.turn;
             self.turn += 1;
-            match self.partitions[turn].take(max_bytes, now_ms) {
+            match self.partitions[turn].take(max_bytes, now_ms, self.headers) {
                 Ok(None) => {}
                 Ok(Some(batch)) => {
                     if let Some(last) = batch.offsets.last() {
@@ -251,6 +254,10 @@ impl Source for KafkaSource {
         let is_read =
             self.begun && self.waiting.is_empty() && self.partitions.iter().all(|p| p.is_caught_up());
         Ok(if self.opening.bounded && is_read { Poll::Done } else { Poll::Pending })
+    }
+
+    fn read_headers(&mut self, wanted: bool) {
+        self.headers = wanted;
     }
 
     fn position(&self) -> Option<Position> {

@@ -2,10 +2,11 @@
 
 use super::RECORD_BYTES_MAX;
 use crate::batch::Range32;
+use crate::connector::Record;
 
 /// Length and CRC.
 const HEAD: usize = 8;
-/// Offset, timestamp and the two lengths.
+/// Offset, timestamp and the lengths of key and value.
 const FIXED: usize = 24;
 const ABSENT: u32 = u32::MAX;
 
@@ -15,6 +16,8 @@ pub struct Frame {
     pub timestamp: i64,
     pub key: Range32,
     pub value: Range32,
+    /// A block of [`crate::headers`].
+    pub headers: Range32,
 }
 
 pub enum Decoded {
@@ -25,14 +28,16 @@ pub enum Decoded {
 }
 
 /// The length of `encode`'s result.
-pub fn bytes_of(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
-    HEAD + FIXED + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)
+pub fn bytes_of(record: &Record) -> usize {
+    let length_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    HEAD + FIXED + length_of(record.key) + length_of(record.value) + record.headers.len()
 }
 
-pub fn encode(offset: i64, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, out: &mut Vec<u8>) {
+pub fn encode(offset: i64, record: &Record, out: &mut Vec<u8>) {
+    let Record { timestamp, key, value, headers } = *record;
     let start = out.len();
     let length_of = |bytes: Option<&[u8]>| bytes.map_or(ABSENT, |b| b.len() as u32).to_le_bytes();
-    out.extend_from_slice(&((bytes_of(key, value) - HEAD) as u32).to_le_bytes());
+    out.extend_from_slice(&((bytes_of(record) - HEAD) as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&offset.to_le_bytes());
     out.extend_from_slice(&timestamp.to_le_bytes());
@@ -40,6 +45,7 @@ pub fn encode(offset: i64, timestamp: i64, key: Option<&[u8]>, value: Option<&[u
     out.extend_from_slice(&length_of(value));
     out.extend_from_slice(key.unwrap_or_default());
     out.extend_from_slice(value.unwrap_or_default());
+    out.extend_from_slice(headers);
     let crc = crc32fast::hash(&out[start + HEAD..]);
     out[start + 4..start + HEAD].copy_from_slice(&crc.to_le_bytes());
 }
@@ -63,11 +69,16 @@ pub fn decode(block: &[u8], at: usize, offset: i64) -> Decoded {
     };
     let (key, key_end) = place(start + FIXED, lengths.0);
     let (value, value_end) = place(key_end, lengths.1);
-    if value_end != end {
+    if value_end > end {
         return Decoded::Bad;
     }
+    // Most records have none; those of earlier versions never had.
+    let headers = match value_end < end {
+        true => Range32 { start: value_end as u32, end: end as u32 },
+        false => Range32::NULL,
+    };
     let timestamp = body[8..16].try_into().map_or(0, i64::from_le_bytes);
-    Decoded::Frame(Frame { end, timestamp, key, value })
+    Decoded::Frame(Frame { end, timestamp, key, value, headers })
 }
 
 /// Whether a good frame of a record later than `offset` is anywhere in the block. If so, bad bytes

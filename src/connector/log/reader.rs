@@ -7,6 +7,7 @@ use crate::batch::{MessageBatch, Timestamps};
 use crate::connector::{
     Lag, Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error, read_at::read_at,
 };
+use crate::headers::Headers;
 use arrow_buffer::Buffer;
 use std::collections::HashSet;
 use std::fs::File;
@@ -278,7 +279,7 @@ impl Partition {
     /// The records of a block, and why there are no more in it.
     fn frames(&mut self, block: Vec<u8>) -> (Option<MessageBatch>, Decoded) {
         let first = self.at.next;
-        let (mut keys, mut values, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut keys, mut values, mut headers, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut at = 0;
         let stop = loop {
             match decode(&block, at, self.at.next) {
@@ -287,6 +288,7 @@ impl Partition {
                     self.at.next += 1;
                     keys.push(frame.key);
                     values.push(frame.value);
+                    headers.push(frame.headers);
                     times.push(frame.timestamp);
                 }
                 stop => break stop,
@@ -300,9 +302,11 @@ impl Partition {
         if block.capacity() / 2 > block.len() {
             block.shrink_to_fit();
         }
+        let buffer = Buffer::from_vec(block);
         let batch = MessageBatch {
             partition: self.number,
-            buffer: Buffer::from_vec(block),
+            headers: Headers::each(&buffer, headers),
+            buffer,
             keys: keys.iter().any(|key| !key.is_null()).then_some(keys),
             offsets: (first..self.at.next).collect::<Vec<_>>().into(),
             timestamps: Timestamps::Each(times.into()),

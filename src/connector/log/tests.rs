@@ -2,7 +2,8 @@
 
 use super::reader::open_checking;
 use super::*;
-use crate::connector::{Opening, Poll, Share, Source, Start, Survey};
+use crate::connector::{Opening, Poll, Record, Share, Source, Start, Survey};
+use crate::headers;
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 
@@ -34,13 +35,19 @@ fn try_drain(reader: &mut LogReader) -> Result<Vec<String>> {
     Ok(all)
 }
 
+fn value(value: &[u8]) -> Record<'_> {
+    Record { value: Some(value), ..Record::default() }
+}
+
 fn numbers(range: std::ops::Range<i64>) -> Vec<String> {
     range.map(|i| format!("0@{i}:value {i}")).collect()
 }
 
 fn append(writer: &mut LogWriter, range: std::ops::Range<i64>) {
     for i in range {
-        assert_eq!(writer.append(0, i, None, Some(format!("value {i}").as_bytes())).unwrap(), i);
+        let value = format!("value {i}");
+        let record = Record { timestamp: i, value: Some(value.as_bytes()), ..Record::default() };
+        assert_eq!(writer.append(0, &record).unwrap(), i);
     }
     writer.flush().unwrap();
 }
@@ -59,23 +66,58 @@ fn flip(path: &Path, byte: usize) {
 fn records_come_back_as_they_were_written() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = writer(dir.path(), LogOptions::default());
-    let records = [(Some("k"), Some("v")), (None, Some("")), (Some(""), None), (None, None)]
-        .map(|(key, value)| (key.map(str::as_bytes), value.map(str::as_bytes)));
-    for (i, (key, value)) in records.into_iter().enumerate() {
-        writer.append(0, 100 + i as i64, key, value).unwrap();
+    let mut block = Vec::new();
+    headers::push(b"h", Some(b"\xff"), &mut block);
+    headers::push(b"h", None, &mut block);
+    let records = [
+        (Some("k"), Some("v"), &[][..]),
+        (None, Some(""), &block),
+        (Some(""), None, &[]),
+        (None, None, &block),
+    ]
+    .map(|(key, value, headers)| (key.map(str::as_bytes), value.map(str::as_bytes), headers));
+    for (i, (key, value, headers)) in records.into_iter().enumerate() {
+        writer.append(0, &Record { timestamp: 100 + i as i64, key, value, headers }).unwrap();
     }
     let mut reader = reader(dir.path(), ALL);
     assert!(matches!(reader.poll(1000, 0).unwrap(), Poll::Pending), "not flushed yet");
     writer.sync().unwrap();
     let Poll::Messages(batch) = reader.poll(1000, 0).unwrap() else { panic!("nothing was read") };
-    for (i, (key, value)) in records.into_iter().enumerate() {
-        assert_eq!((batch.key(i), batch.value(i)), (key, value));
+    for (i, (key, value, headers)) in records.into_iter().enumerate() {
+        assert_eq!((batch.key(i), batch.value(i), batch.headers.block(i)), (key, value, headers));
         assert_eq!((batch.offsets[i], batch.timestamps.at(i)), (i as i64, 100 + i as i64));
     }
     assert_eq!(writer.next_offset(0), Some(4));
     assert_eq!(writer.next_offset(1), None);
-    assert!(writer.append(1, 0, None, None).is_err());
-    assert!(writer.append(0, 0, None, Some(&vec![0; 65 << 20])).is_err());
+    assert!(writer.append(1, &Record::default()).is_err());
+    let long = vec![0; 65 << 20];
+    assert!(writer.append(0, &value(&long)).is_err());
+    assert!(writer.append(0, &Record { headers: &long, ..Record::default() }).is_err());
+}
+
+/// Frames as they were before records had headers.
+#[test]
+fn a_log_of_an_earlier_version_is_read_and_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut body = Vec::new();
+    body.extend(0_i64.to_le_bytes());
+    body.extend(7_i64.to_le_bytes());
+    body.extend(1_u32.to_le_bytes());
+    body.extend(7_u32.to_le_bytes());
+    body.extend(b"kvalue 0");
+    let head = [(body.len() as u32).to_le_bytes(), crc32fast::hash(&body).to_le_bytes()].concat();
+    fs::create_dir_all(dir.path().join("0")).unwrap();
+    fs::write(segment::path_of(&dir.path().join("0"), 0), [head, body].concat()).unwrap();
+    let mut writer = writer(dir.path(), SMALL);
+    append(&mut writer, 1..2);
+    let mut reader = reader(dir.path(), BOUNDED);
+    let Poll::Messages(batch) = reader.poll(1000, 0).unwrap() else { panic!("nothing was read") };
+    assert_eq!(
+        (batch.key(0), batch.value(0), batch.timestamps.at(0)),
+        (Some(&b"k"[..]), Some(&b"value 0"[..]), 7)
+    );
+    assert_eq!(batch.value(1), Some(&b"value 1"[..]));
+    assert!(matches!(batch.headers, headers::Headers::None));
 }
 
 #[test]
@@ -114,14 +156,14 @@ fn a_bounded_reader_ends_where_the_log_ended() {
 fn partitions_are_shared_out() {
     let dir = tempfile::tempdir().unwrap();
     let (mut first, _) = LogWriter::open(dir.path(), 0..4, SMALL).unwrap();
-    (0..4).for_each(|partition| drop(first.append(partition, 0, None, Some(b"x"))));
+    (0..4).for_each(|partition| drop(first.append(partition, &value(b"x"))));
     first.flush().unwrap();
     let part = |index| reader(dir.path(), Opening { share: Share::Part { index, of: 3 }, ..ALL });
     let mut readers = [part(0), part(1), part(2)];
     assert_eq!(drain(&mut readers[0]), ["0@0:x", "3@0:x"]);
     assert_eq!(drain(&mut readers[1]), ["1@0:x"]);
     let (mut later, _) = LogWriter::open(dir.path(), 4..5, SMALL).unwrap();
-    later.append(4, 0, None, Some(b"new")).unwrap();
+    later.append(4, &value(b"new")).unwrap();
     later.flush().unwrap();
     assert_eq!(drain(&mut readers[1]), ["4@0:new"]);
     assert_eq!(drain(&mut readers[2]), ["2@0:x"]);
@@ -231,7 +273,7 @@ fn a_record_may_be_longer_than_a_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = writer(dir.path(), LogOptions::default());
     let long = "x".repeat(3 << 20);
-    writer.append(0, 0, None, Some(long.as_bytes())).unwrap();
+    writer.append(0, &value(long.as_bytes())).unwrap();
     append(&mut writer, 1..3);
     for opening in [ALL, BOUNDED] {
         let all = drain(&mut reader(dir.path(), opening));

@@ -1,7 +1,7 @@
 //! Appends to the partitions of a log.
 
 use super::{RECORD_BYTES_MAX, frame, segment};
-use crate::connector::{Room, Writer, io_error};
+use crate::connector::{Record, Room, Writer, io_error};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -51,19 +51,13 @@ impl LogWriter {
     }
 
     /// Returns the record's offset. Readers may see it from now on, and do from the next `flush` on.
-    pub fn append(
-        &mut self,
-        partition: u32,
-        timestamp: i64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<i64> {
+    pub fn append(&mut self, partition: u32, record: &Record) -> Result<i64> {
         let Some(writer) = self.partitions.get_mut(&partition) else {
             let message =
                 format!("partition {partition} of log {} is not open for writing", self.dir.display());
             return Err(Error::runtime(message));
         };
-        writer.append(timestamp, key, value)
+        writer.append(record)
     }
 
     /// The offset that the next record of a partition gets; `None` if it is not open here.
@@ -83,15 +77,8 @@ impl LogWriter {
 }
 
 impl Writer for LogWriter {
-    fn append(
-        &mut self,
-        _epoch: u64,
-        partition: u32,
-        timestamp: i64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<Room> {
-        LogWriter::append(self, partition, timestamp, key, value).map(|_| Room::Taken)
+    fn append(&mut self, _epoch: u64, partition: u32, record: &Record) -> Result<Room> {
+        LogWriter::append(self, partition, record).map(|_| Room::Taken)
     }
 
     fn flush(&mut self) -> Result<Option<u64>> {
@@ -170,8 +157,8 @@ impl Partition {
         Ok((partition, len - written))
     }
 
-    fn append(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<i64> {
-        if frame::bytes_of(key, value) > RECORD_BYTES_MAX {
+    fn append(&mut self, record: &Record) -> Result<i64> {
+        if frame::bytes_of(record) > RECORD_BYTES_MAX {
             let message = format!("a record for log {} is longer than 64 MiB", self.dir.display());
             return Err(Error::runtime(message));
         }
@@ -180,7 +167,7 @@ impl Partition {
         } else if self.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
         }
-        frame::encode(self.next, timestamp, key, value, &mut self.buffer);
+        frame::encode(self.next, record, &mut self.buffer);
         self.next += 1;
         Ok(self.next - 1)
     }

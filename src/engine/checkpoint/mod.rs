@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 /// Older ones are deleted, apart from the newest that has no file in common with the newest of all.
 const KEPT: usize = 3;
 /// Changes whenever what is kept does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,8 @@ pub struct Link {
 /// A query that a checkpoint contains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
+    /// The stream or table that it writes.
+    pub writes: String,
     /// Its table's number.
     pub table: Option<usize>,
     /// It came when others had begun, and reads the past by itself.
@@ -211,19 +213,19 @@ fn of_number(data_dir: &Path, number: u64) -> PathBuf {
     directory(data_dir).join(number.to_string())
 }
 
-/// The newest checkpoint that is whole, and what was wrong with newer ones.
+/// The newest checkpoint that can be used, and what is wrong with newer ones.
 pub fn newest(data_dir: &Path) -> Result<(Option<Manifest>, Vec<String>)> {
-    let mut damaged = Vec::new();
+    let mut unfit = Vec::new();
     for number in numbers(data_dir)?.into_iter().rev() {
         match load(data_dir, number) {
-            Ok(manifest) => return Ok((Some(manifest), damaged)),
-            Err(error) => damaged.push(format!("checkpoint {number} is damaged: {}", error.message)),
+            Ok(manifest) => return Ok((Some(manifest), unfit)),
+            Err(error) => unfit.push(format!("checkpoint {number} {}", error.message)),
         }
     }
-    match damaged.first() {
-        None => Ok((None, damaged)),
+    match unfit.first() {
+        None => Ok((None, unfit)),
         Some(first) => {
-            Err(Error::runtime(format!("no checkpoint in {} is whole: {first}", data_dir.display()))
+            Err(Error::runtime(format!("no checkpoint in {} can be used: {first}", data_dir.display()))
                 .hint("remove its checkpoints directory: then everything is computed from the start again"))
         }
     }
@@ -270,21 +272,21 @@ fn names(data_dir: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Reads a manifest, and makes sure that all is there that it tells of.
+/// Reads a manifest, and makes sure that all is there that it tells of; else says what is wrong with it.
 fn load(data_dir: &Path, number: u64) -> Result<Manifest> {
+    let damaged = |what: &str| Error::runtime(format!("is damaged: {what}"));
     let manifest = read(data_dir, number)?;
     for link in manifest.tables.iter().flatten() {
         let dir = table_dir(&of_number(data_dir, link.checkpoint), link.table);
         let kinds: [(_, fn(&Entries) -> i64); 2] = [(STATES, |e| e.states), (ELEMENTS, |e| e.elements)];
         for (kind, count) in kinds {
             let dir = dir.join(kind);
-            let found = ends(&dir)?;
+            let found = ends(&dir).map_err(|e| damaged(&e.message))?;
             let is_there = |(worker, entries): (&u32, &Entries)| {
                 count(entries) == found.get(worker).copied().unwrap_or_default()
             };
             if !link.entries.iter().all(is_there) {
-                let what = format!("{} does not have all that was written", dir.display());
-                return Err(Error::runtime(what));
+                return Err(damaged(&format!("{} does not have all that was written", dir.display())));
             }
         }
     }
@@ -292,19 +294,22 @@ fn load(data_dir: &Path, number: u64) -> Result<Manifest> {
 }
 
 fn read(data_dir: &Path, number: u64) -> Result<Manifest> {
-    let wrong = |what: &str| Error::runtime(what.to_string());
+    let damaged = |what: &str| Error::runtime(format!("is damaged: {what}"));
     let path = of_number(data_dir, number).join("manifest");
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&reason(&e)))?;
-    let (crc, json) = text.split_once('\n').ok_or_else(|| wrong("its manifest is cut off"))?;
+    let text = std::fs::read_to_string(path).map_err(|e| damaged(&reason(&e)))?;
+    let (crc, json) = text.split_once('\n').ok_or_else(|| damaged("its manifest is cut off"))?;
     if crc != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
-        return Err(wrong("its manifest does not agree with its checksum"));
+        return Err(damaged("its manifest does not agree with its checksum"));
     }
-    let found: Version =
-        serde_json::from_str(json).map_err(|e| wrong(&format!("its manifest cannot be read: {e}")))?;
-    if found.version != VERSION {
-        return Err(wrong(&format!("it has version {}, this is version {VERSION}", found.version)));
+    let unreadable = |e: serde_json::Error| damaged(&format!("its manifest cannot be read: {e}"));
+    // Before the rest, which other versions write in another way.
+    let Version { version } = serde_json::from_str(json).map_err(unreadable)?;
+    if version != VERSION {
+        return Err(Error::runtime(format!(
+            "was taken by another version of Wharfe: it is of form {version}, and this one reads {VERSION}"
+        )));
     }
-    serde_json::from_str(json).map_err(|e| wrong(&format!("its manifest cannot be read: {e}")))
+    serde_json::from_str(json).map_err(unreadable)
 }
 
 /// What a manifest of any version begins with.

@@ -2,8 +2,9 @@
 //! again, and rows that a script inserted, which it does not insert twice.
 
 use crate::connector::log::{self, LogOptions, LogWriter};
-use crate::connector::{Opening, Poll, Share, Source, Start, Survey};
+use crate::connector::{Opening, Poll, Record, Share, Source, Start, Survey};
 use crate::error::{Error, Result};
+use crate::render::context::now_ms;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,8 @@ impl Statements {
 
     pub fn keep(&mut self, asked: &Asked) -> Result<()> {
         let json = serde_json::to_string(asked).expect("a statement is plain text");
-        self.writer.append(0, crate::render::context::now_ms(), None, Some(json.as_bytes()))?;
+        let (timestamp, value) = (now_ms(), Some(json.as_bytes()));
+        self.writer.append(0, &Record { timestamp, value, ..Record::default() })?;
         self.writer.sync()
     }
 

@@ -1,7 +1,7 @@
 //! Constant folding: an operator on literals is evaluated when it is bound.
 
 use super::literal;
-use crate::batch::{Batch, Origin, Timestamps};
+use crate::batch::{Batch, Origin};
 use crate::expr::{Expr, ExprKind, Notes, compile};
 use crate::value::Value;
 
@@ -19,12 +19,7 @@ pub(super) fn fold(expr: Expr) -> Expr {
 }
 
 fn evaluate(expr: &Expr) -> Option<Value> {
-    let batch = Batch {
-        len: 1,
-        columns: Vec::new(),
-        origin: Origin { rowtime: Timestamps::All(0), source: 0, partition: 0, offsets: vec![0].into() },
-        deleted: None,
-    };
+    let batch = Batch { len: 1, columns: Vec::new(), origin: Origin::none(1), deleted: None };
     let mut notes = Notes::default();
     let column = compile(expr).ok()?.eval(&batch, &mut notes);
     notes.notes.is_empty().then(|| column.value(0))

@@ -8,8 +8,9 @@ mod oracle;
 use super::{Expr, Notes, Scope, bind, compile};
 use crate::batch::{Batch, Column, Origin, Timestamps};
 use crate::error::{Result, Span};
+use crate::headers::Headers;
 use crate::sql::ast::{self, BinaryOp, ExprKind, Ident, Literal, UnaryOp};
-use crate::types::{ColumnDef, Schema, SqlType, StructField};
+use crate::types::{ColumnDef, Part, Schema, SqlType, StructField};
 use crate::value::Value;
 
 /// Syntax without places.
@@ -124,7 +125,7 @@ pub fn schema() -> Schema {
         ("POINT", SqlType::Struct(fields)),
         ("RAW", SqlType::Bytes),
     ];
-    Schema::new(columns.map(|(name, ty)| ColumnDef { name: name.to_string(), ty, key: false }))
+    Schema::new(columns.map(|(name, ty)| ColumnDef { name: name.to_string(), ty, part: Part::Value }))
 }
 
 pub fn bound(expr: &ast::Expr) -> Result<Expr> {
@@ -155,6 +156,7 @@ pub fn batch(rows: &[Vec<Value>], constant: &[usize]) -> Batch {
             source: 0,
             partition: 3,
             offsets: (0..rows.len() as i64).collect::<Vec<_>>().into(),
+            headers: Headers::None,
         },
         deleted: None,
     }

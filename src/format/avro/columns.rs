@@ -3,7 +3,7 @@
 use crate::expr::decimal::PRECISION_MAX;
 use crate::format::codec::{Inference, Inferred, below, check_key, column_names};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
-use crate::types::{ColumnDef, SqlType, StructField};
+use crate::types::{ColumnDef, Part, SqlType, StructField};
 
 /// The columns of the fields, or the single column of a schema without; the error names the field that
 /// has no SQL type.
@@ -11,12 +11,16 @@ pub fn columns_of(schema: &Document, key: bool) -> Result<Inferred, String> {
     let mut inference = Inference::default();
     if let Some(Shape::Record(fields)) = schema.shape(&schema.root) {
         let fields = self::fields(schema, fields, "", &mut inference)?;
-        let columns = fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, key });
+        let columns = fields.into_iter().map(|field| ColumnDef {
+            name: field.name,
+            ty: field.ty,
+            part: Part::key_if(key),
+        });
         return Ok(Inferred { columns: columns.collect(), bare: false });
     }
     let name = if key { "ROWKEY" } else { "ROWVAL" };
     let ty = of(schema, &schema.root, name, &mut inference)?;
-    Ok(Inferred { columns: vec![ColumnDef { name: name.into(), ty, key }], bare: true })
+    Ok(Inferred { columns: vec![ColumnDef { name: name.into(), ty, part: Part::key_if(key) }], bare: true })
 }
 
 fn fields(

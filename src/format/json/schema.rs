@@ -3,7 +3,7 @@
 use crate::format::codec::{Inference, Inferred, column_names};
 use crate::registry::Resolved;
 use crate::registry::json::{Document, Node};
-use crate::types::{ColumnDef, SqlType, StructField};
+use crate::types::{ColumnDef, Part, SqlType, StructField};
 use serde_json::{Value, json};
 
 /// Schemas that say no more than where another one is; more in a row have no end.
@@ -76,7 +76,8 @@ pub fn columns_of(schema: &Resolved, key: bool) -> Result<Inferred, String> {
         SqlType::Struct(fields) => (fields, false),
         ty => (vec![StructField { name: name.into(), ty }], true),
     };
-    let columns = fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, key });
+    let columns =
+        fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, part: Part::key_if(key) });
     Ok(Inferred { columns: columns.collect(), bare })
 }
 
@@ -244,7 +245,7 @@ mod tests {
             .into_iter()
             // Names that do not sort as they stand.
             .enumerate()
-            .map(|(i, ty)| ColumnDef { name: format!("C{}", 20 - i), ty, key: false })
+            .map(|(i, ty)| ColumnDef { name: format!("C{}", 20 - i), ty, part: Part::Value })
             .collect();
         let refs: Vec<&ColumnDef> = all.iter().collect();
         assert_eq!(columns(&schema_of(&refs, false)), Ok(Inferred { columns: all.clone(), bare: false }));

@@ -3,13 +3,14 @@
 use super::known::{Known, decimal_of, known, type_name};
 use crate::expr::decimal::PRECISION_MAX;
 use crate::format::codec::{Inference, Inferred, below, column_names};
-use crate::types::{ColumnDef, SqlType, StructField};
+use crate::types::{ColumnDef, Part, SqlType, StructField};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 /// The columns of the fields; the error names the field that has no SQL type.
 pub fn columns_of(message: &MessageDescriptor, key: bool) -> Result<Inferred, String> {
     let fields = fields(message, "", &mut Inference::default())?;
-    let columns = fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, key });
+    let columns =
+        fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, part: Part::key_if(key) });
     Ok(Inferred { columns: columns.collect(), bare: false })
 }
 

@@ -167,7 +167,7 @@ fn bare_values() {
     let inferred = avro::columns_of(&schema, true).unwrap();
     assert!(
         inferred.bare
-            && inferred.columns == [ColumnDef { name: "ROWKEY".into(), ty: SqlType::Int, key: true }]
+            && inferred.columns == [ColumnDef { name: "ROWKEY".into(), ty: SqlType::Int, part: Part::Key }]
     );
     let fault = avro::reader(&schema, &refs, false).err().unwrap();
     assert_eq!(fault, "the schema is int, which has no fields for columns");

@@ -181,7 +181,7 @@ fn the_leeds_feed() {
     let ty = fields(&[("d2lm:pointCoordinates", point)]);
     let schema = Schema::new(
         [("d2lm:time", SqlType::Varchar), ("d2lm:group", ty), ("d2lm:occupiedSpaces", SqlType::Int)]
-            .map(|(name, ty)| ColumnDef { name: name.into(), ty, key: false }),
+            .map(|(name, ty)| ColumnDef { name: name.into(), ty, part: Part::Value }),
     );
     let record = |longitude: &str| {
         format!(
@@ -250,7 +250,7 @@ fn rows_are_written() {
     let location = fields(&[("lat", SqlType::Double), ("m", map(list(SqlType::Date)))]);
     let schema = Schema::new(
         [("A", SqlType::Varchar), ("l", location), ("T", SqlType::Timestamp), ("E", SqlType::Bytes)]
-            .map(|(name, ty)| ColumnDef { name: name.into(), ty, key: false }),
+            .map(|(name, ty)| ColumnDef { name: name.into(), ty, part: Part::Value }),
     );
     let dates = Value::Array(vec![Value::Date(1), Value::Null]);
     let rows = [

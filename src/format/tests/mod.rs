@@ -11,7 +11,8 @@ mod protobuf;
 
 use super::*;
 use crate::batch::{Origin, Range32, Timestamps};
-use crate::types::{SqlType, StructField};
+use crate::headers::Headers;
+use crate::types::{Part, SqlType, StructField};
 use crate::value::{Row, Value};
 use arrow_buffer::{Buffer, ScalarBuffer};
 
@@ -27,7 +28,7 @@ pub fn schema(columns: &str) -> Schema {
     Schema::new(columns.split(", ").map(|column| {
         let (name, ty) = column.split_once(' ').unwrap();
         let (ty, key) = ty.strip_suffix(" KEY").map_or((ty, false), |ty| (ty, true));
-        ColumnDef { name: name.into(), ty: scalar(ty), key }
+        ColumnDef { name: name.into(), ty: scalar(ty), part: Part::key_if(key) }
     }))
 }
 
@@ -48,7 +49,7 @@ pub fn scalar(name: &str) -> SqlType {
 }
 
 pub fn one(ty: SqlType) -> Schema {
-    Schema::new([ColumnDef { name: "A".into(), ty, key: false }])
+    Schema::new([ColumnDef { name: "A".into(), ty, part: Part::Value }])
 }
 
 pub fn fields(fields: &[(&str, SqlType)]) -> SqlType {
@@ -75,6 +76,7 @@ pub fn messages<T: AsRef<[u8]>>(keys: Option<&[Option<T>]>, values: &[Option<T>]
         values,
         keys,
         timestamps: Timestamps::All(0),
+        headers: Headers::None,
         torn: vec![],
     }
 }
@@ -132,6 +134,7 @@ pub fn batch(schema: &Schema, rows: &[Row]) -> Batch {
             source: 0,
             partition: 0,
             offsets: ScalarBuffer::from_iter(0..rows.len() as i64),
+            headers: Headers::None,
         },
         deleted: None,
     }
@@ -148,6 +151,7 @@ pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> M
         values: out.values,
         keys: Some(out.keys),
         timestamps: Timestamps::All(0),
+        headers: Headers::None,
         torn: vec![],
     }
 }
@@ -163,7 +167,8 @@ pub fn declared(columns: &str) -> Vec<ColumnDef> {
     let text = format!("CREATE STREAM s ({columns}) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');");
     let statement = crate::sql::parse_statement(&text).unwrap().statement;
     let crate::sql::ast::Statement::CreateSource { columns, .. } = statement else { panic!("{statement:?}") };
-    let column = |c: crate::sql::ast::ColumnSpec| ColumnDef { name: c.name.name, ty: c.ty, key: false };
+    let column =
+        |c: crate::sql::ast::ColumnSpec| ColumnDef { name: c.name.name, ty: c.ty, part: Part::Value };
     columns.into_iter().map(column).collect()
 }
 

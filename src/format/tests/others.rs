@@ -109,3 +109,43 @@ fn torn_messages_are_rejects() {
         [Ok(vec![Value::Int(1)]), Err("the line is too long".to_string()), Ok(vec![Value::Int(3)])];
     assert_eq!(read, expected);
 }
+
+#[test]
+fn columns_of_headers() {
+    use crate::headers::push;
+    let mut schema = schema("A INT");
+    let header = |name: &str, ty, part| ColumnDef { name: name.into(), ty, part };
+    schema.columns.push(header("ALL", crate::types::headers_type(), Part::Headers));
+    schema.columns.push(header("K", SqlType::Bytes, Part::Header("k".into())));
+    let mut messages = messages(None, &[Some("1"), Some("x"), Some("3")]);
+    let mut decoder = decoder(&stream(DELIMITED), &schema, &Lookups::none()).unwrap();
+    let shown = |decoded: &Decoded| -> Vec<String> {
+        let show = |row: Row| {
+            let mut text = String::new();
+            output::json_row(&schema.columns, &row, &mut text);
+            text
+        };
+        rows(decoded, 2).into_iter().map(show).collect()
+    };
+    let none = [r#"{"A":1,"ALL":[],"K":null}"#, r#"{"A":3,"ALL":[],"K":null}"#];
+    assert_eq!(shown(&decoder.decode(&messages, &[true; 3])), none);
+
+    // The bad message takes its headers along; a name that is no UTF-8 is shown as far as it is.
+    let mut buffer = Vec::new();
+    let mut block = |headers: &[(&[u8], Option<&[u8]>)]| {
+        let start = buffer.len() as u32;
+        headers.iter().for_each(|(name, value)| push(name, *value, &mut buffer));
+        Range32 { start, end: buffer.len() as u32 }
+    };
+    let blocks =
+        vec![block(&[(b"k", Some(b"1")), (b"k\xff", None)]), block(&[(b"k", Some(b"bad"))]), Range32::NULL];
+    messages.headers = Headers::each(&Buffer::from(buffer), blocks);
+    let list = "[{\"KEY\":\"k\",\"VALUE\":\"MQ==\"},{\"KEY\":\"k\u{fffd}\",\"VALUE\":null}]";
+    let some = [format!("{{\"A\":1,\"ALL\":{list},\"K\":\"MQ==\"}}"), none[1].to_string()];
+    assert_eq!(shown(&decoder.decode(&messages, &[true; 3])), some);
+
+    // Nobody had asked for them: the columns are not there, so that nobody takes them for empty ones.
+    messages.headers = Headers::Unread;
+    let columns = decoder.decode(&messages, &[true; 3]).columns;
+    assert!(matches!(columns[..], [Column::Array(_), Column::Absent, Column::Absent]));
+}

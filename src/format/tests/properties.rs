@@ -37,7 +37,8 @@ fn any_type() -> impl Strategy<Value = SqlType> {
 
 pub fn of_types(types: Vec<SqlType>, keys: usize) -> Schema {
     let names = ["A", "B", "C", "D"];
-    let column = |(i, ty): (usize, SqlType)| ColumnDef { name: names[i].into(), ty, key: i < keys };
+    let column =
+        |(i, ty): (usize, SqlType)| ColumnDef { name: names[i].into(), ty, part: Part::key_if(i < keys) };
     Schema::new(types.into_iter().enumerate().map(column))
 }
 

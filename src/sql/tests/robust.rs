@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-const STACK: usize = 1 << 19;
+const STACK: usize = 3 << 18;
 
 /// Nesting of every kind, on a stack far smaller than any thread has.
 #[test]

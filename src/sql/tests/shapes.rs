@@ -1,8 +1,9 @@
 //! What the statements of the grammar become.
 
 use super::{expression, query, show, statement};
-use crate::sql::ast::{Emit, KeySpec, Literal, SelectItem, Show, SourceKind, Statement};
+use crate::sql::ast::{Emit, Literal, SelectItem, Show, SourceKind, Statement};
 use crate::sql::{parse_script, parse_statement};
+use crate::types::Part;
 
 #[test]
 fn operators_bind_as_the_dialect_has_it() {
@@ -124,7 +125,7 @@ fn sources_with_all_types() {
         panic!("{text}")
     };
     assert_eq!((kind, read_only, or_replace), (SourceKind::Table, true, true));
-    assert_eq!(columns[0].key, KeySpec::PrimaryKey);
+    assert_eq!(columns[0].part, Part::Key);
     let shown: Vec<_> = columns[1..].iter().map(|c| c.ty.to_string()).collect();
     assert_eq!(
         shown,
@@ -149,6 +150,20 @@ fn sources_with_all_types() {
 }
 
 #[test]
+fn columns_say_what_of_a_message_they_hold() {
+    let text = "create stream s (header bytes header('it''s'), headers bytes headers, key int key, v int);";
+    let Statement::CreateSource { columns, .. } = statement(text) else { panic!("{text}") };
+    let found: Vec<_> = columns.into_iter().map(|c| (c.name.name, c.part)).collect();
+    let expected = [
+        ("HEADER", Part::Header("it's".into())),
+        ("HEADERS", Part::Headers),
+        ("KEY", Part::Key),
+        ("V", Part::Value),
+    ];
+    assert_eq!(found, expected.map(|(name, part)| (name.to_string(), part)));
+}
+
+#[test]
 fn properties_are_literals() {
     let text =
         "create stream if not exists s (k string key) with (kafka_topic = 'x', `n`=-2, b = true, d = 1.5);";
@@ -156,7 +171,7 @@ fn properties_are_literals() {
         panic!("{text}")
     };
     assert!(if_not_exists);
-    assert_eq!(columns[0].key, KeySpec::Key);
+    assert_eq!(columns[0].part, Part::Key);
     let found: Vec<_> = with.into_iter().map(|p| (p.name.name, p.value)).collect();
     assert_eq!(
         found,

@@ -1,0 +1,118 @@
+//! What a CREATE with columns declares: its schema, the formats that it leaves to the defaults, ROWTIME.
+
+use super::Session;
+use super::coordinator::word;
+use super::session::DEFAULT_VALUE_FORMAT;
+use crate::catalog::Source;
+use crate::error::{Error, Result};
+use crate::expr::{Expr, Scope, bind};
+use crate::format::Format;
+use crate::sql::ast::{self, ColumnSpec, Ident, SourceKind};
+use crate::types::{ColumnDef, Part, Schema, SqlType, headers_type};
+
+pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnSpec]) -> Result<Schema> {
+    if columns.is_empty() {
+        return Err(Error::statement(format!("{} {} needs columns", word(kind), name.name))
+            .at(name.span)
+            .hint("declare them; AVRO, PROTOBUF and JSON_SR take them from the schema registry"));
+    }
+    for (i, column) in columns.iter().enumerate() {
+        if columns[..i].iter().any(|c| c.name.name == column.name.name) {
+            return Err(Error::statement(format!("column {} is declared twice", column.name.name))
+                .at(column.name.span));
+        }
+        check_header(column, &columns[..i])?;
+    }
+    if kind == SourceKind::Table && columns.iter().all(|c| c.part != Part::Key) {
+        return Err(Error::statement(format!("table {} needs a PRIMARY KEY", name.name))
+            .at(name.span)
+            .hint("mark its key column: id VARCHAR PRIMARY KEY"));
+    }
+    Ok(Schema::new(columns.iter().map(|c| ColumnDef {
+        name: c.name.name.clone(),
+        ty: c.ty.clone(),
+        part: c.part.clone(),
+    })))
+}
+
+/// The types of columns of headers are given; there is one of all headers, or one each of some.
+fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
+    let (word, ty, hint) = match &column.part {
+        Part::Key | Part::Value => return Ok(()),
+        Part::Headers => {
+            ("HEADERS".to_string(), headers_type(), "name ARRAY<STRUCT<key STRING, value BYTES>> HEADERS")
+        }
+        Part::Header(name) => (format!("HEADER('{name}')"), SqlType::Bytes, "name BYTES HEADER('…')"),
+    };
+    let wrong = |message: String| Error::statement(message).at(column.name.span);
+    if column.ty != ty {
+        let message = format!("column {} holds {word}, which is {ty}, not {}", column.name.name, column.ty);
+        return Err(wrong(message).hint(hint));
+    }
+    let Some(other) = before.iter().find(|other| match (&column.part, &other.part) {
+        (Part::Headers, other) => other.is_of_headers(),
+        (mine, other) => other == mine || *other == Part::Headers,
+    }) else {
+        return Ok(());
+    };
+    let message = if other.part == column.part {
+        format!("columns {} and {} both hold {word}", other.name.name, column.name.name)
+    } else {
+        format!(
+            "of columns {} and {} one holds all headers, one a single one",
+            other.name.name, column.name.name
+        )
+    };
+    Err(wrong(message).hint("declare all headers as one column, or some of them, each as a column"))
+}
+
+pub(super) fn default_key_format(schema: &Schema) -> Format {
+    if schema.key_len() == 0 { Format::None } else { Format::Kafka }
+}
+
+pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
+    match session.properties.get(DEFAULT_VALUE_FORMAT).map(String::as_str) {
+        None => Ok(None),
+        Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
+        Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),
+        Some("KAFKA") => Ok(Some(Format::Kafka)),
+        Some("JSON_SR") => Ok(Some(Format::JsonSr { wrap_single: true })),
+        Some("AVRO") => Ok(Some(Format::Avro { wrap_single: true })),
+        Some(other) => Err(Error::statement(format!("ksql.persistence.default.format.value is {other}"))
+            .hint("formats that can be the default: AVRO, DELIMITED, JSON, JSON_SR, KAFKA")),
+    }
+}
+
+/// The BIGINT expression that gives ROWTIME.
+pub(super) fn timestamp_expr(source: &Source) -> Result<Option<Expr>> {
+    let Some((name, format)) = &source.timestamp else { return Ok(None) };
+    let span = crate::error::Span::default();
+    let Some(column) = source.schema.index_of(name).map(|i| &source.schema.columns[i]) else {
+        return Err(Error::statement(format!(
+            "TIMESTAMP names the column {name}, which {} does not have",
+            source.name
+        )));
+    };
+    let reference = ast::Expr { kind: ast::ExprKind::Column { qualifier: None, name: name.clone() }, span };
+    let call = |function: &str, args| ast::Expr {
+        kind: ast::ExprKind::Call { name: Ident { name: function.into(), span }, args },
+        span,
+    };
+    let text =
+        |text: &str| ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::String(text.into())), span };
+    let expr = match (&column.ty, format) {
+        (SqlType::Bigint, None) => reference,
+        (SqlType::Timestamp, None) => call("UNIX_TIMESTAMP", vec![reference]),
+        (SqlType::Varchar, Some(format)) => call("STRINGTOTIMESTAMP", vec![reference, text(format)]),
+        (SqlType::Varchar, None) => {
+            return Err(Error::statement(format!("TIMESTAMP column {name} is STRING"))
+                .hint("add TIMESTAMP_FORMAT='yyyy-MM-dd …'"));
+        }
+        (ty, _) => {
+            return Err(Error::statement(format!("TIMESTAMP column {name} is {ty}"))
+                .hint("it must be BIGINT, TIMESTAMP, or STRING with a TIMESTAMP_FORMAT"));
+        }
+    };
+    let scope = Scope { schema: &source.schema, names: Vec::new(), pseudo: false };
+    bind(&expr, &scope).map(Some)
+}
