@@ -5,10 +5,11 @@ use crate::value::Value;
 use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
 use arrow_buffer::{BooleanBuffer, Buffer, ScalarBuffer};
 use arrow_schema::DataType;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A byte range of a [`MessageBatch`]'s buffer; [`Range32::NULL`] stands for an absent key or value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range32 {
     pub start: u32,
     pub end: u32,
@@ -139,7 +140,7 @@ pub struct Origin {
 }
 
 /// The order that LATEST_BY_OFFSET and EARLIEST_BY_OFFSET go by; the greatest is the latest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     pub rowtime: i64,
     pub source: u32,

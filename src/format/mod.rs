@@ -123,6 +123,13 @@ pub struct Encoded {
     pub values: Vec<crate::batch::Range32>,
 }
 
+impl Encoded {
+    pub fn with_capacity(messages: usize, bytes: usize) -> Encoded {
+        let ranges = || Vec::with_capacity(messages);
+        Encoded { buffer: Vec::with_capacity(bytes), keys: ranges(), values: ranges() }
+    }
+}
+
 pub trait Encoder {
     /// Appends one message for each row of the batch, an empty one for each that is rejected: only a
     /// schema that the topic was given has no place for a row.

@@ -12,6 +12,7 @@ use crate::format::{Encoded, Encoder, encoder};
 use crate::headers::Headers;
 use crate::partition::partition_of;
 use crate::plan::{QueryPlan, StorePlan};
+use arrow_buffer::Buffer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,16 +25,58 @@ use timely::dataflow::operators::probe::{Handle, Probe};
 
 /// The messages of one batch that go to one partition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(into = "Packed", from = "Packed")]
 struct Chunk {
     partition: u32,
-    /// ROWTIME, source, partition, offset of each row's origin: the order in the log.
-    positions: Vec<(i64, u32, i32, i64)>,
-    /// (start, end) of key and value; `u32::MAX` where there is none.
-    keys: Vec<(u32, u32)>,
-    values: Vec<(u32, u32)>,
-    /// Blocks of headers; none where no row has any.
-    headers: Vec<(u32, u32)>,
+    messages: Vec<Message>,
+    /// Keys and values, and headers, of all messages of the batch: also of those that go elsewhere.
+    buffer: Buffer,
+    headers: Buffer,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Message {
+    /// Where it is from: the order in the log.
+    position: Position,
+    key: Range32,
+    value: Range32,
+    headers: Range32,
+}
+
+/// A chunk on its way to another process: with no more bytes than its own.
+#[derive(Serialize, Deserialize)]
+struct Packed {
+    partition: u32,
+    messages: Vec<Message>,
     buffer: Vec<u8>,
+}
+
+impl From<Chunk> for Packed {
+    fn from(chunk: Chunk) -> Packed {
+        let mut buffer = Vec::new();
+        let mut copy = |range: Range32, from: &[u8]| match range.of(from) {
+            None => Range32::NULL,
+            Some(bytes) => {
+                let start = buffer.len() as u32;
+                buffer.extend_from_slice(bytes);
+                Range32 { start, end: buffer.len() as u32 }
+            }
+        };
+        let messages = chunk.messages.iter().map(|message| Message {
+            position: message.position,
+            key: copy(message.key, &chunk.buffer),
+            value: copy(message.value, &chunk.buffer),
+            headers: copy(message.headers, &chunk.headers),
+        });
+        Packed { partition: chunk.partition, messages: messages.collect(), buffer }
+    }
+}
+
+impl From<Packed> for Chunk {
+    fn from(packed: Packed) -> Chunk {
+        let buffer = Buffer::from_vec(packed.buffer);
+        Chunk { partition: packed.partition, messages: packed.messages, headers: buffer.clone(), buffer }
+    }
 }
 
 /// The stage: `rows` are in the order of the stored schema. `owner` is what is stored, a stream's hub
@@ -146,9 +189,9 @@ impl Ordered {
         let mut order: Vec<(usize, usize)> = chunks
             .iter()
             .enumerate()
-            .flat_map(|(c, chunk)| (0..chunk.positions.len()).map(move |row| (c, row)))
+            .flat_map(|(c, chunk)| (0..chunk.messages.len()).map(move |row| (c, row)))
             .collect();
-        order.sort_by_key(|&(c, row)| (chunks[c].partition, chunks[c].positions[row]));
+        order.sort_by_key(|&(c, row)| (chunks[c].partition, chunks[c].messages[row].position));
         Ordered { tick, chunks, order, next: 0 }
     }
 
@@ -156,12 +199,12 @@ impl Ordered {
     fn append(&mut self, writer: &mut dyn Writer) -> Result<Room> {
         while let Some(&(c, row)) = self.order.get(self.next) {
             let chunk = &self.chunks[c];
-            let range = |(start, end): (u32, u32)| Range32 { start, end }.of(&chunk.buffer);
+            let message = &chunk.messages[row];
             let record = Record {
-                timestamp: chunk.positions[row].0,
-                key: range(chunk.keys[row]),
-                value: range(chunk.values[row]),
-                headers: chunk.headers.get(row).and_then(|block| range(*block)).unwrap_or_default(),
+                timestamp: message.position.rowtime,
+                key: message.key.of(&chunk.buffer),
+                value: message.value.of(&chunk.buffer),
+                headers: message.headers.of(&chunk.headers).unwrap_or_default(),
             };
             if writer.append(self.tick, chunk.partition, &record)? == Room::Full {
                 return Ok(Room::Full);
@@ -178,8 +221,8 @@ fn encode<'s>(
     plan: &StorePlan,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Chunk>> {
-    let mut encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
-    let partitions = plan.layout.partitions;
+    let encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
+    let mut dealer = Dealer { encoder, partitions: plan.layout.partitions, bytes: 0 };
     let query = query.clone();
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&query.source, &query.topic, &query.query, "store"));
@@ -189,7 +232,7 @@ fn encode<'s>(
                 let tick = *cap.least().expect("rows travel with a tick");
                 let mut session = output.session(&cap);
                 for batch in batches.drain(..) {
-                    let (chunks, rejects) = chunks(encoder.as_mut(), &batch, partitions);
+                    let (chunks, rejects) = dealer.deal(&batch);
                     context.books.record(stage, tick, batch.len, batch.len - rejects.len(), 0, rejects.len());
                     let unwritten = rejects.iter().map(|r| RejectedRecord::unwritten(&query, &batch, r));
                     context.rejects.write(tick, unwritten);
@@ -200,49 +243,89 @@ fn encode<'s>(
     }))
 }
 
-/// Encodes a batch and deals its messages out to the partitions, by the key as other clients do; a
+/// Encodes batches and deals their messages out to the partitions, by the key as other clients do; a
 /// message without a key goes by its source's partition, so that its order is kept.
-fn chunks(encoder: &mut dyn Encoder, batch: &Batch, partitions: u32) -> (Vec<Chunk>, Vec<Reject>) {
-    debug_assert!(batch.columns.iter().all(|c| !matches!(c, Column::Absent)));
-    let mut encoded = Encoded::default();
-    let rejects = encoder.encode(batch, &mut encoded);
-    let mut unwritten = rejects.iter().map(|reject| reject.message).peekable();
-    let mut chunks: BTreeMap<u32, Chunk> = BTreeMap::new();
-    for row in 0..batch.len {
-        if unwritten.next_if_eq(&row).is_some() {
-            continue;
-        }
-        let (key, value) = (encoded.keys[row], encoded.values[row]);
-        let partition = match key.of(&encoded.buffer) {
-            Some(key) => partition_of(key, partitions),
-            None => batch.origin.partition.unsigned_abs() % partitions,
-        };
-        let chunk = chunks.entry(partition).or_insert_with(|| Chunk {
-            partition,
-            positions: Vec::new(),
-            keys: Vec::new(),
-            values: Vec::new(),
-            headers: Vec::new(),
-            buffer: Vec::new(),
-        });
-        let Position { rowtime, source, partition, offset } = batch.origin.position(row);
-        chunk.positions.push((rowtime, source, partition, offset));
-        chunk.keys.push(copy(key, &encoded.buffer, &mut chunk.buffer));
-        chunk.values.push(copy(value, &encoded.buffer, &mut chunk.buffer));
-        if let Headers::Each { buffer, blocks } = &batch.origin.headers {
-            chunk.headers.push(copy(blocks[row], buffer, &mut chunk.buffer));
-        }
-    }
-    (chunks.into_values().collect(), rejects)
+struct Dealer {
+    encoder: Box<dyn Encoder>,
+    partitions: u32,
+    /// Of the last batch: the next one is likely as long.
+    bytes: usize,
 }
 
-fn copy(range: Range32, from: &[u8], to: &mut Vec<u8>) -> (u32, u32) {
-    match range.of(from) {
-        None => (u32::MAX, u32::MAX),
-        Some(bytes) => {
-            let start = to.len() as u32;
-            to.extend_from_slice(bytes);
-            (start, to.len() as u32)
+impl Dealer {
+    fn deal(&mut self, batch: &Batch) -> (Vec<Chunk>, Vec<Reject>) {
+        debug_assert!(batch.columns.iter().all(|c| !matches!(c, Column::Absent)));
+        let mut encoded = Encoded::with_capacity(batch.len, self.bytes);
+        let rejects = self.encoder.encode(batch, &mut encoded);
+        self.bytes = encoded.buffer.len() + encoded.buffer.len() / 8;
+        let buffer = Buffer::from_vec(encoded.buffer);
+        let (header_buffer, headers) = match &batch.origin.headers {
+            Headers::Each { buffer, blocks } => (buffer.clone(), Some(blocks)),
+            Headers::None | Headers::Unread => (Buffer::default(), None),
+        };
+        let mut unwritten = rejects.iter().map(|reject| reject.message).peekable();
+        let mut dealt: Vec<Vec<Message>> = vec![Vec::new(); self.partitions as usize];
+        for row in 0..batch.len {
+            if unwritten.next_if_eq(&row).is_some() {
+                continue;
+            }
+            let (key, value) = (encoded.keys[row], encoded.values[row]);
+            let partition = match key.of(&buffer) {
+                Some(key) => partition_of(key, self.partitions),
+                None => batch.origin.partition.unsigned_abs() % self.partitions,
+            };
+            let headers = headers.map_or(Range32::NULL, |blocks| blocks[row]);
+            let position = batch.origin.position(row);
+            dealt[partition as usize].push(Message { position, key, value, headers });
         }
+        let chunk = |(partition, messages)| Chunk {
+            partition,
+            messages,
+            buffer: buffer.clone(),
+            headers: header_buffer.clone(),
+        };
+        let chunks = (0..).zip(dealt).filter(|(_, messages)| !messages.is_empty()).map(chunk);
+        (chunks.collect(), rejects)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_gets_its_own_messages_only() {
+        let range = |start, end| Range32 { start, end };
+        let message = |offset, key, value, headers| Message {
+            position: Position { rowtime: 1, source: 2, partition: 3, offset },
+            key,
+            value,
+            headers,
+        };
+        let chunk = Chunk {
+            partition: 4,
+            messages: vec![
+                message(5, range(2, 4), range(4, 9), range(1, 3)),
+                message(6, Range32::NULL, range(0, 0), Range32::NULL),
+                message(7, range(9, 10), Range32::NULL, Range32::NULL),
+            ],
+            buffer: Buffer::from(b"--k1value2 and others' bytes".as_slice()),
+            headers: Buffer::from(b"-hh-".as_slice()),
+        };
+        let sent = bincode::serialize(&chunk).unwrap();
+        assert!(!sent.windows(6).any(|bytes| bytes == b"others"));
+        let arrived: Chunk = bincode::deserialize(&sent).unwrap();
+        let found = |chunk: &Chunk| -> Vec<_> {
+            let of = |range: Range32, buffer: &Buffer| range.of(buffer).map(<[u8]>::to_vec);
+            let messages = chunk.messages.iter();
+            messages
+                .map(|m| {
+                    let parts = (of(m.key, &chunk.buffer), of(m.value, &chunk.buffer));
+                    (m.position, parts, of(m.headers, &chunk.headers))
+                })
+                .collect()
+        };
+        assert_eq!(found(&arrived), found(&chunk));
+        assert_eq!(found(&arrived)[0].2, Some(b"hh".to_vec()));
     }
 }
