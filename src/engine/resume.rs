@@ -27,6 +27,8 @@ pub struct Durable {
     asked: Vec<(u64, Asked)>,
     /// Names the data directory on clusters.
     id: String,
+    /// The rejects that an earlier start has told: it may have had more workers.
+    rejects: log::Ends,
     /// The checkpoint that this start goes on from, until it has begun.
     from: Option<(Manifest, PathBuf)>,
 }
@@ -61,7 +63,7 @@ impl Durable {
         }
         let rejects = from.as_ref().map(|(manifest, _)| manifest.rejects.clone()).unwrap_or_default();
         cut(&data_dir.join("topics").join(rejects::TOPIC), &rejects)?;
-        Ok(Durable { statements, asked, id: checkpoint::identity(data_dir)?, from })
+        Ok(Durable { statements, asked, id: checkpoint::identity(data_dir)?, rejects, from })
     }
 
     pub fn from(&self) -> Option<&Manifest> {
@@ -321,7 +323,10 @@ impl Coordinator {
     /// What a checkpoint that is taken now contains, and the tables whose state it needs, by number.
     pub fn manifest(&self, number: u64) -> (Manifest, Vec<TableId>) {
         let mut manifest = Manifest::new(number, self.shared.started_ms());
-        manifest.statements = self.durable.as_ref().map_or(0, |durable| durable.statements.count());
+        if let Some(durable) = &self.durable {
+            manifest.statements = durable.statements.count();
+            manifest.rejects = durable.rejects.clone();
+        }
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut tables = vec![BOOKS_TABLE];
         manifest.queries.insert(BOOKS.into(), Known { table: Some(0), late: false, since: 0 });
