@@ -212,6 +212,8 @@ fn live(checkpoint_interval: &str, workers: &str, script: &str) -> Command {
     let mut command = binary(["run", "--listen", "127.0.0.1:0", "--data-dir", "data", "-w", workers]);
     command.args(["--checkpoint-interval", checkpoint_interval, script]);
     command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");
+    // A tick closes when what was read before is through: with so small pieces that takes its time.
+    command.env("WHARFE_INFLIGHT_BYTES", "1000000");
     command
 }
 

@@ -23,6 +23,7 @@ pub use underway::Underway;
 use crate::connector::log::{Ends, ends};
 use crate::connector::{Position, Split};
 use crate::error::{Error, Result, reason};
+use crate::render::Tick;
 use crate::render::snapshot::{Entries, elements_dir, states_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,8 +92,10 @@ pub struct Part {
 /// What a worker says to a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// It had passed the tick already.
-    Missed,
+    /// It had passed the tick already, so many microseconds ago.
+    Missed {
+        late: Tick,
+    },
     Failed(Error),
     Part(Box<Part>),
 }

@@ -20,8 +20,11 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How far ahead the tick is that is named, microseconds: more each time that a worker had passed it.
-const LEADS: [Tick; 5] = [20_000, 50_000, 200_000, 1_000_000, 3_000_000];
+/// How far ahead the tick is that is named, microseconds: at first, and at most.
+const LEAD: Tick = 20_000;
+const LEAD_MAX: Tick = 10_000_000;
+/// So often one is named, each further ahead than the one before.
+const ATTEMPTS: usize = 6;
 /// How often it is looked whether one is due.
 const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
@@ -64,7 +67,7 @@ impl Checkpoints {
             taken: Instant::now(),
             told: None,
             complained: None,
-            patient: 0,
+            lead: LEAD,
             id: identity(data_dir)?,
             couriers: BTreeMap::new(),
         };
@@ -108,7 +111,7 @@ struct Taker {
     told: Option<Taken>,
     complained: Option<String>,
     /// The lead that is tried first.
-    patient: usize,
+    lead: Tick,
     /// Names what is delivered from here, and who delivers it.
     id: String,
     /// By cluster.
@@ -182,7 +185,8 @@ impl Taker {
 
     fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest> {
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
-        for (i, lead) in LEADS.into_iter().enumerate().skip(self.patient) {
+        let mut lead = self.lead;
+        for _ in 0..ATTEMPTS {
             let attempt = engine.next_attempt();
             // Each attempt has its own: a worker may not have heard yet that the one before is over.
             let dir = directory(&self.data_dir).join(format!("{number}-{attempt}.tmp"));
@@ -198,15 +202,19 @@ impl Taker {
             });
             match collect(engine, attempt, patience, &reports, &mut manifest) {
                 Ok(()) => {
-                    // What was too little this time is not tried again; a little less than enough is.
-                    self.patient = i.saturating_sub(1);
+                    // A little less than enough is tried the next time.
+                    self.lead = (lead / 2).max(LEAD);
                     return self.complete(&dir, manifest);
                 }
                 Err(why) => {
                     engine.shared.command(Command::Abandon { number: attempt });
                     clear(&dir)?;
-                    if let Some(error) = why {
-                        return Err(error);
+                    match why {
+                        NotYet::Missed { late } => {
+                            tracing::debug!(lead, late, "a worker had passed the tick");
+                            lead = (lead + 2 * late).max(2 * lead).min(LEAD_MAX);
+                        }
+                        NotYet::Failed(error) => return Err(error),
                     }
                 }
             }
@@ -257,14 +265,23 @@ impl Taker {
     }
 }
 
-/// Puts the workers' parts together. `Err(None)`: one of them had passed the tick.
+/// Why an attempt came to nothing.
+enum NotYet {
+    /// A worker heard of the tick so long after it, microseconds.
+    Missed {
+        late: Tick,
+    },
+    Failed(Error),
+}
+
+/// Puts the workers' parts together.
 fn collect(
     engine: &Inner,
     attempt: u64,
     patience: Duration,
     reports: &Receiver<(u64, Report)>,
     manifest: &mut Manifest,
-) -> Result<(), Option<Error>> {
+) -> Result<(), NotYet> {
     let begun = Instant::now();
     let mut missing = engine.shared.peers;
     while missing > 0 {
@@ -274,18 +291,15 @@ fn collect(
                 manifest.add(*part);
                 missing -= 1;
             }
-            Ok((_, Report::Missed)) => return Err(None),
-            Ok((_, Report::Failed(error))) => return Err(Some(error)),
+            Ok((_, Report::Missed { late })) => return Err(NotYet::Missed { late }),
+            Ok((_, Report::Failed(error))) => return Err(NotYet::Failed(error)),
             Err(_) if engine.shared.has_stopped() => {
-                return Err(Some(
-                    engine.shared.error().unwrap_or_else(|| Error::runtime("the engine stopped")),
-                ));
+                let stopped = || Error::runtime("the engine stopped");
+                return Err(NotYet::Failed(engine.shared.error().unwrap_or_else(stopped)));
             }
             Err(_) if begun.elapsed() > patience => {
-                return Err(Some(Error::runtime(format!(
-                    "its tick has not closed within {} s",
-                    patience.as_secs()
-                ))));
+                let why = format!("its tick has not closed within {} s", patience.as_secs());
+                return Err(NotYet::Failed(Error::runtime(why)));
             }
             Err(_) => {}
         }
