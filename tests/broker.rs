@@ -14,8 +14,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub enum Broker {
@@ -50,11 +50,13 @@ impl Broker {
         STARTED.get_or_init(|| start(port())).then_some(Broker::Real { port: port() })
     }
 
-    /// A real one of its own, which may be stopped.
-    pub fn own() -> Option<Broker> {
+    /// A real one of one's own, which may be stopped; for one test at a time.
+    pub fn own() -> Option<(Broker, MutexGuard<'static, ()>)> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         // The shared one takes three ports.
         let port = port() + 5;
-        start(port).then_some(Broker::Real { port })
+        start(port).then_some((Broker::Real { port }, alone))
     }
 
     pub fn is_real(&self) -> bool {

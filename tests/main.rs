@@ -12,6 +12,7 @@ mod kafka;
 mod carparks;
 mod bytes;
 mod crash;
+mod faults;
 mod live;
 mod processes;
 mod rest;

@@ -1,12 +1,13 @@
 //! Formats with schemas, and the registries that have them: the engine's own, one by URL, and one that
 //! goes away.
 
-use crate::harness::{COARSE, Process, Run, Served, Site, binary, free_addresses};
+use crate::harness::{COARSE, DEADLINE, Process, Run, Served, Site, binary, free_addresses, messages};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// What a registry says of an id.
 #[derive(Clone)]
@@ -150,6 +151,136 @@ fn an_engine_whose_registry_is_away_stops() {
     );
     while toy.asked("/schemas/ids/1") < 2 {}
     run.engine.stop().unwrap();
+}
+
+/// Our registry, as a server of its own.
+fn serve_registry(site: &Site, address: &str) -> Process {
+    let mut command = binary(["registry", "--listen", address, "--data-dir"]);
+    command.arg(site.path("schemas"));
+    let process = Process::start(command);
+    let started = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(started.elapsed() < DEADLINE, "the registry does not listen");
+    }
+    process
+}
+
+#[test]
+fn a_start_while_the_registry_is_away_loses_and_rejects_nothing() {
+    let [address] = &free_addresses(1)[..] else { unreachable!() };
+    let site = Site::new().with("t", "t.bin", lines(&[message(1, r#"{"A":1}"#)]));
+    let site = site.and(&format!("[registry]\nurl = 'http://{address}'\n[topics.d]\nconnector = 'log'"));
+    let registry = serve_registry(&site, address);
+    let body = json!({ "schema": SCHEMA, "schemaType": "JSON" }).to_string();
+    let registered = ureq::post(format!("http://{address}/subjects/t-value/versions"))
+        .header("content-type", "application/vnd.schemaregistry.v1+json")
+        .send(body)
+        .unwrap();
+    assert_eq!(registered.into_body().read_to_string().unwrap(), r#"{"id":1}"#);
+    let script = site.script(
+        "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');
+         CREATE STREAM D WITH (KAFKA_TOPIC='d', VALUE_FORMAT='JSON') AS SELECT A FROM S;
+         CREATE TABLE T AS SELECT 1 AS K, COUNT(*) AS N, SUM(A) AS A FROM D GROUP BY 1;",
+    );
+    let data = site.path("data");
+    let start =
+        || Served::start(&script, &["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.05"]);
+    let ask = |served: &Served, sql: &str| {
+        served.post("/query-stream", "application/json", json!({ "sql": sql }).to_string()).body
+    };
+    let until = |served: &Served, wanted: &str| {
+        let started = Instant::now();
+        while !ask(served, "SELECT N, A FROM T;").contains(wanted) {
+            assert!(started.elapsed() < DEADLINE, "{}", ask(served, "SELECT N, A FROM T;"));
+        }
+    };
+    let first = start();
+    until(&first, "[1,1]");
+    let started = Instant::now();
+    while std::fs::read_dir(site.path("data/checkpoints/1")).is_err() {
+        assert!(started.elapsed() < DEADLINE, "no checkpoint is taken");
+    }
+    first.process.signal(libc::SIGKILL);
+    drop((first, registry));
+
+    site.append("t.bin", lines(&[message(1, r#"{"A":10}"#), message(1, r#"{"A":100}"#)]));
+    let second = start();
+    until(&second, "[1,1]");
+    // A checkpoint may wait for what waits for the registry; an end does not.
+    second.process.signal(libc::SIGTERM);
+    let finished = second.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("going on from checkpoint"), "{finished:?}");
+    assert!(
+        finished.stderr.contains(&format!("the schema registry at http://{address} cannot be asked")),
+        "{finished:?}"
+    );
+
+    let third = start();
+    until(&third, "[1,1]");
+    let _registry = serve_registry(&site, address);
+    until(&third, "[3,111]");
+    assert!(!ask(&third, "SELECT REASON FROM WHARFE_REJECTS;").contains("schema"), "a reject");
+    third.process.signal(libc::SIGTERM);
+    let finished = third.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(messages(&site.path("data/topics/d")).len(), 3);
+}
+
+#[test]
+fn a_registry_that_never_answers_is_given_up_soon() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let site = Site::new().and(&format!("[registry]\nurl = '{url}'"));
+    let said = Run::idle(&site, COARSE, true)
+        .refused("CREATE STREAM S WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR')");
+    let expected = format!("the schema registry at {url} cannot be asked: it has not answered within 5 s");
+    assert!(said.contains(&expected), "{said}");
+}
+
+/// What waits for a schema is not read on meanwhile.
+#[cfg(feature = "kafka")]
+#[test]
+fn what_is_not_read_yet_on_a_cluster_is_lag() {
+    let broker = crate::broker::Broker::any();
+    let (toml, names) = broker.topology(&["t"]);
+    broker.create(&names[0], 1);
+    let value = message(1, r#"{"A":1}"#);
+    broker.produce_raw(&names[0], &vec![Some(value.as_slice()); 1_000]);
+    let toy = Toy::start(&[(1, Says::Status(503))]);
+    let site = Site::new().and(&toml).and(&toy.section("'secret'"));
+    let script = site.script(
+        "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');
+         CREATE TABLE T AS SELECT A, COUNT(*) AS N FROM S GROUP BY A;",
+    );
+    let mut command = binary(["run", "--listen", "127.0.0.1:0", "-w", "2"]);
+    command.arg(script).env("WHARFE_BATCH_BYTES", "100");
+    let served = Served::of(command);
+    let metric = |name: &str| -> Option<f64> {
+        let line = format!("{name}{{source=\"S\",topic=\"t\"}} ");
+        served.get("/metrics").body.lines().find_map(|l| l.strip_prefix(&line)?.parse().ok())
+    };
+    let lag = || -> Value {
+        let mut command = binary(["lag", "--format", "json", "--server"]);
+        command.arg(&served.url);
+        serde_json::from_str(Process::start(command).finish().stdout.trim()).unwrap()
+    };
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < DEADLINE, "{what}: {}", served.get("/metrics").body);
+        }
+    };
+    until("there is no lag", &|| metric("wharfe_source_lag_records").is_some_and(|n| n > 900.0));
+    until("it has no age", &|| metric("wharfe_source_lag_seconds").is_some_and(|age| age > 0.0));
+    let told = lag();
+    assert_eq!(told["LAG_RECORDS"].as_f64(), metric("wharfe_source_lag_records"), "{told}");
+    assert!(told["LAG_SECONDS"].as_f64().is_some_and(|age| age > 0.0), "{told}");
+    toy.say(1, Says::Schema(SCHEMA));
+    until("the lag stays", &|| metric("wharfe_source_lag_records") == Some(0.0));
+    until("its age stays", &|| metric("wharfe_source_lag_seconds") == Some(0.0));
+    let told = lag();
+    assert_eq!((&told["LAG_RECORDS"], &told["RECORDS"]), (&json!(0), &json!(1_000)), "{told}");
 }
 
 #[test]

@@ -109,6 +109,7 @@ struct Taker {
     last: Option<(u64, u64)>,
     taken: Instant,
     told: Option<Taken>,
+    /// What was in the way when it was said last, without numbers.
     complained: Option<String>,
     /// The lead that is tried first.
     lead: Tick,
@@ -154,11 +155,12 @@ impl Taker {
 
     /// Says once what is in the way; what stops the engine is told by itself.
     fn complain(&mut self, error: &Error) {
-        let why = error.to_string();
+        // Each attempt has its own number.
+        let why = error.to_string().replace(|c: char| c.is_ascii_digit(), "");
         if self.engine.upgrade().is_some_and(|engine| engine.shared.error().is_none())
             && self.complained.as_ref() != Some(&why)
         {
-            tracing::warn!("no checkpoint could be taken: {why}");
+            tracing::warn!("no checkpoint could be taken: {error}");
             self.complained = Some(why);
         }
     }
@@ -184,6 +186,8 @@ impl Taker {
     }
 
     fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest> {
+        // What an attempt that failed has left: a worker may have written while it was taken away.
+        remove_unfinished(&self.data_dir)?;
         let number = numbers(&self.data_dir)?.last().map_or(1, |last| last + 1);
         let mut lead = self.lead;
         for _ in 0..ATTEMPTS {
