@@ -9,6 +9,8 @@ mod books;
 mod broker;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka")]
+mod outboxes;
 mod carparks;
 mod bytes;
 mod crash;

@@ -124,7 +124,7 @@ impl Inner {
         }
     }
 
-    fn outboxes(&self) -> Vec<(crate::connector::Cluster, crate::connector::kafka::Delivery)> {
+    fn outboxes(&self) -> Vec<(crate::connector::Cluster, resume::Outgoing)> {
         self.coordinator.as_ref().map_or_else(Vec::new, |coordinator| lock(coordinator).outboxes())
     }
 

@@ -12,10 +12,12 @@
 //! positions when it passes that tick. One that had passed it already says so, and a later one is named.
 //! When the tick is closed everywhere, state and logs are exactly what came of those positions.
 
+mod outlets;
 mod statements;
 mod taker;
 mod underway;
 
+pub use outlets::{Outlet, Outlets};
 pub use statements::{Asked, Statements};
 pub use taker::{Checkpoints, Resumed};
 pub use underway::Underway;
@@ -33,7 +35,7 @@ use std::time::{Duration, Instant};
 /// Older ones are deleted.
 const KEPT: usize = 3;
 /// Changes whenever what is kept does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub struct Manifest {
     /// has had.
     pub logs: BTreeMap<String, Ends>,
     pub rejects: Ends,
+    /// Of the logs that are outboxes: where what is in them goes.
+    pub outlets: BTreeMap<String, Outlet>,
 }
 
 /// A query that a checkpoint contains.
@@ -211,9 +215,7 @@ fn names(data_dir: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Reads a manifest, and makes sure that all is there that it tells of.
-fn load(dir: &Path) -> Result<Manifest> {
-    let wrong = |what: &str| Error::runtime(what.to_string());
+fn read(dir: &Path) -> Result<Manifest> {
     let text = std::fs::read_to_string(dir.join("manifest")).map_err(|e| wrong(&reason(&e)))?;
     let (crc, json) = text.split_once('\n').ok_or_else(|| wrong("its manifest is cut off"))?;
     if crc != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
@@ -224,6 +226,16 @@ fn load(dir: &Path) -> Result<Manifest> {
     if manifest.version != VERSION {
         return Err(wrong(&format!("it has version {}, this is version {VERSION}", manifest.version)));
     }
+    Ok(manifest)
+}
+
+fn wrong(what: &str) -> Error {
+    Error::runtime(what)
+}
+
+/// Reads a manifest, and makes sure that all is there that it tells of.
+fn load(dir: &Path) -> Result<Manifest> {
+    let manifest = read(dir)?;
     let tables = manifest.tables.values().map(Vec::len).max().unwrap_or(0);
     for table in 0..tables {
         let of = |count: fn(&Entries) -> i64| -> Ends {

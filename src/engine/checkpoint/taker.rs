@@ -2,9 +2,9 @@
 //! statement, and when it is asked to.
 
 use super::{
-    KEPT, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number, remove_unfinished,
+    KEPT, Manifest, Outlet, Outlets, Report, Taken, directory, identity, numbers, of_number,
+    remove_unfinished,
 };
-use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::{self, Ends};
 use crate::engine::Inner;
 use crate::engine::coordinator::clear;
@@ -38,8 +38,10 @@ type Request = (Option<Instant>, SyncSender<Result<()>>);
 
 /// What the checkpoint contains that a start goes on from.
 pub struct Resumed {
+    pub number: u64,
     pub statements: u64,
     pub logs: BTreeMap<String, Ends>,
+    pub outlets: BTreeMap<String, Outlet>,
 }
 
 /// A handle on the thread.
@@ -68,12 +70,11 @@ impl Checkpoints {
             told: None,
             complained: None,
             lead: LEAD,
-            id: identity(data_dir)?,
-            couriers: BTreeMap::new(),
+            outlets: Outlets::open(data_dir, identity(data_dir)?, resumed.as_ref())?,
         };
         let thread = std::thread::spawn(move || {
             if let (Some(engine), Some(resumed)) = (taker.engine.upgrade(), resumed) {
-                taker.deliver(&engine, &resumed.logs);
+                taker.outlets.deliver(&engine, &resumed.logs);
             }
             taker.run(&asked);
         });
@@ -113,10 +114,7 @@ struct Taker {
     complained: Option<String>,
     /// The lead that is tried first.
     lead: Tick,
-    /// Names what is delivered from here, and who delivers it.
-    id: String,
-    /// By cluster.
-    couriers: BTreeMap<String, Courier>,
+    outlets: Outlets,
 }
 
 impl Taker {
@@ -141,11 +139,10 @@ impl Taker {
     /// `None`: the engine is gone.
     fn is_due(&self) -> Option<bool> {
         let engine = self.engine.upgrade()?;
-        if let Some(error) = self.couriers.values().find_map(Courier::failure) {
+        if let Some(error) = self.outlets.failure() {
             engine.shared.fail(error);
         }
-        let delivered = self.couriers.values().flat_map(Courier::delivered);
-        engine.shared.set_delivered(delivered.map(|(outbox, next)| (name_of(&outbox), next)).collect());
+        engine.shared.set_delivered(self.outlets.delivered());
         let (bytes, statements) = engine.seen();
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
@@ -177,7 +174,8 @@ impl Taker {
             let (number, took) = (manifest.number, self.taken.elapsed());
             self.told = Some(Taken { number, bytes, took, current: self.taken });
             tracing::debug!(number, bytes, seconds = took.as_secs_f64(), "checkpoint taken");
-            self.deliver(&engine, &manifest.logs);
+            self.outlets.deliver(&engine, &manifest.logs);
+            self.outlets.sweep(&engine)?;
             self.last = Some(seen);
             self.complained = None;
         }
@@ -208,6 +206,7 @@ impl Taker {
                 Ok(()) => {
                     // A little less than enough is tried the next time.
                     self.lead = (lead / 2).max(LEAD);
+                    self.outlets.describe(engine, &mut manifest);
                     return self.complete(&dir, manifest);
                 }
                 Err(why) => {
@@ -250,22 +249,11 @@ impl Taker {
         Ok(manifest)
     }
 
-    /// Hands what is final to the couriers of its clusters.
-    fn deliver(&mut self, engine: &Inner, logs: &BTreeMap<String, Ends>) {
-        for (cluster, delivery) in engine.outboxes() {
-            let Some(ends) = logs.get(&name_of(&delivery.outbox)) else { continue };
-            let id = &self.id;
-            let hire = || Courier::hire(&cluster, &format!("wharfe-{id}-{}", cluster.name));
-            let courier = self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
-            courier.deliver(Delivery { ends: ends.clone(), ..delivery });
-        }
-    }
-
     /// The last checkpoint, and all of it delivered.
     fn finish(&mut self, until: Option<Instant>) -> Result<()> {
         let patience = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
         self.take_if_changed(patience)?;
-        std::mem::take(&mut self.couriers).into_values().try_for_each(|courier| courier.finish(until))
+        self.outlets.finish(until)
     }
 }
 
