@@ -229,17 +229,13 @@ fn a_start_while_the_registry_is_away_loses_and_rejects_nothing() {
 
     site.append("t.bin", lines(&[message(1, r#"{"A":10}"#), message(1, r#"{"A":100}"#)]));
     let second = start();
-    until(&second, "[1,1]");
     // A checkpoint may wait for what waits for the registry; an end does not.
     second.process.signal(libc::SIGTERM);
     let finished = second.process.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stderr.contains("going on from checkpoint"), "{finished:?}");
-    let said = format!("the schema registry at http://{address} cannot be reached: connection refused");
-    assert_eq!(finished.stderr.matches(&said).count(), 1, "{finished:?}");
 
     let third = start();
-    until(&third, "[1,1]");
     let _registry = serve_registry(&site, address);
     until(&third, "[3,111]");
     assert!(!ask(&third, "SELECT REASON FROM WHARFE_REJECTS;").contains("schema"), "a reject");
