@@ -6,6 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{self, BorrowedMessage, DeliveryResult, Headers, Message, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ProducerContext};
@@ -13,8 +14,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub enum Broker {
@@ -54,11 +55,13 @@ impl Broker {
         STARTED.get_or_init(|| start(port())).then_some(Broker::Real { port: port() })
     }
 
-    /// A real one of its own, which may be stopped.
-    pub fn own() -> Option<Broker> {
+    /// A real one of one's own, which may be stopped; for one test at a time.
+    pub fn own() -> Option<(Broker, MutexGuard<'static, ()>)> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         // The shared one takes three ports.
         let port = port() + 5;
-        start(port).then_some(Broker::Real { port })
+        start(port).then_some((Broker::Real { port }, alone))
     }
 
     pub fn is_real(&self) -> bool {
@@ -124,8 +127,7 @@ impl Broker {
         grown.unwrap().into_iter().for_each(|grown| drop(grown.unwrap()));
         // A producer that does not know of them yet would refuse.
         let consumer: BaseConsumer = self.config().create().unwrap();
-        let known = || consumer.fetch_metadata(Some(topic), DEADLINE).unwrap().topics()[0].partitions().len();
-        while known() < partitions {}
+        while self::partitions(&consumer, topic).len() < partitions {}
     }
 
     /// Deletes the records of partition 0 before an offset, as retention does.
@@ -141,6 +143,17 @@ impl Broker {
 
     /// Deals values out to the partitions in turn; the timestamp of each is its number.
     pub fn produce<'a>(&self, topic: &str, partitions: i32, values: impl IntoIterator<Item = &'a str>) {
+        self.produce_from(topic, partitions, 0, values);
+    }
+
+    /// The same where there are some already.
+    pub fn produce_from<'a>(
+        &self,
+        topic: &str,
+        partitions: i32,
+        before: usize,
+        values: impl IntoIterator<Item = &'a str>,
+    ) {
         let producer: BaseProducer<Delivered> =
             self.config().set("linger.ms", "5").create_with_context(Delivered::default()).unwrap();
         let mut sent = 0;
@@ -149,7 +162,7 @@ impl Broker {
                 let record = BaseRecord::<str, str>::to(topic)
                     .payload(value)
                     .partition(i as i32 % partitions)
-                    .timestamp(i as i64 + 1);
+                    .timestamp((before + i) as i64 + 1);
                 if producer.send(record).is_ok() {
                     sent += 1;
                     break;
@@ -247,18 +260,21 @@ impl Broker {
             config.set(name, value);
         }
         let consumer: BaseConsumer = config.create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).unwrap();
         let mut list = TopicPartitionList::new();
         let mut open = 0;
-        for partition in metadata.topics()[0].partitions() {
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        for partition in partitions(&consumer, topic) {
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
             open += 1;
         }
         consumer.assign(&list).unwrap();
+        let started = Instant::now();
         while open > 0 {
-            match consumer.poll(DEADLINE).expect("a record or the end") {
-                Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
-                message => take(&message.unwrap()),
+            assert!(started.elapsed() < DEADLINE, "{topic} has no end");
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(error)) => eprintln!("{topic}: {error}"),
+                Some(Ok(message)) => take(&message),
             }
         }
     }
@@ -275,13 +291,12 @@ impl Broker {
             config.set(name, value);
         }
         let consumer: BaseConsumer = config.create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).unwrap();
         let mut list = TopicPartitionList::new();
         let mut left = 0;
-        for partition in metadata.topics()[0].partitions() {
-            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), DEADLINE).unwrap();
+        for partition in partitions(&consumer, topic) {
+            let (low, high) = patiently(topic, || consumer.fetch_watermarks(topic, partition, DEADLINE));
             left += high - low;
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
         let started = Instant::now();
@@ -296,7 +311,7 @@ impl Broker {
                     take(&message);
                     left -= 1;
                 }
-                Some(Err(error)) => panic!("{topic}: {error}"),
+                Some(Err(error)) => eprintln!("{topic}: {error}"),
                 None => {}
             }
         }
@@ -318,6 +333,30 @@ impl Broker {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{class}");
         String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// The partitions of a topic that is there.
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    patiently(topic, || {
+        let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
+        let found = &metadata.topics()[0];
+        match found.error() {
+            Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+            None => Ok(found.partitions().iter().map(|partition| partition.id()).collect()),
+        }
+    })
+}
+
+/// Asks again: a broker that has just started knows no leaders for a while.
+fn patiently<T>(topic: &str, mut ask: impl FnMut() -> KafkaResult<T>) -> T {
+    let started = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(started.elapsed() < DEADLINE, "{topic}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -457,6 +457,11 @@ impl Served {
     pub fn start(script: &Path, more: &[&str]) -> Served {
         let mut command = binary(["run", "--listen", "127.0.0.1:0", "-w", "2"]);
         command.args(more).arg(script);
+        Served::of(command)
+    }
+
+    /// What a command serves that says where it listens.
+    pub fn of(command: Command) -> Served {
         let mut process = Process::start(command);
         let Some(line) = process.line() else { panic!("it ended: {:?}", process.finish()) };
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_string();

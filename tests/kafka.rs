@@ -252,7 +252,7 @@ const LIVE: &str = "
 
 #[test]
 fn a_broker_that_is_away_loses_nothing() {
-    let Some(broker) = Broker::own() else { return };
+    let Some((broker, _alone)) = Broker::own() else { return };
     let (toml, names) = broker.topology(&["in", "out"]);
     broker.create(&names[0], 2);
     broker.service("stop");
@@ -277,6 +277,40 @@ fn a_broker_that_is_away_loses_nothing() {
     // Nothing came twice meanwhile, and the engine has not failed.
     assert_eq!(run.ask("SELECT n FROM c"), ["{\"N\":3000}"]);
     drop(run);
+    broker.service("stop");
+}
+
+#[test]
+fn a_broker_that_is_killed_amid_transactions_gets_each_record_once() {
+    let Some((broker, _alone)) = Broker::own() else { return };
+    let (toml, names) = broker.topology(&["in", "out"]);
+    broker.create(&names[0], 2);
+    let site = Site::new().and(&toml);
+    let data = site.path("data");
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.05"];
+    let served = Served::start(&site.script(LIVE), &keep);
+    let started = Instant::now();
+    for round in 0..4 {
+        let before = round * 2_000;
+        let values: Vec<String> = (before..before + 2_000).map(|v| format!("{{\"V\":{v}}}")).collect();
+        broker.produce_from(&names[0], 2, before, values.iter().map(String::as_str));
+        // Either at once, or when something of it has arrived.
+        while round % 2 == 0 && broker.committed(&names[1]).len() <= before {
+            assert!(started.elapsed() < 2 * DEADLINE, "nothing is delivered");
+        }
+        broker.service("kill");
+        broker.service("start");
+    }
+    while broker.committed(&names[1]).len() < 8_000 {
+        assert!(started.elapsed() < 3 * DEADLINE, "{} records", broker.committed(&names[1]).len());
+    }
+    served.process.signal(libc::SIGTERM);
+    let finished = served.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let mut keys: Vec<i32> =
+        broker.committed(&names[1]).iter().map(|r| r.key.as_ref().unwrap().parse().unwrap()).collect();
+    keys.sort();
+    assert_eq!(keys, (0..8_000).collect::<Vec<_>>(), "{}", finished.stderr);
     broker.service("stop");
 }
 

@@ -11,9 +11,11 @@ mod broker;
 mod kafka;
 #[cfg(feature = "kafka")]
 mod headers;
+mod outboxes;
 mod carparks;
 mod bytes;
 mod crash;
+mod faults;
 mod live;
 mod processes;
 mod rest;

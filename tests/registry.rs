@@ -1,12 +1,18 @@
 //! Formats with schemas, and the registries that have them: the engine's own, one by URL, and one that
 //! goes away.
 
-use crate::harness::{COARSE, Process, Run, Served, Site, binary, free_addresses};
+use crate::harness::{COARSE, DEADLINE, Process, Run, Served, Site, binary, free_addresses, messages};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// What a registry says of an id.
 #[derive(Clone)]
@@ -31,14 +37,32 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"A":{"type":"integer","co
 
 impl Toy {
     fn start(ids: &[(u32, Says)]) -> Toy {
+        Toy::serve("http", ids, Some)
+    }
+
+    /// The same with TLS.
+    fn start_tls(ids: &[(u32, Says)], config: ServerConfig) -> Toy {
+        let config = Arc::new(config);
+        Toy::serve("https", ids, move |stream| {
+            Some(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).ok()?, stream))
+        })
+    }
+
+    fn serve<S: Read + Write>(
+        scheme: &str,
+        ids: &[(u32, Says)],
+        accept: impl Fn(TcpStream) -> Option<S> + Send + 'static,
+    ) -> Toy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let toy = Toy {
-            url: format!("http://{}{PATH}", listener.local_addr().unwrap()),
+            url: format!("{scheme}://{}{PATH}", listener.local_addr().unwrap()),
             ids: Arc::new(Mutex::new(ids.iter().cloned().collect())),
             asked: Arc::default(),
         };
         let served = toy.clone();
-        std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| served.answer(stream)));
+        let connections =
+            move || listener.incoming().flatten().filter_map(&accept).for_each(|s| served.answer(s));
+        std::thread::spawn(connections);
         toy
     }
 
@@ -50,8 +74,8 @@ impl Toy {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
     }
 
-    fn answer(&self, mut stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
+    fn answer(&self, stream: impl Read + Write) {
+        let mut reader = BufReader::new(stream);
         let head: Vec<String> =
             reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
         let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_string();
@@ -68,7 +92,8 @@ impl Toy {
         self.asked.lock().unwrap().push(path.trim_start_matches(PATH).to_string());
         let body = body.to_string();
         let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close", body.len());
-        let _ = write!(stream, "{head}\r\n\r\n{body}");
+        let mut stream = reader.into_inner();
+        let _ = write!(stream, "{head}\r\n\r\n{body}").and_then(|()| stream.flush());
     }
 
     fn section(&self, password: &str) -> String {
@@ -150,6 +175,176 @@ fn an_engine_whose_registry_is_away_stops() {
     );
     while toy.asked("/schemas/ids/1") < 2 {}
     run.engine.stop().unwrap();
+}
+
+/// Our registry, as a server of its own.
+fn serve_registry(site: &Site, address: &str) -> Process {
+    let mut command = binary(["registry", "--listen", address, "--data-dir"]);
+    command.arg(site.path("schemas"));
+    let process = Process::start(command);
+    let started = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(started.elapsed() < DEADLINE, "the registry does not listen");
+    }
+    process
+}
+
+#[test]
+fn a_start_while_the_registry_is_away_loses_and_rejects_nothing() {
+    let [address] = &free_addresses(1)[..] else { unreachable!() };
+    let site = Site::new().with("t", "t.bin", lines(&[message(1, r#"{"A":1}"#)]));
+    let site = site.and(&format!("[registry]\nurl = 'http://{address}'\n[topics.d]\nconnector = 'log'"));
+    let registry = serve_registry(&site, address);
+    let body = json!({ "schema": SCHEMA, "schemaType": "JSON" }).to_string();
+    let registered = ureq::post(format!("http://{address}/subjects/t-value/versions"))
+        .header("content-type", "application/vnd.schemaregistry.v1+json")
+        .send(body)
+        .unwrap();
+    assert_eq!(registered.into_body().read_to_string().unwrap(), r#"{"id":1}"#);
+    let script = site.script(
+        "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');
+         CREATE STREAM D WITH (KAFKA_TOPIC='d', VALUE_FORMAT='JSON') AS SELECT A FROM S;
+         CREATE TABLE T AS SELECT 1 AS K, COUNT(*) AS N, SUM(A) AS A FROM D GROUP BY 1;",
+    );
+    let data = site.path("data");
+    let start =
+        || Served::start(&script, &["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.05"]);
+    let ask = |served: &Served, sql: &str| {
+        served.post("/query-stream", "application/json", json!({ "sql": sql }).to_string()).body
+    };
+    let until = |served: &Served, wanted: &str| {
+        let started = Instant::now();
+        while !ask(served, "SELECT N, A FROM T;").contains(wanted) {
+            assert!(started.elapsed() < DEADLINE, "{}", ask(served, "SELECT N, A FROM T;"));
+        }
+    };
+    let first = start();
+    until(&first, "[1,1]");
+    let started = Instant::now();
+    while std::fs::read_dir(site.path("data/checkpoints/1")).is_err() {
+        assert!(started.elapsed() < DEADLINE, "no checkpoint is taken");
+    }
+    first.process.signal(libc::SIGKILL);
+    drop((first, registry));
+
+    site.append("t.bin", lines(&[message(1, r#"{"A":10}"#), message(1, r#"{"A":100}"#)]));
+    let second = start();
+    // A checkpoint may wait for what waits for the registry; an end does not.
+    second.process.signal(libc::SIGTERM);
+    let finished = second.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("going on from checkpoint"), "{finished:?}");
+
+    let third = start();
+    let _registry = serve_registry(&site, address);
+    until(&third, "[3,111]");
+    assert!(!ask(&third, "SELECT REASON FROM WHARFE_REJECTS;").contains("schema"), "a reject");
+    third.process.signal(libc::SIGTERM);
+    let finished = third.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(messages(&site.path("data/topics/d")).len(), 3);
+}
+
+/// Certificates for 127.0.0.1, signed by an authority that nobody else knows: its certificate, and what a
+/// server needs. `None`, said aloud, where there is no OpenSSL.
+fn private_authority(site: &Site) -> Option<(PathBuf, ServerConfig)> {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(site.dir()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !openssl("version") {
+        eprintln!("SKIPPED: there is no openssl, so no certificates for a registry with TLS");
+        return None;
+    }
+    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    let server = "-keyout key.pem -out cert.pem -subj /CN=registry -CA ca.pem -CAkey ca-key.pem";
+    let usage = "-addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1";
+    assert!(openssl(&format!("{new} -keyout ca-key.pem -out ca.pem -subj /CN=private-authority")));
+    assert!(openssl(&format!("{new} {server} {usage}")));
+    let chain = CertificateDer::pem_file_iter(site.path("cert.pem")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(site.path("key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+    Some((site.path("ca.pem"), config))
+}
+
+#[test]
+fn a_registry_behind_tls_is_trusted_by_its_authority() {
+    let site = Site::new().with("t", "t.bin", lines(&[message(1, r#"{"A":1}"#)]));
+    let Some((ca, config)) = private_authority(&site) else { return };
+    let toy = Toy::start_tls(&[(1, Says::Schema(SCHEMA))], config);
+    let infer = "CREATE STREAM S WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR', VALUE_SCHEMA_ID=1)";
+    // Who is not told of the authority does not trust it.
+    let stranger = Site::new().and(&toy.section("'secret'"));
+    let said = Run::idle(&stranger, COARSE, true).refused(infer);
+    let expected = format!("the schema registry at {} cannot be asked: invalid peer certificate", toy.url);
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(toy.asked("/schemas/ids/1"), 0);
+
+    let site = site.and(&toy.section("{ file = 'password' }")).and(&format!("ca = '{}'", ca.display()));
+    site.write("password", "secret\n");
+    let mut run = Run::idle(&site, COARSE, true);
+    run.done(infer);
+    assert_eq!(run.ask("SELECT A FROM S"), [r#"{"A":1}"#]);
+    assert!(toy.asked("/schemas/ids/1") > 0);
+}
+
+#[test]
+fn a_registry_that_never_answers_is_given_up_soon() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let site = Site::new().and(&format!("[registry]\nurl = '{url}'"));
+    let said = Run::idle(&site, COARSE, true)
+        .refused("CREATE STREAM S WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR')");
+    let expected = format!("the schema registry at {url} cannot be asked: it has not answered within 5 s");
+    assert!(said.contains(&expected), "{said}");
+}
+
+/// What waits for a schema is not read on meanwhile.
+#[cfg(feature = "kafka")]
+#[test]
+fn what_is_not_read_yet_on_a_cluster_is_lag() {
+    let broker = crate::broker::Broker::any();
+    let (toml, names) = broker.topology(&["t"]);
+    broker.create(&names[0], 1);
+    let value = message(1, r#"{"A":1}"#);
+    broker.produce_raw(&names[0], &vec![Some(value.as_slice()); 1_000]);
+    let toy = Toy::start(&[(1, Says::Status(503))]);
+    let site = Site::new().and(&toml).and(&toy.section("'secret'"));
+    let script = site.script(
+        "CREATE STREAM S (A INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR');
+         CREATE TABLE T AS SELECT A, COUNT(*) AS N FROM S GROUP BY A;",
+    );
+    let mut command = binary(["run", "--listen", "127.0.0.1:0", "-w", "2"]);
+    command.arg(script).env("WHARFE_BATCH_BYTES", "100").env("WHARFE_INFLIGHT_BYTES", "100");
+    let served = Served::of(command);
+    let metric = |name: &str| -> Option<f64> {
+        let line = format!("{name}{{source=\"S\",topic=\"t\"}} ");
+        served.get("/metrics").body.lines().find_map(|l| l.strip_prefix(&line)?.parse().ok())
+    };
+    let lag = || -> Value {
+        let mut command = binary(["lag", "--format", "json", "--server"]);
+        command.arg(&served.url);
+        serde_json::from_str(Process::start(command).finish().stdout.trim()).unwrap()
+    };
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < DEADLINE, "{what}: {}", served.get("/metrics").body);
+        }
+    };
+    until("there is no lag", &|| metric("wharfe_source_lag_records").is_some_and(|n| n > 900.0));
+    until("it has no age", &|| metric("wharfe_source_lag_seconds").is_some_and(|age| age > 0.0));
+    let told = lag();
+    assert_eq!(told["LAG_RECORDS"].as_f64(), metric("wharfe_source_lag_records"), "{told}");
+    assert!(told["LAG_SECONDS"].as_f64().is_some_and(|age| age > 0.0), "{told}");
+    toy.say(1, Says::Schema(SCHEMA));
+    until("the lag stays", &|| metric("wharfe_source_lag_records") == Some(0.0));
+    until("its age stays", &|| metric("wharfe_source_lag_seconds") == Some(0.0));
+    let told = lag();
+    assert_eq!((&told["LAG_RECORDS"], &told["RECORDS"]), (&json!(0), &json!(1_000)), "{told}");
 }
 
 #[test]

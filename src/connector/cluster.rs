@@ -3,6 +3,7 @@
 //! A secret stays where it is until a client is made: plans travel between processes and are shown,
 //! so they hold the name of the variable or file, never what is in it.
 
+use super::log::Ends;
 use crate::error::{Error, Result, reason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +17,14 @@ pub struct Cluster {
     pub name: String,
     /// librdkafka's names; `bootstrap.servers` is among them.
     pub settings: BTreeMap<String, Setting>,
+}
+
+/// The offsets of a consumer group, which say how far an outbox is delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notes {
+    pub group: String,
+    /// Where it began: what is before that is delivered as far as earlier notes say so.
+    pub from: Ends,
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

@@ -47,8 +47,9 @@ pub struct Delivery {
     pub topic: String,
     pub layout: Layout,
     pub outbox: std::path::PathBuf,
-    pub group: String,
+    pub notes: Vec<super::Notes>,
     pub ends: super::log::Ends,
+    pub is_left: bool,
 }
 
 /// A courier that is never hired, since no cluster can be named.

@@ -13,7 +13,7 @@ pub mod stdin;
 
 use crate::batch::MessageBatch;
 use crate::error::{Error, Result, reason};
-pub use cluster::{BOOTSTRAP, Cluster, Setting};
+pub use cluster::{BOOTSTRAP, Cluster, Notes, Setting};
 pub use position::{Position, Split};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -126,7 +126,7 @@ impl Inner {
         }
     }
 
-    fn outboxes(&self) -> Vec<(crate::connector::Cluster, crate::connector::kafka::Delivery)> {
+    fn outboxes(&self) -> Vec<(crate::connector::Cluster, resume::Outgoing)> {
         self.coordinator.as_ref().map_or_else(Vec::new, |coordinator| lock(coordinator).outboxes())
     }
 
@@ -288,7 +288,7 @@ impl Engine {
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(patience))?;
         if stopped && let Some(threads) = lock(&self.inner.threads).take() {
             drop(threads.join());
-        } else if !stopped {
+        } else if !stopped && self.inner.shared.leave() {
             tracing::warn!("stopped before all that was read was written");
         }
         if let Some(registry) = self.registry() {

@@ -6,15 +6,14 @@ use super::checkpoint::{self, Asked, Known, Manifest, Resumed, Statements};
 use super::coordinator::Coordinator;
 use super::{BOOKS_QUERY, BOOKS_TABLE};
 use crate::catalog::{Origin, Recorded, Source};
-use crate::connector::kafka::Delivery;
-use crate::connector::{Cluster, Place, Start, log};
+use crate::connector::{Cluster, Layout, Place, Start, log};
 use crate::error::{Error, Result};
-use crate::plan::{DataflowPlan, Outbox, QueryPlan, Restore, SelectPlan, Sink, StorePlan, Strategy, TableId};
+use crate::plan::{DataflowPlan, QueryPlan, Restore, SelectPlan, Sink, StorePlan, Strategy, TableId};
 use crate::render::rejects;
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The books, among the queries of a checkpoint.
@@ -25,10 +24,17 @@ pub struct Durable {
     statements: Statements,
     /// Carried out again at the beginning, each with its number.
     asked: Vec<(u64, Asked)>,
-    /// Names the data directory on clusters.
-    id: String,
+    /// The rejects that an earlier start has told: it may have had more workers.
+    rejects: log::Ends,
     /// The checkpoint that this start goes on from, until it has begun.
     from: Option<Manifest>,
+}
+
+/// What waits in an outbox, and for which topic.
+pub struct Outgoing {
+    pub topic: String,
+    pub layout: Layout,
+    pub outbox: PathBuf,
 }
 
 /// The persistent query that is being planned.
@@ -57,7 +63,7 @@ impl Durable {
         }
         let rejects = from.as_ref().map(|manifest| manifest.rejects.clone()).unwrap_or_default();
         cut(&data_dir.join("topics").join(rejects::TOPIC), &rejects)?;
-        Ok(Durable { statements, asked, id: checkpoint::identity(data_dir)?, from })
+        Ok(Durable { statements, asked, rejects, from })
     }
 
     pub fn from(&self) -> Option<&Manifest> {
@@ -137,35 +143,29 @@ impl Coordinator {
     }
 
     /// Where what a query writes to a cluster waits for the next checkpoint.
-    pub(super) fn outbox(&self, target: &Source) -> Option<Outbox> {
-        let id = &self.durable.as_ref()?.id;
+    pub(super) fn outbox(&self, target: &Source) -> Option<PathBuf> {
+        self.durable.as_ref()?;
         let own = self.planning.as_ref().map(|planning| &planning.recorded);
         let own = own.map(|recorded| (recorded.key.as_str(), recorded.since));
         let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
         let name = format!("{}-{:016x}", target.topic, print(&(of, target.ordinal)) as u64);
-        Some(Outbox { dir: self.data_dir.join("outbox").join(&name), group: format!("wharfe-{id}-{name}") })
+        Some(self.data_dir.join("outbox").join(name))
     }
 
-    /// What is delivered to clusters once a checkpoint has made it final.
-    pub fn outboxes(&self) -> Vec<(Cluster, Delivery)> {
+    /// What is delivered to clusters once a checkpoint has made it final: outboxes and their topics.
+    pub fn outboxes(&self) -> Vec<(Cluster, Outgoing)> {
         let stores = self.active.values().filter_map(|plan| match plan {
             DataflowPlan::Query(query) => query.stores(),
             DataflowPlan::Source(_) => None,
         });
-        let delivery = |store: &StorePlan| {
+        let outgoing = |store: &StorePlan| {
             let (Some(outbox), Place::Kafka { cluster, topic }) = (&store.outbox, &store.place) else {
                 return None;
             };
-            let delivery = Delivery {
-                topic: topic.clone(),
-                layout: store.layout,
-                outbox: outbox.dir.clone(),
-                group: outbox.group.clone(),
-                ends: log::Ends::new(),
-            };
-            Some((cluster.clone(), delivery))
+            let outgoing = Outgoing { topic: topic.clone(), layout: store.layout, outbox: outbox.clone() };
+            Some((cluster.clone(), outgoing))
         };
-        stores.filter_map(delivery).collect()
+        stores.filter_map(outgoing).collect()
     }
 
     /// The same for the query that keeps a declared table.
@@ -289,7 +289,11 @@ impl Coordinator {
                     if let Some(dir) = query.stores().and_then(StorePlan::log)
                         && !self.stale.contains(dir)
                     {
-                        let ends = manifest.logs.get(&checkpoint::name_of(dir)).ok_or_else(|| {
+                        // An outbox that it does not know has nothing in it that is final.
+                        let is_outbox = query.stores().is_some_and(|store| store.outbox.is_some());
+                        let none = is_outbox.then(log::Ends::new);
+                        let ends = manifest.logs.get(&checkpoint::name_of(dir)).or(none.as_ref());
+                        let ends = ends.ok_or_else(|| {
                             let log = dir.display();
                             Error::runtime(format!("the checkpoint does not say how far {log} was written"))
                         })?;
@@ -300,7 +304,8 @@ impl Coordinator {
         }
         let (number, statements) = (manifest.number, manifest.statements);
         tracing::info!(number, statements, "going on from checkpoint {number}");
-        self.resumed = Some(Resumed { statements, logs: manifest.logs });
+        let Manifest { logs, outlets, .. } = manifest;
+        self.resumed = Some(Resumed { number, statements, logs, outlets });
         Ok(Some(manifest.started_ms))
     }
 
@@ -328,7 +333,10 @@ impl Coordinator {
     /// What a checkpoint that is taken now contains, and the tables whose state it needs, by number.
     pub fn manifest(&self, number: u64) -> (Manifest, Vec<TableId>) {
         let mut manifest = Manifest::new(number, self.shared.started_ms());
-        manifest.statements = self.durable.as_ref().map_or(0, |durable| durable.statements.count());
+        if let Some(durable) = &self.durable {
+            manifest.statements = durable.statements.count();
+            manifest.rejects = durable.rejects.clone();
+        }
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut tables = vec![BOOKS_TABLE];
         manifest.queries.insert(BOOKS.into(), Known { table: Some(0), ..Known::default() });

@@ -462,6 +462,13 @@ impl Shared {
         self.wait(None, |state| state.stopped >= workers || state.leaving).map(drop)
     }
 
+    /// Nobody need wait for the workers any more. False when that was so already.
+    pub fn leave(&self) -> bool {
+        let before = std::mem::replace(&mut lock(&self.state).leaving, true);
+        self.changed.notify_all();
+        !before
+    }
+
     fn wait(&self, timeout: Option<Duration>, ready: impl Fn(&State) -> bool) -> Result<bool> {
         let deadline = timeout.map(|t| Instant::now() + t);
         let mut state = lock(&self.state);

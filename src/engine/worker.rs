@@ -212,9 +212,9 @@ impl Loop {
             }
             Command::Checkpoint { number, tick, dir, tables, .. } => {
                 let tick = tick.expect("worker 0 fills it in");
-                self.checkpoint = Underway::begin(number, tick, dir, tables, context);
-                if self.checkpoint.is_none() {
-                    self.report(number, Report::Missed);
+                match Underway::begin(number, tick, dir, tables, context) {
+                    Ok(checkpoint) => self.checkpoint = Some(checkpoint),
+                    Err(late) => self.report(number, Report::Missed { late }),
                 }
             }
             Command::Abandon { number } => {
@@ -337,6 +337,8 @@ impl Loop {
     }
 
     pub(super) fn stop(&self) {
+        // What a checkpoint holds back would hold back the end.
+        self.context.release();
         let ids: Vec<_> = self.context.dataflows.borrow().keys().copied().collect();
         ids.into_iter().for_each(|id| cancel(&self.context, id));
         self.context.tables.borrow_mut().clear();

@@ -154,8 +154,9 @@ pub enum Strategy {
 pub struct StorePlan {
     pub topic: String,
     pub place: Place,
-    /// Where it waits until a checkpoint makes it final; then it is delivered once.
-    pub outbox: Option<Outbox>,
+    /// Where it waits until a checkpoint makes it final; then it is delivered once. A log with the
+    /// partitions of the topic.
+    pub outbox: Option<PathBuf>,
     pub layout: Layout,
     pub serialization: Serialization,
     pub schema: Schema,
@@ -163,19 +164,11 @@ pub struct StorePlan {
     pub written: Written,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outbox {
-    /// A log with the partitions of the topic.
-    pub dir: PathBuf,
-    /// Names it for ever, on the cluster too.
-    pub group: String,
-}
-
 impl StorePlan {
     /// The log that it is written to, if it is one.
     pub fn log(&self) -> Option<&PathBuf> {
         match (&self.outbox, &self.place) {
-            (Some(outbox), _) => Some(&outbox.dir),
+            (Some(outbox), _) => Some(outbox),
             (None, Place::Log { dir, .. }) => Some(dir),
             (None, _) => None,
         }

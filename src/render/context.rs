@@ -11,7 +11,7 @@ use crate::connector::{self, Place, Share, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
-use crate::plan::{DataflowId, HubId, Outbox, SourcePlan, StorePlan, TableId};
+use crate::plan::{DataflowId, HubId, SourcePlan, StorePlan, TableId};
 use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -155,13 +155,11 @@ impl Context {
         let share = Share::Part { index: self.index, of: self.peers };
         let partitions = plan.layout.partitions;
         let writer = match &plan.outbox {
-            Some(Outbox { dir, .. }) => {
-                connector::writer(&Place::Log { dir: dir.clone(), partitions }, plan.layout, share)?
-            }
+            Some(dir) => connector::writer(&Place::Log { dir: dir.clone(), partitions }, plan.layout, share)?,
             None => connector::writer(&plan.place, plan.layout, share)?,
         };
         let writer = Rc::new(RefCell::new(writer));
-        let (topic, outbox) = (plan.topic.clone(), plan.outbox.as_ref().map(|outbox| outbox.dir.clone()));
+        let (topic, outbox) = (plan.topic.clone(), plan.outbox.clone());
         let stored =
             Stored { topic, outbox, log: plan.log().cloned(), writer: Rc::clone(&writer), by: vec![by] };
         writers.insert(owner, stored);

@@ -3,11 +3,13 @@
 #
 #   kafka.sh start [PORT]     fetches what is missing, starts, waits until it answers
 #   kafka.sh stop [PORT]      stops it in order; its data stays
+#   kafka.sh kill [PORT]      kills it
 #   kafka.sh status [PORT]
 #   kafka.sh wipe [PORT]      removes the data of a broker that is stopped
 #   kafka.sh tool CLASS …     runs a tool of Kafka: org.apache.kafka.tools.TopicCommand …
 #
-# With KAFKA_OWNER=PID in the environment the broker ends when that process does.
+# With KAFKA_OWNER=PID in the environment the broker ends when that process and all others that asked for
+# it so have ended.
 # PORT is 9092 unless given; the controller listens on PORT+1, and PORT+2 asks for a name: SASL PLAIN,
 # guest, guest-secret. Everything lies under target/services.
 # Needs Java 17 or later and Maven.
@@ -17,7 +19,7 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 services=$(cd "$here/../.." && pwd)/target/services
 jars=$services/kafka-jars
-command=${1:?start|stop|status|wipe|tool}
+command=${1:?start|stop|kill|status|wipe|tool}
 
 fetch() {
     [ -e "$jars/.complete" ] && return
@@ -95,20 +97,36 @@ format() {
         { cat "$log" >&2; exit 1; }
 }
 
+# Ends the broker when none of its owners is left; who starts it meanwhile waits for that.
+guard() {
+    while sleep 1; do
+        exec 9>"$dir/lock"
+        flock 9
+        running || return
+        local owner owned=
+        while read -r owner; do kill -0 "$owner" 2>/dev/null && owned=1; done <"$dir/owners"
+        [ -n "$owned" ] || { stop; return; }
+        exec 9>&-
+    done
+}
+
 start() {
+    mkdir -p "$dir"
+    exec 9>"$dir/lock"
+    flock 9
+    [ -z "${KAFKA_OWNER:-}" ] || echo "$KAFKA_OWNER" >>"$dir/owners"
     running && { echo "kafka on 127.0.0.1:$port runs already, pid $(cat "$dir/pid")"; return; }
+    echo "${KAFKA_OWNER:-}" >"$dir/owners"
     fetch
     configure
     format
     : >"$log"
     setsid nohup java -Xms384m -Xmx384m -XX:+UseSerialGC \
         -Dlog4j2.configurationFile="$dir/log4j2.yaml" -Djava.awt.headless=true -Dkafka.logs.dir="$dir" \
-        -cp "$jars/*" kafka.Kafka "$dir/server.properties" >"$log" 2>&1 </dev/null &
+        -cp "$jars/*" kafka.Kafka "$dir/server.properties" >"$log" 2>&1 </dev/null 9>&- &
     echo $! >"$dir/pid"
-    # A broker that belongs to a process ends with it.
     if [ -n "${KAFKA_OWNER:-}" ]; then
-        setsid nohup bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; kill "$2"' _ \
-            "$KAFKA_OWNER" "$(cat "$dir/pid")" >/dev/null 2>&1 </dev/null &
+        setsid nohup "$0" guard "$port" >/dev/null 2>&1 </dev/null 9>&- &
     fi
     for _ in $(seq 900); do
         running || { tail -20 "$log" >&2; echo "kafka ended while it started" >&2; exit 1; }
@@ -139,7 +157,9 @@ stop() {
 case $command in
 start) start ;;
 stop) stop ;;
+kill) kill -9 "$(cat "$dir/pid")"; rm -f "$dir/pid" ;;
+guard) guard ;;
 status) if running; then echo "kafka on 127.0.0.1:$port runs, pid $(cat "$dir/pid")"; else echo "kafka on 127.0.0.1:$port does not run"; exit 3; fi ;;
 wipe) if running; then echo "kafka runs; stop it first" >&2; exit 1; fi; rm -rf "$dir" ;;
-*) echo "start|stop|status|wipe|tool" >&2; exit 2 ;;
+*) echo "start|stop|kill|status|wipe|tool" >&2; exit 2 ;;
 esac

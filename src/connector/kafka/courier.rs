@@ -10,7 +10,9 @@ use super::client::{Ears, Trouble, ask, config, fatal, not_made};
 use super::sink::owned_headers;
 use crate::batch::MessageBatch;
 use crate::connector::log::{self, Ends, LogReader};
-use crate::connector::{Cluster, Layout, Opening, Poll, Position, Share, Source, Split, Start, Survey};
+use crate::connector::{
+    Cluster, Layout, Notes, Opening, Poll, Position, Share, Source, Split, Start, Survey,
+};
 use crate::error::{Error, Result};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -45,9 +47,11 @@ pub struct Delivery {
     pub topic: String,
     pub layout: Layout,
     pub outbox: PathBuf,
-    /// Names the outbox for ever.
-    pub group: String,
+    /// Who has counted what is delivered of it, and last who counts it now.
+    pub notes: Vec<Notes>,
     pub ends: Ends,
+    /// No query writes it any more: it must not stop those that do.
+    pub is_left: bool,
 }
 
 /// A handle on the thread.
@@ -215,31 +219,41 @@ enum Failed {
 
 impl Work {
     fn deliver(&mut self, deliveries: &[Delivery], desk: &Desk) -> Result<()> {
-        for delivery in deliveries {
-            loop {
-                // Again after each transaction: one that cannot be undone takes all that is prepared along.
-                while !self.prepare(delivery)? {
-                    if desk.is_closed() {
-                        return Ok(());
-                    }
+        // What is left came first.
+        let (left, written): (Vec<_>, Vec<_>) = deliveries.iter().partition(|delivery| delivery.is_left);
+        for delivery in left.into_iter().chain(written) {
+            match self.deliver_one(delivery, desk) {
+                Err(error) if delivery.is_left => {
+                    let outbox = delivery.outbox.display();
+                    tracing::warn!(topic = delivery.topic, "what is left in {outbox} stays there: {error}");
                 }
-                self.tell(delivery, desk);
-                if !self.routes[&delivery.outbox].is_behind(delivery) {
-                    break;
-                }
-                match self.transaction(delivery) {
-                    Ok(()) => {}
-                    Err(Failed::Again) if desk.is_closed() => return Ok(()),
-                    Err(Failed::Again) => self.undo(),
-                    Err(Failed::Fatal(error)) => return Err(error),
-                }
-            }
-            let next = &self.routes[&delivery.outbox].next;
-            for (partition, next) in next {
-                log::delete_before(&delivery.outbox, *partition, *next)?;
+                done => done?,
             }
         }
         Ok(())
+    }
+
+    fn deliver_one(&mut self, delivery: &Delivery, desk: &Desk) -> Result<()> {
+        loop {
+            // Again after each transaction: one that cannot be undone takes all that is prepared along.
+            while !self.prepare(delivery)? {
+                if desk.is_closed() {
+                    return Ok(());
+                }
+            }
+            self.tell(delivery, desk);
+            if !self.routes[&delivery.outbox].is_behind(delivery) {
+                break;
+            }
+            match self.transaction(delivery) {
+                Ok(()) => {}
+                Err(Failed::Again) if desk.is_closed() => return Ok(()),
+                Err(Failed::Again) => self.undo(),
+                Err(Failed::Fatal(error)) => return Err(error),
+            }
+        }
+        let next = &self.routes[&delivery.outbox].next;
+        next.iter().try_for_each(|(partition, next)| log::delete_before(&delivery.outbox, *partition, *next))
     }
 
     fn tell(&self, delivery: &Delivery, desk: &Desk) {
@@ -273,28 +287,36 @@ impl Work {
                 Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
             }
         }
-        let group = delivery.group.as_str();
-        let must = [("group.id", group), ("enable.auto.commit", "false")];
-        let consumer: BaseConsumer<Ears> = config(&self.cluster, &[], &must)?
-            .create_with_context(Ears::new(&self.cluster))
-            .map_err(|e| not_made(&self.cluster, e))?;
-        let mut list = TopicPartitionList::new();
-        for partition in 0..layout.partitions {
-            list.add_partition(&delivery.topic, partition as i32);
-        }
-        let found = match consumer.committed_offsets(list, PATIENCE) {
-            Ok(found) => found,
-            Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
-        };
-        let noted = |partition: u32| match found.find_partition(&delivery.topic, partition as i32)?.offset() {
-            Offset::Offset(next) => Some(next),
-            _ => None,
-        };
-        // A cluster forgets the notes of groups that are idle for long; ours is as good if it is newer.
         let first = log::starts(&delivery.outbox)?;
-        let next = (0..layout.partitions)
-            .map(|p| (p, noted(p).unwrap_or(0).max(first.get(&p).copied().unwrap_or(0))))
-            .collect();
+        let mut next: Ends = (0..layout.partitions).map(|partition| (partition, i64::MAX)).collect();
+        let mut consumer = None;
+        for notes in &delivery.notes {
+            let must = [("group.id", notes.group.as_str()), ("enable.auto.commit", "false")];
+            let of_group: BaseConsumer<Ears> = config(&self.cluster, &[], &must)?
+                .create_with_context(Ears::new(&self.cluster))
+                .map_err(|e| not_made(&self.cluster, e))?;
+            let mut list = TopicPartitionList::new();
+            for partition in 0..layout.partitions {
+                list.add_partition(&delivery.topic, partition as i32);
+            }
+            let found = match of_group.committed_offsets(list, PATIENCE) {
+                Ok(found) => found,
+                Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
+            };
+            for (partition, next) in &mut next {
+                let noted = found.find_partition(&delivery.topic, *partition as i32);
+                *next = match noted.map(|noted| noted.offset()) {
+                    Some(Offset::Offset(noted)) => noted,
+                    _ => notes.from.get(partition).copied().unwrap_or(0).min(*next),
+                };
+            }
+            consumer = Some(of_group);
+        }
+        // A cluster forgets the notes of groups that are idle for long; ours is as good if it is newer.
+        for (partition, next) in &mut next {
+            *next = (*next).max(first.get(partition).copied().unwrap_or(0));
+        }
+        let consumer = consumer.expect("an outbox has notes");
         self.routes.insert(delivery.outbox.clone(), Route { consumer, next, outgoing: BTreeMap::new() });
         Ok(true)
     }
@@ -316,7 +338,7 @@ impl Work {
             noted.map_err(judge)?;
         }
         let group = route.consumer.group_metadata().ok_or_else(|| {
-            Failed::Fatal(Error::runtime(format!("{} gives no group {}", self.cluster, delivery.group)))
+            Failed::Fatal(Error::runtime(format!("{} gives no group for {}", self.cluster, delivery.topic)))
         })?;
         again(|| producer.send_offsets_to_transaction(&notes, &group, PATIENCE)).map_err(judge)?;
         again(|| producer.commit_transaction(PATIENCE)).map_err(judge)?;

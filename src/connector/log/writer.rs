@@ -90,11 +90,17 @@ impl Writer for LogWriter {
     }
 }
 
-/// Takes away what stands behind a partition's first `next` records; nobody may write it meanwhile.
+/// Takes away what stands behind a partition's first `next` records; nobody may write it meanwhile. The
+/// one that is appended then has the offset `next`, also where all before it were deleted.
 pub fn truncate(dir: &Path, partition: u32, next: i64) -> Result<()> {
-    for segment in segment::list(&dir.join(partition.to_string()))? {
+    let dir = dir.join(partition.to_string());
+    let segments = segment::list(&dir)?;
+    if next > 0 && segments.iter().all(|segment| segment.base > next) {
+        open_segment(&segment::path_of(&dir, next))?;
+    }
+    for segment in segments {
         let path = &segment.path;
-        if segment.base >= next && segment.base > 0 {
+        if segment.base > next {
             std::fs::remove_file(path).map_err(|e| io_error("delete", path, e))?;
             continue;
         }

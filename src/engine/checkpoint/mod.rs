@@ -14,10 +14,12 @@
 //! positions when it passes that tick. One that had passed it already says so, and a later one is named.
 //! When the tick is closed everywhere, state and logs are exactly what came of those positions.
 
+mod outlets;
 mod statements;
 mod taker;
 mod underway;
 
+pub use outlets::{Outlet, Outlets};
 pub use statements::{Asked, Statements};
 pub use taker::{Checkpoints, Intervals, Resumed};
 pub use underway::Underway;
@@ -26,6 +28,7 @@ use crate::connector::log::{Ends, ends};
 use crate::connector::{Position, Split};
 use crate::error::{Error, Result, reason};
 use crate::plan::Piece;
+use crate::render::Tick;
 use crate::render::snapshot::{ELEMENTS, Entries, STATES, Written, table_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +38,7 @@ use std::time::{Duration, Instant};
 /// Older ones are deleted, apart from the newest that has no file in common with the newest of all.
 const KEPT: usize = 3;
 /// Changes whenever what is kept does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +61,8 @@ pub struct Manifest {
     /// has had.
     pub logs: BTreeMap<String, Ends>,
     pub rejects: Ends,
+    /// Of the logs that are outboxes: where what is in them goes.
+    pub outlets: BTreeMap<String, Outlet>,
 }
 
 /// What a checkpoint, this one or an earlier one, has written of a table.
@@ -106,8 +111,10 @@ pub struct Part {
 /// What a worker says to a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// It had passed the tick already.
-    Missed,
+    /// It had passed the tick already, so many microseconds ago.
+    Missed {
+        late: Tick,
+    },
     Failed(Error),
     Part(Box<Part>),
 }

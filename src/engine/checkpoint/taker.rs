@@ -2,10 +2,9 @@
 //! statement, and when it is asked to.
 
 use super::{
-    Link, Manifest, Report, Taken, directory, identity, name_of, numbers, of_number, read, remove_old,
-    remove_unfinished,
+    Link, Manifest, Outlet, Outlets, Report, Taken, directory, identity, numbers, of_number, read,
+    remove_old, remove_unfinished,
 };
-use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::{Ends, Synced};
 use crate::engine::Inner;
 use crate::engine::coordinator::clear;
@@ -22,8 +21,11 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How far ahead the tick is that is named, microseconds: more each time that a worker had passed it.
-const LEADS: [Tick; 5] = [20_000, 50_000, 200_000, 1_000_000, 3_000_000];
+/// How far ahead the tick is that is named, microseconds: at first, and at most.
+const LEAD: Tick = 20_000;
+const LEAD_MAX: Tick = 10_000_000;
+/// So often one is named, each further ahead than the one before.
+const ATTEMPTS: usize = 6;
 /// How often it is looked whether one is due.
 const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
@@ -37,8 +39,10 @@ type Request = (Option<Instant>, SyncSender<Result<()>>);
 
 /// What the checkpoint contains that a start goes on from.
 pub struct Resumed {
+    pub number: u64,
     pub statements: u64,
     pub logs: BTreeMap<String, Ends>,
+    pub outlets: BTreeMap<String, Outlet>,
 }
 
 /// How often checkpoints are taken.
@@ -74,18 +78,17 @@ impl Checkpoints {
             taken: Instant::now(),
             told: None,
             complained: None,
-            patient: 0,
+            lead: LEAD,
             chains: BTreeMap::new(),
             synced: BTreeMap::new(),
             synced_rejects: Synced::default(),
             // What is damaged needs nothing.
             finished: numbers(data_dir)?.into_iter().map(|n| (n, links(data_dir, n))).collect(),
-            id: identity(data_dir)?,
-            couriers: BTreeMap::new(),
+            outlets: Outlets::open(data_dir, identity(data_dir)?, resumed.as_ref())?,
         };
         let thread = std::thread::spawn(move || {
             if let (Some(engine), Some(resumed)) = (taker.engine.upgrade(), resumed) {
-                taker.deliver(&engine, &resumed.logs);
+                taker.outlets.deliver(&engine, &resumed.logs);
             }
             taker.run(&asked);
         });
@@ -121,9 +124,10 @@ struct Taker {
     last: Option<(u64, u64)>,
     taken: Instant,
     told: Option<Taken>,
+    /// What was in the way when it was said last, without numbers.
     complained: Option<String>,
     /// The lead that is tried first.
-    patient: usize,
+    lead: Tick,
     /// Where the last checkpoint has the pieces of each table.
     chains: BTreeMap<TableId, Vec<Link>>,
     /// Those that are on disk, ascending, and what each has pieces in.
@@ -131,10 +135,7 @@ struct Taker {
     /// Stored logs by their names in manifests.
     synced: BTreeMap<String, Synced>,
     synced_rejects: Synced,
-    /// Names what is delivered from here, and who delivers it.
-    id: String,
-    /// By cluster.
-    couriers: BTreeMap<String, Courier>,
+    outlets: Outlets,
 }
 
 impl Taker {
@@ -159,11 +160,10 @@ impl Taker {
     /// `None`: the engine is gone.
     fn is_due(&self) -> Option<bool> {
         let engine = self.engine.upgrade()?;
-        if let Some(error) = self.couriers.values().find_map(Courier::failure) {
+        if let Some(error) = self.outlets.failure() {
             engine.shared.fail(error);
         }
-        let delivered = self.couriers.values().flat_map(Courier::delivered);
-        engine.shared.set_delivered(delivered.map(|(outbox, next)| (name_of(&outbox), next)).collect());
+        engine.shared.set_delivered(self.outlets.delivered());
         let (bytes, statements) = engine.seen();
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
@@ -178,11 +178,12 @@ impl Taker {
 
     /// Says once what is in the way; what stops the engine is told by itself.
     fn complain(&mut self, error: &Error) {
-        let why = error.to_string();
+        // Each attempt has its own number.
+        let why = error.to_string().replace(|c: char| c.is_ascii_digit(), "");
         if self.engine.upgrade().is_some_and(|engine| engine.shared.error().is_none())
             && self.complained.as_ref() != Some(&why)
         {
-            tracing::warn!("no checkpoint could be taken: {why}");
+            tracing::warn!("no checkpoint could be taken: {error}");
             self.complained = Some(why);
         }
     }
@@ -199,7 +200,8 @@ impl Taker {
             let (number, took) = (manifest.number, self.taken.elapsed());
             self.told = Some(Taken { number, bytes, took, current: self.taken });
             tracing::debug!(number, bytes, seconds = took.as_secs_f64(), "checkpoint taken");
-            self.deliver(&engine, &manifest.logs);
+            self.outlets.deliver(&engine, &manifest.logs);
+            self.outlets.sweep(&engine)?;
             self.last = Some(seen);
             self.complained = None;
         }
@@ -208,8 +210,11 @@ impl Taker {
     }
 
     fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest> {
+        // What an attempt that failed has left: a worker may have written while it was taken away.
+        remove_unfinished(&self.data_dir)?;
         let number = self.finished.last().map_or(1, |(last, _)| last + 1);
-        for (i, lead) in LEADS.into_iter().enumerate().skip(self.patient) {
+        let mut lead = self.lead;
+        for _ in 0..ATTEMPTS {
             let attempt = engine.next_attempt();
             // Each attempt has its own: a worker may not have heard yet that the one before is over.
             let dir = directory(&self.data_dir).join(format!("{number}-{attempt}.tmp"));
@@ -226,10 +231,14 @@ impl Taker {
                 tables: tables.clone(),
             });
             let collected = collect(engine, attempt, patience, &reports, &mut manifest);
-            match collected.and_then(|()| self.complete(&dir, &mut manifest).map_err(Some)) {
+            let completed = collected.and_then(|()| {
+                self.outlets.describe(engine, &mut manifest);
+                self.complete(&dir, &mut manifest).map_err(NotYet::Failed)
+            });
+            match completed {
                 Ok(()) => {
-                    // What was too little this time is not tried again; a little less than enough is.
-                    self.patient = i.saturating_sub(1);
+                    // A little less than enough is tried the next time.
+                    self.lead = (lead / 2).max(LEAD);
                     self.chains = tables.into_iter().zip(manifest.tables.iter().cloned()).collect();
                     self.finished.push((number, manifest.links()));
                     remove_old(&self.data_dir, &mut self.finished)?;
@@ -239,8 +248,12 @@ impl Taker {
                     engine.shared.command(Command::Abandon { number: attempt });
                     clear(&dir)?;
                     clear(&of_number(&self.data_dir, number))?;
-                    if let Some(error) = why {
-                        return Err(error);
+                    match why {
+                        NotYet::Missed { late } => {
+                            tracing::debug!(lead, late, "a worker had passed the tick");
+                            lead = (lead + 2 * late).max(2 * lead).min(LEAD_MAX);
+                        }
+                        NotYet::Failed(error) => return Err(error),
                     }
                 }
             }
@@ -267,33 +280,31 @@ impl Taker {
         File::open(&parent).and_then(|dir| dir.sync_all()).map_err(|e| failed("sync", &parent, &e))
     }
 
-    /// Hands what is final to the couriers of its clusters.
-    fn deliver(&mut self, engine: &Inner, logs: &BTreeMap<String, Ends>) {
-        for (cluster, delivery) in engine.outboxes() {
-            let Some(ends) = logs.get(&name_of(&delivery.outbox)) else { continue };
-            let id = &self.id;
-            let hire = || Courier::hire(&cluster, &format!("wharfe-{id}-{}", cluster.name));
-            let courier = self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
-            courier.deliver(Delivery { ends: ends.clone(), ..delivery });
-        }
-    }
-
     /// The last checkpoint, and all of it delivered.
     fn finish(&mut self, until: Option<Instant>) -> Result<()> {
         let patience = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
         self.take_if_changed(patience)?;
-        std::mem::take(&mut self.couriers).into_values().try_for_each(|courier| courier.finish(until))
+        self.outlets.finish(until)
     }
 }
 
-/// Puts the workers' parts together. `Err(None)`: one of them had passed the tick.
+/// Why an attempt came to nothing.
+enum NotYet {
+    /// A worker heard of the tick so long after it, microseconds.
+    Missed {
+        late: Tick,
+    },
+    Failed(Error),
+}
+
+/// Puts the workers' parts together.
 fn collect(
     engine: &Inner,
     attempt: u64,
     patience: Duration,
     reports: &Receiver<(u64, Report)>,
     manifest: &mut Manifest,
-) -> Result<(), Option<Error>> {
+) -> Result<(), NotYet> {
     let begun = Instant::now();
     let mut missing = engine.shared.peers;
     while missing > 0 {
@@ -303,18 +314,15 @@ fn collect(
                 manifest.add(*part);
                 missing -= 1;
             }
-            Ok((_, Report::Missed)) => return Err(None),
-            Ok((_, Report::Failed(error))) => return Err(Some(error)),
+            Ok((_, Report::Missed { late })) => return Err(NotYet::Missed { late }),
+            Ok((_, Report::Failed(error))) => return Err(NotYet::Failed(error)),
             Err(_) if engine.shared.has_stopped() => {
-                return Err(Some(
-                    engine.shared.error().unwrap_or_else(|| Error::runtime("the engine stopped")),
-                ));
+                let stopped = || Error::runtime("the engine stopped");
+                return Err(NotYet::Failed(engine.shared.error().unwrap_or_else(stopped)));
             }
             Err(_) if begun.elapsed() > patience => {
-                return Err(Some(Error::runtime(format!(
-                    "its tick has not closed within {} s",
-                    patience.as_secs()
-                ))));
+                let why = format!("its tick has not closed within {} s", patience.as_secs());
+                return Err(NotYet::Failed(Error::runtime(why)));
             }
             Err(_) => {}
         }

@@ -31,19 +31,19 @@ enum Stage {
 }
 
 impl Underway {
-    /// `None`: the tick is over already.
+    /// `Err`: the tick is over already, since so many microseconds.
     pub fn begin(
         number: u64,
         tick: Tick,
         dir: PathBuf,
         tables: Vec<TableId>,
         context: &Context,
-    ) -> Option<Underway> {
-        if context.clock.tick() > tick {
-            return None;
+    ) -> std::result::Result<Underway, Tick> {
+        if let late @ 1.. = context.clock.tick().saturating_sub(tick) {
+            return Err(late);
         }
         context.hold.set(Some(tick));
-        Some(Underway { number, tick, dir, tables, stage: Stage::Reading })
+        Ok(Underway { number, tick, dir, tables, stage: Stage::Reading })
     }
 
     /// Whether there is work to do right now.

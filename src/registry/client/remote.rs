@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Statements wait for it, one after the other; a registry answers in milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Schemas are some KiB; what is longer is something else.
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
@@ -86,7 +86,6 @@ impl Remote {
         let tls = TlsConfig::builder().root_certs(address.roots().map_err(refused)?).build();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(ANSWER_TIMEOUT))
             .tls_config(tls)
             .user_agent(concat!("wharfe/", env!("CARGO_PKG_VERSION")))
@@ -202,6 +201,7 @@ fn refusal(status: u16, body: &[u8]) -> Trouble {
 
 fn why(error: &ureq::Error) -> String {
     match error {
+        ureq::Error::Timeout(_) => format!("it has not answered within {} s", ANSWER_TIMEOUT.as_secs()),
         ureq::Error::Io(e) => reason(e),
         other => other.to_string(),
     }
