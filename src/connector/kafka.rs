@@ -12,6 +12,7 @@ mod clerk;
 mod client;
 mod courier;
 mod partition;
+mod produce;
 mod queue;
 mod sink;
 mod source;

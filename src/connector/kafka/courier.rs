@@ -7,17 +7,17 @@
 
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
-use super::sink::owned_headers;
+use super::produce::Topic;
 use crate::batch::MessageBatch;
 use crate::connector::log::{self, Ends, LogReader};
 use crate::connector::{
-    Cluster, Layout, Notes, Opening, Poll, Position, Share, Source, Split, Start, Survey,
+    Cluster, Layout, Notes, Opening, Poll, Position, Record, Share, Source, Split, Start, Survey,
 };
 use crate::error::{Error, Result};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -172,12 +172,13 @@ struct Work {
     cluster: Cluster,
     id: String,
     /// Once the cluster has accepted it as the one of its name.
-    producer: Option<BaseProducer<Reports>>,
+    producer: Option<Arc<BaseProducer<Reports>>>,
     routes: BTreeMap<PathBuf, Route>,
 }
 
 /// An outbox that has been delivered from.
 struct Route {
+    topic: Topic<Reports>,
     /// Commits the notes' group.
     consumer: BaseConsumer<Ears>,
     /// The first record of each partition that is not delivered.
@@ -205,9 +206,9 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, _: ()) {}
+    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, _: usize) {}
 }
 
 /// Why a transaction did not come about.
@@ -283,7 +284,7 @@ impl Work {
                 .create_with_context(Reports(Ears::new(&self.cluster)))
                 .map_err(|e| not_made(&self.cluster, e))?;
             match producer.init_transactions(PATIENCE) {
-                Ok(()) => self.producer = Some(producer),
+                Ok(()) => self.producer = Some(Arc::new(producer)),
                 Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
             }
         }
@@ -317,21 +318,27 @@ impl Work {
             *next = (*next).max(first.get(partition).copied().unwrap_or(0));
         }
         let consumer = consumer.expect("an outbox has notes");
-        self.routes.insert(delivery.outbox.clone(), Route { consumer, next, outgoing: BTreeMap::new() });
+        let producer = self.producer.as_ref().expect("it was just made");
+        let Some(topic) = Topic::new(producer, &delivery.topic) else {
+            return Err(Error::runtime(format!("{} has no topic {}", self.cluster, delivery.topic)));
+        };
+        let route = Route { topic, consumer, next, outgoing: BTreeMap::new() };
+        self.routes.insert(delivery.outbox.clone(), route);
         Ok(true)
     }
 
     /// Delivers the next records, up to a transaction's size.
     fn transaction(&mut self, delivery: &Delivery) -> Result<(), Failed> {
-        let producer = self.producer.as_ref().expect("it was prepared");
         // It is put back when all of it has come about.
         let mut route = self.routes.remove(&delivery.outbox).expect("it was prepared");
+        let producer = Arc::clone(&route.topic.producer);
         let judge = |error| match self.judge(error, &delivery.topic) {
             Ok(()) => Failed::Again,
             Err(error) => Failed::Fatal(error),
         };
         producer.begin_transaction().map_err(judge)?;
-        let next = route.send(producer, delivery, &judge)?;
+        let next = route.send(delivery, &judge)?;
+        wait_for_deliveries(&producer);
         let mut notes = TopicPartitionList::new();
         for (partition, next) in &next {
             let noted = notes.add_partition_offset(&delivery.topic, *partition as i32, Offset::Offset(*next));
@@ -391,12 +398,7 @@ impl Route {
 
     /// Hands the next records to the producer, about as many as a transaction may have; where those
     /// behind them begin.
-    fn send(
-        &mut self,
-        producer: &BaseProducer<Reports>,
-        delivery: &Delivery,
-        judge: &dyn Fn(KafkaError) -> Failed,
-    ) -> Result<Ends, Failed> {
+    fn send(&mut self, delivery: &Delivery, judge: &dyn Fn(KafkaError) -> Failed) -> Result<Ends, Failed> {
         let (mut sent, mut bytes) = (Ends::new(), 0);
         loop {
             let before = bytes;
@@ -410,11 +412,11 @@ impl Route {
                     Entry::Occupied(outgoing) => outgoing.into_mut(),
                     Entry::Vacant(vacant) => vacant.insert(Outgoing::open(delivery, partition, next)?),
                 };
-                let (next, more) = outgoing.send(producer, delivery, end, judge)?;
+                let (next, more) = outgoing.send(&self.topic, delivery, end, judge)?;
                 sent.insert(partition, next);
                 bytes += more;
             }
-            producer.poll(Duration::ZERO);
+            self.topic.producer.poll(Duration::ZERO);
             if bytes == before {
                 return Ok(sent);
             }
@@ -436,7 +438,7 @@ impl Outgoing {
     /// Sends the next records that are before `end`: which one is next then, and their bytes.
     fn send(
         &mut self,
-        producer: &BaseProducer<Reports>,
+        topic: &Topic<Reports>,
         delivery: &Delivery,
         end: i64,
         judge: &dyn Fn(KafkaError) -> Failed,
@@ -455,25 +457,19 @@ impl Outgoing {
         let last = messages.offsets.partition_point(|offset| *offset < end);
         let mut bytes = 0;
         for i in first..last {
-            let (key, value) = (messages.key(i), messages.value(i));
-            let headers = messages.headers.block(i);
-            bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.len() + RECORD_BYTES;
-            let mut record = BaseRecord {
-                topic: &delivery.topic,
-                partition: Some(messages.partition),
-                payload: value,
-                key,
-                timestamp: Some(messages.timestamps.at(i).max(1)),
-                headers: owned_headers(headers),
-                delivery_opaque: (),
+            let record = Record {
+                timestamp: messages.timestamps.at(i),
+                key: messages.key(i),
+                value: messages.value(i),
+                headers: messages.headers.block(i),
             };
-            loop {
-                record = match producer.send::<[u8], [u8]>(record) {
-                    Ok(()) => break,
-                    Err((KafkaError::MessageProduction(Code::QueueFull), record)) => record,
-                    Err((error, _)) => return Err(judge(error)),
-                };
-                producer.poll(Duration::from_millis(10));
+            let lengths = [record.key.unwrap_or_default(), record.value.unwrap_or_default(), record.headers];
+            bytes += lengths.map(<[u8]>::len).iter().sum::<usize>() + RECORD_BYTES;
+            while let Err(code) = topic.send(messages.partition as u32, &record, 0) {
+                if code != Code::QueueFull {
+                    return Err(judge(KafkaError::MessageProduction(code)));
+                }
+                rest(&topic.producer);
             }
         }
         // Where none is before it, some are gone.
@@ -483,6 +479,22 @@ impl Outgoing {
         }
         Ok((next, bytes))
     }
+}
+
+/// Until the cluster has all that was sent, or a call's time is over: the library's own wait before a
+/// commit looks every 100 ms only.
+fn wait_for_deliveries(producer: &BaseProducer<Reports>) {
+    let started = Instant::now();
+    while producer.in_flight_count() > 0 && started.elapsed() < PATIENCE {
+        rest(producer);
+    }
+}
+
+/// A while in which the cluster may take something: the library's own wait spins through its last
+/// millisecond.
+fn rest(producer: &BaseProducer<Reports>) {
+    std::thread::sleep(Duration::from_millis(1));
+    producer.poll(Duration::ZERO);
 }
 
 /// Repeats a call that may be repeated.

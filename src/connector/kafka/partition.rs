@@ -69,7 +69,7 @@ impl Partition {
         now_ms: i64,
         headers: bool,
     ) -> Result<Option<MessageBatch>, Code> {
-        let mut batch = Collecting::new(self.bytes.min(max_bytes), headers);
+        let mut batch = Collecting::new(self.bytes, headers);
         while self.failed.is_none() && !(self.caught_up && self.bounded) && batch.bytes.len() < max_bytes {
             let most = (max_bytes - batch.bytes.len()) / self.record_bytes;
             let taken = self.queue.take(most, |record| match record {

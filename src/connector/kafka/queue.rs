@@ -1,5 +1,5 @@
 //! A partition's queue, emptied by librdkafka's batch call: a call for each record costs as much as its
-//! decoding. The only place of this connector that is unsafe.
+//! decoding. Unsafe, as produce.rs is.
 
 use super::client::Ears;
 use rdkafka::bindings as native;

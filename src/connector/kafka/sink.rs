@@ -3,17 +3,17 @@
 
 use super::admin;
 use super::client::{Ears, Trouble, ask, config, fatal, not_made};
+use super::produce::Topic;
 use crate::connector::{Cluster, Layout, Record, Room, Writer};
 use crate::error::{Error, Result};
-use crate::headers;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 const RETRY_EVERY: Duration = Duration::from_millis(500);
@@ -32,7 +32,9 @@ const MUST: &[(&str, &str)] = &[("enable.idempotence", "true")];
 pub struct KafkaWriter {
     cluster: Cluster,
     topic: String,
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
+    /// Once it is there: librdkafka would remember for a while that it was not.
+    target: Option<Topic<Deliveries>>,
     /// Until it is known that the topic is there.
     preparing: Option<Receiver<Result<()>>>,
 }
@@ -42,8 +44,15 @@ impl KafkaWriter {
         let deliveries = Deliveries { ears: Ears::new(cluster), state: Mutex::default() };
         let producer =
             config(cluster, OURS, MUST)?.create_with_context(deliveries).map_err(|e| not_made(cluster, e))?;
+        let producer = Arc::new(producer);
         let preparing = Some(prepare(cluster.clone(), topic.to_string(), layout));
-        Ok(KafkaWriter { cluster: cluster.clone(), topic: topic.to_string(), producer, preparing })
+        Ok(KafkaWriter {
+            cluster: cluster.clone(),
+            topic: topic.to_string(),
+            producer,
+            target: None,
+            preparing,
+        })
     }
 
     fn is_ready(&mut self) -> Result<bool> {
@@ -51,7 +60,9 @@ impl KafkaWriter {
         match preparing.try_recv() {
             Ok(prepared) => {
                 self.preparing = None;
-                prepared.map(|()| true)
+                prepared?;
+                self.target = Topic::new(&self.producer, &self.topic);
+                Ok(true)
             }
             Err(TryRecvError::Empty) => Ok(false),
             Err(TryRecvError::Disconnected) => {
@@ -88,29 +99,17 @@ impl Writer for KafkaWriter {
         if !self.is_ready()? {
             return Ok(Room::Full);
         }
-        let record: BaseRecord<[u8], [u8], usize> = BaseRecord {
-            topic: &self.topic,
-            partition: Some(partition as i32),
-            payload: record.value,
-            key: record.key,
-            // librdkafka takes 0 for now, and clusters take nothing before 1970.
-            timestamp: Some(record.timestamp.max(1)),
-            headers: owned_headers(record.headers),
-            delivery_opaque: epoch as usize,
-        };
-        match self.producer.send(record) {
+        let Some(target) = &self.target else { return Err(self.failed(Code::InvalidTopic)) };
+        match target.send(partition, record, epoch as usize) {
             Ok(()) => {
                 *self.producer.context().lock().unwritten.entry(epoch).or_default() += 1;
                 Ok(Room::Taken)
             }
-            Err((KafkaError::MessageProduction(Code::QueueFull), _)) => {
+            Err(Code::QueueFull) => {
                 self.serve()?;
                 Ok(Room::Full)
             }
-            Err((error, _)) => Err(match error.rdkafka_error_code() {
-                Some(code) => self.failed(code),
-                None => Error::runtime(format!("cannot write to topic {}: {error}", self.topic)),
-            }),
+            Err(code) => Err(self.failed(code)),
         }
     }
 
@@ -123,16 +122,6 @@ impl Writer for KafkaWriter {
     fn ends(&self) -> Vec<(u32, i64)> {
         Vec::new()
     }
-}
-
-/// A block of headers as librdkafka has them. Names are text there, and end at a NUL.
-pub fn owned_headers(block: &[u8]) -> Option<OwnedHeaders> {
-    let add = |all: Option<OwnedHeaders>, (name, value): (&[u8], Option<&[u8]>)| {
-        let name = String::from_utf8_lossy(name);
-        let key = name.split('\0').next().unwrap_or_default();
-        Some(all.unwrap_or_default().insert(Header { key, value }))
-    };
-    headers::of(block).fold(None, add)
 }
 
 /// Waits until the topic is there, and makes it if need be.
