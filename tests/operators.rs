@@ -1,7 +1,7 @@
 //! Every stateful operator against a recomputation from scratch, on random rows, with 1, 2 and 4
 //! workers, coarse and fine ticks.
 
-use crate::harness::{COARSE, Cut, FINE, Random, Run, Site};
+use crate::harness::{COARSE, Cut, FINE, Random, Run, Site, messages};
 use std::collections::{BTreeMap, BTreeSet};
 use wharfe::connector::Record;
 use wharfe::connector::log::{LogOptions, LogWriter};
@@ -312,4 +312,31 @@ fn town_row(town: &str, rows: &[(i32, Fixed)]) -> String {
         distinct.len(),
         list(ints.iter().take(2)),
     )
+}
+
+/// Whatever their times say, and however ticks are cut.
+#[test]
+fn a_stored_stream_keeps_the_order_of_its_source() {
+    let rows: Vec<(u64, u64)> = {
+        let mut random = Random(3);
+        (0..3_000).map(|i| (random.below(1_000_000), i)).collect()
+    };
+    let lines: String = rows.iter().map(|(at, i)| format!("k,{at},{i}\n")).collect();
+    let expected: Vec<String> = rows.iter().map(|(_, i)| i.to_string()).collect();
+    for cut in cuts() {
+        let site =
+            Site::new().keeping_data().with("s", "s.csv", &lines).and("[topics.o]\nconnector = \"log\"\n");
+        let run = Run::once(
+            &site,
+            cut,
+            "CREATE STREAM S (K VARCHAR, AT BIGINT, I INT)
+                 WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+             CREATE STREAM O WITH (KAFKA_TOPIC='o', VALUE_FORMAT='DELIMITED', PARTITIONS=2)
+                 AS SELECT K, I FROM S PARTITION BY K;",
+        );
+        drop(run);
+        let found: Vec<String> =
+            messages(&site.path("data/topics/o")).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(found, expected, "{cut:?}");
+    }
 }

@@ -27,8 +27,8 @@ const LINKS: usize = 32;
 
 /// The changes of one table.
 pub struct Journals {
-    pub states: Rc<RefCell<Journal<StateSpine>>>,
-    pub elements: Option<Rc<RefCell<Journal<RowSpine>>>>,
+    pub states: Shared<StateSpine>,
+    pub elements: Option<Shared<RowSpine>>,
     /// Of the checkpoints since the last whole one: how many, and how many changes are in them.
     links: Cell<usize>,
     written: Cell<usize>,
@@ -37,10 +37,7 @@ pub struct Journals {
 }
 
 impl Journals {
-    pub fn new(
-        states: Rc<RefCell<Journal<StateSpine>>>,
-        elements: Option<Rc<RefCell<Journal<RowSpine>>>>,
-    ) -> Journals {
+    pub fn new(states: Shared<StateSpine>, elements: Option<Shared<RowSpine>>) -> Journals {
         Journals {
             states,
             elements,
@@ -115,11 +112,14 @@ pub struct Journal<Tr: Trace> {
     limit: usize,
 }
 
+/// A journal that its operator writes.
+pub type Shared<Tr> = Rc<RefCell<Journal<Tr>>>;
+
 /// Collects the changes of an arrangement on their way to whoever else reads its batches.
 pub fn keep<'s, Tr>(
     arranged: &Arranged<'s, TraceAgent<Tr>>,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, SpanOf<Tr>>, Rc<RefCell<Journal<Tr>>>)
+) -> (StreamVec<'s, Tick, SpanOf<Tr>>, Shared<Tr>)
 where
     Tr: Trace<Time = Tick> + 'static,
     Tr::Batch: SpineBatch + Navigable,

@@ -137,12 +137,13 @@ struct Storing {
     current: Option<Ordered>,
 }
 
-/// A closed tick's messages, in the order of their origins, whatever worker sent them.
+/// A closed tick's messages, in the order of their origins, whatever worker sent them: by ROWTIME between
+/// partitions of sources, by offset within one.
 struct Ordered {
     tick: Tick,
     chunks: Vec<Chunk>,
     /// Indices of chunk and row.
-    order: Vec<(usize, usize)>,
+    order: Vec<(u32, u32)>,
     next: usize,
 }
 
@@ -186,20 +187,33 @@ impl Storing {
 
 impl Ordered {
     fn new(tick: Tick, chunks: Vec<Chunk>) -> Ordered {
-        let mut order: Vec<(usize, usize)> = chunks
-            .iter()
-            .enumerate()
-            .flat_map(|(c, chunk)| (0..chunk.messages.len()).map(move |row| (c, row)))
+        let mut all: Vec<((u32, Position), (u32, u32))> = (0..)
+            .zip(&chunks)
+            .flat_map(|(c, chunk)| {
+                let place =
+                    move |(row, message): (u32, &Message)| ((chunk.partition, message.position), (c, row));
+                (0..).zip(&chunk.messages).map(place)
+            })
             .collect();
-        order.sort_by_key(|&(c, row)| (chunks[c].partition, chunks[c].messages[row].position));
-        Ordered { tick, chunks, order, next: 0 }
+        all.sort_by_key(|((to, position), _)| (*to, position.source, position.partition, position.offset));
+        // A record that is older than the one before it comes right behind that.
+        let mut before: Option<(u32, Position)> = None;
+        for ((to, position), _) in &mut all {
+            let same = before.filter(|(before, p)| {
+                (*before, p.source, p.partition) == (*to, position.source, position.partition)
+            });
+            position.rowtime = same.map_or(position.rowtime, |(_, p)| p.rowtime.max(position.rowtime));
+            before = Some((*to, *position));
+        }
+        all.sort_by_key(|(key, _)| *key);
+        Ordered { tick, chunks, order: all.into_iter().map(|(_, place)| place).collect(), next: 0 }
     }
 
     /// `Full`: the rest has to wait.
     fn append(&mut self, writer: &mut dyn Writer) -> Result<Room> {
         while let Some(&(c, row)) = self.order.get(self.next) {
-            let chunk = &self.chunks[c];
-            let message = &chunk.messages[row];
+            let chunk = &self.chunks[c as usize];
+            let message = &chunk.messages[row as usize];
             let record = Record {
                 timestamp: message.position.rowtime,
                 key: message.key.of(&chunk.buffer),
@@ -292,6 +306,34 @@ impl Dealer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_keeps_its_order_and_others_come_between_by_time() {
+        let message = |source, rowtime, offset| Message {
+            position: Position { rowtime, source, partition: 0, offset },
+            key: Range32::NULL,
+            value: Range32::NULL,
+            headers: Range32::NULL,
+        };
+        let chunk = |messages| Chunk {
+            partition: 0,
+            messages,
+            buffer: Buffer::default(),
+            headers: Buffer::default(),
+        };
+        let chunks = vec![
+            chunk(vec![message(1, 5, 3), message(1, 90, 4)]),
+            chunk(vec![message(2, 20, 0), message(2, 40, 1)]),
+            chunk(vec![message(1, 10, 0), message(1, 30, 1), message(1, 7, 2)]),
+        ];
+        let ordered = Ordered::new(1, chunks);
+        let found = ordered.order.iter().map(|&(c, row)| {
+            let position = ordered.chunks[c as usize].messages[row as usize].position;
+            (position.source, position.offset)
+        });
+        let expected = [(1, 0), (2, 0), (1, 1), (1, 2), (1, 3), (2, 1), (1, 4)];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn another_process_gets_its_own_messages_only() {
