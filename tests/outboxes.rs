@@ -134,3 +134,33 @@ fn what_a_query_that_is_gone_has_left_is_delivered_and_goes() {
     assert_eq!(values(&broker, &names[1]), expected);
     broker.service("stop");
 }
+
+/// A query that ends while the engine runs: what it wrote since the last checkpoint is final, too.
+#[test]
+fn a_terminated_query_loses_nothing() {
+    let Some(broker) = Broker::real() else { return };
+    let (toml, names) = broker.topology(&["a", "out"]);
+    broker.create(&names[0], 1);
+    let site = Site::new().and(&toml);
+    let script = site.script(
+        "CREATE STREAM a (v INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');
+         CREATE STREAM d WITH (KAFKA_TOPIC='out', PARTITIONS=1) AS SELECT v FROM a;
+         CREATE TABLE n AS SELECT 1 AS k, COUNT(*) AS n FROM d GROUP BY 1;",
+    );
+    let data = site.path("data");
+    let hour = ["--checkpoint-interval", "3600", "--commit-interval", "3600"];
+    let served = Served::start(&script, &[&["--data-dir", data.to_str().unwrap()], &hour[..]].concat());
+    produce(&broker, &names[0], 0, 0..100);
+    let counted = || {
+        let question = r#"{"sql": "SELECT n FROM n;"}"#;
+        served.post("/query-stream", "application/json", question).body.contains("[100]")
+    };
+    until("not all is read", counted);
+    assert!(values(&broker, &names[1]).is_empty(), "nothing is final yet");
+    let said = served.ksql("TERMINATE CSAS_D_1;").to_string();
+    assert!(said.contains("SUCCESS"), "{said}");
+    served.process.signal(libc::SIGTERM);
+    let finished = served.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(values(&broker, &names[1]), (0..100).collect::<Vec<_>>(), "{finished:?}");
+}

@@ -112,6 +112,7 @@ pub(super) fn context(
         hold: Cell::default(),
         stores: RefCell::default(),
         writers: RefCell::default(),
+        left: RefCell::default(),
         books: Books::default(),
         rejects: RejectLog::open(data_dir, worker.index(), shared)?,
         shared: Arc::clone(shared),
@@ -283,11 +284,7 @@ impl Loop {
         if checkpoint.is_writing() {
             self.taken = Some(number);
         }
-        let report = match step {
-            Ok(None) => return,
-            Ok(Some(part)) => Report::Part(Box::new(part)),
-            Err(error) => Report::Failed(error),
-        };
+        let Some(report) = step else { return };
         self.checkpoint = None;
         self.context.release();
         self.report(number, report);

@@ -47,6 +47,8 @@ pub struct Context {
     /// One writer for all queries that write one topic, with the topic, by what it belongs to (a stream's hub). Not by
     /// its place: a stream that is made anew has a new directory of the same name.
     pub writers: RefCell<BTreeMap<u64, Stored>>,
+    /// How far outboxes were written whose writers are forgotten.
+    pub left: RefCell<BTreeMap<PathBuf, Vec<(u32, i64)>>>,
     pub shared: Arc<Shared>,
     pub schemas: Lookups,
 }
@@ -121,7 +123,14 @@ impl Context {
         let before = dataflows.len();
         dataflows.retain(|_, d| !(d.cancel.get() && d.probe.done()));
         if dataflows.len() < before {
-            self.writers.borrow_mut().retain(|_, s| s.by.iter().any(|id| dataflows.contains_key(id)));
+            let mut left = self.left.borrow_mut();
+            self.writers.borrow_mut().retain(|_, stored| {
+                let stays = stored.by.iter().any(|id| dataflows.contains_key(id));
+                if let (false, Some(outbox)) = (stays, &stored.outbox) {
+                    left.insert(outbox.clone(), stored.writer.borrow().ends());
+                }
+                stays
+            });
         }
     }
 

@@ -115,6 +115,8 @@ pub enum Report {
     Missed {
         late: Tick,
     },
+    /// Some source has not been looked at yet.
+    Early(Error),
     Failed(Error),
     Part(Box<Part>),
 }

@@ -14,7 +14,7 @@ use crate::engine::Inner;
 use crate::engine::coordinator::clear;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -39,8 +39,11 @@ pub struct Outlets {
     known: BTreeMap<String, Outlet>,
     /// How far each is final.
     ends: BTreeMap<String, Ends>,
-    /// By cluster.
+    /// That something was written to since the start.
+    clusters: BTreeMap<String, Cluster>,
     couriers: BTreeMap<String, Courier>,
+    /// Outboxes of which it was said that nobody delivers from them.
+    told: BTreeSet<String>,
 }
 
 impl Outlets {
@@ -58,13 +61,22 @@ impl Outlets {
                 outlet.notes.push(Notes { group: group(&id, name, since), from });
             }
         }
-        let (data_dir, couriers) = (data_dir.to_path_buf(), BTreeMap::new());
-        Ok(Outlets { data_dir, id, since, known, ends: BTreeMap::new(), couriers })
+        let data_dir = data_dir.to_path_buf();
+        Ok(Outlets {
+            data_dir,
+            id,
+            since,
+            known,
+            ends: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            couriers: BTreeMap::new(),
+            told: BTreeSet::new(),
+        })
     }
 
     /// Outboxes that queries write now.
-    fn written(&mut self, engine: &Inner) -> BTreeMap<String, Cluster> {
-        let mut written = BTreeMap::new();
+    pub fn written(&mut self, engine: &Inner) -> BTreeSet<String> {
+        let mut written = BTreeSet::new();
         for (cluster, delivery) in engine.outboxes() {
             let name = name_of(&delivery.outbox);
             let notes = match self.known.remove(&name) {
@@ -78,7 +90,8 @@ impl Outlets {
                 notes,
             };
             self.known.insert(name.clone(), outlet);
-            written.insert(name, cluster);
+            self.clusters.insert(cluster.name.clone(), cluster);
+            written.insert(name);
         }
         written
     }
@@ -93,11 +106,15 @@ impl Outlets {
                 delivered.and_then(|next| next.get(partition)).copied().unwrap_or(0) < *end
             })
         };
+        // What a query wrote that has ended since the last one.
+        for (name, ends) in manifest.logs.iter().filter(|(name, _)| self.known.contains_key(*name)) {
+            self.ends.insert(name.clone(), ends.clone());
+        }
         let ends = &self.ends;
         self.known.retain(|name, _| {
-            written.contains_key(name) || ends.get(name).is_some_and(|ends| is_left(name, ends))
+            written.contains(name) || ends.get(name).is_some_and(|ends| is_left(name, ends))
         });
-        for name in self.known.keys().filter(|name| !written.contains_key(*name)) {
+        for name in self.known.keys().filter(|name| !written.contains(*name)) {
             manifest.logs.insert(name.clone(), self.ends[name].clone());
         }
         manifest.outlets = self.known.clone();
@@ -108,9 +125,13 @@ impl Outlets {
         let written = self.written(engine);
         for (name, outlet) in &self.known {
             let Some(ends) = logs.get(name) else { continue };
-            let is_new = self.ends.insert(name.clone(), ends.clone()).is_none();
-            let Some(cluster) = written.values().find(|cluster| cluster.name == outlet.cluster) else {
-                if is_new {
+            self.ends.insert(name.clone(), ends.clone());
+            if let Some(cluster) = self.clusters.get(&outlet.cluster) {
+                let hire = || Courier::hire(cluster, &format!("wharfe-{}-{}", self.id, cluster.name));
+                self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
+            }
+            let Some(courier) = self.couriers.get(&outlet.cluster) else {
+                if self.told.insert(name.clone()) {
                     tracing::warn!(
                         topic = outlet.topic,
                         "nothing is written to cluster {} any more: what is not delivered there stays in {}",
@@ -120,15 +141,13 @@ impl Outlets {
                 }
                 continue;
             };
-            let hire = || Courier::hire(cluster, &format!("wharfe-{}-{}", self.id, cluster.name));
-            let courier = self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
             courier.deliver(Delivery {
                 topic: outlet.topic.clone(),
                 layout: outlet.layout,
                 outbox: self.data_dir.join(name),
                 notes: outlet.notes.clone(),
                 ends: ends.clone(),
-                is_left: !written.contains_key(name),
+                is_left: !written.contains(name),
             });
         }
     }
@@ -140,7 +159,7 @@ impl Outlets {
         let Ok(entries) = std::fs::read_dir(&outboxes) else { return Ok(()) };
         let found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         let written = self.written(engine);
-        let is_unknown = |dir: &&PathBuf| !written.contains_key(&name_of(dir));
+        let is_unknown = |dir: &&PathBuf| !written.contains(&name_of(dir));
         let mut unknown: Vec<PathBuf> = found.iter().filter(is_unknown).cloned().collect();
         if unknown.is_empty() {
             return Ok(());

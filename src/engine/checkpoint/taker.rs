@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// After so much input one is taken before its time, but not more often than this.
 const INPUT_BYTES: u64 = 1 << 30;
 const LEAST_INTERVAL: Duration = Duration::from_secs(2);
+/// So long after its time is over, who takes the last one may say why it was not enough.
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// A checkpoint that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -102,7 +104,8 @@ impl Checkpoints {
         if self.requests.send((until, sender)).is_err() {
             return Ok(());
         }
-        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        let left =
+            until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()) + LAST_WORD);
         match done.recv_timeout(left) {
             Ok(taken) => {
                 drop(self.requests);
@@ -148,8 +151,11 @@ impl Taker {
                     None => return,
                     Some(false) => {}
                     Some(true) => {
-                        if let Err(error) = self.take_if_changed(PATIENCE) {
-                            self.complain(&error);
+                        match self.take_if_changed(PATIENCE) {
+                            Ok(()) => {}
+                            // Soon it will be known; a cluster that is away is told of elsewhere.
+                            Err(NotYet::Early(error)) => tracing::debug!("no checkpoint yet: {error}"),
+                            Err(why) => self.complain(&why.into()),
                         }
                     }
                 },
@@ -158,7 +164,7 @@ impl Taker {
     }
 
     /// `None`: the engine is gone.
-    fn is_due(&self) -> Option<bool> {
+    fn is_due(&mut self) -> Option<bool> {
         let engine = self.engine.upgrade()?;
         if let Some(error) = self.outlets.failure() {
             engine.shared.fail(error);
@@ -168,7 +174,7 @@ impl Taker {
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
         let much = bytes.saturating_sub(last_bytes) >= INPUT_BYTES || statements > last_statements;
-        let every = match engine.outboxes().is_empty() {
+        let every = match self.outlets.written(&engine).is_empty() {
             true => self.every.checkpoint,
             // Others see what is in them when a checkpoint has made it final.
             false => self.every.checkpoint.min(self.every.commit),
@@ -188,7 +194,7 @@ impl Taker {
         }
     }
 
-    fn take_if_changed(&mut self, patience: Duration) -> Result<()> {
+    fn take_if_changed(&mut self, patience: Duration) -> Result<(), NotYet> {
         let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         let seen = engine.seen();
         self.taken = Instant::now();
@@ -209,10 +215,11 @@ impl Taker {
         Ok(())
     }
 
-    fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest> {
+    fn take(&mut self, engine: &Inner, patience: Duration) -> Result<Manifest, NotYet> {
         // What an attempt that failed has left: a worker may have written while it was taken away.
         remove_unfinished(&self.data_dir)?;
         let number = self.finished.last().map_or(1, |(last, _)| last + 1);
+        clear(&of_number(&self.data_dir, number))?;
         let mut lead = self.lead;
         for _ in 0..ATTEMPTS {
             let attempt = engine.next_attempt();
@@ -246,19 +253,19 @@ impl Taker {
                 }
                 Err(why) => {
                     engine.shared.command(Command::Abandon { number: attempt });
-                    clear(&dir)?;
-                    clear(&of_number(&self.data_dir, number))?;
+                    // What a worker writes meanwhile goes before the next one.
+                    drop(clear(&dir));
                     match why {
                         NotYet::Missed { late } => {
                             tracing::debug!(lead, late, "a worker had passed the tick");
                             lead = (lead + 2 * late).max(2 * lead).min(LEAD_MAX);
                         }
-                        NotYet::Failed(error) => return Err(error),
+                        other => return Err(other),
                     }
                 }
             }
         }
-        Err(Error::runtime("the workers are too busy to agree on a tick"))
+        Err(Error::runtime("the workers are too busy to agree on a tick").into())
     }
 
     /// Makes it a checkpoint: all in it and all that it counts on is on disk first.
@@ -294,7 +301,24 @@ enum NotYet {
     Missed {
         late: Tick,
     },
+    /// Some source has not been looked at yet.
+    Early(Error),
     Failed(Error),
+}
+
+impl From<Error> for NotYet {
+    fn from(error: Error) -> NotYet {
+        NotYet::Failed(error)
+    }
+}
+
+impl From<NotYet> for Error {
+    fn from(why: NotYet) -> Error {
+        match why {
+            NotYet::Early(error) | NotYet::Failed(error) => error,
+            NotYet::Missed { .. } => Error::runtime("a worker had passed the tick"),
+        }
+    }
 }
 
 /// Puts the workers' parts together.
@@ -315,6 +339,7 @@ fn collect(
                 missing -= 1;
             }
             Ok((_, Report::Missed { late })) => return Err(NotYet::Missed { late }),
+            Ok((_, Report::Early(error))) => return Err(NotYet::Early(error)),
             Ok((_, Report::Failed(error))) => return Err(NotYet::Failed(error)),
             Err(_) if engine.shared.has_stopped() => {
                 let stopped = || Error::runtime("the engine stopped");

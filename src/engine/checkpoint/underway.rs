@@ -1,7 +1,7 @@
 //! A worker's side of a checkpoint: waits for the tick to pass and to close, then writes its share of
 //! the tables, some keys at a time between other work.
 
-use super::{Part, name_of};
+use super::{Part, Report, name_of};
 use crate::connector::Position;
 use crate::error::{Error, Result};
 use crate::plan::TableId;
@@ -51,12 +51,16 @@ impl Underway {
         matches!(self.stage, Stage::Writing(..))
     }
 
-    /// Goes on; `drained` is the least tick that is not finished. This worker's part when it is done.
-    pub fn step(&mut self, drained: Option<Tick>, context: &Context) -> Result<Option<Part>> {
+    /// Goes on; `drained` is the least tick that is not finished. What this worker has to say when it is
+    /// done.
+    pub fn step(&mut self, drained: Option<Tick>, context: &Context) -> Option<Report> {
         if let Stage::Reading = self.stage
             && context.clock.tick() > self.tick
         {
-            self.stage = Stage::Draining(positions(context)?);
+            match positions(context) {
+                Ok(positions) => self.stage = Stage::Draining(positions),
+                Err(error) => return Some(Report::Early(error)),
+            }
         }
         if let Stage::Draining(sources) = &mut self.stage
             && drained.is_none_or(|drained| drained > self.tick)
@@ -65,10 +69,13 @@ impl Underway {
             self.stage = self.snapshot(sources, context);
             context.release();
         }
-        let Stage::Writing(snapshot, part) = &mut self.stage else { return Ok(None) };
-        match snapshot.step(KEYS_A_STEP)? {
-            None => Ok(None),
-            Some(tables) => Ok(Some(Part { tables: tables.to_vec(), ..Part::clone(part) })),
+        let Stage::Writing(snapshot, part) = &mut self.stage else { return None };
+        match snapshot.step(KEYS_A_STEP) {
+            Ok(None) => None,
+            Ok(Some(tables)) => {
+                Some(Report::Part(Box::new(Part { tables: tables.to_vec(), ..Part::clone(part) })))
+            }
+            Err(error) => Some(Report::Failed(error)),
         }
     }
 
@@ -82,17 +89,20 @@ impl Underway {
         }
         context.rejects.flush(self.tick + 1);
         let stored = context.writers.borrow();
-        let ends = |stored: &Stored| {
-            let log = stored.log.as_deref().map(name_of);
-            let ends = log.map(|log| (log, stored.writer.borrow().ends())).into_iter();
-            ends.flat_map(|(log, ends)| ends.into_iter().map(move |(p, end)| (log.clone(), p, end)))
-                .collect::<Vec<_>>()
+        let written =
+            |stored: &Stored| Some((name_of(stored.log.as_deref()?), stored.writer.borrow().ends()));
+        let left = context.left.borrow();
+        // An outbox may have got a new writer since: then that one's word comes last.
+        let ends = left.iter().map(|(outbox, ends)| (name_of(outbox), ends.clone()));
+        let ends = ends.chain(stored.values().filter_map(written));
+        let of_partitions = |(log, ends): (String, Vec<(u32, i64)>)| {
+            ends.into_iter().map(move |(partition, end)| (log.clone(), partition, end))
         };
         let part = Part {
             worker: context.index,
             sources,
             tables: Vec::new(),
-            logs: stored.values().flat_map(ends).collect(),
+            logs: ends.flat_map(of_partitions).collect(),
             rejects: context.rejects.end(),
         };
         Stage::Writing(Box::new(snapshot), Box::new(part))
