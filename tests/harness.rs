@@ -469,6 +469,12 @@ impl Served {
         Served { process, url, agent: config.into() }
     }
 
+    /// Asks it to terminate, and waits until it has.
+    pub fn stop(self) -> Finished {
+        self.process.signal(libc::SIGTERM);
+        self.process.finish()
+    }
+
     pub fn get(&self, path: &str) -> Reply {
         reply(self.agent.get(format!("{}{path}", self.url)).call().unwrap())
     }

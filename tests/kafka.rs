@@ -232,8 +232,7 @@ fn an_address_where_nobody_listens_is_said_once() {
     let served = Served::start(&site.path("s.sql"), &[]);
     let tables = served.ksql("SHOW TABLES;");
     assert!(tables.to_string().contains("\"C\""), "{tables}");
-    served.process.signal(libc::SIGTERM);
-    let finished = served.process.finish();
+    let finished = served.stop();
     let said: Vec<&str> = finished.stderr.lines().filter(|l| l.contains("cannot be reached")).collect();
     assert_eq!(said.len(), 1, "{}", finished.stderr);
     assert!(
@@ -304,8 +303,7 @@ fn a_broker_that_is_killed_amid_transactions_gets_each_record_once() {
     while broker.committed(&names[1]).len() < 8_000 {
         assert!(started.elapsed() < 3 * DEADLINE, "{} records", broker.committed(&names[1]).len());
     }
-    served.process.signal(libc::SIGTERM);
-    let finished = served.process.finish();
+    let finished = served.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let mut keys: Vec<i32> =
         broker.committed(&names[1]).iter().map(|r| r.key.as_ref().unwrap().parse().unwrap()).collect();
@@ -346,8 +344,7 @@ fn lag_and_what_waits_for_delivery_are_told_and_a_stop_delivers() {
             "wharfe_delivery_waiting_records{topic=\"out\"} 1000",
         ],
     );
-    first.process.signal(libc::SIGTERM);
-    let finished = first.process.finish();
+    let finished = first.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(broker.committed(&names[1]).len(), 1_000, "{finished:?}");
 

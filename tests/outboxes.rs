@@ -74,8 +74,7 @@ fn an_older_checkpoint_delivers_again_and_loses_nothing() {
         found.dedup();
         found == (0..30).collect::<Vec<_>>()
     });
-    second.process.signal(libc::SIGTERM);
-    let finished = second.process.finish();
+    let finished = second.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let told = finished.stderr.lines().filter(|line| line.contains("is delivered again")).count();
     assert_eq!(told, 1, "{finished:?}");
@@ -85,8 +84,7 @@ fn an_older_checkpoint_delivers_again_and_loses_nothing() {
     let before = values(&broker, &names[2]).len();
     produce(&broker, &names[1], 10, 30..31);
     until("nothing more is delivered", || values(&broker, &names[2]).len() > before);
-    third.process.signal(libc::SIGTERM);
-    let finished = third.process.finish();
+    let finished = third.stop();
     assert!(!finished.stderr.contains("is delivered again"), "{finished:?}");
     assert_eq!(values(&broker, &names[2]).len(), before + 1);
 }
@@ -110,8 +108,7 @@ fn what_a_query_that_is_gone_has_left_is_delivered_and_goes() {
     until("not all is read", || first.post("/query-stream", "application/json", count).body.contains("[10]"));
     broker.service("stop");
     // Its checkpoint makes final what cannot be delivered now.
-    first.process.signal(libc::SIGTERM);
-    let finished = first.process.finish();
+    let finished = first.stop();
     assert!(finished.stderr.contains("not all that was computed is delivered"), "{finished:?}");
     broker.service("start");
 
@@ -128,8 +125,7 @@ fn what_a_query_that_is_gone_has_left_is_delivered_and_goes() {
     });
     expected.extend(110..100 + more);
     until("not all is delivered", || values(&broker, &names[1]) == expected);
-    second.process.signal(libc::SIGTERM);
-    let finished = second.process.finish();
+    let finished = second.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(values(&broker, &names[1]), expected);
     broker.service("stop");
@@ -159,8 +155,7 @@ fn a_terminated_query_loses_nothing() {
     assert!(values(&broker, &names[1]).is_empty(), "nothing is final yet");
     let said = served.ksql("TERMINATE CSAS_D_1;").to_string();
     assert!(said.contains("SUCCESS"), "{said}");
-    served.process.signal(libc::SIGTERM);
-    let finished = served.process.finish();
+    let finished = served.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(values(&broker, &names[1]), (0..100).collect::<Vec<_>>(), "{finished:?}");
 }

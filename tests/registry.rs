@@ -230,8 +230,7 @@ fn a_start_while_the_registry_is_away_loses_and_rejects_nothing() {
     site.append("t.bin", lines(&[message(1, r#"{"A":10}"#), message(1, r#"{"A":100}"#)]));
     let second = start();
     // A checkpoint may wait for what waits for the registry; an end does not.
-    second.process.signal(libc::SIGTERM);
-    let finished = second.process.finish();
+    let finished = second.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stderr.contains("going on from checkpoint"), "{finished:?}");
 
@@ -239,8 +238,7 @@ fn a_start_while_the_registry_is_away_loses_and_rejects_nothing() {
     let _registry = serve_registry(&site, address);
     until(&third, "[3,111]");
     assert!(!ask(&third, "SELECT REASON FROM WHARFE_REJECTS;").contains("schema"), "a reject");
-    third.process.signal(libc::SIGTERM);
-    let finished = third.process.finish();
+    let finished = third.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(messages(&site.path("data/topics/d")).len(), 3);
 }

@@ -61,19 +61,22 @@ impl Journals {
             Some(elements) => changed.zip(elements.borrow().changed()).map(|(a, b)| a + b),
             None => changed,
         };
-        let written = changed.map(|changed| self.written.get() + changed);
-        let is_worth_it = written.is_some_and(|written| written <= self.whole.get().max(CHANGES));
-        let as_changes = is_worth_it && self.links.get() < LINKS;
-        let (links, written) = match changed {
-            Some(0) if as_changes => (self.links.get(), written),
-            _ if as_changes => (self.links.get() + 1, written),
-            _ => {
-                self.whole.set(len);
-                (0, Some(0))
+        let changes = changed.filter(|changed| {
+            let enough = self.whole.get().max(CHANGES);
+            self.links.get() < LINKS && self.written.get() + changed <= enough
+        });
+        let as_changes = changes.is_some();
+        match changes {
+            Some(changed) => {
+                self.links.update(|links| links + usize::from(changed > 0));
+                self.written.update(|written| written + changed);
             }
-        };
-        self.links.set(links);
-        self.written.set(written.unwrap_or(0));
+            None => {
+                self.whole.set(len);
+                self.links.set(0);
+                self.written.set(0);
+            }
+        }
         let limit = (len / 2).max(CHANGES);
         let changes = self.states.borrow_mut().begin(tick, limit);
         let mut parts = vec![Part::States(if as_changes { changes } else { Scan::of(states, None, tick) })];

@@ -283,7 +283,6 @@ fn names(data_dir: &Path) -> Result<Vec<String>> {
 
 /// Reads a manifest, and makes sure that all is there that it tells of; else says what is wrong with it.
 fn load(data_dir: &Path, number: u64) -> Result<Manifest> {
-    let damaged = |what: &str| Error::runtime(format!("is damaged: {what}"));
     let manifest = read(data_dir, number)?;
     for link in manifest.tables.iter().flatten() {
         let dir = table_dir(&of_number(data_dir, link.checkpoint), link.table);
@@ -303,7 +302,6 @@ fn load(data_dir: &Path, number: u64) -> Result<Manifest> {
 }
 
 fn read(data_dir: &Path, number: u64) -> Result<Manifest> {
-    let damaged = |what: &str| Error::runtime(format!("is damaged: {what}"));
     let path = of_number(data_dir, number).join("manifest");
     let text = std::fs::read_to_string(path).map_err(|e| damaged(&reason(&e)))?;
     let (crc, json) = text.split_once('\n').ok_or_else(|| damaged("its manifest is cut off"))?;
@@ -319,6 +317,10 @@ fn read(data_dir: &Path, number: u64) -> Result<Manifest> {
         )));
     }
     serde_json::from_str(json).map_err(unreadable)
+}
+
+fn damaged(what: &str) -> Error {
+    Error::runtime(format!("is damaged: {what}"))
 }
 
 /// What a manifest of any version begins with.

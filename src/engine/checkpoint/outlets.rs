@@ -126,11 +126,7 @@ impl Outlets {
         for (name, outlet) in &self.known {
             let Some(ends) = logs.get(name) else { continue };
             self.ends.insert(name.clone(), ends.clone());
-            if let Some(cluster) = self.clusters.get(&outlet.cluster) {
-                let hire = || Courier::hire(cluster, &format!("wharfe-{}-{}", self.id, cluster.name));
-                self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
-            }
-            let Some(courier) = self.couriers.get(&outlet.cluster) else {
+            let Some(cluster) = self.clusters.get(&outlet.cluster) else {
                 if self.told.insert(name.clone()) {
                     tracing::warn!(
                         topic = outlet.topic,
@@ -141,6 +137,8 @@ impl Outlets {
                 }
                 continue;
             };
+            let hire = || Courier::hire(cluster, &format!("wharfe-{}-{}", self.id, cluster.name));
+            let courier = self.couriers.entry(cluster.name.clone()).or_insert_with(hire);
             courier.deliver(Delivery {
                 topic: outlet.topic.clone(),
                 layout: outlet.layout,

@@ -150,14 +150,12 @@ impl Taker {
                 Err(RecvTimeoutError::Timeout) => match self.is_due() {
                     None => return,
                     Some(false) => {}
-                    Some(true) => {
-                        match self.take_if_changed(PATIENCE) {
-                            Ok(()) => {}
-                            // Soon it will be known; a cluster that is away is told of elsewhere.
-                            Err(NotYet::Early(error)) => tracing::debug!("no checkpoint yet: {error}"),
-                            Err(why) => self.complain(&why.into()),
-                        }
-                    }
+                    Some(true) => match self.take_if_changed(PATIENCE) {
+                        Ok(()) => {}
+                        // Soon it will be known; a cluster that is away is told of elsewhere.
+                        Err(NotYet::Early(error)) => tracing::debug!("no checkpoint yet: {error}"),
+                        Err(why) => self.complain(&why.into()),
+                    },
                 },
             }
         }
