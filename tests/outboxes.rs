@@ -27,9 +27,11 @@ fn produce(broker: &Broker, topic: &str, before: usize, values: std::ops::Range<
     broker.produce_from(topic, 1, before, values.iter().map(String::as_str));
 }
 
+/// Both intervals are the same: what is written is final with the first checkpoint after it.
 fn start(site: &Site, script: &Path, interval: &str) -> Served {
     let data = site.path("data");
-    Served::start(script, &["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", interval])
+    let intervals = ["--checkpoint-interval", interval, "--commit-interval", interval];
+    Served::start(script, &[&["--data-dir", data.to_str().unwrap()], &intervals[..]].concat())
 }
 
 fn entries(dir: PathBuf) -> Vec<PathBuf> {
@@ -143,9 +145,7 @@ fn a_terminated_query_loses_nothing() {
          CREATE STREAM d WITH (KAFKA_TOPIC='out', PARTITIONS=1) AS SELECT v FROM a;
          CREATE TABLE n AS SELECT 1 AS k, COUNT(*) AS n FROM d GROUP BY 1;",
     );
-    let data = site.path("data");
-    let hour = ["--checkpoint-interval", "3600", "--commit-interval", "3600"];
-    let served = Served::start(&script, &[&["--data-dir", data.to_str().unwrap()], &hour[..]].concat());
+    let served = start(&site, &script, "3600");
     produce(&broker, &names[0], 0, 0..100);
     let counted = || {
         let question = r#"{"sql": "SELECT n FROM n;"}"#;
