@@ -46,7 +46,20 @@ fn port() -> u16 {
 impl Broker {
     /// The shared real one if there can be one, else a mock.
     pub fn any() -> Broker {
-        Broker::real().unwrap_or_else(|| Broker::Mock(Box::new(MockCluster::new(1).unwrap())))
+        Broker::real().unwrap_or_else(Broker::mock)
+    }
+
+    pub fn mock() -> Broker {
+        Broker::Mock(Box::new(MockCluster::new(1).unwrap()))
+    }
+
+    /// Makes a mock say, or no longer say, that there is no such topic.
+    pub fn forget(&self, topic: &str, is_forgotten: bool) {
+        use rdkafka::types::RDKafkaRespErr::*;
+        let Broker::Mock(cluster) = self else { panic!("a real one forgets nothing") };
+        let unknown = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        let error = if is_forgotten { unknown } else { RD_KAFKA_RESP_ERR_NO_ERROR };
+        cluster.topic_error(topic, error).unwrap();
     }
 
     /// `None`, said aloud, where there is no Java or no Maven.
@@ -146,7 +159,7 @@ impl Broker {
         self.produce_from(topic, partitions, 0, values);
     }
 
-    /// The same where there are some already.
+    /// The same, of times from `before` on, in milliseconds.
     pub fn produce_from<'a>(
         &self,
         topic: &str,

@@ -4,9 +4,10 @@ use crate::broker::{Broker, Record};
 use crate::harness::{COARSE, Cut, DEADLINE, Run, Served, Site, free_addresses};
 
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wharfe::connector::{self, Opening, Poll, Share, Start};
 use wharfe::engine::Outcome;
 use wharfe::topology::Topology;
@@ -258,16 +259,23 @@ fn a_broker_that_is_away_loses_nothing() {
     let mut run = Run::live(&Site::new().and(&toml), Cut { workers: 2, ..COARSE }, LIVE);
     assert!(run.ask("SELECT n FROM c").is_empty());
     broker.service("start");
+    // A broker that starts knows nothing of producers whose records are older than a day, and takes what
+    // is sent again once more.
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as usize;
     let values: Vec<String> = (0..3_000).map(|v| format!("{{\"V\":{v}}}")).collect();
-    broker.produce(&names[0], 2, values[..1_000].iter().map(String::as_str));
+    broker.produce_from(&names[0], 2, now_ms, values[..1_000].iter().map(String::as_str));
     // Stopped while they are on their way.
     broker.service("stop");
     broker.service("start");
-    broker.produce(&names[0], 2, values[1_000..].iter().map(String::as_str));
+    broker.produce_from(&names[0], 2, now_ms, values[1_000..].iter().map(String::as_str));
     run.until("SELECT n FROM c", |rows| rows == ["{\"N\":3000}"]);
     let started = Instant::now();
-    while broker.consume(&names[1]).len() < 3_000 {
-        assert!(started.elapsed() < DEADLINE);
+    loop {
+        let written = broker.consume(&names[1]).len();
+        if written >= 3_000 {
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{written} records, {:?}", run.ask("SELECT n FROM c"));
     }
     let mut keys: Vec<i32> =
         broker.consume(&names[1]).iter().map(|r| r.key.as_ref().unwrap().parse().unwrap()).collect();
@@ -277,6 +285,53 @@ fn a_broker_that_is_away_loses_nothing() {
     assert_eq!(run.ask("SELECT n FROM c"), ["{\"N\":3000}"]);
     drop(run);
     broker.service("stop");
+}
+
+/// A broker that comes up may say of its topics, for a while, that there are none of these names.
+#[test]
+fn topics_that_are_unknown_for_a_while_are_waited_for() {
+    let broker = Broker::mock();
+    let script = LIVE.split_inclusive(';').take(2).collect::<String>();
+    ["in", "out"].iter().for_each(|topic| broker.create(topic, 3));
+    // Clients believe it at once, and look often.
+    let toml = format!(
+        "[clusters.test]\n'bootstrap.servers' = '{}'\n'topic.metadata.propagation.max.ms' = '1'\n\
+         'topic.metadata.refresh.interval.ms' = '100'\n[default]\nconnector = 'kafka'\ncluster = 'test'\n",
+        broker.bootstrap()
+    );
+    let site = Site::new().and(&toml);
+    let data = site.path("data");
+    let keep = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.05"];
+    let served = Served::start(&site.script(&script), &keep);
+    let started = Instant::now();
+    let mut values = 0..0;
+    let mut produce = |count: usize| {
+        values = values.end..values.end + count;
+        let texts: Vec<String> = values.clone().map(|v| format!("{{\"V\":{v}}}")).collect();
+        broker.produce_from("in", 3, values.start, texts.iter().map(String::as_str));
+    };
+    let delivered = |count: usize| {
+        while broker.committed("out").len() < count {
+            assert!(started.elapsed() < DEADLINE, "{} records", broker.committed("out").len());
+        }
+    };
+    produce(100);
+    delivered(100);
+    broker.forget("out", true);
+    produce(100);
+    std::thread::sleep(Duration::from_secs(1));
+    broker.forget("in", true);
+    std::thread::sleep(Duration::from_secs(1));
+    broker.forget("in", false);
+    broker.forget("out", false);
+    produce(100);
+    delivered(300);
+    let finished = served.stop();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    // A mock shows what was undone, too.
+    let keys: BTreeSet<i32> =
+        broker.committed("out").iter().map(|r| r.key.as_ref().unwrap().parse().unwrap()).collect();
+    assert_eq!(keys, (0..300).collect::<BTreeSet<_>>(), "{finished:?}");
 }
 
 #[test]

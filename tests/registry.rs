@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a registry says of an id.
 #[derive(Clone)]
@@ -229,6 +229,11 @@ fn a_start_while_the_registry_is_away_loses_and_rejects_nothing() {
 
     site.append("t.bin", lines(&[message(1, r#"{"A":10}"#), message(1, r#"{"A":100}"#)]));
     let second = start();
+    // What was there already is answered while what comes waits.
+    let asked = Instant::now();
+    while asked.elapsed() < Duration::from_millis(500) {
+        assert!(ask(&second, "SELECT N, A FROM T;").contains("[1,1]"));
+    }
     // A checkpoint may wait for what waits for the registry; an end does not.
     let finished = second.stop();
     assert_eq!(finished.code, Some(0), "{finished:?}");

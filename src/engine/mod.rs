@@ -275,7 +275,14 @@ impl Engine {
     fn stop_by(&self, until: Option<Instant>) -> Result<()> {
         // The lock is held meanwhile: who else stops it waits here instead of stopping the workers.
         let mut checkpoints = lock(&self.inner.checkpoints);
-        let finished = checkpoints.take().map_or(Ok(()), |checkpoints| checkpoints.finish(until));
+        let finished = match checkpoints.take().map_or(Ok(()), |checkpoints| checkpoints.finish(until)) {
+            // What is missing comes with the next start. It is said before somebody else ends the process.
+            Err(error) if !self.inner.once => {
+                tracing::warn!("{error}");
+                Ok(())
+            }
+            finished => finished,
+        };
         drop(checkpoints);
         let patience = if self.inner.coordinator.is_some() {
             self.inner.shared.stop(&stopping());
@@ -295,14 +302,7 @@ impl Engine {
             registry.close();
         }
         lock(&self.inner.data_dir).take();
-        match finished {
-            // What is missing comes with the next start.
-            Err(error) if !self.inner.once => {
-                tracing::warn!("{error}");
-                Ok(())
-            }
-            finished => finished,
-        }
+        finished
     }
 
     /// When reading began, in milliseconds since 1970; 0 before that.

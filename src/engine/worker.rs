@@ -13,7 +13,7 @@ use crate::expr::Notes;
 use crate::expr::compile::compile;
 use crate::plan::TableId;
 use crate::registry::Client;
-use crate::render::Tick;
+use crate::render::{RESTORED, Tick};
 use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
 use crate::render::dataflow::{cancel, install};
@@ -131,7 +131,8 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
             match &mut command {
                 Command::Peek { table, tick: tick @ None, .. } => {
                     let closed = state.context.tables.borrow().get(table).and_then(|t| t.closed());
-                    *tick = Some(closed.unwrap_or(state.context.clock.tick()));
+                    // Before the first: what comes now may be held back, and the answer with it.
+                    *tick = Some(closed.unwrap_or(RESTORED));
                 }
                 Command::Checkpoint { tick, lead, .. } => {
                     *tick = Some(state.context.clock.ahead(*lead));

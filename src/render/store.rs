@@ -14,7 +14,9 @@ use crate::partition::partition_of;
 use crate::plan::{QueryPlan, StorePlan};
 use arrow_buffer::Buffer;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 use std::time::Duration;
 use timely::dataflow::StreamVec;
@@ -187,26 +189,36 @@ impl Storing {
 
 impl Ordered {
     fn new(tick: Tick, chunks: Vec<Chunk>) -> Ordered {
-        let mut all: Vec<((u32, Position), (u32, u32))> = (0..)
-            .zip(&chunks)
-            .flat_map(|(c, chunk)| {
-                let place =
-                    move |(row, message): (u32, &Message)| ((chunk.partition, message.position), (c, row));
-                (0..).zip(&chunk.messages).map(place)
-            })
-            .collect();
-        all.sort_by_key(|((to, position), _)| (*to, position.source, position.partition, position.offset));
-        // A record that is older than the one before it comes right behind that.
-        let mut before: Option<(u32, Position)> = None;
-        for ((to, position), _) in &mut all {
-            let same = before.filter(|(before, p)| {
-                (*before, p.source, p.partition) == (*to, position.source, position.partition)
-            });
-            position.rowtime = same.map_or(position.rowtime, |(_, p)| p.rowtime.max(position.rowtime));
-            before = Some((*to, *position));
+        // What goes to one partition from one of a source. A chunk is of one batch, and that of one source.
+        let mut runs: BTreeMap<(u32, u32, i32), Vec<(u32, u32)>> = BTreeMap::new();
+        for (c, chunk) in (0..).zip(&chunks) {
+            let Some(Message { position, .. }) = chunk.messages.first() else { continue };
+            let run = runs.entry((chunk.partition, position.source, position.partition)).or_default();
+            run.extend((0..chunk.messages.len() as u32).map(|row| (c, row)));
         }
-        all.sort_by_key(|(key, _)| *key);
-        Ordered { tick, chunks, order: all.into_iter().map(|(_, place)| place).collect(), next: 0 }
+        let position = |(c, row): (u32, u32)| chunks[c as usize].messages[row as usize].position;
+        let mut order = Vec::with_capacity(runs.values().map(Vec::len).sum());
+        let mut runs: Vec<((u32, u32, i32), Vec<(u32, u32)>)> = runs.into_iter().collect();
+        for (_, run) in &mut runs {
+            if !run.is_sorted_by_key(|place| position(*place).offset) {
+                run.sort_by_key(|place| position(*place).offset);
+            }
+        }
+        for runs in runs.chunk_by(|((to, ..), _), ((other, ..), _)| to == other) {
+            let mut rest: Vec<_> = runs.iter().map(|(_, run)| run.iter().copied().peekable()).collect();
+            let first = |run: usize| Reverse((position(runs[run].1[0]).rowtime, run));
+            let mut heads: BinaryHeap<_> = (0..runs.len()).map(first).collect();
+            while let Some(mut head) = heads.peek_mut() {
+                let Reverse((time, run)) = *head;
+                order.extend(rest[run].next());
+                match rest[run].peek() {
+                    // A record that is older than the one before it comes right behind that.
+                    Some(next) => *head = Reverse((position(*next).rowtime.max(time), run)),
+                    None => drop(PeekMut::pop(head)),
+                }
+            }
+        }
+        Ordered { tick, chunks, order, next: 0 }
     }
 
     /// `Full`: the rest has to wait.

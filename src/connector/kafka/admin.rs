@@ -17,7 +17,12 @@ use std::time::{Duration, Instant};
 pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Trouble> {
     let deadline = Instant::now() + client.patience;
     match client.partitions(topic) {
-        Err(Trouble::Fatal(_)) if !has(client, topic)? => {}
+        Err(Trouble::Fatal(error)) => match has(client, topic)? {
+            false => {}
+            // It comes up.
+            true if error == unknown_topic(&client.cluster, topic) => return Err(Trouble::Away(error.message)),
+            true => return Err(Trouble::Fatal(error)),
+        },
         known => return known,
     }
     // -1: the cluster decides.

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 const WATCH_EVERY: Duration = Duration::from_secs(10);
+/// So often a topic may be missing before it is gone.
+const MISSING_MAX: u32 = 2;
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -65,15 +67,25 @@ impl Clerk {
 impl Errands {
     fn run(&self, known: Option<u32>, follow: bool) {
         let Some(mut known) = known.or_else(|| self.look()) else { return };
-        while self.idle(if follow { WATCH_EVERY } else { Duration::MAX }) {
+        let mut missing = 0;
+        while self.idle(WATCH_EVERY) {
             match client::partitions(&self.consumer, &self.cluster, &self.topic, TIMEOUT) {
-                Ok(now) if now > known => {
-                    known = now;
-                    let _ = self.news.send(News::Partitions(now));
+                Ok(now) => {
+                    missing = 0;
+                    self.consumer.context().reach.found();
+                    if now > known && follow {
+                        known = now;
+                        let _ = self.news.send(News::Partitions(now));
+                    }
                 }
-                Ok(_) => self.consumer.context().reach.found(),
+                // A broker that comes up does not know its topics yet.
+                Err(Trouble::Fatal(_)) if missing < MISSING_MAX => missing += 1,
+                Err(Trouble::Fatal(error)) => {
+                    let _ = self.news.send(News::Failed(error));
+                    return;
+                }
                 // Reading itself tells what is wrong.
-                Err(_) => {}
+                Err(Trouble::Away(_)) => {}
             }
         }
     }

@@ -270,7 +270,8 @@ pub fn fatal(cluster: &Cluster, topic: &str, code: Code) -> Option<Error> {
     })
 }
 
-fn is_unknown(code: Code) -> bool {
+/// Says also a broker that comes up, of topics that it has.
+pub fn is_unknown(code: Code) -> bool {
     matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
 }
 

@@ -6,7 +6,7 @@
 //! exactly if the records do. So whatever happens in between, the next start reads the note and goes on.
 
 use super::admin;
-use super::client::{Ears, Trouble, ask, config, fatal, not_made};
+use super::client::{Ears, Trouble, ask, config, fatal, is_unknown, not_made};
 use super::produce::Topic;
 use crate::batch::MessageBatch;
 use crate::connector::log::{self, Ends, LogReader};
@@ -215,7 +215,19 @@ impl ProducerContext for Reports {
 enum Failed {
     /// It is to be undone, and done again.
     Again,
+    /// The same by another client: this one holds that there is no topic, and would do so for a while.
+    Anew,
     Fatal(Error),
+}
+
+impl Failed {
+    /// Nothing is undone before a transaction begins.
+    fn before(self) -> Result<bool> {
+        match self {
+            Failed::Again | Failed::Anew => Ok(false),
+            Failed::Fatal(error) => Err(error),
+        }
+    }
 }
 
 impl Work {
@@ -248,9 +260,13 @@ impl Work {
             }
             match self.transaction(delivery) {
                 Ok(()) => {}
-                Err(Failed::Again) if desk.is_closed() => return Ok(()),
-                Err(Failed::Again) => self.undo(),
                 Err(Failed::Fatal(error)) => return Err(error),
+                Err(_) if desk.is_closed() => return Ok(()),
+                Err(Failed::Again) => self.undo(),
+                Err(Failed::Anew) => {
+                    self.undo();
+                    self.dismiss();
+                }
             }
         }
         let next = &self.routes[&delivery.outbox].next;
@@ -285,7 +301,7 @@ impl Work {
                 .map_err(|e| not_made(&self.cluster, e))?;
             match producer.init_transactions(PATIENCE) {
                 Ok(()) => self.producer = Some(Arc::new(producer)),
-                Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
+                Err(error) => return self.judge(error, &delivery.topic).before(),
             }
         }
         let first = log::starts(&delivery.outbox)?;
@@ -302,7 +318,7 @@ impl Work {
             }
             let found = match of_group.committed_offsets(list, PATIENCE) {
                 Ok(found) => found,
-                Err(error) => return self.judge(error, &delivery.topic).map(|()| false),
+                Err(error) => return self.judge(error, &delivery.topic).before(),
             };
             for (partition, next) in &mut next {
                 let noted = found.find_partition(&delivery.topic, *partition as i32);
@@ -332,10 +348,7 @@ impl Work {
         // It is put back when all of it has come about.
         let mut route = self.routes.remove(&delivery.outbox).expect("it was prepared");
         let producer = Arc::clone(&route.topic.producer);
-        let judge = |error| match self.judge(error, &delivery.topic) {
-            Ok(()) => Failed::Again,
-            Err(error) => Failed::Fatal(error),
-        };
+        let judge = |error| self.judge(error, &delivery.topic);
         producer.begin_transaction().map_err(judge)?;
         let next = route.send(delivery, &judge)?;
         wait_for_deliveries(&producer);
@@ -358,22 +371,25 @@ impl Work {
     fn undo(&mut self) {
         let Some(producer) = &self.producer else { return };
         if again(|| producer.abort_transaction(PATIENCE)).is_err() {
-            // A new client of the same name ends it, and reads how far it has come.
-            self.producer = None;
-            self.routes.clear();
+            self.dismiss();
         }
         std::thread::sleep(Duration::from_millis(200));
     }
 
-    /// An error that waiting does not mend.
-    fn judge(&self, error: KafkaError, topic: &str) -> Result<()> {
+    /// A new client of the same name ends what this one has begun, and reads how far it has come.
+    fn dismiss(&mut self) {
+        self.producer = None;
+        self.routes.clear();
+    }
+
+    fn judge(&self, error: KafkaError, topic: &str) -> Failed {
         if let Some(refusal) = self.producer.as_ref().and_then(|producer| producer.context().0.refusal()) {
-            return Err(refusal);
+            return Failed::Fatal(refusal);
         }
         if let KafkaError::Transaction(error) = &error
             && error.is_fatal()
         {
-            return Err(match error.code() {
+            return Failed::Fatal(match error.code() {
                 Code::ProducerFenced | Code::Fenced | Code::InvalidProducerEpoch => Error::runtime(format!(
                     "another run delivers to {} under the name {}",
                     self.cluster, self.id
@@ -384,9 +400,11 @@ impl Work {
                 }
             });
         }
-        match error.rdkafka_error_code().and_then(|code| fatal(&self.cluster, topic, code)) {
-            Some(error) => Err(error),
-            None => Ok(()),
+        match error.rdkafka_error_code() {
+            // It was there: whether it still is, is asked before the next one.
+            Some(code) if is_unknown(code) => Failed::Anew,
+            Some(code) => fatal(&self.cluster, topic, code).map_or(Failed::Again, Failed::Fatal),
+            None => Failed::Again,
         }
     }
 }

@@ -22,21 +22,29 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 const OURS: &[(&str, &str)] = &[
     // A cluster that is away is waited for, however long.
     ("message.timeout.ms", "0"),
+    // So is one that says, as it comes up, that there is no such topic: it was there when we looked.
+    ("topic.metadata.propagation.max.ms", "3600000"),
     ("queue.buffering.max.kbytes", "65536"),
     ("queue.buffering.max.messages", "200000"),
 ];
 
-/// What must be so, that each record is there once and in order, however often it is sent.
+/// What must be so, that each record is there once and in order, however often it is sent. A broker that
+/// starts anew forgets producers whose last record is older than its `producer.id.expiration.ms`, a day;
+/// what they send again then is there twice. Transactions know no such exception.
 const MUST: &[(&str, &str)] = &[("enable.idempotence", "true")];
 
 pub struct KafkaWriter {
     cluster: Cluster,
     topic: String,
     producer: Arc<BaseProducer<Deliveries>>,
-    /// Once it is there: librdkafka would remember for a while that it was not.
-    target: Option<Topic<Deliveries>>,
+    target: Target,
+}
+
+enum Target {
     /// Until it is known that the topic is there.
-    preparing: Option<Receiver<Result<()>>>,
+    Preparing(Receiver<Result<()>>),
+    /// Made then: librdkafka would remember for a while that it was not there.
+    Ready(Topic<Deliveries>),
 }
 
 impl KafkaWriter {
@@ -45,29 +53,27 @@ impl KafkaWriter {
         let producer =
             config(cluster, OURS, MUST)?.create_with_context(deliveries).map_err(|e| not_made(cluster, e))?;
         let producer = Arc::new(producer);
-        let preparing = Some(prepare(cluster.clone(), topic.to_string(), layout));
-        Ok(KafkaWriter {
-            cluster: cluster.clone(),
-            topic: topic.to_string(),
-            producer,
-            target: None,
-            preparing,
-        })
+        let target = Target::Preparing(prepare(cluster.clone(), topic.to_string(), layout));
+        Ok(KafkaWriter { cluster: cluster.clone(), topic: topic.to_string(), producer, target })
     }
 
-    fn is_ready(&mut self) -> Result<bool> {
-        let Some(preparing) = &self.preparing else { return Ok(true) };
-        match preparing.try_recv() {
-            Ok(prepared) => {
-                self.preparing = None;
-                prepared?;
-                self.target = Topic::new(&self.producer, &self.topic);
-                Ok(true)
+    /// The topic, once it is known to be there.
+    fn target(&mut self) -> Result<Option<&Topic<Deliveries>>> {
+        if let Target::Preparing(prepared) = &self.target {
+            match prepared.try_recv() {
+                Ok(prepared) => prepared?,
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => {
+                    let message = format!("cannot prepare topic {} on {}", self.topic, self.cluster);
+                    return Err(Error::runtime(message));
+                }
             }
-            Err(TryRecvError::Empty) => Ok(false),
-            Err(TryRecvError::Disconnected) => {
-                Err(Error::runtime(format!("cannot prepare topic {} on {}", self.topic, self.cluster)))
-            }
+            let topic = Topic::new(&self.producer, &self.topic);
+            self.target = Target::Ready(topic.ok_or_else(|| self.failed(Code::InvalidTopic))?);
+        }
+        match &self.target {
+            Target::Ready(topic) => Ok(Some(topic)),
+            Target::Preparing(_) => Ok(None),
         }
     }
 
@@ -96,10 +102,7 @@ impl KafkaWriter {
 
 impl Writer for KafkaWriter {
     fn append(&mut self, epoch: u64, partition: u32, record: &Record) -> Result<Room> {
-        if !self.is_ready()? {
-            return Ok(Room::Full);
-        }
-        let Some(target) = &self.target else { return Err(self.failed(Code::InvalidTopic)) };
+        let Some(target) = self.target()? else { return Ok(Room::Full) };
         match target.send(partition, record, epoch as usize) {
             Ok(()) => {
                 *self.producer.context().lock().unwritten.entry(epoch).or_default() += 1;
@@ -114,7 +117,7 @@ impl Writer for KafkaWriter {
     }
 
     fn flush(&mut self) -> Result<Option<u64>> {
-        self.is_ready()?;
+        self.target()?;
         self.serve()?;
         Ok(self.producer.context().lock().unwritten.keys().next().copied())
     }

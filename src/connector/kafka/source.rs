@@ -181,12 +181,13 @@ impl KafkaSource {
         }
     }
 
-    /// Most errors are librdkafka's to retry.
+    /// Most errors are librdkafka's to retry. Whether a topic is gone, the clerk tells.
     fn judge(&self, code: Code) -> Result<()> {
         if let Some(refusal) = self.consumer().context().refusal() {
             return Err(refusal);
         }
         match client::fatal(&self.cluster, &self.topic, code) {
+            _ if client::is_unknown(code) => Ok(()),
             Some(error) => Err(error),
             None if code == Code::Fatal => Err(Error::runtime(format!(
                 "topic {} on {} cannot be read further: {code}",
