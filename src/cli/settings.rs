@@ -93,7 +93,7 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
     Ok(Pace {
         tick: Duration::from_millis(number("WHARFE_TICK_MS", 10)?),
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
-        batch_bytes: number("WHARFE_BATCH_BYTES", 512 << 10)? as usize,
+        batch_bytes: number("WHARFE_BATCH_BYTES", 256 << 10)? as usize,
         inflight_bytes: number("WHARFE_INFLIGHT_BYTES", 32 << 20)? as usize,
         checkpoints: Intervals { checkpoint: Duration::from_secs(10), commit: Duration::from_secs(1) },
     })

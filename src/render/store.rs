@@ -144,10 +144,12 @@ struct Storing {
 struct Ordered {
     tick: Tick,
     chunks: Vec<Chunk>,
-    /// Indices of chunk and row.
-    order: Vec<(u32, u32)>,
+    order: Vec<Place>,
     next: usize,
 }
+
+/// Indices of chunk and row.
+type Place = (u32, u32);
 
 impl Storing {
     fn new(writer: Rc<SharedWriter>) -> Storing {
@@ -190,34 +192,22 @@ impl Storing {
 impl Ordered {
     fn new(tick: Tick, chunks: Vec<Chunk>) -> Ordered {
         // What goes to one partition from one of a source. A chunk is of one batch, and that of one source.
-        let mut runs: BTreeMap<(u32, u32, i32), Vec<(u32, u32)>> = BTreeMap::new();
+        let mut runs: BTreeMap<(u32, u32, i32), Vec<Place>> = BTreeMap::new();
         for (c, chunk) in (0..).zip(&chunks) {
             let Some(Message { position, .. }) = chunk.messages.first() else { continue };
             let run = runs.entry((chunk.partition, position.source, position.partition)).or_default();
             run.extend((0..chunk.messages.len() as u32).map(|row| (c, row)));
         }
-        let position = |(c, row): (u32, u32)| chunks[c as usize].messages[row as usize].position;
-        let mut order = Vec::with_capacity(runs.values().map(Vec::len).sum());
-        let mut runs: Vec<((u32, u32, i32), Vec<(u32, u32)>)> = runs.into_iter().collect();
-        for (_, run) in &mut runs {
-            if !run.is_sorted_by_key(|place| position(*place).offset) {
-                run.sort_by_key(|place| position(*place).offset);
+        let position = |(c, row): &Place| chunks[*c as usize].messages[*row as usize].position;
+        let mut partitions: BTreeMap<u32, Vec<Vec<Place>>> = BTreeMap::new();
+        for ((to, ..), mut run) in runs {
+            if !run.is_sorted_by_key(|place| position(place).offset) {
+                run.sort_by_key(|place| position(place).offset);
             }
+            partitions.entry(to).or_default().push(run);
         }
-        for runs in runs.chunk_by(|((to, ..), _), ((other, ..), _)| to == other) {
-            let mut rest: Vec<_> = runs.iter().map(|(_, run)| run.iter().copied().peekable()).collect();
-            let first = |run: usize| Reverse((position(runs[run].1[0]).rowtime, run));
-            let mut heads: BinaryHeap<_> = (0..runs.len()).map(first).collect();
-            while let Some(mut head) = heads.peek_mut() {
-                let Reverse((time, run)) = *head;
-                order.extend(rest[run].next());
-                match rest[run].peek() {
-                    // A record that is older than the one before it comes right behind that.
-                    Some(next) => *head = Reverse((position(*next).rowtime.max(time), run)),
-                    None => drop(PeekMut::pop(head)),
-                }
-            }
-        }
+        let mut order = Vec::new();
+        partitions.values().for_each(|runs| merge(runs, &|place| position(place).rowtime, &mut order));
         Ordered { tick, chunks, order, next: 0 }
     }
 
@@ -238,6 +228,22 @@ impl Ordered {
             self.next += 1;
         }
         Ok(Room::Taken)
+    }
+}
+
+/// Merges runs by time, each in its order: a record that is older than the one before it comes right
+/// behind that. Of the same time, the first run's comes first.
+fn merge(runs: &[Vec<Place>], time_of: &dyn Fn(&Place) -> i64, order: &mut Vec<Place>) {
+    let mut rests: Vec<&[Place]> = runs.iter().map(Vec::as_slice).collect();
+    let first = |(run, rest): (usize, &&[Place])| Some(Reverse((time_of(rest.first()?), run)));
+    let mut heads: BinaryHeap<_> = rests.iter().enumerate().filter_map(first).collect();
+    while let Some(mut head) = heads.peek_mut() {
+        let Reverse((time, run)) = *head;
+        order.extend(rests[run].split_off_first());
+        match rests[run].first() {
+            Some(next) => *head = Reverse((time_of(next).max(time), run)),
+            None => drop(PeekMut::pop(head)),
+        }
     }
 }
 
@@ -290,7 +296,10 @@ impl Dealer {
             Headers::None | Headers::Unread => (Buffer::default(), None),
         };
         let mut unwritten = rejects.iter().map(|reject| reject.message).peekable();
-        let mut dealt: Vec<Vec<Message>> = vec![Vec::new(); self.partitions as usize];
+        // Keys are spread evenly, more or less.
+        let room = batch.len * 5 / 4 / self.partitions as usize + 1;
+        let mut dealt: Vec<Vec<Message>> = Vec::new();
+        dealt.resize_with(self.partitions as usize, || Vec::with_capacity(room));
         for row in 0..batch.len {
             if unwritten.next_if_eq(&row).is_some() {
                 continue;

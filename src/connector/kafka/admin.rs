@@ -20,7 +20,9 @@ pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Troub
         Err(Trouble::Fatal(error)) => match has(client, topic)? {
             false => {}
             // It comes up.
-            true if error == unknown_topic(&client.cluster, topic) => return Err(Trouble::Away(error.message)),
+            true if error == unknown_topic(&client.cluster, topic) => {
+                return Err(Trouble::Away(error.message));
+            }
             true => return Err(Trouble::Fatal(error)),
         },
         known => return known,
