@@ -130,6 +130,7 @@ impl Broker {
                 let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
                 let made = block_on(self.admin().create_topics([&new], &AdminOptions::new()));
                 made.unwrap().into_iter().for_each(|made| drop(made.unwrap()));
+                self.wait_for_partitions(topic, partitions as usize);
             }
         }
     }
@@ -138,9 +139,13 @@ impl Broker {
         let new = NewPartitions::new(topic, partitions);
         let grown = block_on(self.admin().create_partitions([&new], &AdminOptions::new()));
         grown.unwrap().into_iter().for_each(|grown| drop(grown.unwrap()));
-        // A producer that does not know of them yet would refuse.
+        self.wait_for_partitions(topic, partitions);
+    }
+
+    /// What is made is announced to the broker a little later; who asks before is told that it is not there.
+    fn wait_for_partitions(&self, topic: &str, count: usize) {
         let consumer: BaseConsumer = self.config().create().unwrap();
-        while self::partitions(&consumer, topic).len() < partitions {}
+        while partitions(&consumer, topic).len() < count {}
     }
 
     /// Deletes the records of partition 0 before an offset, as retention does.
