@@ -206,8 +206,8 @@ impl Ordered {
             }
             partitions.entry(to).or_default().push(run);
         }
-        let mut order = Vec::new();
-        partitions.values().for_each(|runs| merge(runs, &|place| position(place).rowtime, &mut order));
+        let mut order = Vec::with_capacity(chunks.iter().map(|chunk| chunk.messages.len()).sum());
+        partitions.values().for_each(|runs| merge(runs, |place| position(place).rowtime, &mut order));
         Ordered { tick, chunks, order, next: 0 }
     }
 
@@ -233,7 +233,7 @@ impl Ordered {
 
 /// Merges runs by time, each in its order: a record that is older than the one before it comes right
 /// behind that. Of the same time, the first run's comes first.
-fn merge(runs: &[Vec<Place>], time_of: &dyn Fn(&Place) -> i64, order: &mut Vec<Place>) {
+fn merge(runs: &[Vec<Place>], time_of: impl Fn(&Place) -> i64, order: &mut Vec<Place>) {
     let mut rests: Vec<&[Place]> = runs.iter().map(Vec::as_slice).collect();
     let first = |(run, rest): (usize, &&[Place])| Some(Reverse((time_of(rest.first()?), run)));
     let mut heads: BinaryHeap<_> = rests.iter().enumerate().filter_map(first).collect();

@@ -16,15 +16,14 @@ use std::time::{Duration, Instant};
 /// The partitions of a topic that is there afterwards, whoever made it.
 pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Trouble> {
     let deadline = Instant::now() + client.patience;
+    let not_yet = |error: Error| match error == unknown_topic(&client.cluster, topic) {
+        true => Trouble::Away(error.message),
+        false => Trouble::Fatal(error),
+    };
     match client.partitions(topic) {
-        Err(Trouble::Fatal(error)) => match has(client, topic)? {
-            false => {}
-            // It comes up.
-            true if error == unknown_topic(&client.cluster, topic) => {
-                return Err(Trouble::Away(error.message));
-            }
-            true => return Err(Trouble::Fatal(error)),
-        },
+        // It comes up.
+        Err(Trouble::Fatal(error)) if has(client, topic)? => return Err(not_yet(error)),
+        Err(Trouble::Fatal(_)) => {}
         known => return known,
     }
     // -1: the cluster decides.
@@ -44,9 +43,7 @@ pub fn ensure(client: &Client, topic: &str, layout: Layout) -> Result<u32, Troub
         match client.partitions(topic) {
             Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
             // It has been made, and will be known.
-            Err(Trouble::Fatal(error)) if error == unknown_topic(&client.cluster, topic) => {
-                return Err(Trouble::Away(error.message));
-            }
+            Err(Trouble::Fatal(error)) => return Err(not_yet(error)),
             result => return result,
         }
     }
