@@ -76,6 +76,40 @@ impl Timestamps {
             Timestamps::Each(times) => times[i],
         }
     }
+
+    /// Those at these indices.
+    pub fn take(&self, rows: &[u32]) -> Timestamps {
+        match self {
+            Timestamps::All(t) => Timestamps::All(*t),
+            Timestamps::Each(times) => Timestamps::Each(rows.iter().map(|&row| times[row as usize]).collect()),
+        }
+    }
+
+    /// Whether they are the same bytes.
+    fn is(&self, other: &Timestamps) -> bool {
+        match (self, other) {
+            (Timestamps::Each(a), Timestamps::Each(b)) => a.ptr_eq(b),
+            _ => false,
+        }
+    }
+
+    /// The greatest so far at each of `rows` rows, where `before` was reached already; and the last.
+    pub fn running_max(&self, rows: usize, before: i64) -> (Timestamps, i64) {
+        match self {
+            Timestamps::All(t) => (Timestamps::All(before.max(*t)), if rows > 0 { before.max(*t) } else { before }),
+            Timestamps::Each(times) if times.first().is_none_or(|first| *first >= before) && times.is_sorted() => {
+                (self.clone(), times.last().copied().unwrap_or(before))
+            }
+            Timestamps::Each(times) => {
+                let mut reached = before;
+                let each = times.iter().map(|time| {
+                    reached = reached.max(*time);
+                    reached
+                });
+                (Timestamps::Each(each.collect()), reached)
+            }
+        }
+    }
 }
 
 /// One column of a batch.
@@ -129,23 +163,55 @@ impl Column {
 pub struct Origin {
     /// ROWTIME.
     pub rowtime: Timestamps,
-    /// Ordinal of the source stream in the script.
-    pub source: u32,
-    /// ROWPARTITION.
-    pub partition: i32,
+    /// The greatest ROWTIME of the row's source partition so far, in offset order, its own included.
+    pub stamps: Timestamps,
+    pub partitions: Partitions,
     /// ROWOFFSET.
     pub offsets: ScalarBuffer<i64>,
+    /// Which of the rows that were made of one record each is; `None`: the first everywhere.
+    pub nth: Option<ScalarBuffer<u32>>,
     /// Of the record that a row was made from: what stores the row passes them on.
     pub headers: Headers,
 }
 
-/// The order that LATEST_BY_OFFSET and EARLIEST_BY_OFFSET go by; the greatest is the latest.
+/// A partition of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourcePartition {
+    /// Ordinal of the source stream in the script.
+    pub source: u32,
+    /// ROWPARTITION.
+    pub partition: i32,
+}
+
+/// The source partitions of a batch's rows: as they are read, rows of one partition travel together.
+#[derive(Clone, Debug)]
+pub enum Partitions {
+    One(SourcePartition),
+    Each(Vec<SourcePartition>),
+}
+
+impl Partitions {
+    pub fn at(&self, i: usize) -> SourcePartition {
+        match self {
+            Partitions::One(partition) => *partition,
+            Partitions::Each(partitions) => partitions[i],
+        }
+    }
+}
+
+/// A total order of rows that never runs against the offsets of a partition: what LATEST_BY_OFFSET and
+/// EARLIEST_BY_OFFSET, collections, stored streams and joins go by. The greatest is the latest.
+///
+/// Between partitions the stamp decides: the time that the row's partition had come to when it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    pub rowtime: i64,
+    /// Milliseconds since the epoch.
+    pub stamp: i64,
     pub source: u32,
     pub partition: i32,
     pub offset: i64,
+    /// Of the rows that were made of one record.
+    pub nth: u32,
 }
 
 impl Origin {
@@ -153,19 +219,43 @@ impl Origin {
     pub fn none(rows: usize) -> Origin {
         Origin {
             rowtime: Timestamps::All(0),
-            source: 0,
-            partition: 0,
+            stamps: Timestamps::All(0),
+            partitions: Partitions::One(SourcePartition::default()),
             offsets: vec![0; rows].into(),
+            nth: None,
             headers: Headers::None,
         }
     }
 
+    /// The n-th row made of the record that row `i` was made of.
+    pub fn nth(&self, i: usize) -> u32 {
+        self.nth.as_ref().map_or(0, |nth| nth[i])
+    }
+
     pub fn position(&self, i: usize) -> Position {
+        let SourcePartition { source, partition } = self.partitions.at(i);
         Position {
-            rowtime: self.rowtime.at(i),
-            source: self.source,
-            partition: self.partition,
+            stamp: self.stamps.at(i),
+            source,
+            partition,
             offset: self.offsets[i],
+            nth: self.nth(i),
+        }
+    }
+
+    /// The rows at these indices, in their order.
+    pub fn take(&self, rows: &[u32]) -> Origin {
+        let each = || rows.iter().map(|&row| row as usize);
+        Origin {
+            rowtime: self.rowtime.take(rows),
+            stamps: self.stamps.take(rows),
+            partitions: match &self.partitions {
+                Partitions::One(partition) => Partitions::One(*partition),
+                Partitions::Each(all) => Partitions::Each(each().map(|row| all[row]).collect()),
+            },
+            offsets: each().map(|row| self.offsets[row]).collect(),
+            nth: self.nth.as_ref().map(|nth| each().map(|row| nth[row]).collect()),
+            headers: self.headers.pick(each()),
         }
     }
 }
@@ -205,23 +295,43 @@ impl Batch {
                     other => other.clone(),
                 })
                 .collect(),
-            origin: Origin {
-                rowtime: match &self.origin.rowtime {
-                    Timestamps::All(t) => Timestamps::All(*t),
-                    Timestamps::Each(each) => Timestamps::Each(times(each)),
-                },
-                offsets: times(&self.origin.offsets),
-                headers: self
-                    .origin
-                    .headers
-                    .pick((0..self.len).filter(|&i| keep.is_valid(i) && keep.value(i))),
-                ..self.origin
-            },
+            origin: self.filter_origin(keep, &|longs| times(longs)),
             deleted: self.deleted.as_ref().map(|deleted| {
                 let array: ArrayRef = Arc::new(arrow_array::BooleanArray::new(deleted.clone(), None));
                 use arrow_array::cast::AsArray;
                 each(&array).as_boolean().values().clone()
             }),
+        }
+    }
+}
+
+impl Batch {
+    fn filter_origin(
+        &self,
+        keep: &arrow_array::BooleanArray,
+        longs: &dyn Fn(&ScalarBuffer<i64>) -> ScalarBuffer<i64>,
+    ) -> Origin {
+        let kept = || (0..self.len).filter(|&i| keep.is_valid(i) && keep.value(i));
+        let times = |times: &Timestamps| match times {
+            Timestamps::All(t) => Timestamps::All(*t),
+            Timestamps::Each(each) => Timestamps::Each(longs(each)),
+        };
+        let origin = &self.origin;
+        let rowtime = times(&origin.rowtime);
+        Origin {
+            // Where times do not fall they are their own stamps, and share their bytes.
+            stamps: match origin.stamps.is(&origin.rowtime) {
+                true => rowtime.clone(),
+                false => times(&origin.stamps),
+            },
+            rowtime,
+            partitions: match &origin.partitions {
+                Partitions::One(partition) => Partitions::One(*partition),
+                Partitions::Each(all) => Partitions::Each(kept().map(|i| all[i]).collect()),
+            },
+            offsets: longs(&origin.offsets),
+            nth: origin.nth.as_ref().map(|nth| kept().map(|i| nth[i]).collect()),
+            headers: origin.headers.pick(kept()),
         }
     }
 }

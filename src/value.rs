@@ -319,6 +319,35 @@ pub fn encode_row<'a>(values: impl IntoIterator<Item = &'a Value>) -> Box<[u8]> 
     out.into_boxed_slice()
 }
 
+/// How many bytes the first `values` values of a row take. `None` where there are not as many.
+pub fn row_len(bytes: &[u8], values: usize) -> Option<usize> {
+    let mut rest = bytes;
+    for _ in 0..values {
+        skip(&mut rest)?;
+    }
+    Some(bytes.len() - rest.len())
+}
+
+/// Passes over one value.
+fn skip(bytes: &mut &[u8]) -> Option<()> {
+    let fixed = match take::<1>(bytes)?[0] {
+        0 => 0,
+        1 => 1,
+        2 | 8 | 9 => 4,
+        3 | 4 | 10 => 8,
+        5 => 17,
+        6 | 7 => decode_len(bytes)?,
+        tag @ 11..=13 => {
+            let len = decode_len(bytes)?;
+            let values = if tag == 12 { len.checked_mul(2)? } else { len };
+            return (0..values).try_for_each(|_| skip(bytes));
+        }
+        _ => return None,
+    };
+    *bytes = bytes.get(fixed..)?;
+    Some(())
+}
+
 /// Reads back what [`encode_row`] wrote.
 pub fn decode_row(mut bytes: &[u8]) -> Option<Row> {
     let mut row = Vec::new();

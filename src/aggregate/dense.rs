@@ -3,6 +3,7 @@
 use super::groups::Slots;
 use super::state::Writer;
 use super::view::View;
+use crate::batch::Timestamps;
 use arrow_buffer::NullBuffer;
 
 /// What the rows of one batch are for accumulators.
@@ -106,7 +107,37 @@ pub fn clear<T>(accumulators: &mut Vec<T>) {
     }
 }
 
-/// Rows per slot; also what COUNT(*) answers.
+/// The rows of each slot, and their greatest ROWTIME.
+#[derive(Default)]
+pub struct Seen(Vec<(i64, i64)>);
+
+impl Seen {
+    pub fn get(&self, slot: usize) -> (i64, i64) {
+        self.0[slot]
+    }
+
+    pub fn add(&mut self, rows: &Rows, rowtime: &Timestamps) {
+        self.0.resize(rows.groups, (0, i64::MIN));
+        let times = match rowtime {
+            Timestamps::All(time) => Values::Same(*time),
+            Timestamps::Each(times) => Values::Each(&times[..]),
+        };
+        fold(&mut self.0, rows, None, times, |(rows, latest), time| {
+            *rows += 1;
+            *latest = time.max(*latest);
+        });
+    }
+
+    pub fn clear(&mut self) {
+        clear(&mut self.0);
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        16 * self.0.len()
+    }
+}
+
+/// Rows per slot that have no value.
 #[derive(Default)]
 pub struct Counts(Vec<i64>);
 

@@ -7,24 +7,20 @@ use super::state::{End, Entry, Reader};
 use super::sums::add_square;
 use super::wide::Wide;
 use super::{Element, State, packed};
+use crate::batch::Position;
 use crate::types::SqlType;
 use crate::value::Value;
 use std::collections::BTreeMap;
 
-/// The result of each call. `elements` are the group's collection elements with their multiplicities,
+/// The result of each call. `elements` are the group's collection elements with their states,
 /// ascending. Of no rows COUNT and SUM are 0, collections are empty, all others NULL.
-pub fn finish(specs: &[Spec], state: &State, elements: &[(Element, i64)]) -> Vec<Value> {
-    let mut collected: Vec<Vec<Value>> = specs.iter().map(|_| Vec::new()).collect();
-    for (element, count) in elements.iter().filter(|(_, count)| *count > 0) {
-        let Some((call, mut value)) = elements::parse(element, specs) else { continue };
-        let value = packed::unpack(&mut value).unwrap_or(Value::Null);
-        let times = if specs[call] == Spec::CollectList { *count as usize } else { 1 };
-        collected[call].extend(std::iter::repeat_n(value, times));
-    }
+pub fn finish(specs: &[Spec], state: &State, elements: &[(Element, State)]) -> Vec<Value> {
+    let mut collected = collect(specs, elements);
     let (mut reader, mut bytes) = (Reader::default(), &*state.0);
+    let begun = reader.begin(&mut bytes);
     let mut results = Vec::with_capacity(specs.len());
-    for (spec, collected) in specs.iter().zip(collected) {
-        let entry = reader.next(&mut bytes).and_then(Kept::read);
+    for (spec, collected) in specs.iter().zip(collected.drain(..)) {
+        let entry = begun.and_then(|_| reader.next(&mut bytes)).and_then(Kept::read);
         let kept = match (spec, entry) {
             (Spec::CollectList | Spec::CollectSet | Spec::CountDistinct, _) => Kept::Values(collected),
             (_, entry) => entry.unwrap_or(Kept::Nothing),
@@ -32,6 +28,24 @@ pub fn finish(specs: &[Spec], state: &State, elements: &[(Element, i64)]) -> Vec
         kept.finish(spec, &mut results);
     }
     results
+}
+
+/// The values that each call has collected, in its order: a list's in that of its rows, a set's in that
+/// of their first arrival.
+fn collect(specs: &[Spec], elements: &[(Element, State)]) -> Vec<Vec<Value>> {
+    let mut collected: Vec<Vec<Value>> = specs.iter().map(|_| Vec::new()).collect();
+    let mut sets: BTreeMap<(usize, Option<Position>, usize), Value> = BTreeMap::new();
+    for (n, (element, state)) in elements.iter().enumerate() {
+        let count = state.rows();
+        let Some((call, mut value)) = elements::parse(element, specs).filter(|_| count > 0) else { continue };
+        let value = packed::unpack(&mut value).unwrap_or(Value::Null);
+        match specs[call] {
+            Spec::CollectList => collected[call].extend(std::iter::repeat_n(value, count as usize)),
+            _ => drop(sets.insert((call, elements::first(state), n), value)),
+        }
+    }
+    sets.into_iter().for_each(|((call, ..), value)| collected[call].push(value));
+    collected
 }
 
 /// The results over rows given one by one with multiplicities: for retractable input, where a group
@@ -56,6 +70,9 @@ pub fn aggregate_rows(specs: &[Spec], rows: &[(&[Value], i64)]) -> Vec<Value> {
 /// no row counts as deleted.)
 pub fn row_deleted(specs: &[Spec], state: &State) -> bool {
     let (mut reader, mut bytes) = (Reader::default(), &*state.0);
+    if reader.begin(&mut bytes).is_none() {
+        return specs.iter().any(|spec| matches!(spec, Spec::LatestRow { .. }));
+    }
     for spec in specs {
         let entry = reader.next(&mut bytes);
         if let (Spec::LatestRow { .. }, entry) = (spec, entry) {
@@ -117,10 +134,6 @@ impl Kept {
             (Spec::Avg(ty), kept) => kept.avg(ty).map_or(Value::Null, Value::Double),
             (Spec::StddevSamp, Kept::Deviation(n, sum, squares)) => deviation(n, sum, squares),
             (Spec::CountDistinct, Kept::Values(values)) => Value::Bigint(values.len() as i64),
-            (Spec::CollectSet, Kept::Values(mut values)) => {
-                values.sort();
-                Value::Array(values)
-            }
             (_, Kept::Value(value)) => value,
             (_, Kept::Values(values)) => Value::Array(values),
             (Spec::TopK { .. } | Spec::TopKDistinct { .. }, Kept::Nothing) => Value::Array(Vec::new()),

@@ -9,7 +9,7 @@ use super::groups::Slots;
 use super::packed::{self, Packed};
 use super::state::{End, Writer};
 use super::view::{Cells, View};
-use crate::batch::{Origin, Position, Timestamps};
+use crate::batch::{Origin, Partitions, Position};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -73,10 +73,10 @@ impl Winning {
             return;
         }
         self.grow(rows.groups);
-        // Within a run no two rows have one position, and the later row has the greater offset.
+        // Within a run the later row has the greater position.
         let mut start = 0;
         for i in 1..=rows.len {
-            if i == rows.len || origin.offsets[i] <= origin.offsets[i - 1] {
+            if i == rows.len || !rises(origin, i) {
                 self.add_run(args, origin, rows, start..i);
                 start = i;
             }
@@ -96,7 +96,7 @@ impl Winning {
 
     fn add_run(&mut self, args: &[&[View]], origin: &Origin, rows: &Rows, run: Range<usize>) {
         let Winning { end, shared, calls, scratch } = self;
-        let run = Run { end: *end, origin, rows, ordered: ordered(origin, &run), range: run };
+        let run = Run { end: *end, origin, rows, range: run };
         run.pick(None, scratch);
         run.improve(shared, scratch);
         for (call, args) in calls.iter_mut().zip(args) {
@@ -188,20 +188,24 @@ fn is_true(column: &View, row: usize) -> bool {
     }
 }
 
-/// Whether rowtimes do not fall, so that the last row is the latest.
-fn ordered(origin: &Origin, range: &Range<usize>) -> bool {
-    match &origin.rowtime {
-        Timestamps::All(_) => true,
-        Timestamps::Each(times) => times[range.clone()].is_sorted(),
+/// Whether a row's position is greater than that of the row before it.
+#[inline]
+fn rises(origin: &Origin, row: usize) -> bool {
+    match &origin.partitions {
+        // Stamps do not fall within a partition.
+        Partitions::One(_) => {
+            let at = |row: usize| (origin.offsets[row], origin.nth(row));
+            at(row) > at(row - 1)
+        }
+        Partitions::Each(_) => origin.position(row) > origin.position(row - 1),
     }
 }
 
-/// Rows of a batch whose offsets rise.
+/// Rows of a batch whose positions rise.
 struct Run<'a> {
     end: End,
     origin: &'a Origin,
     rows: &'a Rows<'a>,
-    ordered: bool,
     range: Range<usize>,
 }
 
@@ -211,7 +215,6 @@ impl Run<'_> {
         scratch.winners.clear();
         let nulls = skip_nulls_of.filter(|column| column.has_nulls());
         match (self.end, nulls) {
-            _ if !self.ordered => self.pick_by_time(nulls, scratch),
             (End::Latest, None) => self.pick_first(self.range.clone().rev(), scratch),
             (End::Earliest, None) => self.pick_first(self.range.clone(), scratch),
             (End::Latest, Some(column)) => {
@@ -243,29 +246,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-
-    fn pick_by_time(&self, nulls: Option<&View>, scratch: &mut Scratch) {
-        let Timestamps::Each(times) = &self.origin.rowtime else { return };
-        let Scratch { best, winners, .. } = scratch;
-        for row in self.range.clone() {
-            if nulls.is_some_and(|column| column.is_null(row)) {
-                continue;
-            }
-            let slot = self.rows.slot(row);
-            let best = &mut best[slot];
-            if *best == NONE {
-                winners.push((slot as u32, 0));
-                *best = row as u32;
-                continue;
-            }
-            let (new, old) = (times[row], times[*best as usize]);
-            let wins = if self.end == End::Latest { new >= old } else { new < old };
-            if wins {
-                *best = row as u32;
-            }
-        }
-        winners.iter_mut().for_each(|(slot, row)| *row = best[*slot as usize]);
     }
 
     /// Keeps the winners that beat what the slots hold, into `scratch.better`.

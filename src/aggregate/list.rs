@@ -16,13 +16,13 @@ pub static ALL: &[Aggregate] = &[
     Aggregate {
         name: "COLLECT_LIST",
         usage: "COLLECT_LIST(x) → ARRAY<type of x>",
-        summary: "All values with their NULLs, in the order of time, partition and offset.",
+        summary: "All values with their NULLs, in the order of arrival.",
         resolve: |args| collect(args, Spec::CollectList),
     },
     Aggregate {
         name: "COLLECT_SET",
         usage: "COLLECT_SET(x) → ARRAY<type of x>",
-        summary: "The distinct values, ascending; NULL counts as a value and comes first.",
+        summary: "The distinct values, in the order of their first arrival; NULL counts as a value.",
         resolve: |args| collect(args, Spec::CollectSet),
     },
     Aggregate {
@@ -40,13 +40,13 @@ pub static ALL: &[Aggregate] = &[
     Aggregate {
         name: "EARLIEST_BY_OFFSET",
         usage: "EARLIEST_BY_OFFSET(x [, n] [, ignore_nulls]) → type of x; with n an ARRAY of it",
-        summary: "The first value, or the n first, by time, partition and offset; NULLs are skipped unless ignore_nulls is false.",
+        summary: "The first value, or the n first, in the order of arrival; NULLs are skipped unless ignore_nulls is false.",
         resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Earliest { ignore_nulls, n }),
     },
     Aggregate {
         name: "LATEST_BY_OFFSET",
         usage: "LATEST_BY_OFFSET(x [, n] [, ignore_nulls]) → type of x; with n an ARRAY of it",
-        summary: "The last value, or the n last, by time, partition and offset; NULLs are skipped unless ignore_nulls is false.",
+        summary: "The last value, or the n last, in the order of arrival; NULLs are skipped unless ignore_nulls is false.",
         resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Latest { ignore_nulls, n }),
     },
     Aggregate {

@@ -30,9 +30,6 @@ impl State {
             return;
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            scratch.left.clear();
-            scratch.right.clear();
-            scratch.writer.clear();
             if merge(&self.0, &other.0, scratch).is_some() {
                 let merged = &scratch.writer.out;
                 if merged.len() == self.0.len() {
@@ -47,6 +44,14 @@ impl State {
 
 fn merge(mut a: &[u8], mut b: &[u8], scratch: &mut Scratch) -> Option<()> {
     let Scratch { left, right, writer } = scratch;
+    let (rows, rowtime) = left.begin(&mut a)?;
+    let (other_rows, other_rowtime) = right.begin(&mut b)?;
+    writer.begin(rows.wrapping_add(other_rows), rowtime.max(other_rowtime));
+    if a.is_empty() || b.is_empty() {
+        // One of them only counts.
+        writer.out.extend_from_slice(if a.is_empty() { b } else { a });
+        return Some(());
+    }
     while let (Some(head), Some(other)) = (a.first(), b.first()) {
         // The common kinds are read in place: an `Entry` is big to hand around.
         let (detail, other_detail) = (head & 7, other & 7);

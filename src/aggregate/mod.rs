@@ -66,8 +66,35 @@ pub struct Overload {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct State(#[serde(with = "wire")] pub Box<[u8]>);
 
+impl State {
+    /// What takes so many rows away, with all that was made of them. Only where all rows of a key go and
+    /// none follow: accumulators that are not invertible stay until the count is 0.
+    pub fn expiring(rows: i64) -> State {
+        let mut writer = state::Writer::default();
+        writer.begin(rows.wrapping_neg(), i64::MIN);
+        writer.state()
+    }
+
+    /// How many rows are in it.
+    pub fn rows(&self) -> i64 {
+        state::Reader::default().begin(&mut &*self.0).map_or(0, |(rows, _)| rows)
+    }
+
+    /// The greatest ROWTIME of its rows.
+    pub fn rowtime(&self) -> Option<i64> {
+        state::Reader::default().begin(&mut &*self.0).map(|(_, rowtime)| rowtime)
+    }
+
+    /// Whether it counts no row: then nothing is left of it.
+    #[inline]
+    pub fn is_nothing(&self) -> bool {
+        // A zero is one byte in the form of variable length.
+        self.0.first().is_none_or(|first| *first == 0)
+    }
+}
+
 /// One element of a collection aggregate (COLLECT_LIST, COLLECT_SET, COUNT_DISTINCT), kept apart from
-/// the state, one entry each: call index, then what orders it, then the value.
+/// the state of its group and with a state of its own: call index, then what orders it, then the value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Element(pub Box<[u8]>);
 

@@ -1,7 +1,7 @@
 //! Stage 4 of a record's way, fed by the transforms' batches, feeds the exchange: rows are grouped
 //! and accumulated a column at a time, so that what travels on is one small state a group.
 
-use super::dense::{Counts, Dense, Rows};
+use super::dense::{Counts, Dense, Rows, Seen};
 use super::elements::Elements;
 use super::extremes::{Extreme64, ExtremeBytes, ExtremeDecimal, Form, Top};
 use super::groups::{Groups, rows_with_key};
@@ -19,8 +19,7 @@ use arrow_array::BooleanArray;
 /// elements of collections).
 pub struct PreAggregator {
     groups: Groups,
-    /// Rows of each slot.
-    rows: Counts,
+    rows: Seen,
     calls: Vec<Call>,
     latest: Winning,
     earliest: Winning,
@@ -58,7 +57,7 @@ impl PreAggregator {
         PreAggregator {
             calls: calls.collect(),
             groups: Groups::new(),
-            rows: Counts::default(),
+            rows: Seen::default(),
             latest,
             earliest,
             elements: Elements::new(),
@@ -102,7 +101,7 @@ impl PreAggregator {
         let args: Vec<Vec<View>> = args.iter().map(|call| call.iter().map(View::of).collect()).collect();
         let (slots, groups) = self.groups.assign(&keys, len);
         let rows = Rows { slots, len, groups };
-        self.rows.add_all(&rows);
+        self.rows.add(&rows, &origin.rowtime);
         let (mut latest, mut earliest): (Vec<&[View]>, Vec<&[View]>) = (Vec::new(), Vec::new());
         for (i, (call, args)) in self.calls.iter_mut().zip(&args).enumerate() {
             if let Keeper::Winner(end, _) = call.keeper {
@@ -157,8 +156,8 @@ impl PreAggregator {
     }
 
     /// Hands out every group touched since the last flush, once each in the order they were first
-    /// seen, with its state and its collection elements with their multiplicity, and forgets them.
-    pub fn flush(&mut self, emit: &mut dyn FnMut(Key, State, Vec<(Element, i64)>)) {
+    /// seen, with its state and its collection elements with theirs, and forgets them.
+    pub fn flush(&mut self, emit: &mut dyn FnMut(Key, State, Vec<(Element, State)>)) {
         let groups = self.groups.len();
         let mut elements = if self.keeps_elements() { self.elements.take(groups) } else { Vec::new() };
         for slot in 0..groups {
@@ -175,8 +174,8 @@ impl PreAggregator {
 
     fn write(&mut self, slot: usize) {
         let writer = &mut self.writer;
-        writer.clear();
-        let rows = self.rows.get(slot);
+        let (rows, rowtime) = self.rows.get(slot);
+        writer.begin(rows, rowtime);
         for call in &self.calls {
             let present = rows - call.nulls.get(slot);
             match &call.keeper {

@@ -1,6 +1,8 @@
 //! The bytes of a group's accumulators: writing and reading.
 //!
-//! One entry a call: a byte of kind and detail (kind · 8 + detail), then the payload. A position is
+//! A state begins with the number of rows in it and the greatest ROWTIME among them; one of 0 rows is
+//! nothing. Then one entry a call: a byte of kind and detail (kind · 8 + detail), then the payload. What
+//! takes rows away as they were counted has no entries, only a negative number of rows. A position is
 //! written where it is first the winner's; later calls that chose the same row refer back to it, since
 //! in most groups all LATEST_BY_OFFSET calls chose one row. The form is canonical (equal contents,
 //! equal bytes) and kept on disk, so it must never change.
@@ -120,18 +122,20 @@ impl<'a> Iterator for Values<'a> {
 
 fn read_position(bytes: &mut &[u8]) -> Option<Position> {
     Some(Position {
-        rowtime: get_signed(bytes)?,
+        stamp: get_signed(bytes)?,
         source: get(bytes)?.try_into().ok()?,
         partition: get_signed(bytes)?.try_into().ok()?,
         offset: get_signed(bytes)?,
+        nth: get(bytes)?.try_into().ok()?,
     })
 }
 
 fn write_position(out: &mut Vec<u8>, position: &Position) {
-    put_signed(out, position.rowtime);
+    put_signed(out, position.stamp);
     put(out, position.source as u64);
     put_signed(out, position.partition as i64);
     put_signed(out, position.offset);
+    put(out, position.nth as u64);
 }
 
 /// Writes the entries of one state, one behind the other.
@@ -142,9 +146,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn clear(&mut self) {
+    /// Begins a state of so many rows.
+    #[inline]
+    pub fn begin(&mut self, rows: i64, rowtime: i64) {
         self.out.clear();
         self.positions.clear();
+        put_signed(&mut self.out, rows);
+        put_signed(&mut self.out, rowtime);
     }
 
     pub fn state(&self) -> State {
@@ -259,8 +267,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn clear(&mut self) {
+    /// Begins to read a state: its number of rows and their greatest ROWTIME. `None` where the bytes are
+    /// corrupt, or there are none.
+    #[inline]
+    pub fn begin(&mut self, bytes: &mut &[u8]) -> Option<(i64, i64)> {
         self.positions.clear();
+        Some((get_signed(bytes)?, get_signed(bytes)?))
     }
 
     /// The next entry; `None` at the end and where the bytes are corrupt.

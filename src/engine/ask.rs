@@ -177,7 +177,7 @@ impl Coordinator {
             input_columns: source.schema.len(),
             select: SelectPlan { limit: None, ..select },
             sink: Sink::Answer { answer: id.into() },
-            restore: None,
+            restore: Default::default(),
         };
         if grouped {
             // A table of its own, which is then watched.

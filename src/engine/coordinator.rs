@@ -492,7 +492,7 @@ pub(super) fn books_query() -> QueryPlan {
             limit: None,
         },
         sink: Sink::Table { table: BOOKS_TABLE, strategy: Strategy::Monoid },
-        restore: None,
+        restore: BTreeMap::new(),
     }
 }
 

@@ -289,11 +289,7 @@ impl Coordinator {
             input,
             input_columns: source.schema.len(),
             select,
-            restore: if matches!(sink, Sink::Table { strategy: Strategy::Monoid, .. }) {
-                self.restore()
-            } else {
-                None
-            },
+            restore: self.restore(),
             sink,
         };
         check_compiles(&plan.select)?;
@@ -425,7 +421,7 @@ impl Coordinator {
             input: Input::Table(table),
             input_columns: target.schema.len(),
             sink: Sink::Changelog(store),
-            restore: None,
+            restore: Default::default(),
             ..plan.clone()
         }))
     }

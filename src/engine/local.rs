@@ -280,7 +280,7 @@ struct LocalSelect {
 struct Grouping {
     arguments: Arguments,
     pre: PreAggregator,
-    groups: BTreeMap<Key, (State, BTreeMap<Element, i64>)>,
+    groups: BTreeMap<Key, (State, BTreeMap<Element, State>)>,
     finisher: Finisher,
     /// Without GROUP BY there is one group, even of no rows.
     single: bool,
@@ -392,7 +392,9 @@ impl Grouping {
         self.pre.flush(&mut |key, state, elements| match groups.get_mut(&key) {
             Some((kept, collected)) => {
                 kept.merge(&state);
-                elements.into_iter().for_each(|(e, n)| *collected.entry(e).or_default() += n);
+                for (element, state) in elements {
+                    collected.entry(element).or_insert_with(|| State(Box::default())).merge(&state);
+                }
             }
             None => {
                 groups.insert(key, (state, elements.into_iter().collect()));

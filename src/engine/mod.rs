@@ -119,7 +119,7 @@ impl Inner {
         (self.shared.progress().bytes_read, statements.unwrap_or(0))
     }
 
-    fn manifest(&self, number: u64) -> Result<(checkpoint::Manifest, Vec<TableId>)> {
+    fn manifest(&self, number: u64) -> Result<(checkpoint::Manifest, Vec<crate::render::kept::KeptId>)> {
         match &self.coordinator {
             Some(coordinator) => Ok(lock(coordinator).manifest(number)),
             None => Err(Error::usage("checkpoints are taken on process 0")),

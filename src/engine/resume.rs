@@ -4,15 +4,17 @@
 use super::Session;
 use super::checkpoint::{self, Asked, Known, Manifest, Resumed, Statements};
 use super::coordinator::Coordinator;
-use super::{BOOKS_QUERY, BOOKS_TABLE};
+use super::BOOKS_QUERY;
 use crate::catalog::{Origin, Recorded, Source};
 use crate::connector::{Cluster, Layout, Place, Start, log};
 use crate::error::{Error, Result};
-use crate::plan::{DataflowPlan, QueryPlan, Restore, SelectPlan, Sink, StorePlan, Strategy, TableId};
+use crate::plan::{DataflowPlan, Piece, QueryPlan, SelectPlan, Sink, StorePlan};
+use crate::render::kept::KeptId;
 use crate::render::rejects;
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -201,10 +203,13 @@ impl Coordinator {
         self.planning.as_ref().map_or_else(Recorded::default, |planning| planning.recorded.clone())
     }
 
-    /// Where the table of the query at hand goes on from.
-    pub(super) fn restore(&self) -> Option<Restore> {
-        let table = self.planning.as_ref()?.known.as_ref()?.table?;
-        self.manifest_from().map(|manifest| Restore { pieces: manifest.pieces(&self.data_dir, table) })
+    /// Where what the query at hand keeps goes on from.
+    pub(super) fn restore(&self) -> BTreeMap<String, Vec<Piece>> {
+        let known = self.planning.as_ref().and_then(|planning| planning.known.as_ref());
+        match (known, self.manifest_from()) {
+            (Some(known), Some(manifest)) => manifest.pieces_of(known, &self.data_dir),
+            _ => BTreeMap::new(),
+        }
     }
 
     /// Whether what the query at hand has stored so far stays.
@@ -282,9 +287,9 @@ impl Coordinator {
                 }
                 DataflowPlan::Query(query) => {
                     if query.id == BOOKS_QUERY {
-                        let table = manifest.queries.get(BOOKS).and_then(|known| known.table);
-                        let pieces = table.map(|table| manifest.pieces(&self.data_dir, table));
-                        query.restore = pieces.map(|pieces| Restore { pieces });
+                        let known = manifest.queries.get(BOOKS);
+                        query.restore =
+                            known.map_or_else(BTreeMap::new, |known| manifest.pieces_of(known, &self.data_dir));
                     }
                     if let Some(dir) = query.stores().and_then(StorePlan::log)
                         && !self.stale.contains(dir)
@@ -330,28 +335,30 @@ impl Coordinator {
         Ok(())
     }
 
-    /// What a checkpoint that is taken now contains, and the tables whose state it needs, by number.
-    pub fn manifest(&self, number: u64) -> (Manifest, Vec<TableId>) {
+    /// What a checkpoint that is taken now contains, and the kept states that it needs, by number.
+    pub fn manifest(&self, number: u64) -> (Manifest, Vec<KeptId>) {
         let mut manifest = Manifest::new(number, self.shared.started_ms());
         if let Some(durable) = &self.durable {
             manifest.statements = durable.statements.count();
             manifest.rejects = durable.rejects.clone();
         }
         manifest.ordinals = self.catalog.ordinals.clone();
-        let mut tables = vec![BOOKS_TABLE];
-        manifest.queries.insert(BOOKS.into(), Known { table: Some(0), ..Known::default() });
-        for query in self.catalog.queries.values() {
-            let table = match query.plan.sink {
-                Sink::Table { table, strategy: Strategy::Monoid } => {
-                    tables.push(table);
-                    Some(tables.len() - 1)
-                }
-                _ => None,
+        let mut kept = Vec::new();
+        let mut number = |plan: &QueryPlan| -> BTreeMap<String, usize> {
+            let numbered = |name: &str| {
+                kept.push((plan.id, name.to_string()));
+                (name.to_string(), kept.len() - 1)
             };
+            plan.keeps().into_iter().map(numbered).collect()
+        };
+        let states = number(&super::coordinator::books_query());
+        manifest.queries.insert(BOOKS.into(), Known { states, ..Known::default() });
+        for query in self.catalog.queries.values() {
+            let states = number(&query.plan);
             let Recorded { key, late, since } = query.recorded.clone();
-            manifest.queries.insert(key, Known { writes: query.writes.clone(), table, late, since });
+            manifest.queries.insert(key, Known { writes: query.writes.clone(), states, late, since });
         }
-        (manifest, tables)
+        (manifest, kept)
     }
 }
 

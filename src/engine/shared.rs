@@ -10,6 +10,7 @@ use crate::expr::Expr;
 use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
+use crate::render::kept::KeptId;
 use crate::value::Row;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -89,7 +90,7 @@ pub enum Command {
         lead: Tick,
         tick: Option<Tick>,
         dir: PathBuf,
-        tables: Vec<TableId>,
+        states: Vec<KeptId>,
     },
     /// That checkpoint comes to nothing.
     Abandon {

@@ -106,6 +106,7 @@ pub(super) fn context(
         inflight: Inflight::new(config.pace.inflight_bytes),
         hubs: RefCell::default(),
         tables: RefCell::default(),
+        kept: RefCell::default(),
         dataflows: RefCell::new(BTreeMap::new()),
         readings: RefCell::default(),
         gauges: RefCell::default(),
@@ -212,9 +213,9 @@ impl Loop {
                 self.peeks.push(Peek { peek, table, tick, keys, filter });
                 self.answer_peeks();
             }
-            Command::Checkpoint { number, tick, dir, tables, .. } => {
+            Command::Checkpoint { number, tick, dir, states, .. } => {
                 let tick = tick.expect("worker 0 fills it in");
-                match Underway::begin(number, tick, dir, tables, context) {
+                match Underway::begin(number, tick, dir, states, context) {
                     Ok(checkpoint) => self.checkpoint = Some(checkpoint),
                     Err(late) => self.report(number, Report::Missed { late }),
                 }
@@ -225,7 +226,7 @@ impl Loop {
                     self.context.release();
                 }
                 if self.taken == Some(number) {
-                    context.tables.borrow().values().for_each(|table| table.forget_parts());
+                    context.kept.borrow().values().for_each(|kept| kept.forget_part());
                 }
             }
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
@@ -311,11 +312,15 @@ impl Loop {
     fn compact(&self) {
         let ticks = self.context.pace.tick.as_micros() as Tick;
         let held = if self.context.peers > 1 { 5 * ticks.max(2_000) } else { 0 };
+        let since = |closed: Tick| {
+            let since = closed.saturating_sub(held);
+            self.context.hold.get().map_or(since, |hold| since.min(hold))
+        };
         for table in self.context.tables.borrow().values() {
-            if let Some(closed) = table.closed() {
-                let since = closed.saturating_sub(held);
-                table.compact(self.context.hold.get().map_or(since, |hold| since.min(hold)));
-            }
+            table.closed().into_iter().for_each(|closed| table.compact(since(closed)));
+        }
+        for kept in self.context.kept.borrow().values() {
+            kept.closed().into_iter().for_each(|closed| kept.compact(since(closed)));
         }
     }
 
@@ -340,6 +345,7 @@ impl Loop {
         let ids: Vec<_> = self.context.dataflows.borrow().keys().copied().collect();
         ids.into_iter().for_each(|id| cancel(&self.context, id));
         self.context.tables.borrow_mut().clear();
+        self.context.kept.borrow_mut().clear();
         self.context.books.publish(None);
         self.context.hubs.borrow().values().for_each(|hub| hub.close());
     }

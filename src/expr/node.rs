@@ -6,7 +6,7 @@
 //! not take stays silent.
 
 use super::{Notes, Pseudo};
-use crate::batch::{Batch, Column, Timestamps};
+use crate::batch::{Batch, Column, Partitions, SourcePartition, Timestamps};
 use arrow_array::cast::AsArray;
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Int32Array, Int64Array, PrimitiveArray,
@@ -296,10 +296,20 @@ impl Node for Pseudo {
                 Timestamps::All(time) => Column::Const(Arc::new(Int64Array::from(vec![*time]))),
                 Timestamps::Each(times) => Column::Array(Arc::new(Int64Array::new(times.clone(), None))),
             },
-            Pseudo::Rowpartition => Column::Const(Arc::new(Int32Array::from(vec![origin.partition]))),
+            Pseudo::Rowpartition => match &origin.partitions {
+                Partitions::One(one) => Column::Const(Arc::new(Int32Array::from(vec![one.partition]))),
+                Partitions::Each(all) => {
+                    Column::Array(Arc::new(Int32Array::from_iter_values(all.iter().map(|p| p.partition))))
+                }
+            },
             Pseudo::Roworigin => {
-                let place = i64::from(origin.source) << 32 | i64::from(origin.partition as u32);
-                Column::Const(Arc::new(Int64Array::from(vec![place])))
+                let place = |p: &SourcePartition| i64::from(p.source) << 32 | i64::from(p.partition as u32);
+                match &origin.partitions {
+                    Partitions::One(one) => Column::Const(Arc::new(Int64Array::from(vec![place(one)]))),
+                    Partitions::Each(all) => {
+                        Column::Array(Arc::new(Int64Array::from_iter_values(all.iter().map(place))))
+                    }
+                }
             }
             Pseudo::Rowoffset => Column::Array(Arc::new(Int64Array::new(origin.offsets.clone(), None))),
         }

@@ -10,6 +10,7 @@ use crate::expr::Expr;
 use crate::format::{Serialization, Written};
 use crate::types::{ColumnDef, Schema, SqlType};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Names a stream hub: where the writers of a stream meet its readers inside each worker.
@@ -94,9 +95,14 @@ pub struct QueryPlan {
     pub input_columns: usize,
     pub select: SelectPlan,
     pub sink: Sink,
-    /// Where a checkpoint keeps the state that it goes on from; only of tables with accumulators.
-    pub restore: Option<Restore>,
+    /// Where checkpoints hold the kept states that it goes on from, by their names: each is the sum of its
+    /// pieces.
+    pub restore: BTreeMap<String, Vec<Piece>>,
 }
+
+/// The kept state of an aggregating query's groups, and of the elements of their collections.
+pub const GROUPS: &str = "groups";
+pub const ELEMENTS: &str = "elements";
 
 impl QueryPlan {
     /// Whether it stores rows with the headers of the records that they were made from, as Kafka Streams
@@ -104,15 +110,20 @@ impl QueryPlan {
     pub fn passes_headers_on(&self) -> bool {
         matches!(self.sink, Sink::Stream { store: Some(_), .. })
     }
+
+    /// The names of what its operators keep beyond a tick.
+    pub fn keeps(&self) -> Vec<&'static str> {
+        match (&self.sink, &self.select.shape) {
+            (Sink::Table { strategy: Strategy::Monoid, .. }, Shape::Aggregate(aggregation)) => {
+                let elements = crate::aggregate::keeps_elements(&aggregation.specs());
+                [GROUPS].into_iter().chain(elements.then_some(ELEMENTS)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
-/// A table in checkpoints: the sum of its pieces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Restore {
-    pub pieces: Vec<Piece>,
-}
-
-/// What one checkpoint has written of a table.
+/// What one checkpoint has written of a kept state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     pub dir: PathBuf,

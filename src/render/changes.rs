@@ -18,6 +18,7 @@ use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::CapabilitySet;
 use timely::dataflow::operators::generic::Operator;
@@ -50,10 +51,9 @@ pub fn import<'s>(
             let mut presses = vec![press];
             let elements = elements.as_mut().map(|elements| {
                 let (arranged, press) = elements.import_core(scope, "ImportElements");
-                // Their keys are among the states' keys; they are imported so that the frontier
-                // below covers both.
+                // Their groups are among the states' keys: only the frontier has to cover both.
                 use timely::dataflow::operators::Concat;
-                touched = touched.clone().concat(self::touched::<TraceAgent<RowSpine>>(arranged.stream));
+                touched = touched.clone().concat(frontier_of::<TraceAgent<StateSpine>>(arranged.stream));
                 presses.push(press);
                 arranged.trace
             });
@@ -65,6 +65,16 @@ pub fn import<'s>(
             (touched, table(Content::Rows(arranged.trace)), vec![press])
         }
     }
+}
+
+/// Nothing, at the pace of an arrangement.
+fn frontier_of<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>) -> Touched<'s>
+where
+    Tr: TraceReader<Time = Tick> + 'static,
+{
+    stream.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Frontier", |_, _| {
+        |input, _| input.for_each(|_, spans| spans.clear())
+    })
 }
 
 fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>) -> Touched<'s>

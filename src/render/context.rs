@@ -4,6 +4,7 @@ use super::Tick;
 use super::books::Books;
 use super::gauge::{Gauge, Level};
 use super::hub::Hub;
+use super::kept::{Kept, KeptId};
 use super::rejects::RejectLog;
 use super::source::Reading;
 use super::table::Table;
@@ -32,6 +33,8 @@ pub struct Context {
     pub inflight: Inflight,
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
+    /// What operators keep, by the dataflow and the name.
+    pub kept: RefCell<BTreeMap<KeptId, Rc<Kept>>>,
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
     /// Readers of topics, by the names that checkpoints have for them.
     pub readings: RefCell<BTreeMap<String, Rc<RefCell<Reading>>>>,

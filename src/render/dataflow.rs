@@ -137,4 +137,5 @@ pub fn cancel(context: &Context, id: crate::plan::DataflowId) {
         dataflow.wake.iter().for_each(Activator::activate);
         dataflow.presses.iter_mut().for_each(|p| p.press());
     }
+    context.kept.borrow_mut().retain(|(dataflow, _), _| *dataflow != id);
 }

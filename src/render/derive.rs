@@ -45,7 +45,7 @@ pub fn derive(
     );
     let Shape::Aggregate(aggregation) = &plan.select.shape else {
         arranged.stream.probe_with(probe);
-        return Ok(Table::new(Content::Rows(arranged.trace), None, None, &plan.select.columns, probe));
+        return Ok(Table::new(Content::Rows(arranged.trace), None, &plan.select.columns, probe));
     };
     let specs = aggregation.specs();
     let reduced = arranged.reduce_abelian::<_, RowBuilder, RowSpine, _, _>(
@@ -58,7 +58,7 @@ pub fn derive(
     );
     reduced.stream.probe_with(probe);
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-    Ok(Table::new(Content::Rows(reduced.trace), Some(finisher), None, &plan.select.columns, probe))
+    Ok(Table::new(Content::Rows(reduced.trace), Some(finisher), &plan.select.columns, probe))
 }
 
 /// A group's key and results, from its present rows.

@@ -1,5 +1,5 @@
-//! What has changed in a table's arrangements since its last checkpoint, so that the next one need hold
-//! no more than that.
+//! What has changed in a kept state since its last checkpoint, so that the next one need hold no more than
+//! that.
 //!
 //! Changes are sums, of counts and of accumulators that merge in any order: all keys at one tick and the
 //! changes up to a later one are together all keys at that later one. An arrangement's batches are its
@@ -7,98 +7,19 @@
 
 use super::Tick;
 use super::context::Context;
-use super::packed::{RowSpine, StateSpine};
-use super::snapshot::Part;
 use super::table::Scan;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
-use differential_dataflow::trace::{Navigable, Span, SpanOf, Trace, TraceReader};
-use std::cell::{Cell, RefCell};
+use differential_dataflow::trace::{Navigable, Span, SpanOf, Trace};
+use std::cell::RefCell;
 use std::rc::Rc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::{Operator, OperatorInfo};
 use timely::progress::Antichain;
 
-/// So many changes of a table are always worth keeping; more are as long as there are fewer than keys.
+/// More changes than this are not kept until a checkpoint has said how many are worth it.
 const CHANGES: usize = 4_096;
-/// A checkpoint is read back from so many at most.
-const LINKS: usize = 32;
-
-/// The changes of one table.
-pub struct Journals {
-    pub states: Shared<StateSpine>,
-    pub elements: Option<Shared<RowSpine>>,
-    /// Of the checkpoints since the last whole one: how many, and how many changes are in them.
-    links: Cell<usize>,
-    written: Cell<usize>,
-    /// Updates of the table when it was written as a whole.
-    whole: Cell<usize>,
-}
-
-impl Journals {
-    pub fn new(states: Shared<StateSpine>, elements: Option<Shared<RowSpine>>) -> Journals {
-        Journals {
-            states,
-            elements,
-            links: Cell::default(),
-            written: Cell::default(),
-            whole: Cell::default(),
-        }
-    }
-
-    /// What is to be written so that a checkpoint at `tick` has the table: its changes since the one
-    /// before, or all of it where that is less. True: changes. From now on the next ones are collected.
-    pub fn parts(
-        &self,
-        tick: Tick,
-        states: &TraceAgent<StateSpine>,
-        elements: Option<&TraceAgent<RowSpine>>,
-    ) -> (bool, Vec<Part>) {
-        let len = len_of(states) + elements.map_or(0, len_of);
-        let changed = self.states.borrow().changed();
-        let changed = match &self.elements {
-            Some(elements) => changed.zip(elements.borrow().changed()).map(|(a, b)| a + b),
-            None => changed,
-        };
-        let changes = changed.filter(|changed| {
-            let enough = self.whole.get().max(CHANGES);
-            self.links.get() < LINKS && self.written.get() + changed <= enough
-        });
-        let as_changes = changes.is_some();
-        match changes {
-            Some(changed) => {
-                self.links.update(|links| links + usize::from(changed > 0));
-                self.written.update(|written| written + changed);
-            }
-            None => {
-                self.whole.set(len);
-                self.links.set(0);
-                self.written.set(0);
-            }
-        }
-        let limit = (len / 2).max(CHANGES);
-        let changes = self.states.borrow_mut().begin(tick, limit);
-        let mut parts = vec![Part::States(if as_changes { changes } else { Scan::of(states, None, tick) })];
-        if let (Some(elements), Some(journal)) = (elements, &self.elements) {
-            let changes = journal.borrow_mut().begin(tick, limit);
-            parts.push(Part::Elements(if as_changes { changes } else { Scan::of(elements, None, tick) }));
-        }
-        (as_changes, parts)
-    }
-
-    /// What was handed out has come to nothing.
-    pub fn forget(&self) {
-        self.states.borrow_mut().forget();
-        self.elements.iter().for_each(|elements| elements.borrow_mut().forget());
-    }
-
-    /// Lets ticks before `since` be told apart no more.
-    pub fn compact(&self, since: &Antichain<Tick>) {
-        self.states.borrow_mut().compact(since);
-        self.elements.iter().for_each(|elements| elements.borrow_mut().compact(since));
-    }
-}
 
 /// The changes of one arrangement.
 pub struct Journal<Tr: Trace> {
@@ -115,14 +36,11 @@ pub struct Journal<Tr: Trace> {
     limit: usize,
 }
 
-/// A journal that its operator writes.
-pub type Shared<Tr> = Rc<RefCell<Journal<Tr>>>;
-
 /// Collects the changes of an arrangement on their way to whoever else reads its batches.
 pub fn keep<'s, Tr>(
     arranged: &Arranged<'s, TraceAgent<Tr>>,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, SpanOf<Tr>>, Shared<Tr>)
+) -> (StreamVec<'s, Tick, SpanOf<Tr>>, Rc<RefCell<Journal<Tr>>>)
 where
     Tr: Trace<Time = Tick> + 'static,
     Tr::Batch: SpineBatch + Navigable,
@@ -182,7 +100,7 @@ where
     }
 
     /// How many changes there are at most; `None`: they are not known.
-    fn changed(&self) -> Option<usize> {
+    pub fn changed(&self) -> Option<usize> {
         self.from?;
         let mut len: usize = self.straddling.iter().map(SpineBatch::len).sum();
         self.later.map_spans(|span| len += span.inner.as_ref().map_or(0, SpineBatch::len));
@@ -190,7 +108,7 @@ where
     }
 
     /// Hands out what came up to `tick`, and collects what comes behind it.
-    fn begin(&mut self, tick: Tick, limit: usize) -> Scan<Tr> {
+    pub fn begin(&mut self, tick: Tick, limit: usize) -> Scan<Tr> {
         let mut batches = std::mem::take(&mut self.straddling);
         self.later.map_spans(|span| batches.extend(span.inner.clone()));
         let scan = Scan::over(batches, self.from, tick);
@@ -201,31 +119,21 @@ where
         scan
     }
 
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.from = None;
         self.straddling.clear();
         self.later = Tr::new(self.info.clone(), None, None);
         self.upper = Antichain::from_elem(0);
     }
 
-    fn compact(&mut self, since: &Antichain<Tick>) {
+    pub fn compact(&mut self, since: &Antichain<Tick>) {
         self.later.set_logical_compaction(since.borrow());
     }
 }
 
-fn len_of<Tr>(trace: &TraceAgent<Tr>) -> usize
-where
-    Tr: TraceReader + 'static,
-    Tr::Batch: SpineBatch,
-{
-    let mut len = 0;
-    trace.map_spans(|span| len += span.inner.as_ref().map_or(0, SpineBatch::len));
-    len
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::packed::{Blob, RowBuilder, RowUpdate};
+    use super::super::packed::{Blob, RowBuilder, RowSpine, RowUpdate};
     use super::*;
     use differential_dataflow::trace::Builder;
     use proptest::prelude::*;

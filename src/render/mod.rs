@@ -27,6 +27,7 @@ pub mod answer;
 pub mod books;
 pub mod rejects;
 pub mod dataflow;
+pub mod kept;
 pub mod snapshot;
 pub mod journal;
 

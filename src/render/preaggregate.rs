@@ -7,25 +7,23 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
-use super::journal::{self, Journals};
-use super::packed::{Blob, KeyedBatcher, RowSpine, RowUpdate, StateBatcher, StateSpine, StateUpdate};
-use super::snapshot::{restored_elements, restored_states};
-use super::table::{Content, Finisher, Table, route};
-use crate::aggregate::{Element, PreAggregator, Spec, keeps_elements};
+use super::kept::{Routing, keep};
+use super::packed::{Blob, StateUpdate};
+use super::table::{Content, Finisher, Table};
+use crate::aggregate::{Element, PreAggregator, Spec, State, keeps_elements};
 use crate::batch::{Batch, Column};
 use crate::error::Result;
-use crate::plan::{Aggregation, QueryPlan, Restore};
+use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan};
 use arrow_array::BooleanArray;
-use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
-use timely::dataflow::operators::probe::{Handle, Probe};
-use timely::dataflow::operators::{Capability, Concat};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::probe::Handle;
 
 /// At so many groups or bytes a tick's groups are handed on before it closes.
 const GROUPS_MAX: usize = 16 << 10;
@@ -40,40 +38,14 @@ pub fn aggregate(
     context: &Rc<Context>,
 ) -> Result<Table> {
     let specs = aggregation.specs();
-    let scope = rows.scope();
-    let (mut states, mut elements) = preaggregate(rows, plan, aggregation, context);
-    if let Some(Restore { pieces }) = &plan.restore {
-        states = states.concat(restored_states(scope, pieces, context));
-        elements = elements.concat(restored_elements(scope, pieces, context));
-    }
-    let states = arrange_core::<_, _, StateBatcher, StateSpine>(
-        states,
-        Exchange::new(|((key, _), _, _): &StateUpdate| route(&key.0)),
-        "ArrangeStates",
-        StateBatcher::new,
-    );
-    let (spans, states_journal) = journal::keep(&states, context);
-    spans.probe_with(probe);
+    let (states, elements) = preaggregate(rows, plan, aggregation, context);
+    let states = keep(states, GROUPS, Routing::Whole, plan, probe, context);
     let elements = keeps_elements(&specs).then(|| {
-        let elements = arrange_core::<_, _, KeyedBatcher, RowSpine>(
-            elements,
-            Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0)),
-            "ArrangeElements",
-            KeyedBatcher::new,
-        );
-        let (spans, journal) = journal::keep(&elements, context);
-        spans.probe_with(probe);
-        (elements.trace, journal)
+        let routing = Routing::Front(aggregation.keys.len());
+        keep(elements, ELEMENTS, routing, plan, probe, context)
     });
-    let (elements, elements_journal) = elements.unzip();
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-    Ok(Table::new(
-        Content::States { states: states.trace, elements },
-        Some(finisher),
-        Some(Journals::new(states_journal, elements_journal)),
-        &plan.select.columns,
-        probe,
-    ))
+    Ok(Table::new(Content::States { states, elements }, Some(finisher), &plan.select.columns, probe))
 }
 
 /// Splits transform's columns into keys and the arguments of each call.
@@ -136,7 +108,7 @@ fn preaggregate<'s>(
     plan: &QueryPlan,
     aggregation: &Aggregation,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, RowUpdate>) {
+) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, StateUpdate>) {
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "aggregate"));
     let arguments = Arguments::of(aggregation);
@@ -148,7 +120,7 @@ fn preaggregate<'s>(
     let (elements, element_stream) = builder.new_output();
     let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
         OutputBuilder::from(states);
-    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<RowUpdate>>> =
+    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
         OutputBuilder::from(elements);
     builder.build(move |_| {
         move |frontiers| {
@@ -185,15 +157,15 @@ impl Held {
     fn flush(
         &mut self,
         states: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<StateUpdate>>>,
-        elements: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<RowUpdate>>>,
+        elements: &mut OutputBuilderSession<'_, Tick, CapacityContainerBuilder<Vec<StateUpdate>>>,
     ) {
         let Some((state_cap, element_cap)) = self.at.take() else { return };
         let tick = *state_cap.time();
         let mut states = states.session(&state_cap);
         let mut elements = elements.session(&element_cap);
-        self.groups.flush(&mut |key, state, collected: Vec<(Element, i64)>| {
-            for (element, count) in collected {
-                elements.give(((Blob(key.clone()), Blob(element.0)), tick, count));
+        self.groups.flush(&mut |key, state, collected: Vec<(Element, State)>| {
+            for (element, state) in collected {
+                elements.give(((Blob([&*key, &*element.0].concat().into()), ()), tick, state));
             }
             states.give(((Blob(key), ()), tick, state));
         });

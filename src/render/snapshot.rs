@@ -1,17 +1,16 @@
-//! Tables into the files of a checkpoint, and back.
+//! Kept states into the files of a checkpoint, and back.
 //!
-//! A checkpoint writes all of a table, or its changes since the checkpoint before (see journal.rs).
-//! Only accumulators are kept: tables that are derived from tables follow from them. A worker writes
-//! the keys that it holds into a partition of its own; whoever reads a partition back hands its keys
-//! to the workers that they belong to now, so that another number of workers can go on.
+//! A checkpoint writes all of a state, or its changes since the checkpoint before (see kept.rs). Tables
+//! that are derived from tables follow from their parents. A worker writes the keys that it holds into a
+//! partition of its own; whoever reads a partition back hands its keys to the workers that they belong to
+//! now, so that another number of workers can go on.
 //!
 //! ```text
-//! DIR/t<n>/states      a log: key → state
-//! DIR/t<n>/elements    a log: key → count (i64, little-endian) · element, of collections
+//! DIR/s<n>    a log: key → state
 //! ```
 
 use super::context::Context;
-use super::packed::{Blob, RowSpine, RowUpdate, StateSpine, StateUpdate};
+use super::packed::{Blob, StateSpine, StateUpdate};
 use super::table::Scan;
 use super::{RESTORED, Tick};
 use crate::aggregate::State;
@@ -27,91 +26,63 @@ use std::rc::Rc;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, StreamVec};
 
-/// How much a worker has written of a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entries {
-    pub states: i64,
-    pub elements: i64,
-}
-
-/// What a worker has written of a table.
+/// What a worker has written of a kept state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Only what has changed since the checkpoint before.
     pub changes: bool,
-    pub entries: Entries,
+    pub entries: i64,
 }
 
-/// A table's place in a checkpoint.
-pub fn table_dir(dir: &Path, table: usize) -> PathBuf {
-    dir.join(format!("t{table}"))
+/// A kept state's place in a checkpoint.
+pub fn state_dir(dir: &Path, state: usize) -> PathBuf {
+    dir.join(format!("s{state}"))
 }
 
-pub const STATES: &str = "states";
-pub const ELEMENTS: &str = "elements";
-
-/// The tables of one worker on their way into a checkpoint, some keys at a time.
+/// The kept states of one worker on their way into a checkpoint, some keys at a time.
 pub struct Snapshot {
     dir: PathBuf,
     worker: u32,
-    waiting: VecDeque<(usize, Part)>,
+    waiting: VecDeque<(usize, Scan<StateSpine>)>,
     writer: Option<LogWriter>,
     written: Vec<Written>,
 }
 
-pub enum Part {
-    States(Scan<StateSpine>),
-    Elements(Scan<RowSpine>),
-}
-
 impl Snapshot {
-    /// `tables`: how many there are.
-    pub fn new(dir: &Path, worker: usize, tables: usize) -> Snapshot {
+    /// `states`: how many there are.
+    pub fn new(dir: &Path, worker: usize, states: usize) -> Snapshot {
         Snapshot {
             dir: dir.to_path_buf(),
             worker: worker as u32,
             waiting: VecDeque::new(),
             writer: None,
-            written: vec![Written::default(); tables],
+            written: vec![Written::default(); states],
         }
     }
 
-    pub fn add(&mut self, table: usize, changes: bool, parts: Vec<Part>) {
-        self.written[table].changes = changes;
-        self.waiting.extend(parts.into_iter().map(|part| (table, part)));
+    pub fn add(&mut self, state: usize, (changes, scan): (bool, Scan<StateSpine>)) {
+        self.written[state].changes = changes;
+        self.waiting.push_back((state, scan));
     }
 
-    /// Writes about `keys` keys. What each table has, when all are written.
+    /// Writes about `keys` keys. What is written of each state, when all are.
     pub fn step(&mut self, mut keys: usize) -> Result<Option<&[Written]>> {
-        while let Some((table, part)) = self.waiting.front_mut() {
+        while let Some((state, scan)) = self.waiting.front_mut() {
             if self.writer.is_none() {
-                let of = match part {
-                    Part::States(_) => STATES,
-                    Part::Elements(_) => ELEMENTS,
-                };
-                let dir = table_dir(&self.dir, *table).join(of);
                 let options = LogOptions { segment_bytes: u64::MAX, retention_bytes: None };
-                self.writer = Some(LogWriter::open(&dir, [self.worker], options)?.0);
+                self.writer =
+                    Some(LogWriter::open(&state_dir(&self.dir, *state), [self.worker], options)?.0);
             }
             let writer = self.writer.as_mut().expect("it was just opened");
-            let (worker, written) = (self.worker, &mut self.written[*table].entries);
+            let (worker, entries) = (self.worker, &mut self.written[*state].entries);
             let mut appended = Ok(());
-            let mut append = |count: &mut i64, key: &[u8], value: &[u8]| {
-                *count += 1;
+            let more = scan.step(&mut keys, &mut |key, _, state| {
+                *entries += 1;
                 if appended.is_ok() {
-                    let record = Record { key: Some(key), value: Some(value), ..Record::default() };
+                    let record = Record { key: Some(key.0), value: Some(&state.0), ..Record::default() };
                     appended = writer.append(worker, &record).map(drop);
                 }
-            };
-            let more = match part {
-                Part::States(scan) => scan.step(&mut keys, &mut |key, _, state| {
-                    append(&mut written.states, key.0, &state.0);
-                }),
-                Part::Elements(scan) => scan.step(&mut keys, &mut |key, element, count| {
-                    let value = [&count.to_le_bytes()[..], element.0].concat();
-                    append(&mut written.elements, key.0, &value);
-                }),
-            };
+            });
             appended?;
             if more {
                 return Ok(None);
@@ -124,37 +95,13 @@ impl Snapshot {
     }
 }
 
-/// The states of a checkpoint as updates, from this worker's share of its partitions.
-pub fn restored_states<'s>(
+/// What a checkpoint has of a kept state, as updates, from this worker's share of its partitions.
+pub fn restored<'s>(
     scope: Scope<'s, Tick>,
     pieces: &[Piece],
     context: &Rc<Context>,
 ) -> StreamVec<'s, Tick, StateUpdate> {
-    restored(scope, pieces, STATES, context, |key, value| {
-        Some(((Blob(key.into()), ()), RESTORED, State(value.into())))
-    })
-}
-
-pub fn restored_elements<'s>(
-    scope: Scope<'s, Tick>,
-    pieces: &[Piece],
-    context: &Rc<Context>,
-) -> StreamVec<'s, Tick, RowUpdate> {
-    restored(scope, pieces, ELEMENTS, context, |key, value| {
-        let (count, element) = value.split_first_chunk()?;
-        Some(((Blob(key.into()), Blob(element.into())), RESTORED, i64::from_le_bytes(*count)))
-    })
-}
-
-fn restored<'s, U: Clone + 'static>(
-    scope: Scope<'s, Tick>,
-    pieces: &[Piece],
-    of: &'static str,
-    context: &Rc<Context>,
-    update: impl Fn(&[u8], &[u8]) -> Option<U> + 'static,
-) -> StreamVec<'s, Tick, U> {
-    let mut pieces: VecDeque<Piece> =
-        pieces.iter().map(|piece| Piece { dir: piece.dir.join(of), ..piece.clone() }).collect();
+    let mut pieces: VecDeque<Piece> = pieces.iter().cloned().collect();
     let context = Rc::clone(context);
     source(scope, "Restore", |capability, info| {
         let activator = scope.activator_for(info.address);
@@ -169,11 +116,12 @@ fn restored<'s, U: Clone + 'static>(
                     }
                     let mut session = output.session(&*capability);
                     for i in 0..messages.len() {
-                        let both = messages.key(i).zip(messages.value(i));
-                        match both.and_then(|(key, value)| update(key, value)) {
-                            Some(update) => session.give(update),
+                        match messages.key(i).zip(messages.value(i)) {
+                            Some((key, state)) => {
+                                session.give(((Blob(key.into()), ()), RESTORED, State(state.into())))
+                            }
                             None => context.shared.fail(Error::runtime(format!(
-                                "{} holds what is no entry of a table",
+                                "{} holds what is no entry of a state",
                                 piece.dir.display()
                             ))),
                         }

@@ -4,7 +4,7 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
-use crate::batch::{Batch, MessageBatch, Origin, Reject, Timestamps};
+use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
 use crate::connector::{self, Opening, Poll, Position, Share, Source};
 use crate::error::Result;
 use crate::expr::Notes;
@@ -16,7 +16,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, BooleanArray};
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -177,6 +177,8 @@ pub struct RowDecoder {
     timestamp: Option<(Evaluator, Vec<bool>)>,
     ordinal: u32,
     columns: usize,
+    /// The greatest ROWTIME so far of each partition.
+    reached: BTreeMap<i32, i64>,
 }
 
 impl RowDecoder {
@@ -194,6 +196,7 @@ impl RowDecoder {
             timestamp,
             ordinal: plan.ordinal,
             columns: plan.schema.len(),
+            reached: BTreeMap::new(),
         })
     }
 
@@ -219,10 +222,12 @@ impl RowDecoder {
             Timestamps::All(t) => Timestamps::All(*t),
             Timestamps::Each(each) => Timestamps::Each(pick(each)),
         };
+        let partition = SourcePartition { source: self.ordinal, partition: messages.partition };
         let origin = Origin {
+            stamps: rowtime.clone(),
             rowtime,
-            source: self.ordinal,
-            partition: messages.partition,
+            partitions: Partitions::One(partition),
+            nth: None,
             offsets: pick(&messages.offsets),
             headers: match (&messages.headers, &kept) {
                 (headers, _) if !wanted.headers => headers.unread(),
@@ -232,12 +237,14 @@ impl RowDecoder {
         };
         let batch = Batch { len, columns: decoded.columns, origin, deleted: decoded.deleted };
         let mut rejects = decoded.rejects;
-        let batch = self.stamp(batch, kept.as_deref(), &mut rejects);
+        let mut batch = self.take_rowtime(batch, kept.as_deref(), &mut rejects);
+        let reached = self.reached.entry(messages.partition).or_insert(i64::MIN);
+        (batch.origin.stamps, *reached) = batch.origin.rowtime.running_max(batch.len, *reached);
         (batch, rejects)
     }
 
     /// Takes ROWTIME from the declared column; a row without a valid one is rejected.
-    fn stamp(&mut self, mut batch: Batch, kept: Option<&[u32]>, rejects: &mut Vec<Reject>) -> Batch {
+    fn take_rowtime(&mut self, mut batch: Batch, kept: Option<&[u32]>, rejects: &mut Vec<Reject>) -> Batch {
         let Some((evaluator, _)) = &mut self.timestamp else { return batch };
         let mut notes = Notes::default();
         let times = evaluator.eval(&batch, &mut notes).to_array(batch.len);

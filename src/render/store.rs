@@ -40,6 +40,7 @@ struct Chunk {
 struct Message {
     /// Where it is from: the order in the log.
     position: Position,
+    rowtime: i64,
     key: Range32,
     value: Range32,
     headers: Range32,
@@ -66,6 +67,7 @@ impl From<Chunk> for Packed {
         };
         let messages = chunk.messages.iter().map(|message| Message {
             position: message.position,
+            rowtime: message.rowtime,
             key: copy(message.key, &chunk.buffer),
             value: copy(message.value, &chunk.buffer),
             headers: copy(message.headers, &chunk.headers),
@@ -139,8 +141,7 @@ struct Storing {
     current: Option<Ordered>,
 }
 
-/// A closed tick's messages, in the order of their origins, whatever worker sent them: by ROWTIME between
-/// partitions of sources, by offset within one.
+/// A closed tick's messages, in the order of their positions, whatever worker sent them.
 struct Ordered {
     tick: Tick,
     chunks: Vec<Chunk>,
@@ -191,23 +192,23 @@ impl Storing {
 
 impl Ordered {
     fn new(tick: Tick, chunks: Vec<Chunk>) -> Ordered {
-        // What goes to one partition from one of a source. A chunk is of one batch, and that of one source.
-        let mut runs: BTreeMap<(u32, u32, i32), Vec<Place>> = BTreeMap::new();
-        for (c, chunk) in (0..).zip(&chunks) {
-            let Some(Message { position, .. }) = chunk.messages.first() else { continue };
-            let run = runs.entry((chunk.partition, position.source, position.partition)).or_default();
-            run.extend((0..chunk.messages.len() as u32).map(|row| (c, row)));
-        }
         let position = |(c, row): &Place| chunks[*c as usize].messages[*row as usize].position;
+        // A chunk is of one batch, whose positions rise, as a rule.
         let mut partitions: BTreeMap<u32, Vec<Vec<Place>>> = BTreeMap::new();
-        for ((to, ..), mut run) in runs {
-            if !run.is_sorted_by_key(|place| position(place).offset) {
-                run.sort_by_key(|place| position(place).offset);
+        for (c, chunk) in (0..).zip(&chunks) {
+            let mut run: Vec<Place> = (0..chunk.messages.len() as u32).map(|row| (c, row)).collect();
+            if !run.is_sorted_by_key(position) {
+                run.sort_by_key(position);
             }
-            partitions.entry(to).or_default().push(run);
+            let runs = partitions.entry(chunk.partition).or_default();
+            // Blocks of one source follow each other: then there is nothing to merge.
+            match runs.last_mut().filter(|last| last.last().map(position) <= run.first().map(position)) {
+                Some(last) => last.append(&mut run),
+                None => runs.push(run),
+            }
         }
         let mut order = Vec::with_capacity(chunks.iter().map(|chunk| chunk.messages.len()).sum());
-        partitions.values().for_each(|runs| merge(runs, |place| position(place).rowtime, &mut order));
+        partitions.values().for_each(|runs| merge(runs, position, &mut order));
         Ordered { tick, chunks, order, next: 0 }
     }
 
@@ -217,7 +218,7 @@ impl Ordered {
             let chunk = &self.chunks[c as usize];
             let message = &chunk.messages[row as usize];
             let record = Record {
-                timestamp: message.position.rowtime,
+                timestamp: message.rowtime,
                 key: message.key.of(&chunk.buffer),
                 value: message.value.of(&chunk.buffer),
                 headers: message.headers.of(&chunk.headers).unwrap_or_default(),
@@ -231,17 +232,16 @@ impl Ordered {
     }
 }
 
-/// Merges runs by time, each in its order: a record that is older than the one before it comes right
-/// behind that. Of the same time, the first run's comes first.
-fn merge(runs: &[Vec<Place>], time_of: impl Fn(&Place) -> i64, order: &mut Vec<Place>) {
+/// Merges ascending runs.
+fn merge(runs: &[Vec<Place>], position: impl Fn(&Place) -> Position, order: &mut Vec<Place>) {
     let mut rests: Vec<&[Place]> = runs.iter().map(Vec::as_slice).collect();
-    let first = |(run, rest): (usize, &&[Place])| Some(Reverse((time_of(rest.first()?), run)));
+    let first = |(run, rest): (usize, &&[Place])| Some(Reverse((position(rest.first()?), run)));
     let mut heads: BinaryHeap<_> = rests.iter().enumerate().filter_map(first).collect();
     while let Some(mut head) = heads.peek_mut() {
-        let Reverse((time, run)) = *head;
+        let run = head.0.1;
         order.extend(rests[run].split_off_first());
         match rests[run].first() {
-            Some(next) => *head = Reverse((time_of(next).max(time), run)),
+            Some(next) => *head = Reverse((position(next), run)),
             None => drop(PeekMut::pop(head)),
         }
     }
@@ -305,13 +305,14 @@ impl Dealer {
                 continue;
             }
             let (key, value) = (encoded.keys[row], encoded.values[row]);
+            let position = batch.origin.position(row);
             let partition = match key.of(&buffer) {
                 Some(key) => partition_of(key, self.partitions),
-                None => batch.origin.partition.unsigned_abs() % self.partitions,
+                None => position.partition.unsigned_abs() % self.partitions,
             };
             let headers = headers.map_or(Range32::NULL, |blocks| blocks[row]);
-            let position = batch.origin.position(row);
-            dealt[partition as usize].push(Message { position, key, value, headers });
+            let rowtime = batch.origin.rowtime.at(row);
+            dealt[partition as usize].push(Message { position, rowtime, key, value, headers });
         }
         let chunk = |(partition, messages)| Chunk {
             partition,
@@ -329,9 +330,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partition_keeps_its_order_and_others_come_between_by_time() {
-        let message = |source, rowtime, offset| Message {
-            position: Position { rowtime, source, partition: 0, offset },
+    fn a_partition_keeps_its_order_and_others_come_between_by_their_stamps() {
+        let message = |source, stamp, offset| Message {
+            position: Position { stamp, source, partition: 0, offset, nth: 0 },
+            rowtime: 0,
             key: Range32::NULL,
             value: Range32::NULL,
             headers: Range32::NULL,
@@ -343,9 +345,9 @@ mod tests {
             headers: Buffer::default(),
         };
         let chunks = vec![
-            chunk(vec![message(1, 5, 3), message(1, 90, 4)]),
+            chunk(vec![message(1, 30, 3), message(1, 90, 4)]),
             chunk(vec![message(2, 20, 0), message(2, 40, 1)]),
-            chunk(vec![message(1, 10, 0), message(1, 30, 1), message(1, 7, 2)]),
+            chunk(vec![message(1, 10, 0), message(1, 30, 1), message(1, 30, 2)]),
         ];
         let ordered = Ordered::new(1, chunks);
         let found = ordered.order.iter().map(|&(c, row)| {
@@ -360,7 +362,8 @@ mod tests {
     fn another_process_gets_its_own_messages_only() {
         let range = |start, end| Range32 { start, end };
         let message = |offset, key, value, headers| Message {
-            position: Position { rowtime: 1, source: 2, partition: 3, offset },
+            position: Position { stamp: 1, source: 2, partition: 3, offset, nth: 0 },
+            rowtime: 1,
             key,
             value,
             headers,

@@ -6,9 +6,7 @@
 
 use super::Tick;
 use super::context::frontier;
-use super::journal::Journals;
 use super::packed::{Bytes, RowSpine, StateSpine};
-use super::snapshot::Part;
 use crate::aggregate::{self, Element, Key, Spec, State};
 use crate::batch::{Batch, Column, Origin};
 use crate::error::Result;
@@ -16,7 +14,7 @@ use crate::expr::compile::{Evaluator, Projection, compile};
 use crate::expr::{ExprKind, Notes};
 use crate::plan::Aggregation;
 use crate::types::{ColumnDef, SqlType};
-use crate::value::{Row, Value, decode_row};
+use crate::value::{Row, Value, decode_row, row_len};
 use arrow_array::BooleanArray;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -36,7 +34,7 @@ pub fn route(key: &[u8]) -> u64 {
 
 impl IsZero for State {
     fn is_zero(&self) -> bool {
-        false
+        self.is_nothing()
     }
 }
 
@@ -47,7 +45,7 @@ impl Semigroup for State {
 }
 
 pub enum Content {
-    States { states: TraceAgent<StateSpine>, elements: Option<TraceAgent<RowSpine>> },
+    States { states: TraceAgent<StateSpine>, elements: Option<TraceAgent<StateSpine>> },
     Rows(TraceAgent<RowSpine>),
 }
 
@@ -55,8 +53,6 @@ pub struct Table {
     pub columns: Vec<ColumnDef>,
     content: RefCell<Content>,
     finisher: RefCell<Option<Finisher>>,
-    /// Of a table that checkpoints hold.
-    journals: Option<Journals>,
     pub probe: Handle<Tick>,
 }
 
@@ -67,7 +63,6 @@ impl Table {
     pub fn new(
         content: Content,
         finisher: Option<Finisher>,
-        journals: Option<Journals>,
         columns: &[ColumnDef],
         probe: &Handle<Tick>,
     ) -> Table {
@@ -75,17 +70,13 @@ impl Table {
             columns: columns.to_vec(),
             content: RefCell::new(content),
             finisher: RefCell::new(finisher),
-            journals,
             probe: probe.clone(),
         }
     }
 
     /// The newest tick whose rows are complete; `None` while there is none.
     pub fn closed(&self) -> Option<Tick> {
-        match frontier(&self.probe) {
-            None => Some(Tick::MAX - 1),
-            Some(open) => open.checked_sub(1),
-        }
+        closed(&self.probe)
     }
 
     /// Lets ticks before `since` be told apart no more.
@@ -99,7 +90,6 @@ impl Table {
             }
             Content::Rows(rows) => compact(rows, &since, &upper),
         }
-        self.journals.iter().for_each(|journals| journals.compact(&since));
     }
 
     /// False when `tick` was compacted away already.
@@ -111,21 +101,6 @@ impl Table {
         since.less_equal(&tick)
     }
 
-    /// What a checkpoint at `tick` writes of the table. True: its changes since the one before.
-    pub fn parts(&self, tick: Tick) -> (bool, Vec<Part>) {
-        match (&*self.content.borrow(), &self.journals) {
-            (Content::States { states, elements }, Some(journals)) => {
-                journals.parts(tick, states, elements.as_ref())
-            }
-            _ => (false, Vec::new()),
-        }
-    }
-
-    /// What [`Table::parts`] has handed out has come to nothing: next it hands out all.
-    pub fn forget_parts(&self) {
-        self.journals.iter().for_each(Journals::forget);
-    }
-
     /// A second handle on the same data, for another dataflow; it holds back compaction by itself.
     pub fn share<'s>(
         &self,
@@ -135,7 +110,6 @@ impl Table {
             columns: self.columns.clone(),
             content: RefCell::new(content),
             finisher: RefCell::new(self.finisher.borrow().as_ref().map(Finisher::again)),
-            journals: None,
             probe: self.probe.clone(),
         })
     }
@@ -190,16 +164,17 @@ impl Table {
         }
     }
 
+    fn columns_of_key(&self) -> usize {
+        self.finisher.borrow().as_ref().map_or(0, |finisher| finisher.aggregation.keys.len())
+    }
+
     /// Reads keys with what is kept for them, ascending by key.
     fn groups(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Group)) {
         match &mut *self.content.borrow_mut() {
             Content::States { states, elements } => {
-                let mut elements = elements
-                    .as_ref()
-                    .map(|e| collected(e, tick, keys))
-                    .unwrap_or_default()
-                    .into_iter()
-                    .peekable();
+                let of_key = self.columns_of_key();
+                let elements = elements.as_ref().map(|e| collected(e, tick, keys, of_key));
+                let mut elements = elements.unwrap_or_default().into_iter().peekable();
                 each(states, tick, keys, &mut |key, _, state| {
                     while elements.next_if(|(k, _)| **k < *key).is_some() {}
                     let elements = elements.next_if(|(k, _)| **k == *key).map_or(Vec::new(), |(_, e)| e);
@@ -223,7 +198,7 @@ pub struct Group {
 }
 
 pub enum Kept {
-    State(State, Vec<(Element, i64)>),
+    State(State, Vec<(Element, State)>),
     /// All columns of the row, or a group's intermediate results behind its key.
     Row(Box<[u8]>),
 }
@@ -237,7 +212,15 @@ impl Group {
     }
 }
 
-fn compact<Tr: TraceReader<Time = Tick>>(
+/// The newest tick that a probe has seen closed; `None` while there is none.
+pub fn closed(probe: &Handle<Tick>) -> Option<Tick> {
+    match frontier(probe) {
+        None => Some(Tick::MAX - 1),
+        Some(open) => open.checked_sub(1),
+    }
+}
+
+pub fn compact<Tr: TraceReader<Time = Tick>>(
     trace: &mut TraceAgent<Tr>,
     since: &Antichain<Tick>,
     upper: &Antichain<Tick>,
@@ -320,6 +303,15 @@ where
         }
     }
 
+    /// Visits the keys that begin with `prefix`, which must come after those that were visited.
+    fn under(&mut self, prefix: &[u8], visit: &mut Visit<'_, Tr, R>) {
+        self.cursor.seek_key(&self.storage, Bytes(prefix));
+        while self.cursor.get_key(&self.storage).is_some_and(|key| key.starts_with(prefix)) {
+            self.here(visit);
+            self.cursor.step_key(&self.storage);
+        }
+    }
+
     fn here(&mut self, visit: &mut Visit<'_, Tr, R>) {
         let (cursor, storage) = (&mut self.cursor, &self.storage);
         let (from, tick) = (self.from, self.tick);
@@ -346,20 +338,28 @@ where
 /// Sees a key, a value and their sum.
 type Visit<'v, Tr, R> = dyn for<'a> FnMut(Bytes<'a>, BatchVal<'a, Tr>, R) + 'v;
 
-/// The collection elements of each key, ascending.
+/// The collection elements of each key, ascending. They are kept behind the bytes of their key, which
+/// has so many columns.
 fn collected(
-    trace: &TraceAgent<RowSpine>,
+    trace: &TraceAgent<StateSpine>,
     tick: Tick,
     keys: Option<&[Key]>,
-) -> Vec<(Key, Vec<(Element, i64)>)> {
-    let mut all: Vec<(Key, Vec<(Element, i64)>)> = Vec::new();
-    each(trace, tick, keys, &mut |key, value, count| {
-        let element = (Element(value.0.into()), count);
+    columns: usize,
+) -> Vec<(Key, Vec<(Element, State)>)> {
+    let mut all: Vec<(Key, Vec<(Element, State)>)> = Vec::new();
+    let mut add = |bytes: Bytes<'_>, _: &(), state: State| {
+        let (key, element) = bytes.split_at(row_len(bytes.0, columns).expect("elements lie behind a key"));
+        let element = (Element(element.into()), state);
         match all.last_mut() {
             Some((last, elements)) if **last == *key => elements.push(element),
-            _ => all.push((key.0.into(), vec![element])),
+            _ => all.push((key.into(), vec![element])),
         }
-    });
+    };
+    let mut scan = Scan::<StateSpine>::of(trace, None, tick);
+    match keys {
+        None => drop(scan.step(&mut usize::MAX.clone(), &mut add)),
+        Some(keys) => keys.iter().for_each(|key| scan.under(key, &mut add)),
+    }
     all
 }
 

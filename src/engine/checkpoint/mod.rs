@@ -1,13 +1,13 @@
-//! Checkpoints: the state of all tables, the positions of all sources and the ends of all logs at one
+//! Checkpoints: what all operators keep, the positions of all sources and the ends of all logs at one
 //! closed tick, so that the next start goes on as if there had been no end.
 //!
 //! ```text
 //! DATA/checkpoints/<number>/manifest     CRC-32 of the rest in hexadecimal, a line break, JSON
-//! DATA/checkpoints/<number>/t<n>/        of a table (see render/snapshot.rs)
+//! DATA/checkpoints/<number>/s<n>/        of a kept state (see render/snapshot.rs)
 //! DATA/statements/                       a log: what was asked for while the engine ran
 //! ```
 //! A directory gets its number only when all in it is on disk; until then it ends in `.tmp`. What it has
-//! of a table are the changes since the checkpoint before, where they are less than all of it: then the
+//! of a state are the changes since the checkpoint before, where they are less than all of it: then the
 //! manifest says where the others are.
 //!
 //! How a tick is agreed on: process 0 names one a little ahead, and each worker notes its readers'
@@ -29,7 +29,7 @@ use crate::connector::{Position, Split};
 use crate::error::{Error, Result, reason};
 use crate::plan::Piece;
 use crate::render::Tick;
-use crate::render::snapshot::{ELEMENTS, Entries, STATES, Written, table_dir};
+use crate::render::snapshot::{Written, state_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 /// Older ones are deleted, apart from the newest that has no file in common with the newest of all.
 const KEPT: usize = 3;
 /// Changes whenever what is kept does.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,8 +55,8 @@ pub struct Manifest {
     pub queries: BTreeMap<String, Known>,
     /// Readers of topics, by name.
     pub sources: BTreeMap<String, Position>,
-    /// Each table's pieces, whose sum it is.
-    pub tables: Vec<Vec<Link>>,
+    /// Each kept state's pieces, whose sum it is.
+    pub states: Vec<Vec<Link>>,
     /// Logs that queries write, by their places in the data directory: how many records each partition
     /// has had.
     pub logs: BTreeMap<String, Ends>,
@@ -65,14 +65,14 @@ pub struct Manifest {
     pub outlets: BTreeMap<String, Outlet>,
 }
 
-/// What a checkpoint, this one or an earlier one, has written of a table.
+/// What a checkpoint, this one or an earlier one, has written of a kept state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     pub checkpoint: u64,
-    /// The table's number there.
-    table: usize,
-    /// By worker; what others wrote there does not count any more.
-    entries: BTreeMap<u32, Entries>,
+    /// The state's number there.
+    state: usize,
+    /// How many entries, by worker; what others wrote there does not count any more.
+    entries: BTreeMap<u32, i64>,
 }
 
 /// A query that a checkpoint contains.
@@ -80,8 +80,8 @@ pub struct Link {
 pub struct Known {
     /// The stream or table that it writes.
     pub writes: String,
-    /// Its table's number.
-    pub table: Option<usize>,
+    /// The numbers of what it keeps, by name.
+    pub states: BTreeMap<String, usize>,
     /// It came when others had begun, and reads the past by itself.
     pub late: bool,
     /// The checkpoint that its first start went on from; 0: none.
@@ -103,7 +103,7 @@ pub struct Taken {
 pub struct Part {
     pub worker: usize,
     pub sources: BTreeMap<String, Position>,
-    pub tables: Vec<Written>,
+    pub states: Vec<Written>,
     pub logs: Vec<(String, u32, i64)>,
     pub rejects: (u32, i64),
 }
@@ -134,41 +134,46 @@ impl Manifest {
             self.logs.entry(topic).or_default().insert(partition, end);
         }
         self.rejects.insert(part.rejects.0, part.rejects.1);
-        for (table, written) in part.tables.into_iter().enumerate() {
-            self.write(table, part.worker as u32, written);
+        for (state, written) in part.states.into_iter().enumerate() {
+            self.write(state, part.worker as u32, written);
         }
     }
 
-    fn write(&mut self, table: usize, worker: u32, written: Written) {
-        let (checkpoint, links) = (self.number, &mut self.tables[table]);
+    fn write(&mut self, state: usize, worker: u32, written: Written) {
+        let (checkpoint, links) = (self.number, &mut self.states[state]);
         if !written.changes {
             for link in links.iter_mut() {
                 link.entries.remove(&worker);
             }
             links.retain(|link| !link.entries.is_empty());
         }
-        if written.entries == Entries::default() {
+        if written.entries == 0 {
             return;
         }
         if links.last().is_none_or(|last| last.checkpoint != checkpoint) {
-            links.push(Link { checkpoint, table, entries: BTreeMap::new() });
+            links.push(Link { checkpoint, state, entries: BTreeMap::new() });
         }
         links.last_mut().expect("it was just pushed").entries.insert(worker, written.entries);
     }
 
     /// The checkpoints that it has pieces in, itself among them.
     fn links(&self) -> BTreeSet<u64> {
-        let pieces = self.tables.iter().flatten().map(|link| link.checkpoint);
+        let pieces = self.states.iter().flatten().map(|link| link.checkpoint);
         pieces.chain([self.number]).collect()
     }
 
-    /// Where the pieces of a table are.
-    pub fn pieces(&self, data_dir: &Path, table: usize) -> Vec<Piece> {
+    /// Where the pieces of all that a query keeps are, by name.
+    pub fn pieces_of(&self, known: &Known, data_dir: &Path) -> BTreeMap<String, Vec<Piece>> {
+        let pieces = |(name, state): (&String, &usize)| (name.clone(), self.pieces(data_dir, *state));
+        known.states.iter().map(pieces).collect()
+    }
+
+    fn pieces(&self, data_dir: &Path, state: usize) -> Vec<Piece> {
         let piece = |link: &Link| Piece {
-            dir: table_dir(&of_number(data_dir, link.checkpoint), link.table),
+            dir: state_dir(&of_number(data_dir, link.checkpoint), link.state),
             workers: link.entries.keys().copied().collect(),
         };
-        self.tables.get(table).map_or_else(Vec::new, |links| links.iter().map(piece).collect())
+        self.states.get(state).map_or_else(Vec::new, |links| links.iter().map(piece).collect())
     }
 
     /// Parts of one partition in order, so that what the workers say in any order is written alike.
@@ -284,18 +289,12 @@ fn names(data_dir: &Path) -> Result<Vec<String>> {
 /// Reads a manifest, and makes sure that all is there that it tells of; else says what is wrong with it.
 fn load(data_dir: &Path, number: u64) -> Result<Manifest> {
     let manifest = read(data_dir, number)?;
-    for link in manifest.tables.iter().flatten() {
-        let dir = table_dir(&of_number(data_dir, link.checkpoint), link.table);
-        for kind in [STATES, ELEMENTS] {
-            let dir = dir.join(kind);
-            let found = ends(&dir).map_err(|e| damaged(&e.message))?;
-            let is_there = |(worker, entries): (&u32, &Entries)| {
-                let written = if kind == STATES { entries.states } else { entries.elements };
-                written == found.get(worker).copied().unwrap_or_default()
-            };
-            if !link.entries.iter().all(is_there) {
-                return Err(damaged(&format!("{} does not have all that was written", dir.display())));
-            }
+    for link in manifest.states.iter().flatten() {
+        let dir = state_dir(&of_number(data_dir, link.checkpoint), link.state);
+        let found = ends(&dir).map_err(|e| damaged(&e.message))?;
+        let is_there = |(worker, entries): (&u32, &i64)| found.get(worker) == Some(entries);
+        if !link.entries.iter().all(is_there) {
+            return Err(damaged(&format!("{} does not have all that was written", dir.display())));
         }
     }
     Ok(manifest)
@@ -360,10 +359,10 @@ mod tests {
 
     #[test]
     fn a_worker_that_writes_all_needs_no_earlier_pieces_of_its_own() {
-        let entries = Entries { states: 1, elements: 0 };
-        let (all, changes) = (Written { changes: false, entries }, Written { changes: true, entries });
-        let none = Written { changes: true, entries: Entries::default() };
-        let mut manifest = Manifest { tables: vec![Vec::new()], ..Manifest::new(1, 0) };
+        let (all, changes) =
+            (Written { changes: false, entries: 1 }, Written { changes: true, entries: 1 });
+        let none = Written { changes: true, entries: 0 };
+        let mut manifest = Manifest { states: vec![Vec::new()], ..Manifest::new(1, 0) };
         let mut next = |number, by: [Written; 2]| {
             manifest.number = number;
             by.into_iter()
@@ -372,9 +371,9 @@ mod tests {
             let pieces = manifest.pieces(Path::new("D"), 0).into_iter();
             pieces.map(|piece| format!("{} {:?}", piece.dir.display(), piece.workers)).collect::<Vec<_>>()
         };
-        assert_eq!(next(1, [all, all]), ["D/checkpoints/1/t0 [0, 1]"]);
-        assert_eq!(next(2, [none, changes]), ["D/checkpoints/1/t0 [0, 1]", "D/checkpoints/2/t0 [1]"]);
-        assert_eq!(next(3, [none, all]), ["D/checkpoints/1/t0 [0]", "D/checkpoints/3/t0 [1]"]);
-        assert_eq!(next(4, [all, none]), ["D/checkpoints/3/t0 [1]", "D/checkpoints/4/t0 [0]"]);
+        assert_eq!(next(1, [all, all]), ["D/checkpoints/1/s0 [0, 1]"]);
+        assert_eq!(next(2, [none, changes]), ["D/checkpoints/1/s0 [0, 1]", "D/checkpoints/2/s0 [1]"]);
+        assert_eq!(next(3, [none, all]), ["D/checkpoints/1/s0 [0]", "D/checkpoints/3/s0 [1]"]);
+        assert_eq!(next(4, [all, none]), ["D/checkpoints/3/s0 [1]", "D/checkpoints/4/s0 [0]"]);
     }
 }

@@ -10,8 +10,8 @@ use crate::engine::Inner;
 use crate::engine::coordinator::clear;
 use crate::engine::shared::Command;
 use crate::error::{Error, Result, reason};
-use crate::plan::TableId;
 use crate::render::Tick;
+use crate::render::kept::KeptId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
@@ -131,8 +131,8 @@ struct Taker {
     complained: Option<String>,
     /// The lead that is tried first.
     lead: Tick,
-    /// Where the last checkpoint has the pieces of each table.
-    chains: BTreeMap<TableId, Vec<Link>>,
+    /// Where the last checkpoint has the pieces of each kept state.
+    chains: BTreeMap<KeptId, Vec<Link>>,
     /// Those that are on disk, ascending, and what each has pieces in.
     finished: Vec<(u64, BTreeSet<u64>)>,
     /// Stored logs by their names in manifests.
@@ -224,16 +224,16 @@ impl Taker {
             // Each attempt has its own: a worker may not have heard yet that the one before is over.
             let dir = directory(&self.data_dir).join(format!("{number}-{attempt}.tmp"));
             std::fs::create_dir_all(&dir).map_err(|e| failed("make", &dir, &e))?;
-            let (mut manifest, tables) = engine.manifest(number)?;
-            let chain = |table: &TableId| self.chains.get(table).cloned().unwrap_or_default();
-            manifest.tables = tables.iter().map(chain).collect();
+            let (mut manifest, states) = engine.manifest(number)?;
+            let chain = |state: &KeptId| self.chains.get(state).cloned().unwrap_or_default();
+            manifest.states = states.iter().map(chain).collect();
             let reports = engine.shared.expect_reports();
             engine.shared.command(Command::Checkpoint {
                 number: attempt,
                 lead,
                 tick: None,
                 dir: dir.clone(),
-                tables: tables.clone(),
+                states: states.clone(),
             });
             let collected = collect(engine, attempt, patience, &reports, &mut manifest);
             let completed = collected.and_then(|()| {
@@ -244,7 +244,7 @@ impl Taker {
                 Ok(()) => {
                     // A little less than enough is tried the next time.
                     self.lead = (lead / 2).max(LEAD);
-                    self.chains = tables.into_iter().zip(manifest.tables.iter().cloned()).collect();
+                    self.chains = states.into_iter().zip(manifest.states.iter().cloned()).collect();
                     self.finished.push((number, manifest.links()));
                     remove_old(&self.data_dir, &mut self.finished)?;
                     return Ok(manifest);

@@ -1,12 +1,12 @@
 //! A worker's side of a checkpoint: waits for the tick to pass and to close, then writes its share of
-//! the tables, some keys at a time between other work.
+//! the kept states, some keys at a time between other work.
 
 use super::{Part, Report, name_of};
 use crate::connector::Position;
 use crate::error::{Error, Result};
-use crate::plan::TableId;
 use crate::render::Tick;
 use crate::render::context::{Context, Stored};
+use crate::render::kept::KeptId;
 use crate::render::snapshot::Snapshot;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct Underway {
     pub number: u64,
     tick: Tick,
     dir: PathBuf,
-    tables: Vec<TableId>,
+    states: Vec<KeptId>,
     stage: Stage,
 }
 
@@ -36,14 +36,14 @@ impl Underway {
         number: u64,
         tick: Tick,
         dir: PathBuf,
-        tables: Vec<TableId>,
+        states: Vec<KeptId>,
         context: &Context,
     ) -> std::result::Result<Underway, Tick> {
         if let late @ 1.. = context.clock.tick().saturating_sub(tick) {
             return Err(late);
         }
         context.hold.set(Some(tick));
-        Ok(Underway { number, tick, dir, tables, stage: Stage::Reading })
+        Ok(Underway { number, tick, dir, states, stage: Stage::Reading })
     }
 
     /// Whether there is work to do right now.
@@ -72,8 +72,8 @@ impl Underway {
         let Stage::Writing(snapshot, part) = &mut self.stage else { return None };
         match snapshot.step(KEYS_A_STEP) {
             Ok(None) => None,
-            Ok(Some(tables)) => {
-                Some(Report::Part(Box::new(Part { tables: tables.to_vec(), ..Part::clone(part) })))
+            Ok(Some(states)) => {
+                Some(Report::Part(Box::new(Part { states: states.to_vec(), ..Part::clone(part) })))
             }
             Err(error) => Some(Report::Failed(error)),
         }
@@ -81,11 +81,10 @@ impl Underway {
 
     /// All that belongs to the tick is there, and nothing behind it has left the dataflows.
     fn snapshot(&self, sources: BTreeMap<String, Position>, context: &Context) -> Stage {
-        let tables = context.tables.borrow();
-        let mut snapshot = Snapshot::new(&self.dir, context.index, self.tables.len());
-        for (n, table) in self.tables.iter().enumerate().filter_map(|(n, id)| Some((n, tables.get(id)?))) {
-            let (changes, parts) = table.parts(self.tick);
-            snapshot.add(n, changes, parts);
+        let kept = context.kept.borrow();
+        let mut snapshot = Snapshot::new(&self.dir, context.index, self.states.len());
+        for (n, kept) in self.states.iter().enumerate().filter_map(|(n, id)| Some((n, kept.get(id)?))) {
+            snapshot.add(n, kept.part(self.tick));
         }
         context.rejects.flush(self.tick + 1);
         let stored = context.writers.borrow();
@@ -101,7 +100,7 @@ impl Underway {
         let part = Part {
             worker: context.index,
             sources,
-            tables: Vec::new(),
+            states: Vec::new(),
             logs: ends.flat_map(of_partitions).collect(),
             rejects: context.rejects.end(),
         };

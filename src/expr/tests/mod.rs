@@ -6,9 +6,8 @@ mod functions;
 mod oracle;
 
 use super::{Expr, Notes, Scope, bind, compile};
-use crate::batch::{Batch, Column, Origin, Timestamps};
+use crate::batch::{Batch, Column, Origin, Partitions, SourcePartition, Timestamps};
 use crate::error::{Result, Span};
-use crate::headers::Headers;
 use crate::sql::ast::{self, BinaryOp, ExprKind, Ident, Literal, UnaryOp};
 use crate::types::{ColumnDef, Part, Schema, SqlType, StructField};
 use crate::value::Value;
@@ -153,10 +152,9 @@ pub fn batch(rows: &[Vec<Value>], constant: &[usize]) -> Batch {
         columns,
         origin: Origin {
             rowtime: Timestamps::All(1_577_836_800_000),
-            source: 0,
-            partition: 3,
+            partitions: Partitions::One(SourcePartition { source: 0, partition: 3 }),
             offsets: (0..rows.len() as i64).collect::<Vec<_>>().into(),
-            headers: Headers::None,
+            ..Origin::none(rows.len())
         },
         deleted: None,
     }

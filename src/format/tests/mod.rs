@@ -130,11 +130,8 @@ pub fn batch(schema: &Schema, rows: &[Row]) -> Batch {
         len: rows.len(),
         columns: schema.columns.iter().enumerate().map(column).collect(),
         origin: Origin {
-            rowtime: Timestamps::All(0),
-            source: 0,
-            partition: 0,
             offsets: ScalarBuffer::from_iter(0..rows.len() as i64),
-            headers: Headers::None,
+            ..Origin::none(rows.len())
         },
         deleted: None,
     }
