@@ -137,7 +137,13 @@ fn collected(key: &str, rows: &[Row]) -> String {
     let mut ints: Vec<i32> = rows.iter().filter_map(|r| r.int).collect();
     ints.sort_unstable_by(|a, b| b.cmp(a));
     let distinct: BTreeSet<i32> = ints.iter().copied().collect();
-    let texts: BTreeSet<Option<char>> = rows.iter().map(|r| r.text).collect();
+    // A set has its values in the order of their first arrival.
+    let mut texts: Vec<Option<char>> = Vec::new();
+    for row in rows {
+        if !texts.contains(&row.text) {
+            texts.push(row.text);
+        }
+    }
     format!(
         r#"{{"K":"{key}","L":{},"S":{},"N":{},"TOP":{},"TOPD":{}}}"#,
         list(rows.iter().map(|r| or_null(r.int))),
@@ -217,8 +223,9 @@ type Entry = Option<(Option<&'static str>, i32, Fixed)>;
 fn write_table(site: &Site, random: &mut Random) -> BTreeMap<i32, (Option<&'static str>, i32, Fixed)> {
     let dir = site.path("data/topics/t");
     let (mut log, _) = LogWriter::open(&dir, 0..2, LogOptions::default()).unwrap();
-    // A later time wins, then a later partition and offset.
+    // The greatest position wins: the time that its partition had come to, then partition and offset.
     let mut latest: BTreeMap<i32, ((i64, u32, usize), Entry)> = BTreeMap::new();
+    let mut stamps = [0; 2];
     for offset in 0..300 {
         let id = random.below(25) as i32;
         let town = (!random.chance(8)).then(|| *random.pick(&["Leeds", "Bradford", "York", "Hull"]));
@@ -231,7 +238,9 @@ fn write_table(site: &Site, random: &mut Random) -> BTreeMap<i32, (Option<&'stat
         let (time, partition) = (random.below(60) as i64, random.below(2) as u32);
         let (key, value) = (id.to_be_bytes(), value.as_ref().map(|v| v.as_bytes()));
         log.append(partition, &Record { timestamp: time, key: Some(&key), value, headers: &[] }).unwrap();
-        let position = (time, partition, offset);
+        let stamp = &mut stamps[partition as usize];
+        *stamp = time.max(*stamp);
+        let position = (*stamp, partition, offset);
         if latest.get(&id).is_none_or(|(at, _)| *at < position) {
             latest.insert(id, (position, entry));
         }
