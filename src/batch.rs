@@ -81,7 +81,9 @@ impl Timestamps {
     pub fn take(&self, rows: &[u32]) -> Timestamps {
         match self {
             Timestamps::All(t) => Timestamps::All(*t),
-            Timestamps::Each(times) => Timestamps::Each(rows.iter().map(|&row| times[row as usize]).collect()),
+            Timestamps::Each(times) => {
+                Timestamps::Each(rows.iter().map(|&row| times[row as usize]).collect())
+            }
         }
     }
 
@@ -96,8 +98,12 @@ impl Timestamps {
     /// The greatest so far at each of `rows` rows, where `before` was reached already; and the last.
     pub fn running_max(&self, rows: usize, before: i64) -> (Timestamps, i64) {
         match self {
-            Timestamps::All(t) => (Timestamps::All(before.max(*t)), if rows > 0 { before.max(*t) } else { before }),
-            Timestamps::Each(times) if times.first().is_none_or(|first| *first >= before) && times.is_sorted() => {
+            Timestamps::All(t) => {
+                (Timestamps::All(before.max(*t)), if rows > 0 { before.max(*t) } else { before })
+            }
+            Timestamps::Each(times)
+                if times.first().is_none_or(|first| *first >= before) && times.is_sorted() =>
+            {
                 (self.clone(), times.last().copied().unwrap_or(before))
             }
             Timestamps::Each(times) => {
@@ -234,13 +240,7 @@ impl Origin {
 
     pub fn position(&self, i: usize) -> Position {
         let SourcePartition { source, partition } = self.partitions.at(i);
-        Position {
-            stamp: self.stamps.at(i),
-            source,
-            partition,
-            offset: self.offsets[i],
-            nth: self.nth(i),
-        }
+        Position { stamp: self.stamps.at(i), source, partition, offset: self.offsets[i], nth: self.nth(i) }
     }
 
     /// The rows at these indices, in their order.

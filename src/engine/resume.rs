@@ -1,10 +1,10 @@
 //! Going on where an earlier start stopped: which queries a checkpoint knows, what their readers and
 //! tables go on from, and which ones are new and begin at the beginning.
 
+use super::BOOKS_QUERY;
 use super::Session;
 use super::checkpoint::{self, Asked, Known, Manifest, Resumed, Statements};
 use super::coordinator::Coordinator;
-use super::BOOKS_QUERY;
 use crate::catalog::{Origin, Recorded, Source};
 use crate::connector::{Cluster, Layout, Place, Start, log};
 use crate::error::{Error, Result};
@@ -288,8 +288,8 @@ impl Coordinator {
                 DataflowPlan::Query(query) => {
                     if query.id == BOOKS_QUERY {
                         let known = manifest.queries.get(BOOKS);
-                        query.restore =
-                            known.map_or_else(BTreeMap::new, |known| manifest.pieces_of(known, &self.data_dir));
+                        query.restore = known
+                            .map_or_else(BTreeMap::new, |known| manifest.pieces_of(known, &self.data_dir));
                     }
                     if let Some(dir) = query.stores().and_then(StorePlan::log)
                         && !self.stale.contains(dir)

@@ -70,8 +70,7 @@ impl Snapshot {
         while let Some((state, scan)) = self.waiting.front_mut() {
             if self.writer.is_none() {
                 let options = LogOptions { segment_bytes: u64::MAX, retention_bytes: None };
-                self.writer =
-                    Some(LogWriter::open(&state_dir(&self.dir, *state), [self.worker], options)?.0);
+                self.writer = Some(LogWriter::open(&state_dir(&self.dir, *state), [self.worker], options)?.0);
             }
             let writer = self.writer.as_mut().expect("it was just opened");
             let (worker, entries) = (self.worker, &mut self.written[*state].entries);

@@ -359,8 +359,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_writes_all_needs_no_earlier_pieces_of_its_own() {
-        let (all, changes) =
-            (Written { changes: false, entries: 1 }, Written { changes: true, entries: 1 });
+        let (all, changes) = (Written { changes: false, entries: 1 }, Written { changes: true, entries: 1 });
         let none = Written { changes: true, entries: 0 };
         let mut manifest = Manifest { states: vec![Vec::new()], ..Manifest::new(1, 0) };
         let mut next = |number, by: [Written; 2]| {

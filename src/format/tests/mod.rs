@@ -129,10 +129,7 @@ pub fn batch(schema: &Schema, rows: &[Row]) -> Batch {
     Batch {
         len: rows.len(),
         columns: schema.columns.iter().enumerate().map(column).collect(),
-        origin: Origin {
-            offsets: ScalarBuffer::from_iter(0..rows.len() as i64),
-            ..Origin::none(rows.len())
-        },
+        origin: Origin { offsets: ScalarBuffer::from_iter(0..rows.len() as i64), ..Origin::none(rows.len()) },
         deleted: None,
     }
 }
