@@ -369,7 +369,7 @@ fn oracle(spec: &Spec, rows: &[&Row], call: usize) -> Vec<Value> {
             for row in &sorted {
                 let is_new = |all: &[Value]| all.iter().all(|known| packed_of(known) != packed(row));
                 if is_new(&all) {
-                    all.push(arg(&row));
+                    all.push(arg(row));
                 }
             }
             Value::Array(all)

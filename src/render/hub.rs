@@ -36,7 +36,7 @@ pub struct Reader {
 }
 
 enum Event {
-    Batch(Tick, Batch),
+    Batch(Tick, Box<Batch>),
     Frontier(Tick),
     Closed,
 }
@@ -55,7 +55,7 @@ impl Hub {
         self.readers.borrow_mut().retain(|reader| {
             let Some(reader) = reader.upgrade() else { return false };
             if reader.can_read(&batch) {
-                reader.push(Event::Batch(tick, batch.clone()));
+                reader.push(Event::Batch(tick, Box::new(batch.clone())));
             }
             true
         });
@@ -170,7 +170,7 @@ pub fn subscribe<'s>(
                 match event {
                     Event::Batch(tick, batch) => {
                         let at = capability.delayed(&tick.max(*capability.time()));
-                        output.session(&at).give(batch);
+                        output.session(&at).give(*batch);
                     }
                     Event::Frontier(tick) if tick > *capability.time() => capability.downgrade(&tick),
                     Event::Frontier(_) => {}

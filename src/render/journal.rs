@@ -36,11 +36,14 @@ pub struct Journal<Tr: Trace> {
     limit: usize,
 }
 
+/// A journal that its operator writes.
+pub type SharedJournal<Tr> = Rc<RefCell<Journal<Tr>>>;
+
 /// Collects the changes of an arrangement on their way to whoever else reads its batches.
 pub fn keep<'s, Tr>(
     arranged: &Arranged<'s, TraceAgent<Tr>>,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, SpanOf<Tr>>, Rc<RefCell<Journal<Tr>>>)
+) -> (StreamVec<'s, Tick, SpanOf<Tr>>, SharedJournal<Tr>)
 where
     Tr: Trace<Time = Tick> + 'static,
     Tr::Batch: SpineBatch + Navigable,

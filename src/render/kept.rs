@@ -9,7 +9,7 @@
 
 use super::Tick;
 use super::context::{Context, frontier};
-use super::journal::{self, Journal};
+use super::journal::{self, SharedJournal};
 use super::packed::{StateBatcher, StateSpine, StateUpdate};
 use super::snapshot::restored;
 use super::table::{Scan, compact, route};
@@ -38,7 +38,7 @@ const LINKS: usize = 32;
 /// One worker's share of a kept state.
 pub struct Kept {
     trace: RefCell<TraceAgent<StateSpine>>,
-    journal: Rc<RefCell<Journal<StateSpine>>>,
+    journal: SharedJournal<StateSpine>,
     /// Of the checkpoints since the last whole one: how many, and how many changes are in them.
     links: Cell<usize>,
     written: Cell<usize>,
