@@ -5,7 +5,7 @@ use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::protobuf::Nullable;
 use crate::format::{Format, Serialization};
-use crate::plan::{DataflowId, HubId, QueryPlan, TableId};
+use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId};
 use crate::sql::ast::{Ident, Literal, Property, SourceKind};
 use crate::types::Schema;
 use std::collections::BTreeMap;
@@ -28,6 +28,18 @@ pub struct Source {
     /// CREATE SOURCE …: INSERT INTO is refused.
     pub read_only: bool,
     pub schemas: SchemaChoices,
+}
+
+impl Source {
+    /// As an input of a query, which gets its rows from there.
+    pub fn input(&self, from: Input) -> QueryInput {
+        QueryInput {
+            source: self.name.clone(),
+            topic: self.topic.clone(),
+            from,
+            columns: self.schema.len(),
+        }
+    }
 }
 
 /// Which schemas of the registry a WITH clause names.
@@ -66,7 +78,8 @@ pub enum Origin {
 pub struct Query {
     pub id: String,
     pub sql: String,
-    pub reads: String,
+    /// Names of streams and tables; of a query that only keeps a declared table none.
+    pub reads: Vec<String>,
     pub writes: String,
     pub plan: QueryPlan,
     pub recorded: Recorded,
@@ -162,7 +175,7 @@ impl Catalog {
     }
 
     pub fn readers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
-        self.queries.values().filter(move |q| q.reads == name)
+        self.queries.values().filter(move |q| q.reads.iter().any(|read| read == name))
     }
 
     pub fn writers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {

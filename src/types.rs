@@ -125,6 +125,8 @@ pub struct ColumnDef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     Key,
+    /// WINDOWSTART and WINDOWEND of a windowed key, behind its columns: BIGINT, milliseconds.
+    Window,
     Value,
     /// All headers, in their order; see [`headers_type`].
     Headers,
@@ -146,6 +148,11 @@ impl ColumnDef {
     pub fn is_key(&self) -> bool {
         self.part == Part::Key
     }
+
+    /// Whether it is one of the columns that tell a table's rows apart.
+    pub fn identifies(&self) -> bool {
+        matches!(self.part, Part::Key | Part::Window)
+    }
 }
 
 /// As a statement declares it.
@@ -154,7 +161,7 @@ impl fmt::Display for ColumnDef {
         write!(f, "{} {}", quote(&self.name), self.ty)?;
         match &self.part {
             Part::Key => f.write_str(" KEY"),
-            Part::Value => Ok(()),
+            Part::Value | Part::Window => Ok(()),
             Part::Headers => f.write_str(" HEADERS"),
             Part::Header(name) => write!(f, " HEADER('{}')", name.replace('\'', "''")),
         }
@@ -168,8 +175,8 @@ pub fn headers_type() -> SqlType {
     SqlType::Array(Box::new(header))
 }
 
-/// The columns of a stream or table: those of keys first, then those of values, then those of headers, each
-/// in declared order.
+/// The columns of a stream or table: those of keys first with the bounds of their windows, then those of
+/// values, then those of headers, each in declared order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
     pub columns: Vec<ColumnDef>,
@@ -181,8 +188,9 @@ impl Schema {
         let mut columns: Vec<_> = columns.into_iter().collect();
         columns.sort_by_key(|column| match column.part {
             Part::Key => 0,
-            Part::Value => 1,
-            Part::Headers | Part::Header(_) => 2,
+            Part::Window => 1,
+            Part::Value => 2,
+            Part::Headers | Part::Header(_) => 3,
         });
         Schema { columns }
     }
@@ -221,5 +229,15 @@ impl Schema {
     /// How many columns are key columns; they are the first ones.
     pub fn key_len(&self) -> usize {
         self.keys().count()
+    }
+
+    /// How many columns tell a table's rows apart; they are the first ones.
+    pub fn identity_len(&self) -> usize {
+        self.columns.iter().filter(|c| c.identifies()).count()
+    }
+
+    /// Whether keys have windows.
+    pub fn is_windowed(&self) -> bool {
+        self.columns.iter().any(|c| c.part == Part::Window)
     }
 }

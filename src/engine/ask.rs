@@ -10,7 +10,10 @@ use crate::catalog::{Origin, Source};
 use crate::connector::Start;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
-use crate::plan::{DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy, TableId};
+use crate::plan::select::Purpose;
+use crate::plan::{
+    DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, Strategy, TableId,
+};
 use crate::render::rejects::RejectLog;
 use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
@@ -22,8 +25,7 @@ use tokio::sync::mpsc;
 pub(super) struct Watcher {
     pub sql: String,
     /// What it reads.
-    pub kind: SourceKind,
-    pub reads: String,
+    pub reads: Vec<String>,
     pub select: SelectPlan,
     /// Of a query that a thread answers: told to end by this.
     closed: local::Closed,
@@ -37,15 +39,17 @@ impl Coordinator {
         query: &ast::Query,
         session: &Session,
     ) -> Result<Answer> {
-        let source = self.catalog.source(&query.from)?.clone();
-        let select = self.bind(query, &source)?;
+        let sources = self.sources(query)?;
+        let source = sources[0].clone();
+        let select = self.bind(query, &sources, Purpose::Answer)?;
         check_compiles(&select)?;
         if query.emit.is_some() && !select.order_by.is_empty() {
             return Err(Error::statement("ORDER BY needs an answer that ends")
                 .at(query.span)
                 .hint("leave out EMIT CHANGES"));
         }
-        if let (SourceKind::Table, Some(text)) = (source.kind, order_sensitive(&select)) {
+        let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
+        if let (true, Some(text)) = (of_tables, order_sensitive(&select)) {
             return Err(Error::statement(format!(
                 "{text} needs an order of arrival, and {} is a table",
                 source.name
@@ -55,12 +59,14 @@ impl Coordinator {
         let id = format!("transient_{}_{}", source.name, self.id());
         let columns = select.columns.clone();
         let push = query.emit.is_some() && !self.once;
+        let linear = select.from.is_scan() && self.is_linear(&source);
         let rows = match (source.kind, push) {
-            (SourceKind::Table, false) => self.pull_table(&source, select)?,
-            (SourceKind::Stream, false) => {
+            (_, true) => self.push(&id, &parsed.text, &sources, select, session)?,
+            (SourceKind::Table, false) if linear => self.pull_table(&source, select)?,
+            (SourceKind::Stream, false) if linear => {
                 self.read_stream(&id, &source, select, Until::End, local::Closed::default())?
             }
-            (_, true) => self.push(&id, &parsed.text, &source, select, session)?,
+            (_, false) => return Err(no_pull(query, select.from.is_scan())),
         };
         let kind = if push { AnswerKind::Push } else { AnswerKind::Pull };
         Ok(Answer { id, kind, columns, rows })
@@ -143,22 +149,23 @@ impl Coordinator {
         &mut self,
         id: &str,
         sql: &str,
-        source: &Source,
+        sources: &[Source],
         select: SelectPlan,
         session: &Session,
     ) -> Result<mpsc::Receiver<AnswerEvent>> {
+        let source = &sources[0];
         let start = start_of(session, self.begun)?;
         let limit = select.limit;
         let mut watcher = Watcher {
             sql: sql.into(),
-            kind: source.kind,
-            reads: source.name.clone(),
+            reads: sources.iter().map(|source| source.name.clone()).collect(),
             select: select.clone(),
             closed: local::Closed::default(),
             sender: None,
         };
         let grouped = matches!(select.shape, Shape::Aggregate(_));
-        if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest {
+        let linear = select.from.is_scan() && self.is_linear(source);
+        if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest && linear {
             let closed = watcher.closed.clone();
             let receiver = self.read_stream(id, source, select, Until::Closed, closed)?;
             self.answers.insert(id.into(), watcher);
@@ -167,14 +174,11 @@ impl Coordinator {
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
         let mut tables = Vec::new();
-        let input = self.input(source, start, &mut plans, &mut dataflows)?;
+        let inputs = self.inputs(sources, start, &mut plans, &mut dataflows)?;
         let mut watch = QueryPlan {
             id: self.id(),
             query: id.into(),
-            source: source.name.clone(),
-            topic: source.topic.clone(),
-            input,
-            input_columns: source.schema.len(),
+            inputs,
             select: SelectPlan { limit: None, ..select },
             sink: Sink::Answer { answer: id.into() },
             restore: Default::default(),
@@ -182,17 +186,24 @@ impl Coordinator {
         if grouped {
             // A table of its own, which is then watched.
             let table = self.id();
-            let strategy =
-                if source.kind == SourceKind::Table { Strategy::Retractable } else { Strategy::Monoid };
+            let strategy = match watch.select.from.is_table(&watch.inputs) {
+                true => Strategy::Retractable,
+                false => Strategy::Monoid,
+            };
             let all = watch.select.columns.iter().enumerate();
             let exprs = all.map(|(i, c)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() }).collect();
             let columns = watch.select.columns.clone();
             let aggregate = QueryPlan { sink: Sink::Table { table, strategy }, ..watch.clone() };
             watch = QueryPlan {
                 id: self.id(),
-                input: Input::Table(table),
-                input_columns: columns.len(),
+                inputs: vec![QueryInput {
+                    source: watch.source(),
+                    topic: watch.topic(),
+                    from: Input::Table(table),
+                    columns: columns.len(),
+                }],
                 select: SelectPlan {
+                    from: Relation::Scan(0),
                     columns,
                     filter: None,
                     shape: Shape::Project(exprs),
@@ -284,7 +295,7 @@ impl Coordinator {
     }
 
     /// The plan that a statement would run, without running it.
-    pub(super) fn plan_of(&mut self, parsed: &Parsed, session: &Session) -> Result<(Source, SelectPlan)> {
+    pub(super) fn plan_of(&mut self, parsed: &Parsed, session: &Session) -> Result<(Vec<String>, SelectPlan)> {
         let (query, kind) = match &parsed.statement {
             Statement::CreateAs { query, kind, .. } => (query, Some(*kind)),
             Statement::InsertSelect { query, .. } => (query, Some(SourceKind::Stream)),
@@ -295,19 +306,29 @@ impl Coordinator {
                     .hint("EXPLAIN a SELECT, CREATE … AS or INSERT INTO … SELECT"));
             }
         };
-        let source = self.catalog.source(&query.from)?.clone();
-        let mut select = self.bind(query, &source)?;
+        let sources = self.sources(query)?;
+        let purpose = if kind.is_some() { Purpose::Persistent } else { Purpose::Answer };
+        let mut select = self.bind(query, &sources, purpose)?;
         if let Some(kind) = kind {
             check_persistent(query)?;
             select = select.keys_first();
-            check_shape(kind, &source, &select, query)?;
+            check_shape(kind, &sources, &select, query)?;
         }
         if let Statement::InsertSelect { target, .. } = &parsed.statement {
             select = fit(select, self.catalog.writable(target)?, query)?;
         }
         start_of(session, self.begun)?;
-        Ok((source, select))
+        Ok((sources.into_iter().map(|source| source.name).collect(), select))
     }
+}
+
+/// Joins are answered as they change.
+fn no_pull(query: &ast::Query, of_joined: bool) -> Error {
+    let (what, hint) = match of_joined {
+        false => ("a join is answered as it goes on", "EMIT CHANGES; or CREATE … AS SELECT, and ask that"),
+        true => ("the rows of a joined stream are told as they come", "EMIT CHANGES"),
+    };
+    Error::statement(what).at(query.span).hint(hint)
 }
 
 impl Watcher {
@@ -343,7 +364,7 @@ pub(super) fn peek(
 
 /// WHERE key = literal for every key column: the keys to look up instead of a scan.
 pub(super) fn key_lookup(select: &SelectPlan, schema: &Schema) -> Option<Vec<Key>> {
-    let mut found: Vec<Option<Value>> = vec![None; schema.key_len()];
+    let mut found: Vec<Option<Value>> = vec![None; schema.identity_len()];
     let mut pending: Vec<&Expr> = select.filter.iter().collect();
     while let Some(expr) = pending.pop() {
         match &expr.kind {

@@ -16,10 +16,10 @@ use crate::connector::{self, Layout, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
-use crate::plan::select::{self, bind_select};
+use crate::plan::select::{self, Purpose, bind_select};
 use crate::plan::{
-    Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Shape, Sink, Strategy,
-    TableId, Wanted,
+    Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape,
+    Sink, Strategy, TableId, Wanted,
 };
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
@@ -254,15 +254,15 @@ impl Coordinator {
         loop {
             let mut changed = false;
             for query in &queries {
-                let Input::Hub(hub) = query.input else { continue };
                 let output = match &query.sink {
                     Sink::Stream { hub, store: None } => wanted.get(hub).cloned(),
                     _ => None,
                 };
                 let columns = output.as_ref().map(|wanted| wanted.columns.as_slice());
-                let reads = query.select.reads(query.input_columns, columns);
-                let headers = query.passes_headers_on() || output.is_some_and(|wanted| wanted.headers);
-                if let Some(hub) = wanted.get_mut(&hub) {
+                let headers = query.passes_headers_on() || output.as_ref().is_some_and(|wanted| wanted.headers);
+                for (input, reads) in query.inputs.iter().zip(query.reads(columns)) {
+                    let Input::Hub(hub) = input.from else { continue };
+                    let Some(hub) = wanted.get_mut(&hub) else { continue };
                     let columns = hub.columns.iter_mut().zip(reads);
                     for (wanted, reads) in
                         columns.chain([(&mut hub.headers, headers)]).filter(|(w, r)| *r && !**w)
@@ -322,8 +322,23 @@ impl Coordinator {
         self.waiting.push(DataflowPlan::Query(plan));
     }
 
-    pub(super) fn bind(&self, query: &ast::Query, source: &Source) -> Result<SelectPlan> {
-        bind_select(query, &select::Source { name: &source.name, kind: source.kind, schema: &source.schema })
+    /// What a query reads: the source of its FROM, then those of its joins.
+    pub(super) fn sources(&self, query: &ast::Query) -> Result<Vec<Source>> {
+        let names = [&query.from].into_iter().chain(query.joins.iter().map(|join| &join.source));
+        names.map(|name| self.catalog.source(name).cloned()).collect()
+    }
+
+    pub(super) fn bind(&self, query: &ast::Query, sources: &[Source], purpose: Purpose) -> Result<SelectPlan> {
+        let sources: Vec<select::Source> = sources
+            .iter()
+            .map(|source| select::Source {
+                name: &source.name,
+                kind: source.kind,
+                schema: &source.schema,
+                ordinal: source.ordinal,
+            })
+            .collect();
+        bind_select(query, &sources, purpose)
     }
 
     pub(super) fn terminate(&mut self, id: Option<&Ident>) -> Result<Outcome> {
@@ -476,15 +491,18 @@ pub(super) fn books_query() -> QueryPlan {
     let column_of = |(i, c): (usize, &ColumnDef)| ColumnDef { part: Part::key_if(i < 4), ..c.clone() };
     let columns = schema.columns.iter().enumerate().map(column_of).collect();
     let post = (0..8).map(column).collect();
-    let aggregation = Aggregation { keys: (0..4).map(column).collect(), calls, having: None, post };
+    let aggregation = Aggregation { keys: (0..4).map(column).collect(), window: None, calls, having: None, post };
     QueryPlan {
         id: BOOKS_QUERY,
         query: "WHARFE_BOOKS".into(),
-        source: "WHARFE_BOOK_ENTRIES".into(),
-        topic: books::TOPIC.into(),
-        input: Input::Hub(BOOKS_HUB),
-        input_columns: 8,
+        inputs: vec![QueryInput {
+            source: "WHARFE_BOOK_ENTRIES".into(),
+            topic: books::TOPIC.into(),
+            from: Input::Hub(BOOKS_HUB),
+            columns: 8,
+        }],
         select: SelectPlan {
+            from: Relation::Scan(0),
             columns,
             filter: None,
             shape: Shape::Aggregate(aggregation),

@@ -11,8 +11,10 @@ use crate::connector::{self, Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization, decoder, encoder, unregistered};
+use crate::plan::select::Purpose;
 use crate::plan::{
-    Aggregation, Call, DataflowPlan, Input, QueryPlan, SelectPlan, Shape, Sink, StorePlan, Strategy,
+    Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, StorePlan,
+    Strategy,
 };
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::check_name;
@@ -129,7 +131,7 @@ impl Coordinator {
         self.plan_table(&source)?;
         let mut plans = Vec::new();
         let (reader, hub) = self.read_topic(&source, Start::Earliest, &mut plans)?;
-        let keys = source.schema.key_len();
+        let keys = source.schema.identity_len();
         let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };
         let all: Vec<Expr> = source.schema.columns.iter().enumerate().map(column).collect();
         let call = Call {
@@ -139,16 +141,14 @@ impl Coordinator {
             returns: SqlType::Boolean,
         };
         let aggregation =
-            Aggregation { keys: all[..keys].to_vec(), calls: vec![call], having: None, post: all };
+            Aggregation { keys: all[..keys].to_vec(), window: None, calls: vec![call], having: None, post: all };
         let table = self.id();
         let plan = QueryPlan {
             id: self.id(),
             query: format!("TABLE_{name}"),
-            source: name.into(),
-            topic: source.topic.clone(),
-            input: Input::Hub(hub),
-            input_columns: source.schema.len(),
+            inputs: vec![source.input(Input::Hub(hub))],
             select: SelectPlan {
+                from: Relation::Scan(0),
                 columns: source.schema.columns.clone(),
                 filter: None,
                 shape: Shape::Aggregate(aggregation),
@@ -161,7 +161,7 @@ impl Coordinator {
         let query = Query {
             id: plan.query.clone(),
             sql: sql.into(),
-            reads: String::new(),
+            reads: Vec::new(),
             writes: name.into(),
             dataflows: vec![plan.id, reader],
             plan: plan.clone(),
@@ -183,13 +183,14 @@ impl Coordinator {
             return Ok(status);
         }
         let with = With::parse(with)?;
-        let source = self.catalog.source(&query.from)?.clone();
-        if matches!(found, Found::Replaced(_)) && source.name == name.name {
+        let sources = self.sources(query)?;
+        let source = sources[0].clone();
+        if matches!(found, Found::Replaced(_)) && sources.iter().any(|source| source.name == name.name) {
             return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span));
         }
         check_persistent(query)?;
-        let select = self.bind(query, &source)?.keys_first();
-        check_shape(*kind, &source, &select, query)?;
+        let select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
+        check_shape(*kind, &sources, &select, query)?;
         check_compiles(&select)?;
         let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
         check_topic(&topic, name)?;
@@ -220,7 +221,7 @@ impl Coordinator {
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
-        self.start(&id, &parsed.text, &source, target, select, session).map_err(|e| e.at(name.span))?;
+        self.start(&id, &parsed.text, &sources, target, select, session).map_err(|e| e.at(name.span))?;
         Ok(created(*kind, &name.name, Some(id)))
     }
 
@@ -241,8 +242,8 @@ impl Coordinator {
             ))
             .at(target.span));
         }
-        let source = self.catalog.source(&query.from)?.clone();
-        if self.catalog.feeds(&sink.name, &source.name) {
+        let sources = self.sources(query)?;
+        if let Some(source) = sources.iter().find(|source| self.catalog.feeds(&sink.name, &source.name)) {
             return Err(Error::statement(format!(
                 "{} is fed by {}: the rows would go round for ever",
                 source.name, sink.name
@@ -251,8 +252,8 @@ impl Coordinator {
             .hint("insert into another stream"));
         }
         check_persistent(query)?;
-        let select = self.bind(query, &source)?.keys_first();
-        check_shape(SourceKind::Stream, &source, &select, query)?;
+        let select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
+        check_shape(SourceKind::Stream, &sources, &select, query)?;
         let select = fit(select, &sink, query)?;
         let id = match with.query_id {
             Some(id) if self.catalog.queries.contains_key(&id) => {
@@ -261,7 +262,7 @@ impl Coordinator {
             Some(id) => id,
             None => self.catalog.next_query_id("INSERTQUERY"),
         };
-        self.start(&id, &parsed.text, &source, sink, select, session).map_err(|e| e.at(target.span))?;
+        self.start(&id, &parsed.text, &sources, sink, select, session).map_err(|e| e.at(target.span))?;
         let message = format!("Created query with ID {id}");
         Ok(status(message, SourceKind::Stream, &target.name, "create", Some(id)))
     }
@@ -271,23 +272,21 @@ impl Coordinator {
         &mut self,
         id: &str,
         sql: &str,
-        source: &Source,
+        sources: &[Source],
         target: Source,
         select: SelectPlan,
         session: &Session,
     ) -> Result<()> {
-        self.plan_query(source, &target, &select)?;
+        self.plan_query(sources, &target, &select)?;
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
-        let input = self.input(source, start_of(session, self.begun)?, &mut plans, &mut dataflows)?;
-        let sink = self.sink(source, &target, &select)?;
+        let start = start_of(session, self.begun)?;
+        let inputs = self.inputs(sources, start, &mut plans, &mut dataflows)?;
+        let sink = self.sink(&inputs, &target, &select)?;
         let plan = QueryPlan {
             id: self.id(),
             query: id.into(),
-            source: source.name.clone(),
-            topic: source.topic.clone(),
-            input,
-            input_columns: source.schema.len(),
+            inputs,
             select,
             restore: self.restore(),
             sink,
@@ -307,7 +306,7 @@ impl Coordinator {
         let query = Query {
             id: id.into(),
             sql: sql.into(),
-            reads: source.name.clone(),
+            reads: sources.iter().map(|source| source.name.clone()).collect(),
             writes: target.name.clone(),
             plan: plan.clone(),
             recorded: self.recorded(),
@@ -340,11 +339,16 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn sink(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<Sink> {
+    pub(super) fn sink(
+        &mut self,
+        inputs: &[QueryInput],
+        target: &Source,
+        select: &SelectPlan,
+    ) -> Result<Sink> {
         if target.kind == SourceKind::Table {
-            let strategy = match (&select.shape, source.kind) {
-                (Shape::Aggregate(_), SourceKind::Stream) => Strategy::Monoid,
-                (Shape::Aggregate(_), SourceKind::Table) => Strategy::Retractable,
+            let strategy = match (&select.shape, select.from.is_table(inputs)) {
+                (Shape::Aggregate(_), false) => Strategy::Monoid,
+                (Shape::Aggregate(_), true) => Strategy::Retractable,
                 (Shape::Project(_), _) => Strategy::Project,
             };
             return Ok(Sink::Table { table: self.id(), strategy });
@@ -416,10 +420,8 @@ impl Coordinator {
         let Some(store) = self.store(target)? else { return Ok(None) };
         Ok(Some(QueryPlan {
             id: self.id(),
-            source: target.name.clone(),
-            topic: target.topic.clone(),
-            input: Input::Table(table),
-            input_columns: target.schema.len(),
+            inputs: vec![target.input(Input::Table(table))],
+            select: SelectPlan { from: Relation::Scan(0), ..plan.select.clone() },
             sink: Sink::Changelog(store),
             restore: Default::default(),
             ..plan.clone()

@@ -38,7 +38,7 @@ pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnS
 /// The types of columns of headers are given; there is one of all headers, or one each of some.
 fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
     let (word, ty, hint) = match &column.part {
-        Part::Key | Part::Value => return Ok(()),
+        Part::Key | Part::Window | Part::Value => return Ok(()),
         Part::Headers => {
             ("HEADERS".to_string(), headers_type(), "name ARRAY<STRUCT<key STRING, value BYTES>> HEADERS")
         }
@@ -113,6 +113,6 @@ pub(super) fn timestamp_expr(source: &Source) -> Result<Option<Expr>> {
                 .hint("it must be BIGINT, TIMESTAMP, or STRING with a TIMESTAMP_FORMAT"));
         }
     };
-    let scope = Scope { schema: &source.schema, names: Vec::new(), pseudo: false };
+    let scope = Scope::of(&source.schema, Vec::new(), false);
     bind(&expr, &scope).map(Some)
 }

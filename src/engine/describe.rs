@@ -59,7 +59,7 @@ impl Coordinator {
     fn topic(&self, name: String, (connector, place): (String, String), partitions: u32) -> TopicInfo {
         let reads = |plan: &&DataflowPlan| matches!(plan, DataflowPlan::Source(s) if s.topic == name);
         let consumers = self.active.values().filter(reads).count();
-        let consumer_groups = self.catalog.queries.values().filter(|q| q.plan.topic == name).count();
+        let consumer_groups = self.catalog.queries.values().filter(|q| q.plan.inputs.iter().any(|input| input.topic == name)).count();
         TopicInfo { name, connector, place, partitions, consumers, consumer_groups }
     }
 
@@ -122,7 +122,7 @@ impl Coordinator {
             sink_topic: self.catalog.get(&query.writes).map(|s| s.topic.clone()),
             persistent: true,
             state: "RUNNING".into(),
-            traffic: measures.of_query(&query.id, |source| self.catalog.feeds(source, &query.reads)),
+            traffic: measures.of_query(&query.id, |source| query.reads.iter().any(|read| self.catalog.feeds(source, read))),
         }
     }
 
@@ -189,23 +189,33 @@ impl Coordinator {
         Explanation {
             query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
-            sources: vec![query.reads.clone()],
-            plan: explain(&DataflowPlan::Query(query.plan.clone()), &self.column_names(&query.reads)),
+            sources: query.reads.clone(),
+            plan: explain(&DataflowPlan::Query(query.plan.clone()), &self.row_names(&query.plan.select, &query.reads)),
         }
     }
 
     fn explain_push(&self, id: &str, watcher: &Watcher) -> Explanation {
         Explanation {
             query: Some(push_info(id, watcher)),
-            ..self.explain_answer(watcher.kind, &watcher.reads, &watcher.select)
+            ..self.explain_answer(&watcher.reads, &watcher.select)
         }
     }
 
     /// A SELECT whose rows go to whoever asked.
-    fn explain_answer(&self, kind: SourceKind, reads: &str, select: &SelectPlan) -> Explanation {
-        let mut plan = format!("read {} {reads}\n", super::coordinator::word(kind).to_lowercase());
-        explain_select(select, &self.column_names(reads), &mut plan);
-        Explanation { query: None, columns: select.columns.clone(), sources: vec![reads.into()], plan }
+    fn explain_answer(&self, reads: &[String], select: &SelectPlan) -> Explanation {
+        let mut plan = String::new();
+        for source in reads.iter().filter_map(|name| self.catalog.get(name)) {
+            let kind = super::coordinator::word(source.kind).to_lowercase();
+            plan.push_str(&format!("read {kind} {}\n", source.name));
+        }
+        explain_select(select, &self.row_names(select, reads), &mut plan);
+        Explanation { query: None, columns: select.columns.clone(), sources: reads.to_vec(), plan }
+    }
+
+    /// The names of the columns that a SELECT's own stages read.
+    fn row_names(&self, select: &SelectPlan, reads: &[String]) -> Vec<String> {
+        let inputs: Vec<Vec<String>> = reads.iter().map(|name| self.column_names(name)).collect();
+        select.from.column_names(&inputs)
     }
 
     fn column_names(&self, source: &str) -> Vec<String> {
@@ -215,8 +225,8 @@ impl Coordinator {
     }
 
     pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
-        let (source, select) = self.plan_of(parsed, session)?;
-        Ok(Outcome::Explanation(Box::new(self.explain_answer(source.kind, &source.name, &select))))
+        let (reads, select) = self.plan_of(parsed, session)?;
+        Ok(Outcome::Explanation(Box::new(self.explain_answer(&reads, &select))))
     }
 
     /// The plans of a script's queries, each below its statement's first line.
@@ -239,7 +249,10 @@ impl Coordinator {
         }
         for plan in self.planned() {
             let columns = match plan {
-                DataflowPlan::Query(q) => self.column_names(&q.source),
+                DataflowPlan::Query(q) => {
+                    let reads: Vec<String> = q.inputs.iter().map(|input| input.source.clone()).collect();
+                    self.row_names(&q.select, &reads)
+                }
                 DataflowPlan::Source(_) => Vec::new(),
             };
             if !matches!(plan, DataflowPlan::Query(q) if q.query == "WHARFE_BOOKS") {

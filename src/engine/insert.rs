@@ -233,7 +233,7 @@ fn inserted_row(
             .at(target.span));
     }
     let empty = Schema::default();
-    let scope = Scope { schema: &empty, names: Vec::new(), pseudo: false };
+    let scope = Scope::of(&empty, Vec::new(), false);
     let mut row = vec![Value::Null; source.schema.len()];
     let mut rowtime = None;
     for (column, value) in columns.iter().zip(values) {

@@ -6,7 +6,7 @@ use super::local::{self, Way};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
 use crate::error::{Error, Result};
-use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryPlan, Sink, SourcePlan, TableId};
+use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Sink, SourcePlan, TableId};
 use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
 
@@ -49,6 +49,21 @@ impl Coordinator {
             return Ok(Input::Hub(hub));
         }
         Ok(Input::Hub(self.read_topic(source, start, plans)?.1))
+    }
+
+    /// The same for all that a query reads.
+    pub(super) fn inputs(
+        &mut self,
+        sources: &[Source],
+        start: Start,
+        plans: &mut Vec<DataflowPlan>,
+        private: &mut Vec<DataflowId>,
+    ) -> Result<Vec<QueryInput>> {
+        let each = sources.iter().map(|source| {
+            let from = self.input(source, start, plans, private)?;
+            Ok(source.input(from))
+        });
+        each.collect()
     }
 
     pub(super) fn table_of(&self, source: &Source) -> Result<TableId> {
@@ -186,15 +201,27 @@ impl Coordinator {
         }
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
-            let reads =
-                self.catalog.get(&writer.reads).expect("a source that is read cannot be dropped").clone();
-            let input = self.input(&reads, Start::Earliest, plans, private)?;
+            let reads = self.read_by(&writer);
+            let inputs = self.inputs(&reads, Start::Earliest, plans, private)?;
             let plan =
-                QueryPlan { id: self.id(), input, sink: Sink::Stream { hub, store: None }, ..writer.plan };
+                QueryPlan { id: self.id(), inputs, sink: Sink::Stream { hub, store: None }, ..writer.plan };
             private.push(plan.id);
             plans.push(DataflowPlan::Query(plan));
         }
         Ok(hub)
+    }
+
+    /// The sources that a query reads.
+    fn read_by(&self, query: &Query) -> Vec<Source> {
+        let source = |name: &String| self.catalog.get(name).expect("what is read cannot be dropped").clone();
+        query.reads.iter().map(source).collect()
+    }
+
+    /// Whether a stream's past can be read by one thread: nothing on the way to it is joined.
+    pub(super) fn is_linear(&self, source: &Source) -> bool {
+        self.catalog.writers_of(&source.name).all(|writer| {
+            writer.plan.select.from.is_scan() && self.read_by(writer).iter().all(|read| self.is_linear(read))
+        })
     }
 
     /// All ways on which rows come into a stream, with what they pass.
@@ -208,11 +235,11 @@ impl Coordinator {
         }
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
-            let reads =
-                self.catalog.get(&writer.reads).expect("a source that is read cannot be dropped").clone();
-            for mut way in self.ways(&reads)? {
-                way.through.push(writer.plan.select.clone());
-                ways.push(way);
+            for reads in self.read_by(&writer) {
+                for mut way in self.ways(&reads)? {
+                    way.through.push(writer.plan.select.clone());
+                    ways.push(way);
+                }
             }
         }
         Ok(ways)

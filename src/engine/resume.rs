@@ -121,10 +121,15 @@ impl Coordinator {
     }
 
     /// Begins to plan a persistent query: finds out whether a checkpoint knows it.
-    pub(super) fn plan_query(&mut self, source: &Source, target: &Source, select: &SelectPlan) -> Result<()> {
+    pub(super) fn plan_query(
+        &mut self,
+        sources: &[Source],
+        target: &Source,
+        select: &SelectPlan,
+    ) -> Result<()> {
         let stored = self.topology.resolve(&target.topic, &self.data_dir, target.layout.partitions);
         let print = print(&(
-            self.source_print(source)?,
+            sources.iter().map(|source| self.source_print(source)).collect::<Result<Vec<_>>>()?,
             select,
             (&target.topic, &target.serialization, &target.schema, target.layout, target.ordinal),
             stored.as_ref().map(identity),
@@ -321,8 +326,7 @@ impl Coordinator {
         for (_, Known { writes, .. }) in known.filter(|(key, _)| !is_there(key)) {
             let keeps = |query: &&crate::catalog::Query| {
                 manifest.queries.contains_key(&query.recorded.key)
-                    && !query.reads.is_empty()
-                    && self.catalog.feeds(writes, &query.reads)
+                    && query.reads.iter().any(|read| self.catalog.feeds(writes, read))
             };
             if let Some(query) = self.catalog.queries.values().find(keeps) {
                 return Err(Error::usage(format!(

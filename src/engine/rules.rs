@@ -17,7 +17,10 @@ pub(super) fn check_compiles(select: &SelectPlan) -> Result<()> {
             a.having.as_ref(),
         ),
     };
-    exprs.into_iter().chain(having).chain(&select.filter).try_for_each(|e| compile(e).map(|_| ()))
+    let mut of_joins = Vec::new();
+    select.from.each_key(&mut |key| of_joins.push(key));
+    let exprs = exprs.into_iter().chain(having).chain(&select.filter).chain(of_joins);
+    exprs.into_iter().try_for_each(|e| compile(e).map(|_| ()))
 }
 
 pub(super) fn check_persistent(query: &ast::Query) -> Result<()> {
@@ -36,14 +39,17 @@ pub(super) fn check_persistent(query: &ast::Query) -> Result<()> {
 
 pub(super) fn check_shape(
     kind: SourceKind,
-    source: &Source,
+    sources: &[Source],
     select: &SelectPlan,
     query: &ast::Query,
 ) -> Result<()> {
     let grouped = matches!(select.shape, Shape::Aggregate(_));
-    match (kind, source.kind) {
+    let names = || sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
+    let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
+    let read = if of_tables { SourceKind::Table } else { SourceKind::Stream };
+    match (kind, read) {
         (SourceKind::Stream, SourceKind::Table) => {
-            return Err(Error::statement(format!("a stream cannot be made from the table {}", source.name))
+            return Err(Error::statement(format!("a stream cannot be made from the table {}", names()))
                 .at(query.from.span)
                 .hint("CREATE TABLE … AS SELECT"));
         }
@@ -59,12 +65,9 @@ pub(super) fn check_shape(
         }
         _ => {}
     }
-    if let (SourceKind::Table, Some(text)) = (source.kind, order_sensitive(select)) {
-        return Err(Error::statement(format!(
-            "{text} needs an order of arrival, and {} is a table",
-            source.name
-        ))
-        .at(query.span));
+    if let (SourceKind::Table, Some(text)) = (read, order_sensitive(select)) {
+        let what = format!("{text} needs an order of arrival, and {} is a table", names());
+        return Err(Error::statement(what).at(query.span));
     }
     if let Shape::Aggregate(aggregation) = &select.shape {
         if aggregation.keys.is_empty() {

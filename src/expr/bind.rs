@@ -24,10 +24,45 @@ use fold::fold;
 /// Where names are looked up.
 pub struct Scope<'a> {
     pub schema: &'a Schema,
-    /// What may stand before the dot: the source's name and its alias.
-    pub names: Vec<&'a str>,
+    /// In the order of their columns.
+    pub sources: Vec<ScopeSource<'a>>,
     /// Whether rows have ROWTIME, ROWPARTITION and ROWOFFSET.
     pub pseudo: bool,
+    /// Asked first what an expression stands for: a grouping's keys and calls, aliases.
+    pub replace: Option<&'a Replace<'a>>,
+}
+
+/// `None`: the expression is bound as it is.
+pub type Replace<'a> = dyn Fn(&ast::Expr) -> Option<Result<Expr>> + 'a;
+
+/// One of the sources whose columns are in scope.
+#[derive(Clone)]
+pub struct ScopeSource<'a> {
+    /// What may stand before the dot: the source's name and its alias.
+    pub names: Vec<&'a str>,
+    pub columns: std::ops::Range<usize>,
+}
+
+impl<'a> Scope<'a> {
+    /// Of one source, by these names.
+    pub fn of(schema: &'a Schema, names: Vec<&'a str>, pseudo: bool) -> Scope<'a> {
+        let sources = vec![ScopeSource { names, columns: 0..schema.len() }];
+        Scope { schema, sources, pseudo, replace: None }
+    }
+
+    /// The source that may stand before a dot by this name.
+    pub fn source(&self, name: &str) -> Option<&ScopeSource<'a>> {
+        self.sources.iter().find(|source| source.names.contains(&name))
+    }
+
+    /// The columns that a name may mean.
+    pub fn columns(&self, qualifier: Option<&str>, name: &str) -> Vec<usize> {
+        let of = |source: &&ScopeSource| qualifier.is_none_or(|q| source.names.contains(&q));
+        let in_source = |source: &ScopeSource<'_>| {
+            source.columns.clone().find(|&column| self.schema.columns[column].name == name)
+        };
+        self.sources.iter().filter(of).filter_map(in_source).collect()
+    }
 }
 
 /// Binds one expression. An error points at the part that is wrong.
@@ -73,6 +108,7 @@ impl Binder<'_> {
     fn operand(&self, expr: &ast::Expr) -> Result<Operand> {
         let bound = match &expr.kind {
             ast::ExprKind::Literal(ast::Literal::Null) => None,
+            _ if let Some(replaced) = self.scope.replace.and_then(|replace| replace(expr)) => Some(replaced?),
             _ => Some(fold(self.expr(expr).map_err(|error| error.at(expr.span))?)),
         };
         Ok(Operand { expr: bound, span: expr.span })
@@ -132,17 +168,28 @@ impl Binder<'_> {
     }
 
     fn column(&self, qualifier: Option<&str>, name: &str) -> Result<Expr> {
-        if let Some(qualifier) = qualifier.filter(|q| !self.scope.names.contains(q)) {
-            let sources: Vec<String> = self.scope.names.iter().map(|n| quote(n)).collect();
+        if let Some(qualifier) = qualifier.filter(|q| self.scope.source(q).is_none()) {
+            let names = self.scope.sources.iter().flat_map(|source| &source.names);
+            let sources: Vec<String> = names.map(|n| quote(n)).collect();
             let error = Error::statement(format!("unknown source {}", quote(qualifier)));
             return Err(match sources.is_empty() {
                 true => error,
                 false => error.hint(format!("columns come from {}", sources.join(" or "))),
             });
         }
-        if let Some(index) = self.scope.schema.index_of(name) {
-            let ty = self.scope.schema.columns[index].ty.clone();
-            return Ok(Expr { kind: ExprKind::Column(index), ty });
+        match self.scope.columns(qualifier, name)[..] {
+            [] => {}
+            [index] => {
+                let ty = self.scope.schema.columns[index].ty.clone();
+                return Ok(Expr { kind: ExprKind::Column(index), ty });
+            }
+            _ => {
+                let holds = |s: &&ScopeSource| s.columns.clone().any(|c| self.names[c] == name);
+                let of = self.scope.sources.iter().filter(holds).filter_map(|s| s.names.last());
+                let choices: Vec<String> = of.map(|of| format!("{}.{}", quote(of), quote(name))).collect();
+                return Err(Error::statement(format!("column {} is ambiguous", quote(name)))
+                    .hint(format!("write {}", choices.join(" or "))));
+            }
         }
         match Pseudo::find(name) {
             Some(pseudo) if self.scope.pseudo => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() }),

@@ -28,7 +28,7 @@ pub mod functions;
 #[cfg(test)]
 mod tests;
 
-pub use bind::{Scope, bind, coerce};
+pub use bind::{Scope, ScopeSource, bind, coerce};
 pub use compile::{Projection, compile};
 pub use display::display;
 pub use walk::{references, rewrite};

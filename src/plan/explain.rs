@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::expr::display;
+use crate::sql::ast::{JoinKind, WindowKind};
 use std::fmt::Write;
 
 /// The plan of one dataflow, indented; `columns` names the input's columns.
@@ -37,8 +38,10 @@ fn explain_source(plan: &SourcePlan, out: &mut String) {
 
 fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
     let _ = writeln!(out, "query {}", plan.query);
-    let kind = if matches!(plan.input, Input::Table(_)) { "table" } else { "stream" };
-    let _ = writeln!(out, "  read {kind} {}", plan.source);
+    for input in &plan.inputs {
+        let kind = if matches!(input.from, Input::Table(_)) { "table" } else { "stream" };
+        let _ = writeln!(out, "  read {kind} {}", input.source);
+    }
     explain_select(&plan.select, columns, out);
     match &plan.sink {
         Sink::Stream { store: None, .. } => out.push_str("  publish in memory\n"),
@@ -85,6 +88,9 @@ fn guarantee(store: &StorePlan) -> &'static str {
 
 /// The stages of a SELECT.
 pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String) {
+    if let Relation::Join(join) = &select.from {
+        explain_join(join, columns, out);
+    }
     if let Some(filter) = &select.filter {
         let _ = writeln!(out, "  filter {}", display(filter, columns));
     }
@@ -110,6 +116,42 @@ pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String)
     }
 }
 
+/// A join, below it those that it joins. `columns` names the columns of its rows.
+fn explain_join(join: &Join, columns: &[String], out: &mut String) {
+    let (left, right) = columns.split_at(join.left.columns.len().min(columns.len()));
+    for (side, names) in [(&join.left, left), (&join.right, right)] {
+        if let Relation::Join(inner) = &side.relation {
+            explain_join(inner, names, out);
+        }
+    }
+    let kind = match join.kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left outer",
+        JoinKind::Right => "right outer",
+        JoinKind::Full => "full outer",
+    };
+    let _ = writeln!(out, "  {kind} join of {} with {}", join.left.name, join.right.name);
+    for (a, b) in join.left.keys.iter().zip(&join.right.keys) {
+        let _ = writeln!(out, "    on {} = {}", display(a, left), display(b, right));
+    }
+    let how = match join.method {
+        Method::Within(within) => {
+            let waits = match within.grace_ms {
+                Some(grace) => format!("rows without a partner are told of {grace} ms after that"),
+                None => "rows without a partner are told of at once, and again when one comes".into(),
+            };
+            format!(
+                "the right row at most {} ms before and {} ms after the left one; {waits}",
+                within.before_ms, within.after_ms
+            )
+        }
+        Method::Lookup => "each row of the stream with the table's row at its time".into(),
+        Method::Keys => "row for row by their keys, read from both tables; keeps nothing".into(),
+        Method::ForeignKey => "by a foreign key; keeps the left table's rows by it".into(),
+    };
+    let _ = writeln!(out, "    {how}");
+}
+
 fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: &[String], out: &mut String) {
     let keys: Vec<String> = aggregation.keys.iter().map(|k| display(k, columns)).collect();
     let calls: Vec<String> = aggregation.calls.iter().map(|c| call(c, columns)).collect();
@@ -118,11 +160,15 @@ fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: 
         "  group by {}",
         if keys.is_empty() { "nothing (one group)".into() } else { keys.join(", ") }
     );
+    if let Some(window) = &aggregation.window {
+        explain_window(window, out);
+    }
     for call in &calls {
         let _ = writeln!(out, "    {call}");
     }
     out.push_str("  exchange by hash of the key\n");
-    let names: Vec<String> = keys.into_iter().chain(calls).collect();
+    let bounds = aggregation.window.iter().flat_map(|_| BOUNDS.map(String::from));
+    let names: Vec<String> = keys.into_iter().chain(bounds).chain(calls).collect();
     if let Some(having) = &aggregation.having {
         let _ = writeln!(out, "  having {}", display(having, &names));
     }
@@ -130,6 +176,19 @@ fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: 
     for (column, expr) in select.columns.iter().zip(&aggregation.post) {
         let _ = writeln!(out, "    {column} = {}", display(expr, &names));
     }
+}
+
+fn explain_window(window: &Window, out: &mut String) {
+    let kind = match window.kind {
+        WindowKind::Tumbling { size_ms } => format!("tumbling windows of {size_ms} ms"),
+        WindowKind::Hopping { size_ms, advance_ms } => {
+            format!("hopping windows of {size_ms} ms, one each {advance_ms} ms")
+        }
+        WindowKind::Session { gap_ms } => format!("sessions that end after {gap_ms} ms without a row"),
+    };
+    let told = if window.is_final { ", told of when closed" } else { "" };
+    let Window { grace_ms, retention_ms, .. } = window;
+    let _ = writeln!(out, "    in {kind}{told}: grace {grace_ms} ms, kept for {retention_ms} ms");
 }
 
 /// A call as it could be written; parameters that are no columns are in its spec.

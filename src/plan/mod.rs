@@ -1,14 +1,20 @@
 //! Plans: what workers render and EXPLAIN prints. Plain data, the same on every worker.
 
+pub mod relation;
+mod from;
+mod grouping;
 pub mod select;
 mod sites;
 pub mod explain;
 
+pub use relation::{Join, Method, Relation, Side, Within};
+
 use crate::aggregate::Spec;
 use crate::connector::{Layout, Place, Start, Survey};
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind};
 use crate::format::{Serialization, Written};
-use crate::types::{ColumnDef, Schema, SqlType};
+use crate::sql::ast::WindowKind;
+use crate::types::{ColumnDef, Part, Schema, SqlType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,18 +87,14 @@ impl SourcePlan {
     }
 }
 
-/// A continuous query: reads a hub or a table, writes a stream, a table or an answer.
+/// A continuous query: reads hubs and tables, writes a stream, a table or an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryPlan {
     pub id: DataflowId,
     /// `CSAS_CARPARK_EVENTS_3`, or the id of a push query.
     pub query: String,
-    /// Name and topic of what it reads, for the books.
-    pub source: String,
-    pub topic: String,
-    pub input: Input,
-    /// How many columns the input has.
-    pub input_columns: usize,
+    /// What the scans of `select` read, by their numbers.
+    pub inputs: Vec<QueryInput>,
     pub select: SelectPlan,
     pub sink: Sink,
     /// Where checkpoints hold the kept states that it goes on from, by their names: each is the sum of its
@@ -104,7 +106,45 @@ pub struct QueryPlan {
 pub const GROUPS: &str = "groups";
 pub const ELEMENTS: &str = "elements";
 
+/// One of the streams and tables that a query reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryInput {
+    /// Name and topic, for the books.
+    pub source: String,
+    pub topic: String,
+    pub from: Input,
+    pub columns: usize,
+}
+
 impl QueryPlan {
+    /// The names of what it reads.
+    pub fn source(&self) -> String {
+        self.joined(|input| &input.source)
+    }
+
+    /// The topics of what it reads.
+    pub fn topic(&self) -> String {
+        self.joined(|input| &input.topic)
+    }
+
+    fn joined(&self, of: impl Fn(&QueryInput) -> &String) -> String {
+        let mut all: Vec<&str> = self.inputs.iter().map(|input| of(input).as_str()).collect();
+        all.dedup();
+        all.join(", ")
+    }
+
+    /// The columns that it reads of each input. `wanted`: which of its own somebody reads.
+    pub fn reads(&self, wanted: Option<&[bool]>) -> Vec<Vec<bool>> {
+        let mut inputs: Vec<Vec<bool>> =
+            self.inputs.iter().map(|input| vec![false; input.columns]).collect();
+        let width = match &self.select.from {
+            Relation::Scan(input) => self.inputs[*input].columns,
+            Relation::Join(join) => join.width(),
+        };
+        self.select.from.reads(&self.select.reads(width, wanted), &mut inputs);
+        inputs
+    }
+
     /// Whether it stores rows with the headers of the records that they were made from, as Kafka Streams
     /// does where a row is made from one record.
     pub fn passes_headers_on(&self) -> bool {
@@ -189,6 +229,7 @@ impl StorePlan {
 /// A bound SELECT: filter, then project or aggregate; ORDER BY and LIMIT only in answers that end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelectPlan {
+    pub from: Relation,
     /// The result's columns, in the order of `shape`'s expressions.
     pub columns: Vec<ColumnDef>,
     pub filter: Option<Expr>,
@@ -208,12 +249,28 @@ pub enum Shape {
 pub struct Aggregation {
     /// Over the input's columns.
     pub keys: Vec<Expr>,
+    pub window: Option<Window>,
     pub calls: Vec<Call>,
-    /// Over the keys followed by the calls' results.
+    /// Over the keys, the bounds of the window where there is one, and the calls' results.
     pub having: Option<Expr>,
     /// Over the same: one expression a column; those beyond `columns` are there for ORDER BY only.
     pub post: Vec<Expr>,
 }
+
+/// Cuts the groups of a stream by time. Milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub kind: WindowKind,
+    /// How long after its end rows still count in a window.
+    pub grace_ms: i64,
+    /// How long after its start a window is kept.
+    pub retention_ms: i64,
+    /// Each window is told of once, when it has closed.
+    pub is_final: bool,
+}
+
+/// The names of a window's bounds, in a SELECT and among a table's columns.
+pub const BOUNDS: [&str; 2] = ["WINDOWSTART", "WINDOWEND"];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -238,9 +295,17 @@ impl Aggregation {
         self.calls.iter().map(|c| c.spec.clone()).collect()
     }
 
-    /// The types of the keys and of the calls' results: what `having` and `post` read.
+    /// The types of the keys, of the window's bounds and of the calls' results: what `having` and `post`
+    /// read.
     pub fn intermediate(&self) -> Vec<SqlType> {
-        self.keys.iter().map(|k| k.ty.clone()).chain(self.calls.iter().map(|c| c.returns.clone())).collect()
+        let bounds = self.window.iter().flat_map(|_| [SqlType::Bigint, SqlType::Bigint]);
+        let keys = self.keys.iter().map(|k| k.ty.clone()).chain(bounds);
+        keys.chain(self.calls.iter().map(|c| c.returns.clone())).collect()
+    }
+
+    /// How many values a group's key has: the user's, and the bounds of the window.
+    pub fn key_len(&self) -> usize {
+        self.keys.len() + if self.window.is_some() { 2 } else { 0 }
     }
 }
 
@@ -267,11 +332,20 @@ impl SelectPlan {
         reads
     }
 
-    /// Puts key columns first, the order that a stream's or table's schema has.
+    /// Puts key columns first, the order that a stream's or table's schema has, and the bounds of windows
+    /// behind them.
     pub fn keys_first(mut self) -> SelectPlan {
         debug_assert!(self.order_by.is_empty());
+        if let Shape::Aggregate(Aggregation { window: Some(_), keys, post, .. }) = &mut self.shape {
+            for (i, name) in BOUNDS.into_iter().enumerate() {
+                let bound = Expr { kind: ExprKind::Column(keys.len() + i), ty: SqlType::Bigint };
+                let column = ColumnDef { name: name.into(), ty: SqlType::Bigint, part: Part::Window };
+                post.insert(self.columns.len(), bound);
+                self.columns.push(column);
+            }
+        }
         let mut order: Vec<usize> = (0..self.columns.len()).collect();
-        order.sort_by_key(|&i| !self.columns[i].is_key());
+        order.sort_by_key(|&i| (!self.columns[i].is_key(), !self.columns[i].identifies()));
         self.columns = order.iter().map(|&i| self.columns[i].clone()).collect();
         let exprs = match &mut self.shape {
             Shape::Project(exprs) => exprs,

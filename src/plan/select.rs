@@ -1,51 +1,57 @@
-//! Binds a SELECT against the schema of what it reads: names, types, grouping, keys.
+//! Binds a SELECT against the schemas of what it reads: names, types, grouping, keys.
 
+use super::from::{From, bind_from};
+use super::grouping::{Grouping, aggregates};
 use super::sites::number_sites;
-use super::{Aggregation, Call, OrderKey, SelectPlan, Shape};
-use crate::aggregate;
+use super::{OrderKey, SelectPlan, Shape, Window};
 use crate::error::{Error, Result, Span};
-use crate::expr::function::Arg;
 use crate::expr::{Expr, ExprKind as Bound};
-use crate::expr::{Scope, bind, coerce};
-use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind};
+use crate::expr::{Scope, bind};
+use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind, WindowKind};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
-use crate::value::Value;
+use std::collections::BTreeSet;
 
-/// What a query reads, and what for.
+/// A stream or table that a query reads.
 pub struct Source<'a> {
     pub name: &'a str,
     pub kind: SourceKind,
     pub schema: &'a Schema,
+    /// Order of declaration.
+    pub ordinal: u32,
+}
+
+/// What becomes of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A stream or table is made of them: they need their key.
+    Persistent,
+    Answer,
 }
 
 /// A select item with its output name.
-struct Item {
-    name: String,
-    expr: ast::Expr,
+pub struct Item {
+    pub name: String,
+    pub expr: ast::Expr,
 }
 
-/// Binds `query`, which reads `source`.
-pub fn bind_select(query: &Query, source: &Source) -> Result<SelectPlan> {
-    let scope = scope_of(query, source);
-    let items = expand(query, source, &scope)?;
-    let filter = query.filter.as_ref().map(|e| bind_boolean(e, &scope, "WHERE")).transpose()?;
-    let grouped = !query.group_by.is_empty() || items.iter().any(|i| has_aggregate(&i.expr));
-    if let (false, Some(having)) = (grouped, &query.having) {
-        return Err(Error::statement("HAVING needs GROUP BY").at(having.span).hint("use WHERE"));
-    }
-    if query.emit == Some(ast::Emit::Final) {
-        return Err(Error::statement("EMIT FINAL needs a window, and windows are not supported yet")
-            .at(query.span)
-            .hint("use EMIT CHANGES"));
+/// Binds `query`, which reads `sources`: that of its FROM, then those of its joins.
+pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Result<SelectPlan> {
+    let from = bind_from(query, sources)?;
+    let scope = from.scope();
+    let items = expand(query, &from, &scope)?;
+    let filter = query.filter.as_ref().map(|e| bind_boolean(e, |e| bind(e, &scope), "WHERE")).transpose()?;
+    let grouped = !query.group_by.is_empty() || items.iter().any(|i| !aggregates(&i.expr).is_empty());
+    if !grouped {
+        check_ungrouped(query)?;
     }
     let mut plan = if grouped {
-        bind_grouped(query, source, &scope, items)?
+        bind_grouped(query, &from, &scope, &items)?
     } else {
-        bind_plain(query, source, &scope, items)?
+        bind_plain(query, &from, &scope, &items, purpose)?
     };
     plan.filter = filter;
     plan.limit = query.limit;
-    number_sites(&mut plan, source.name);
+    number_sites(&mut plan, sources[0].name);
     if let Some(twice) = duplicate(&plan.columns) {
         return Err(Error::statement(format!("the SELECT list has two columns named {twice}"))
             .at(query.span)
@@ -54,10 +60,22 @@ pub fn bind_select(query: &Query, source: &Source) -> Result<SelectPlan> {
     Ok(plan)
 }
 
-fn scope_of<'a>(query: &'a Query, source: &'a Source) -> Scope<'a> {
-    let mut names = vec![source.name];
-    names.extend(query.alias.iter().map(|a| a.name.as_str()));
-    Scope { schema: source.schema, names, pseudo: source.kind == SourceKind::Stream }
+/// What only makes sense with GROUP BY.
+fn check_ungrouped(query: &Query) -> Result<()> {
+    if let Some(having) = &query.having {
+        return Err(Error::statement("HAVING needs GROUP BY").at(having.span).hint("use WHERE"));
+    }
+    if let Some(window) = &query.window {
+        return Err(Error::statement("a window cuts groups by time, and there is no GROUP BY")
+            .at(window.span)
+            .hint("GROUP BY a column"));
+    }
+    if query.emit == Some(ast::Emit::Final) {
+        return Err(Error::statement("EMIT FINAL tells of windows when they have closed; there is none here")
+            .at(query.span)
+            .hint("EMIT CHANGES, or WINDOW TUMBLING (SIZE …) … GROUP BY …"));
+    }
+    Ok(())
 }
 
 fn duplicate(columns: &[ColumnDef]) -> Option<&str> {
@@ -69,21 +87,12 @@ fn duplicate(columns: &[ColumnDef]) -> Option<&str> {
 }
 
 /// Resolves stars and names the items: alias, column or field name, else `KSQL_COL_n`.
-fn expand(query: &Query, source: &Source, scope: &Scope) -> Result<Vec<Item>> {
+fn expand(query: &Query, from: &From, scope: &Scope) -> Result<Vec<Item>> {
     let mut items = Vec::new();
-    let mut unnamed = 0;
+    let mut names = Names::new(from);
     for item in &query.select {
         match item {
-            SelectItem::Star { qualifier, span } => {
-                check_qualifier(qualifier.as_ref(), scope)?;
-                items.extend(
-                    source
-                        .schema
-                        .columns
-                        .iter()
-                        .map(|c| Item { name: c.name.clone(), expr: column(&c.name, *span) }),
-                );
-            }
+            SelectItem::Star { qualifier, span } => expand_star(qualifier.as_ref(), *span, from, &mut items)?,
             SelectItem::StructStar { base, span } => {
                 let SqlType::Struct(fields) = bind(base, scope)?.ty else {
                     return Err(Error::statement("only a STRUCT has fields to select with ->*").at(*span));
@@ -102,12 +111,14 @@ fn expand(query: &Query, source: &Source, scope: &Scope) -> Result<Vec<Item>> {
             SelectItem::Expr { expr, alias } => {
                 let name = match (alias, &expr.kind) {
                     (Some(alias), _) => alias.name.clone(),
-                    (None, ExprKind::Column { name, .. }) => name.clone(),
-                    (None, ExprKind::Field { field, .. }) => field.name.clone(),
-                    _ => {
-                        unnamed += 1;
-                        format!("KSQL_COL_{}", unnamed - 1)
+                    (None, ExprKind::Column { qualifier, name }) => {
+                        match scope.columns(qualifier.as_deref(), name)[..] {
+                            [column] => from.result_name(column, false),
+                            _ => name.clone(),
+                        }
                     }
+                    (None, ExprKind::Field { field, .. }) => names.of_field(&field.name),
+                    _ => names.generated(),
                 };
                 items.push(Item { name, expr: expr.clone() });
             }
@@ -116,69 +127,154 @@ fn expand(query: &Query, source: &Source, scope: &Scope) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-fn check_qualifier(qualifier: Option<&Ident>, scope: &Scope) -> Result<()> {
-    match qualifier {
-        Some(q) if !scope.names.contains(&q.name.as_str()) => {
-            Err(Error::statement(format!("{}.* names no source of this query", q.name))
-                .at(q.span)
-                .hint(format!("write {}.* or *", scope.names[0])))
+fn expand_star(qualifier: Option<&Ident>, span: Span, from: &From, items: &mut Vec<Item>) -> Result<()> {
+    let is_meant = |names: &[&str]| qualifier.is_none_or(|q| names.contains(&q.name.as_str()));
+    if let Some(q) = qualifier
+        && !from.sources.iter().any(|source| is_meant(&source.names))
+    {
+        let names: Vec<&str> = from.sources.iter().filter_map(|s| s.names.last().copied()).collect();
+        return Err(Error::statement(format!("{}.* names no source of this query", q.name))
+            .at(q.span)
+            .hint(format!("write {}.* or *", names.join(".*, "))));
+    }
+    for source in from.sources.iter().filter(|source| is_meant(&source.names)) {
+        for column in source.columns.clone().filter(|&column| !from.hidden[column]) {
+            let qualifier = from.key.is_some().then(|| source.names.last().map(|name| name.to_string()));
+            let name = from.schema.columns[column].name.clone();
+            let expr =
+                ast::Expr { kind: ExprKind::Column { qualifier: qualifier.flatten(), name }, span };
+            items.push(Item { name: from.result_name(column, true), expr });
         }
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+/// Names that the dialect makes up.
+struct Names {
+    taken: BTreeSet<String>,
+    generated: usize,
+}
+
+impl Names {
+    fn new(from: &From) -> Names {
+        Names { taken: from.schema.columns.iter().map(|c| c.name.clone()).collect(), generated: 0 }
+    }
+
+    /// Of an expression: `KSQL_COL_n`, but not the name of a column.
+    fn generated(&mut self) -> String {
+        loop {
+            let name = format!("KSQL_COL_{}", self.generated);
+            self.generated += 1;
+            if !self.taken.contains(&name) {
+                return name;
+            }
+        }
+    }
+
+    /// Of a struct's field: its own where no column or field has it, else with a number.
+    fn of_field(&mut self, field: &str) -> String {
+        let numbered = (1..).map(|n| format!("{field}_{n}"));
+        let free = [field.to_string()].into_iter().chain(numbered).find(|name| !self.taken.contains(name));
+        let name = free.expect("numbers do not end");
+        self.taken.insert(name.clone());
+        name
     }
 }
 
-fn column(name: &str, span: Span) -> ast::Expr {
-    ast::Expr { kind: ExprKind::Column { qualifier: None, name: name.to_string() }, span }
-}
-
-fn bind_boolean(expr: &ast::Expr, scope: &Scope, clause: &str) -> Result<Expr> {
-    let bound = bind(expr, scope)?;
+fn bind_boolean(
+    expr: &ast::Expr,
+    bind: impl FnOnce(&ast::Expr) -> Result<Expr>,
+    clause: &str,
+) -> Result<Expr> {
+    let bound = bind(expr)?;
     if bound.ty != SqlType::Boolean {
         return Err(Error::statement(format!("{clause} needs a BOOLEAN, this is {}", bound.ty)).at(expr.span));
     }
     Ok(bound)
 }
 
-fn is_aggregate(expr: &ast::Expr) -> bool {
-    match &expr.kind {
-        ExprKind::CountStar => true,
-        ExprKind::Call { name, .. } => aggregate::find(&name.name).is_some(),
-        _ => false,
-    }
-}
-
-fn has_aggregate(expr: &ast::Expr) -> bool {
-    let mut found = false;
-    ast::walk(expr, &mut |e| found |= is_aggregate(e));
-    found
-}
-
 // ---- without GROUP BY ----
 
-fn bind_plain(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>) -> Result<SelectPlan> {
+fn bind_plain(
+    query: &Query,
+    from: &From,
+    scope: &Scope,
+    items: &[Item],
+    purpose: Purpose,
+) -> Result<SelectPlan> {
     let mut columns = Vec::new();
     let mut exprs = Vec::new();
-    for item in &items {
+    for item in items {
         let bound = bind(&item.expr, scope)?;
         // A column of headers becomes one of the value: what is written of it is a value like any other,
         // and the headers themselves are passed on beside it.
-        let key = query.partition_by.is_empty() && is_key_column(&bound, source.schema);
-        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), part: Part::key_if(key) });
+        let part = match bound.kind {
+            Bound::Column(i) if query.partition_by.is_empty() && from.key.is_none() => {
+                match &from.schema.columns[i].part {
+                    part @ (Part::Key | Part::Window) => part.clone(),
+                    _ => Part::Value,
+                }
+            }
+            _ => Part::Value,
+        };
+        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), part });
         exprs.push(bound);
     }
     if !query.partition_by.is_empty() {
-        if source.kind == SourceKind::Table {
+        if from.kind == SourceKind::Table {
             return Err(Error::statement("PARTITION BY works on streams, and this reads a table")
                 .at(query.partition_by[0].span));
         }
         partition(query, scope, &mut columns, &mut exprs)?;
+    } else {
+        mark_join_key(query, from, &mut columns, &mut exprs, purpose)?;
     }
-    let order_by = bind_order(query, scope, &items, &mut exprs)?;
-    Ok(SelectPlan { columns, filter: None, shape: Shape::Project(exprs), order_by, limit: None })
+    let order_by = bind_order(query, scope, items, &mut exprs)?;
+    let relation = from.relation.clone();
+    Ok(SelectPlan {
+        from: relation,
+        columns,
+        filter: None,
+        shape: Shape::Project(exprs),
+        order_by,
+        limit: None,
+    })
 }
 
-fn is_key_column(expr: &Expr, schema: &Schema) -> bool {
-    matches!(expr.kind, Bound::Column(i) if schema.columns[i].is_key())
+/// The first selected column that holds a join's key is the key of the result, and has it of rows without
+/// a partner, too.
+fn mark_join_key(
+    query: &Query,
+    from: &From,
+    columns: &mut [ColumnDef],
+    exprs: &mut [Expr],
+    purpose: Purpose,
+) -> Result<()> {
+    let Some(key) = &from.key else { return Ok(()) };
+    for (column, aliases) in key.columns.iter().zip(&key.aliases) {
+        let holds = |e: &Expr| matches!(e.kind, Bound::Column(c) if c == *column || aliases.contains(&c));
+        let Some(i) = exprs.iter().position(holds) else {
+            if purpose == Purpose::Answer {
+                continue;
+            }
+            return Err(Error::statement("the SELECT list lacks the key of the joined rows")
+                .at(query.span)
+                .hint(format!("add {} to it", key.text)));
+        };
+        if let Some(again) = (i + 1..exprs.len()).find(|&j| exprs[j] == exprs[i])
+            && purpose == Purpose::Persistent
+        {
+            let names = [&columns[i].name, &columns[again].name];
+            return Err(Error::statement(format!("{} and {} are both the key", names[0], names[1]))
+                .at(query.span)
+                .hint(format!("AS_VALUE(…) AS {}: a copy of it", names[1])));
+        }
+        exprs[i] = Expr { kind: Bound::Column(*column), ty: exprs[i].ty.clone() };
+        exprs[i].ty = from.schema.columns[*column].ty.clone();
+        columns[i].ty = exprs[i].ty.clone();
+        columns[i].part = Part::Key;
+    }
+    Ok(())
 }
 
 /// PARTITION BY: the named columns become the key, the old key stays as values; NULL drops the key.
@@ -218,255 +314,123 @@ fn partition(
 
 // ---- with GROUP BY ----
 
-/// Collects the aggregate calls of a query while its expressions are rewritten over their results.
-struct Grouping<'a> {
-    scope: &'a Scope<'a>,
-    keys: Vec<(ast::Expr, Expr)>,
-    calls: Vec<(ast::Expr, Call)>,
-}
-
-fn bind_grouped(query: &Query, source: &Source, scope: &Scope, items: Vec<Item>) -> Result<SelectPlan> {
+fn bind_grouped(query: &Query, from: &From, scope: &Scope, items: &[Item]) -> Result<SelectPlan> {
     if let Some(first) = query.partition_by.first() {
         return Err(Error::statement("PARTITION BY and GROUP BY exclude each other")
             .at(first.span)
             .hint("the GROUP BY columns are the key already"));
     }
-    let mut grouping = Grouping { scope, keys: Vec::new(), calls: Vec::new() };
+    let window = bind_window(query, from)?;
+    let mut keys = Vec::new();
     for expr in &query.group_by {
-        let expr = resolve_alias(expr, &items, source.schema);
-        if let Some(inner) = find_aggregate(&expr) {
+        let expr = resolve_alias(expr, items, scope);
+        if let Some(inner) = aggregates(expr).first() {
             return Err(Error::statement("GROUP BY cannot hold an aggregate").at(inner.span));
         }
-        grouping.keys.push((bare(&expr, scope), bind(&expr, scope)?));
+        keys.push(bind(expr, scope)?);
     }
-    let rewritten: Vec<ast::Expr> = items.iter().map(|i| grouping.rewrite(&i.expr)).collect::<Result<_>>()?;
-    let having = query.having.as_ref().map(|e| grouping.rewrite(e)).transpose()?;
-    let order: Vec<ast::Expr> = query
-        .order_by
-        .iter()
-        .map(|o| grouping.rewrite(&resolve_alias(&o.expr, &items, source.schema)))
-        .collect::<Result<_>>()?;
-
-    let schema = grouping.schema();
-    let inner = Scope { schema: &schema, names: Vec::new(), pseudo: false };
-    let explain = |e: Error| ungrouped(e, source);
-    let mut columns = Vec::new();
-    let mut post = Vec::new();
-    for (item, expr) in items.iter().zip(&rewritten) {
-        let bound = bind(expr, &inner).map_err(explain)?;
-        let key = matches!(bound.kind, Bound::Column(i) if i < grouping.keys.len());
-        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), part: Part::key_if(key) });
+    let order: Vec<&ast::Expr> =
+        query.order_by.iter().map(|o| order_expr(o, items, scope)).collect::<Result<_>>()?;
+    let exprs = items.iter().map(|i| &i.expr).chain(&query.having).chain(order.iter().copied());
+    let named = query.having.iter().flat_map(|having| aliased(having, items, scope));
+    let grouping = Grouping::new(keys, window.is_some(), scope, items, exprs.chain(named))?;
+    let (mut columns, mut post) = (Vec::new(), Vec::new());
+    for item in items {
+        let bound = grouping.bind(&item.expr)?;
+        let part = Part::key_if(grouping.is_key(&bound));
+        columns.push(ColumnDef { name: item.name.clone(), ty: bound.ty.clone(), part });
         post.push(bound);
     }
-    let having = having.map(|e| bind_boolean(&e, &inner, "HAVING").map_err(explain)).transpose()?;
+    let having = query.having.as_ref();
+    let having = having.map(|e| bind_boolean(e, |e| grouping.bind(e), "HAVING")).transpose()?;
     let mut order_by = Vec::new();
-    for (key, expr) in query.order_by.iter().zip(&order) {
-        let bound = bind(expr, &inner).map_err(explain)?;
-        order_by.push(order_key(key, bound, &mut post));
+    for (key, expr) in query.order_by.iter().zip(order) {
+        order_by.push(order_key(key, grouping.bind(expr)?, &mut post));
     }
-    let aggregation = Aggregation {
-        keys: grouping.keys.into_iter().map(|(_, e)| e).collect(),
-        calls: grouping.calls.into_iter().map(|(_, c)| c).collect(),
-        having,
-        post,
-    };
-    Ok(SelectPlan { columns, filter: None, shape: Shape::Aggregate(aggregation), order_by, limit: None })
+    let shape = Shape::Aggregate(grouping.finish(window, having, post));
+    let relation = from.relation.clone();
+    Ok(SelectPlan { from: relation, columns, filter: None, shape, order_by, limit: None })
 }
 
-/// Says which rule an unknown column breaks: it may exist, but not be grouped.
-fn ungrouped(error: Error, source: &Source) -> Error {
-    let name = source.schema.columns.iter().find(|c| {
-        error.message.split(|ch: char| !(ch.is_alphanumeric() || "_:$".contains(ch))).any(|w| w == c.name)
-    });
-    match (name, error.span) {
-        (Some(column), Some(span))
-            if error.message.contains("unknown column") || error.message.contains("no column") =>
-        {
-            Error::statement(format!("column {} is neither in GROUP BY nor inside an aggregate", column.name))
-                .at(span)
-                .hint(format!("add it to GROUP BY, or write LATEST_BY_OFFSET({})", column.name))
-        }
-        _ => error,
-    }
-}
-
-/// GROUP BY and ORDER BY may use the name of a select item, where no column has it.
-fn resolve_alias(expr: &ast::Expr, items: &[Item], schema: &Schema) -> ast::Expr {
-    if let ExprKind::Column { qualifier: None, name } = &expr.kind
-        && schema.index_of(name).is_none()
-        && let Some(item) = items.iter().find(|i| &i.name == name)
-    {
-        return item.expr.clone();
-    }
-    expr.clone()
-}
-
-fn find_aggregate(expr: &ast::Expr) -> Option<&ast::Expr> {
-    let mut found = None;
+/// The select items whose names an expression uses.
+fn aliased<'i>(expr: &ast::Expr, items: &'i [Item], scope: &Scope) -> Vec<&'i ast::Expr> {
+    let mut found = Vec::new();
     ast::walk(expr, &mut |e| {
-        if found.is_none() && is_aggregate(e) {
-            found = Some(e);
+        if let ExprKind::Column { qualifier: None, name } = &e.kind
+            && scope.columns(None, name).is_empty()
+        {
+            found.extend(items.iter().find(|item| item.name == *name).map(|item| &item.expr));
         }
     });
     found
 }
 
-impl Grouping<'_> {
-    /// Replaces group keys and aggregate calls by columns of [`Grouping::schema`].
-    fn rewrite(&mut self, expr: &ast::Expr) -> Result<ast::Expr> {
-        let plain = bare(expr, self.scope);
-        if let Some(i) = self.keys.iter().position(|(key, _)| *key == plain) {
-            return Ok(column(&key_name(i), expr.span));
-        }
-        if is_aggregate(expr) {
-            let i = match self.calls.iter().position(|(call, _)| *call == plain) {
-                Some(i) => i,
-                None => {
-                    let call = self.bind_call(expr)?;
-                    self.calls.push((plain, call));
-                    self.calls.len() - 1
-                }
-            };
-            return Ok(column(&call_name(i), expr.span));
-        }
-        map_children(expr, &mut |child| self.rewrite(child))
-    }
+const DAY_MS: i64 = 24 * 3_600_000;
 
-    fn bind_call(&self, expr: &ast::Expr) -> Result<Call> {
-        let (name, args, span) = match &expr.kind {
-            ExprKind::Call { name, args } => (name.name.as_str(), args.as_slice(), name.span),
-            _ => ("COUNT", &[][..], expr.span),
-        };
-        let aggregate = aggregate::find(name)
-            .ok_or_else(|| Error::statement(format!("unknown aggregate {name}")).at(span))?;
-        let mut bound = Vec::new();
-        for arg in args {
-            if let Some(inner) = find_aggregate(arg) {
-                return Err(Error::statement("an aggregate cannot hold another aggregate").at(inner.span));
-            }
-            bound.push(bind(arg, self.scope)?);
+fn bind_window(query: &Query, from: &From) -> Result<Option<Window>> {
+    let is_final = query.emit == Some(ast::Emit::Final);
+    let Some(window) = &query.window else {
+        if is_final {
+            return Err(Error::statement("EMIT FINAL tells of windows when they have closed; there is none")
+                .at(query.span)
+                .hint("EMIT CHANGES, or WINDOW TUMBLING (SIZE …) before GROUP BY"));
         }
-        let literals: Vec<Option<Value>> = bound
-            .iter()
-            .map(|b| if let Bound::Literal(v) = &b.kind { Some(v.clone()) } else { None })
-            .collect();
-        let described: Vec<Arg> =
-            bound.iter().zip(&literals).map(|(b, l)| Arg { ty: Some(&b.ty), literal: l.as_ref() }).collect();
-        let overload = (aggregate.resolve)(&described)
-            .map_err(|why| Error::statement(format!("{name}: {why}")).at(expr.span).hint(aggregate.usage))?;
-        let args = overload
-            .args
-            .iter()
-            .zip(bound)
-            .map(|(ty, arg)| {
-                let from = arg.ty.clone();
-                coerce(arg, ty).ok_or_else(|| {
-                    Error::statement(format!("{name} takes {ty} here, not {from}")).at(expr.span)
-                })
-            })
-            .collect::<Result<_>>()?;
-        Ok(Call { text: name.to_string(), spec: overload.spec, args, returns: overload.returns })
-    }
-
-    fn schema(&self) -> Schema {
-        let keys = self.keys.iter().enumerate().map(|(i, (_, e))| ColumnDef {
-            name: key_name(i),
-            ty: e.ty.clone(),
-            part: Part::Value,
-        });
-        let calls = self.calls.iter().enumerate().map(|(i, (_, c))| ColumnDef {
-            name: call_name(i),
-            ty: c.returns.clone(),
-            part: Part::Value,
-        });
-        Schema { columns: keys.chain(calls).collect() }
-    }
-}
-
-// Names that no identifier can have, since a NUL is none of its characters.
-fn key_name(i: usize) -> String {
-    format!("\0key{i}")
-}
-
-fn call_name(i: usize) -> String {
-    format!("\0call{i}")
-}
-
-/// The expression without spans and without the source's own qualifier, to compare expressions by.
-fn bare(expr: &ast::Expr, scope: &Scope) -> ast::Expr {
-    let span = Span::default();
-    let kind = match &expr.kind {
-        ExprKind::Column { qualifier: Some(q), name } if scope.names.contains(&q.as_str()) => {
-            ExprKind::Column { qualifier: None, name: name.clone() }
-        }
-        ExprKind::Field { base, field } => ExprKind::Field {
-            base: Box::new(bare(base, scope)),
-            field: Ident { name: field.name.clone(), span },
-        },
-        ExprKind::Call { name, args } => ExprKind::Call {
-            name: Ident { name: name.name.clone(), span },
-            args: args.iter().map(|a| bare(a, scope)).collect(),
-        },
-        ExprKind::Struct(fields) => ExprKind::Struct(
-            fields.iter().map(|(f, e)| (Ident { name: f.name.clone(), span }, bare(e, scope))).collect(),
-        ),
-        _ => {
-            let mapped = map_children(expr, &mut |child| Ok(bare(child, scope)));
-            mapped.expect("comparing forms cannot fail").kind
-        }
+        return Ok(None);
     };
-    ast::Expr { kind, span }
+    if from.kind == SourceKind::Table {
+        return Err(Error::statement("windows are for streams: a table's rows have no time of arrival")
+            .at(window.span)
+            .hint("GROUP BY without WINDOW"));
+    }
+    let size_ms = match window.kind {
+        WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => size_ms,
+        WindowKind::Session { gap_ms } => gap_ms,
+    };
+    if let WindowKind::Hopping { size_ms, advance_ms } = window.kind
+        && advance_ms > size_ms
+    {
+        return Err(Error::statement("a hopping window advances by no more than its size")
+            .at(window.span)
+            .hint("rows between two windows would count in none"));
+    }
+    let default = if is_final { 0 } else { DAY_MS.saturating_sub(size_ms).max(0) };
+    let grace_ms = window.grace_ms.unwrap_or(default);
+    let needed = size_ms.saturating_add(window.grace_ms.unwrap_or(0));
+    if let Some(retention_ms) = window.retention_ms.filter(|retention| *retention < needed) {
+        return Err(Error::statement(format!(
+            "a RETENTION of {retention_ms} ms ends before the window's size and grace, {needed} ms"
+        ))
+        .at(window.span)
+        .hint("a longer RETENTION, or a shorter GRACE PERIOD"));
+    }
+    let retention_ms = window.retention_ms.unwrap_or(DAY_MS.max(size_ms.saturating_add(grace_ms)));
+    Ok(Some(Window { kind: window.kind, grace_ms, retention_ms, is_final }))
 }
 
-/// The expression with each direct child replaced.
-fn map_children(expr: &ast::Expr, f: &mut dyn FnMut(&ast::Expr) -> Result<ast::Expr>) -> Result<ast::Expr> {
-    let mut one = |e: &ast::Expr| -> Result<Box<ast::Expr>> { Ok(Box::new(f(e)?)) };
-    let kind = match &expr.kind {
-        kind @ (ExprKind::Literal(_) | ExprKind::Column { .. } | ExprKind::CountStar) => kind.clone(),
-        ExprKind::Field { base, field } => ExprKind::Field { base: one(base)?, field: field.clone() },
-        ExprKind::Subscript { base, index } => ExprKind::Subscript { base: one(base)?, index: one(index)? },
-        ExprKind::Unary { op, operand } => ExprKind::Unary { op: *op, operand: one(operand)? },
-        ExprKind::Binary { op, left, right } => {
-            ExprKind::Binary { op: *op, left: one(left)?, right: one(right)? }
-        }
-        ExprKind::Between { operand, low, high, negated } => {
-            ExprKind::Between { operand: one(operand)?, low: one(low)?, high: one(high)?, negated: *negated }
-        }
-        ExprKind::In { operand, list, negated } => ExprKind::In {
-            operand: one(operand)?,
-            list: list.iter().map(&mut *f).collect::<Result<_>>()?,
-            negated: *negated,
-        },
-        ExprKind::Like { operand, pattern, escape, negated } => ExprKind::Like {
-            operand: one(operand)?,
-            pattern: one(pattern)?,
-            escape: *escape,
-            negated: *negated,
-        },
-        ExprKind::IsNull { operand, negated } => {
-            ExprKind::IsNull { operand: one(operand)?, negated: *negated }
-        }
-        ExprKind::Case { operand, branches, otherwise } => ExprKind::Case {
-            operand: operand.as_ref().map(|e| one(e)).transpose()?,
-            otherwise: otherwise.as_ref().map(|e| one(e)).transpose()?,
-            branches: branches.iter().map(|(w, t)| Ok((f(w)?, f(t)?))).collect::<Result<_>>()?,
-        },
-        ExprKind::Cast { operand, ty } => ExprKind::Cast { operand: one(operand)?, ty: ty.clone() },
-        ExprKind::Call { name, args } => {
-            ExprKind::Call { name: name.clone(), args: args.iter().map(&mut *f).collect::<Result<_>>()? }
-        }
-        ExprKind::Array(items) => ExprKind::Array(items.iter().map(&mut *f).collect::<Result<_>>()?),
-        ExprKind::Map(entries) => {
-            ExprKind::Map(entries.iter().map(|(k, v)| Ok((f(k)?, f(v)?))).collect::<Result<_>>()?)
-        }
-        ExprKind::Struct(fields) => {
-            ExprKind::Struct(fields.iter().map(|(n, e)| Ok((n.clone(), f(e)?))).collect::<Result<_>>()?)
-        }
-    };
-    Ok(ast::Expr { kind, span: expr.span })
+/// GROUP BY and ORDER BY may use the name of a select item, where no column has it.
+fn resolve_alias<'e>(expr: &'e ast::Expr, items: &'e [Item], scope: &Scope) -> &'e ast::Expr {
+    if let ExprKind::Column { qualifier: None, name } = &expr.kind
+        && scope.columns(None, name).is_empty()
+        && let Some(item) = items.iter().find(|i| &i.name == name)
+    {
+        return &item.expr;
+    }
+    expr
 }
 
 // ---- ORDER BY ----
+
+/// What an ORDER BY means: a number is the place of a select item.
+fn order_expr<'e>(key: &'e ast::OrderBy, items: &'e [Item], scope: &Scope) -> Result<&'e ast::Expr> {
+    if let ExprKind::Literal(ast::Literal::Integer(n)) = key.expr.kind {
+        let item = usize::try_from(n).ok().and_then(|n| items.get(n.checked_sub(1)?));
+        return item.map(|item| &item.expr).ok_or_else(|| {
+            Error::statement(format!("ORDER BY {n}: the SELECT list has {} columns", items.len()))
+                .at(key.expr.span)
+        });
+    }
+    Ok(resolve_alias(&key.expr, items, scope))
+}
 
 fn bind_order(query: &Query, scope: &Scope, items: &[Item], exprs: &mut Vec<Expr>) -> Result<Vec<OrderKey>> {
     let mut keys = Vec::new();
@@ -477,8 +441,11 @@ fn bind_order(query: &Query, scope: &Scope, items: &[Item], exprs: &mut Vec<Expr
             }
             _ => None,
         };
-        let bound = bind(named.unwrap_or(&key.expr), scope)?;
-        keys.push(order_key(key, bound, exprs));
+        let expr = match named {
+            Some(expr) => expr,
+            None => order_expr(key, items, scope)?,
+        };
+        keys.push(order_key(key, bind(expr, scope)?, exprs));
     }
     Ok(keys)
 }

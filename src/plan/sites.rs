@@ -54,7 +54,7 @@ fn record_exprs(plan: &mut SelectPlan) -> impl Iterator<Item = &mut Expr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::select::{Source, bind_select};
+    use crate::plan::select::{Purpose, Source, bind_select};
     use crate::sql::ast::{SourceKind, Statement};
     use crate::sql::parse_statement;
     use crate::types::{ColumnDef, Part, Schema};
@@ -62,8 +62,8 @@ mod tests {
     fn bound(kind: SourceKind, sql: &str) -> Result<SelectPlan, String> {
         let schema = Schema::new([ColumnDef { name: "A".into(), ty: SqlType::Int, part: Part::Key }]);
         let Statement::Select(query) = parse_statement(sql).unwrap().statement else { panic!("{sql}") };
-        let source = Source { name: "S", kind, schema: &schema };
-        bind_select(&query, &source).map_err(|error| error.to_string())
+        let source = Source { name: "S", kind, schema: &schema, ordinal: 1 };
+        bind_select(&query, &[source], Purpose::Persistent).map_err(|error| error.to_string())
     }
 
     fn shown(sql: &str) -> Vec<String> {

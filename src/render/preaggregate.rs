@@ -110,7 +110,7 @@ fn preaggregate<'s>(
     context: &Rc<Context>,
 ) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, StateUpdate>) {
     let context = Rc::clone(context);
-    let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "aggregate"));
+    let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "aggregate"));
     let arguments = Arguments::of(aggregation);
     let mut held = Held { groups: groups(aggregation), at: None };
 

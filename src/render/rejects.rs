@@ -75,8 +75,8 @@ impl RejectedRecord {
         let origin = batch.origin.position(reject.message);
         let json = json!({
             "KIND": "reject",
-            "SOURCE_NAME": plan.source,
-            "TOPIC": plan.topic,
+            "SOURCE_NAME": plan.source(),
+            "TOPIC": plan.topic(),
             "TOPIC_PARTITION": origin.partition,
             "TOPIC_OFFSET": origin.offset,
             "STAGE": format!("store of {}", plan.query),
@@ -90,7 +90,7 @@ impl RejectedRecord {
 
     /// An expression that failed on a row; the row went on.
     pub fn note(plan: &QueryPlan, stage: &str, note: &Note) -> RejectedRecord {
-        RejectedRecord::note_on(&plan.source, &plan.topic, &format!("{stage} of {}", plan.query), note)
+        RejectedRecord::note_on(&plan.source(), &plan.topic(), &format!("{stage} of {}", plan.query), note)
     }
 
     pub fn note_on(source: &str, topic: &str, stage: &str, note: &Note) -> RejectedRecord {

@@ -257,7 +257,7 @@ fn encode<'s>(
     let mut dealer = Dealer { encoder, partitions: plan.layout.partitions, bytes: 0 };
     let query = query.clone();
     let context = Rc::clone(context);
-    let stage = context.books.stage(Stage::new(&query.source, &query.topic, &query.query, "store"));
+    let stage = context.books.stage(Stage::new(&query.source(), &query.topic(), &query.query, "store"));
     Ok(rows.unary(Pipeline, "Encode", move |_, _| {
         move |input, output| {
             input.for_each(|cap, batches| {

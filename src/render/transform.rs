@@ -104,7 +104,7 @@ pub fn transform<'s>(
 ) -> Result<StreamVec<'s, Tick, Batch>> {
     let mut transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
     let (plan, context) = (plan.clone(), Rc::clone(context));
-    let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, &plan.query, "transform"));
+    let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "transform"));
     Ok(stream.unary(Pipeline, "Transform", move |_, _| {
         move |input, output| {
             input.for_each(|cap, batches| {

@@ -134,6 +134,9 @@ pub struct Query {
     pub from: Ident,
     /// FROM source [AS] alias
     pub alias: Option<Ident>,
+    /// In the order of the text: each joins what stands before it.
+    pub joins: Vec<Join>,
+    pub window: Option<Window>,
     pub filter: Option<Expr>,
     pub group_by: Vec<Expr>,
     pub partition_by: Vec<Expr>,
@@ -143,6 +146,63 @@ pub struct Query {
     pub emit: Option<Emit>,
     pub limit: Option<u64>,
     pub span: Span,
+}
+
+/// [INNER | LEFT | RIGHT | FULL [OUTER]] JOIN source [AS] alias [WITHIN …] ON condition
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    pub kind: JoinKind,
+    pub source: Ident,
+    pub alias: Option<Ident>,
+    pub within: Option<Within>,
+    pub on: Expr,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+}
+
+impl JoinKind {
+    /// Whether rows of the left side without a partner are kept.
+    pub fn keeps_left(self) -> bool {
+        matches!(self, JoinKind::Left | JoinKind::Full)
+    }
+
+    /// Whether rows of the right side without a partner are kept.
+    pub fn keeps_right(self) -> bool {
+        matches!(self, JoinKind::Right | JoinKind::Full)
+    }
+}
+
+/// WITHIN span | (before, after) [GRACE PERIOD span], in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Within {
+    /// How much earlier than the left row the right row may be.
+    pub before_ms: i64,
+    pub after_ms: i64,
+    pub grace_ms: Option<i64>,
+    pub span: Span,
+}
+
+/// WINDOW kind (…), times in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    pub kind: WindowKind,
+    pub retention_ms: Option<i64>,
+    pub grace_ms: Option<i64>,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum WindowKind {
+    Tumbling { size_ms: i64 },
+    Hopping { size_ms: i64, advance_ms: i64 },
+    Session { gap_ms: i64 },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +216,7 @@ pub struct OrderBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {
     Changes,
-    /// Windows only; refused with a clear error until there are windows.
+    /// Each window once, when it has closed.
     Final,
 }
 

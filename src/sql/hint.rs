@@ -40,8 +40,6 @@ fn distance(a: &str, b: &str) -> usize {
 /// Parts of the dialect that this engine does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Missing {
-    Join,
-    Window,
     Lambda,
     Subquery,
     SetOperation,
@@ -63,15 +61,6 @@ pub(super) enum Missing {
 
 pub(super) fn missing(what: Missing, span: Span) -> Error {
     let (message, hint) = match what {
-        Missing::Join => (
-            "joins are not supported yet",
-            "a query reads one stream or table; INSERT INTO … SELECT merges several streams into one",
-        ),
-        Missing::Window => (
-            "windows are not supported yet",
-            "without WINDOW, GROUP BY aggregates over everything so far; a time formatted to its hour or day \
-             can be one of the keys",
-        ),
         Missing::Lambda => {
             ("lambda functions are not supported yet", "if `=>` was meant to compare, write `>=`")
         }

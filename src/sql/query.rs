@@ -1,11 +1,13 @@
 //! The grammar of queries: SELECT and its clauses.
 
-use super::ast::{Emit, Expr, ExprKind, Ident, OrderBy, Query, SelectItem};
+use super::ast::{
+    Emit, Expr, ExprKind, Ident, Join, JoinKind, OrderBy, Query, SelectItem, Window, WindowKind, Within,
+};
 use super::complete::CLAUSES;
 use super::hint::{Missing, missing};
 use super::lexer::TokenKind;
 use super::parser::Parser;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 
 impl Parser<'_> {
     pub(super) fn query(&mut self) -> Result<Query> {
@@ -19,6 +21,8 @@ impl Parser<'_> {
         }
         let select = self.select_items()?;
         let (from, alias) = self.from()?;
+        let joins = self.joins()?;
+        let window = if self.at_word("WINDOW") { Some(self.window()?) } else { None };
         let filter = if self.eat_word("WHERE") { Some(self.expression()?) } else { None };
         let group_by = if self.by("GROUP")? { self.by_list()? } else { Vec::new() };
         let partition_by = if self.by("PARTITION")? { self.by_list()? } else { Vec::new() };
@@ -28,7 +32,21 @@ impl Parser<'_> {
         let limit = if self.eat_word("LIMIT") { Some(self.count("a number of rows")?) } else { None };
         self.no_other_clause()?;
         let span = self.since(start);
-        Ok(Query { select, from, alias, filter, group_by, partition_by, having, order_by, emit, limit, span })
+        Ok(Query {
+            select,
+            from,
+            alias,
+            joins,
+            window,
+            filter,
+            group_by,
+            partition_by,
+            having,
+            order_by,
+            emit,
+            limit,
+            span,
+        })
     }
 
     fn select_items(&mut self) -> Result<Vec<SelectItem>> {
@@ -94,14 +112,160 @@ impl Parser<'_> {
         }
         let from = self.ident("a stream or table")?;
         let alias = if self.eat_word("AS") { Some(self.ident("an alias")?) } else { self.loose_alias() };
-        const JOINS: &[&str] = &["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "NATURAL"];
-        if self.at_any(JOINS) || self.at(",") {
-            return Err(missing(Missing::Join, self.span()));
-        }
-        if self.at_any(&["WINDOW", "WITHIN"]) {
-            return Err(missing(Missing::Window, self.span()));
-        }
         Ok((from, alias))
+    }
+
+    fn joins(&mut self) -> Result<Vec<Join>> {
+        let mut joins = Vec::new();
+        loop {
+            if self.at(",") || self.at_any(&["CROSS", "NATURAL"]) {
+                return Err(Error::syntax("a join needs its kind and its condition")
+                    .at(self.span())
+                    .hint("a JOIN b ON a.x = b.y; streams need WITHIN, too"));
+            }
+            let start = self.span();
+            let Some(kind) = self.join_kind()? else { return Ok(joins) };
+            joins.push(self.join(kind, start)?);
+        }
+    }
+
+    /// `None`: no join begins here.
+    fn join_kind(&mut self) -> Result<Option<JoinKind>> {
+        let kind = if self.eat_word("JOIN") {
+            return Ok(Some(JoinKind::Inner));
+        } else if self.eat_word("INNER") {
+            JoinKind::Inner
+        } else if self.eat_word("LEFT") {
+            JoinKind::Left
+        } else if self.eat_word("RIGHT") {
+            JoinKind::Right
+        } else if self.eat_word("FULL") || self.at_word("OUTER") {
+            JoinKind::Full
+        } else {
+            return Ok(None);
+        };
+        if kind != JoinKind::Inner {
+            self.eat_word("OUTER");
+        }
+        self.expect_word("JOIN")?;
+        Ok(Some(kind))
+    }
+
+    fn join(&mut self, kind: JoinKind, start: Span) -> Result<Join> {
+        let source = self.ident("a stream or table")?;
+        let alias = if self.eat_word("AS") { Some(self.ident("an alias")?) } else { self.loose_alias() };
+        let within = if self.at_word("WITHIN") { Some(self.within()?) } else { None };
+        if !self.eat_word("ON") {
+            return Err(self.expected("ON and the join's condition", &["ON"]));
+        }
+        let on = self.expression()?;
+        Ok(Join { kind, source, alias, within, on, span: self.since(start) })
+    }
+
+    fn within(&mut self) -> Result<Within> {
+        let start = self.span();
+        self.advance();
+        let (before_ms, after_ms) = if self.eat("(") {
+            let before = self.duration()?;
+            self.expect(",")?;
+            let after = self.duration()?;
+            self.expect(")")?;
+            (before, after)
+        } else {
+            let both = self.duration()?;
+            (both, both)
+        };
+        let grace_ms = self.grace_period()?;
+        Ok(Within { before_ms, after_ms, grace_ms, span: self.since(start) })
+    }
+
+    fn grace_period(&mut self) -> Result<Option<i64>> {
+        if !self.eat_word("GRACE") {
+            return Ok(None);
+        }
+        self.expect_word("PERIOD")?;
+        self.duration().map(Some)
+    }
+
+    fn window(&mut self) -> Result<Window> {
+        let start = self.span();
+        self.advance();
+        // A name for the window may stand here; nothing refers to it.
+        const KINDS: &[&str] = &["TUMBLING", "HOPPING", "SESSION"];
+        if !self.at_any(KINDS) && matches!(self.peek_ahead(1), TokenKind::Word(w) if KINDS.contains(&w.as_str())) {
+            self.advance();
+        }
+        let word = self.span();
+        let (tumbling, hopping) = (self.eat_word("TUMBLING"), self.eat_word("HOPPING"));
+        if !tumbling && !hopping && !self.eat_word("SESSION") {
+            return Err(self.expected("TUMBLING, HOPPING or SESSION", KINDS));
+        }
+        self.expect("(")?;
+        let sized = tumbling || hopping;
+        if sized {
+            self.expect_word("SIZE")?;
+        }
+        let size_ms = self.positive_duration()?;
+        let (mut advance_ms, mut retention_ms, mut grace_ms) = (None, None, None);
+        while self.eat(",") {
+            if hopping && self.eat_word("ADVANCE") {
+                self.expect_word("BY")?;
+                advance_ms = Some(self.positive_duration()?);
+            } else if self.eat_word("RETENTION") {
+                retention_ms = Some(self.duration()?);
+            } else if self.at_word("GRACE") {
+                grace_ms = self.grace_period()?;
+            } else {
+                let what = if hopping { "ADVANCE BY, RETENTION or GRACE PERIOD" } else { "RETENTION or GRACE PERIOD" };
+                return Err(self.expected(what, &["ADVANCE", "RETENTION", "GRACE"]));
+            }
+        }
+        self.expect(")")?;
+        let kind = match (tumbling, hopping, advance_ms) {
+            (true, ..) => WindowKind::Tumbling { size_ms },
+            (_, true, Some(advance_ms)) => WindowKind::Hopping { size_ms, advance_ms },
+            (_, true, None) => {
+                return Err(Error::syntax("a hopping window needs ADVANCE BY")
+                    .at(word)
+                    .hint("HOPPING (SIZE 10 MINUTES, ADVANCE BY 1 MINUTE)"));
+            }
+            _ => WindowKind::Session { gap_ms: size_ms },
+        };
+        Ok(Window { kind, retention_ms, grace_ms, span: self.since(start) })
+    }
+
+    fn positive_duration(&mut self) -> Result<i64> {
+        let start = self.span();
+        match self.duration()? {
+            0 => Err(Error::syntax("a window needs a size above 0").at(self.since(start))),
+            ms => Ok(ms),
+        }
+    }
+
+    /// `5 MINUTES`, in milliseconds.
+    fn duration(&mut self) -> Result<i64> {
+        const UNITS: &[(&str, i64)] = &[
+            ("MILLISECOND", 1),
+            ("SECOND", 1_000),
+            ("MINUTE", 60_000),
+            ("HOUR", 3_600_000),
+            ("DAY", 86_400_000),
+            ("WEEK", 7 * 86_400_000),
+        ];
+        const NAMES: &[&str] = &["MILLISECONDS", "SECONDS", "MINUTES", "HOURS", "DAYS"];
+        let start = self.span();
+        let number = self.count("a number and a unit of time")?;
+        let TokenKind::Word(word) = self.peek() else {
+            return Err(self.expected("a unit of time: MILLISECONDS, SECONDS, MINUTES, HOURS or DAYS", NAMES));
+        };
+        let unit = word.to_uppercase();
+        let unit = UNITS.iter().find(|(name, _)| unit == *name || unit.strip_suffix('S') == Some(name));
+        let Some((_, ms)) = unit else {
+            return Err(self.expected("a unit of time: MILLISECONDS, SECONDS, MINUTES, HOURS or DAYS", NAMES));
+        };
+        self.advance();
+        let total = i64::try_from(number).ok().and_then(|number| number.checked_mul(*ms));
+        total.ok_or_else(|| Error::syntax("this time is too long").at(self.since(start)))
     }
 
     /// Takes `word BY` if it is there.
@@ -181,8 +345,6 @@ impl Parser<'_> {
         let what = match word.as_str() {
             "UNION" | "EXCEPT" | "INTERSECT" => Missing::SetOperation,
             "OFFSET" => Missing::Offset,
-            "WINDOW" => Missing::Window,
-            "JOIN" | "INNER" | "LEFT" | "RIGHT" | "FULL" => Missing::Join,
             _ => return Ok(()),
         };
         Err(missing(what, self.span()))

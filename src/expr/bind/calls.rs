@@ -76,7 +76,7 @@ impl Binder<'_> {
     fn unit_as_text(&self, arg: &ast::Expr) -> ast::Expr {
         match &arg.kind {
             ast::ExprKind::Column { qualifier: None, name }
-                if functions::is_unit(name) && self.scope.schema.index_of(name).is_none() =>
+                if functions::is_unit(name) && self.scope.columns(None, name).is_empty() =>
             {
                 ast::Expr { kind: ast::ExprKind::Literal(ast::Literal::String(name.clone())), span: arg.span }
             }

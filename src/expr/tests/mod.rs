@@ -129,7 +129,7 @@ pub fn schema() -> Schema {
 
 pub fn bound(expr: &ast::Expr) -> Result<Expr> {
     let schema = schema();
-    bind(expr, &Scope { schema: &schema, names: vec!["PARKS", "P1"], pseudo: true })
+    bind(expr, &Scope::of(&schema, vec!["PARKS", "P1"], true))
 }
 
 pub fn names() -> Vec<String> {
