@@ -45,6 +45,20 @@ pub struct MessageBatch {
 }
 
 impl MessageBatch {
+    /// No messages: what a reader says when it has read all that is there now.
+    pub fn none() -> MessageBatch {
+        MessageBatch {
+            partition: 0,
+            buffer: Buffer::default(),
+            values: Vec::new(),
+            keys: None,
+            offsets: Vec::new().into(),
+            timestamps: Timestamps::All(0),
+            headers: Headers::None,
+            torn: Vec::new(),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.values.len()
     }
@@ -178,6 +192,20 @@ pub struct Origin {
     pub nth: Option<ScalarBuffer<u32>>,
     /// Of the record that a row was made from: what stores the row passes them on.
     pub headers: Headers,
+    /// What was known of the rows' source when they were read, also where there are none of them.
+    pub reached: Option<Reached>,
+}
+
+/// How far one worker's reader of a source has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Ordinal of the source stream.
+    pub source: u32,
+    pub worker: u32,
+    /// A partition, and its stamp.
+    pub partition: Option<(i32, i64)>,
+    /// The reader has read all that is there now.
+    pub at_end: bool,
 }
 
 /// A partition of a source.
@@ -230,6 +258,7 @@ impl Origin {
             offsets: vec![0; rows].into(),
             nth: None,
             headers: Headers::None,
+            reached: None,
         }
     }
 
@@ -256,6 +285,7 @@ impl Origin {
             offsets: each().map(|row| self.offsets[row]).collect(),
             nth: self.nth.as_ref().map(|nth| each().map(|row| nth[row]).collect()),
             headers: self.headers.pick(each()),
+            reached: self.reached,
         }
     }
 }
@@ -272,6 +302,17 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// No rows, but how far their source has come.
+    pub fn reached(reached: Reached) -> Batch {
+        let origin = Origin { reached: Some(reached), ..Origin::none(0) };
+        Batch { len: 0, columns: Vec::new(), origin, deleted: None }
+    }
+
+    /// Whether it is worth handing on.
+    pub fn says_something(&self) -> bool {
+        self.len > 0 || self.origin.reached.is_some()
+    }
+
     pub fn row(&self, i: usize) -> Vec<Value> {
         self.columns.iter().map(|c| c.value(i)).collect()
     }
@@ -332,6 +373,27 @@ impl Batch {
             offsets: longs(&origin.offsets),
             nth: origin.nth.as_ref().map(|nth| kept().map(|i| nth[i]).collect()),
             headers: origin.headers.pick(kept()),
+            reached: origin.reached,
+        }
+    }
+
+    /// The rows at these indices, in their order.
+    pub fn take(&self, rows: &[u32]) -> Batch {
+        let indices = UInt32Array::from(rows.to_vec());
+        let column = |column: &Column| match column {
+            Column::Array(array) => {
+                let taken = arrow_select::take::take(array, &indices, None);
+                Column::Array(taken.expect("the indices are rows of the batch"))
+            }
+            other => other.clone(),
+        };
+        Batch {
+            len: rows.len(),
+            columns: self.columns.iter().map(column).collect(),
+            origin: self.origin.take(rows),
+            deleted: self.deleted.as_ref().map(|deleted| {
+                BooleanBuffer::collect_bool(rows.len(), |i| deleted.value(rows[i] as usize))
+            }),
         }
     }
 }

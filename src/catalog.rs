@@ -38,6 +38,7 @@ impl Source {
             topic: self.topic.clone(),
             from,
             columns: self.schema.len(),
+            feeds: Vec::new(),
         }
     }
 }
@@ -176,6 +177,17 @@ impl Catalog {
 
     pub fn readers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
         self.queries.values().filter(move |q| q.reads.iter().any(|read| read == name))
+    }
+
+    /// Ordinals of the declared streams and tables that the records of a stream come from.
+    pub fn feeds_of(&self, name: &str) -> Vec<u32> {
+        let Some(source) = self.sources.get(name) else { return Vec::new() };
+        let own = (!matches!(source.origin, Origin::Derived(_))).then_some(source.ordinal);
+        let read = self.writers_of(name).flat_map(|writer| &writer.reads);
+        let mut all: Vec<u32> = read.flat_map(|read| self.feeds_of(read)).chain(own).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     pub fn writers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {

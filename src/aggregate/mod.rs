@@ -19,7 +19,7 @@ mod merge;
 mod elements;
 mod spec;
 mod list;
-mod view;
+pub mod view;
 mod intern;
 mod recent;
 mod groups;

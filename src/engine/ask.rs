@@ -66,7 +66,7 @@ impl Coordinator {
             (SourceKind::Stream, false) if linear => {
                 self.read_stream(&id, &source, select, Until::End, local::Closed::default())?
             }
-            (_, false) => return Err(no_pull(query, select.from.is_scan())),
+            (_, false) => self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?,
         };
         let kind = if push { AnswerKind::Push } else { AnswerKind::Pull };
         Ok(Answer { id, kind, columns, rows })
@@ -174,7 +174,7 @@ impl Coordinator {
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
         let mut tables = Vec::new();
-        let inputs = self.inputs(sources, start, &mut plans, &mut dataflows)?;
+        let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
         let mut watch = QueryPlan {
             id: self.id(),
             query: id.into(),
@@ -201,6 +201,7 @@ impl Coordinator {
                     topic: watch.topic(),
                     from: Input::Table(table),
                     columns: columns.len(),
+                    feeds: Vec::new(),
                 }],
                 select: SelectPlan {
                     from: Relation::Scan(0),
@@ -320,15 +321,6 @@ impl Coordinator {
         start_of(session, self.begun)?;
         Ok((sources.into_iter().map(|source| source.name).collect(), select))
     }
-}
-
-/// Joins are answered as they change.
-fn no_pull(query: &ast::Query, of_joined: bool) -> Error {
-    let (what, hint) = match of_joined {
-        false => ("a join is answered as it goes on", "EMIT CHANGES; or CREATE … AS SELECT, and ask that"),
-        true => ("the rows of a joined stream are told as they come", "EMIT CHANGES"),
-    };
-    Error::statement(what).at(query.span).hint(hint)
 }
 
 impl Watcher {

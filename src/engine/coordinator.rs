@@ -59,6 +59,8 @@ pub struct Coordinator {
     pub(super) rejects: Option<Arc<Mutex<RejectLog>>>,
     /// Only plans are asked for: no cluster is.
     pub(super) dry: bool,
+    /// What is planned now ends where its sources end at present.
+    pub(super) ends: bool,
     /// With a data directory that stays.
     pub(super) durable: Option<Durable>,
     /// The persistent query at hand.
@@ -96,6 +98,7 @@ impl Coordinator {
             writers: BTreeMap::new(),
             rejects: None,
             dry: false,
+            ends: false,
             durable: None,
             planning: None,
             live: false,
@@ -500,6 +503,7 @@ pub(super) fn books_query() -> QueryPlan {
             topic: books::TOPIC.into(),
             from: Input::Hub(BOOKS_HUB),
             columns: 8,
+            feeds: Vec::new(),
         }],
         select: SelectPlan {
             from: Relation::Scan(0),

@@ -281,7 +281,7 @@ impl Coordinator {
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
         let start = start_of(session, self.begun)?;
-        let inputs = self.inputs(sources, start, &mut plans, &mut dataflows)?;
+        let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
         let sink = self.sink(&inputs, &target, &select)?;
         let plan = QueryPlan {
             id: self.id(),

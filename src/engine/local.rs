@@ -4,7 +4,7 @@
 
 use super::{AnswerEnd, AnswerEvent, AnswerRow};
 use crate::aggregate::{Element, Key, PreAggregator, State};
-use crate::batch::{Batch, MessageBatch, Reject};
+use crate::batch::{Batch, Column, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
 use crate::catalog;
 use crate::connector::{self, Opening, Poll, Share, Source, Start};
 use crate::error::{Error, Result};
@@ -20,8 +20,11 @@ use crate::render::source::RowDecoder;
 use crate::render::table::{Finisher, Group, Kept};
 use crate::render::transform::Transform;
 use crate::render::{RESTORED, Tick};
-use crate::types::Schema;
-use crate::value::Row;
+use crate::types::{Schema, SqlType};
+use crate::value::{Row, Value};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_buffer::ScalarBuffer;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -172,6 +175,55 @@ pub fn answer_rows(batches: &[Batch], select: &SelectPlan, outlet: &Outlet) {
         local.finish(outlet)
     };
     end(run(), outlet);
+}
+
+/// Answers a SELECT over rows that come from a dataflow: with the ROWTIME, ROWPARTITION and ROWOFFSET of
+/// each behind its columns.
+pub fn answer_derived(
+    rows: &mut tokio::sync::mpsc::Receiver<AnswerEvent>,
+    types: &[SqlType],
+    select: &SelectPlan,
+    outlet: &Outlet,
+) {
+    let mut run = || -> Result<AnswerEnd> {
+        let mut local = LocalSelect::new(select)?;
+        loop {
+            match rows.blocking_recv() {
+                Some(AnswerEvent::Rows(rows)) => {
+                    let rows: Vec<Row> = rows.into_iter().map(|row| row.row).collect();
+                    local.add(&with_origin(&rows, types));
+                    if !local.send_ready(outlet) {
+                        return Ok(AnswerEnd::LimitReached);
+                    }
+                }
+                Some(AnswerEvent::End(_)) => return local.finish(outlet),
+                Some(AnswerEvent::Error(error)) => return Err(error),
+                None => return Err(Error::runtime("the engine has stopped")),
+            }
+        }
+    };
+    let result = run();
+    end(result, outlet);
+}
+
+fn with_origin(rows: &[Row], types: &[SqlType]) -> Batch {
+    let mut batch = crate::render::table::rows_to_batch(types, rows);
+    let record = batch.columns.split_off(types.len() - crate::plan::RECORD_COLUMNS);
+    let long = |column: &Column| -> ScalarBuffer<i64> {
+        column.to_array(rows.len()).as_primitive::<Int64Type>().values().clone()
+    };
+    let partition = |i: usize| match record[1].value(i) {
+        Value::Int(partition) => SourcePartition { source: 0, partition },
+        _ => SourcePartition::default(),
+    };
+    batch.origin = Origin {
+        rowtime: Timestamps::Each(long(&record[0])),
+        stamps: Timestamps::Each(long(&record[0])),
+        partitions: Partitions::Each((0..rows.len()).map(partition).collect()),
+        offsets: long(&record[2]),
+        ..Origin::none(rows.len())
+    };
+    batch
 }
 
 fn end(result: Result<AnswerEnd>, outlet: &Outlet) {

@@ -14,6 +14,7 @@ mod schemas;
 mod reading;
 mod insert;
 mod ask;
+mod derived;
 mod local;
 mod describe;
 pub mod measures;

@@ -6,7 +6,9 @@ use super::local::{self, Way};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
 use crate::error::{Error, Result};
-use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Sink, SourcePlan, TableId};
+use crate::plan::{
+    DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, Sink, SourcePlan, TableId,
+};
 use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
 
@@ -54,16 +56,50 @@ impl Coordinator {
     /// The same for all that a query reads.
     pub(super) fn inputs(
         &mut self,
-        sources: &[Source],
+        (sources, relation): (&[Source], &Relation),
         start: Start,
         plans: &mut Vec<DataflowPlan>,
         private: &mut Vec<DataflowId>,
     ) -> Result<Vec<QueryInput>> {
-        let each = sources.iter().map(|source| {
-            let from = self.input(source, start, plans, private)?;
-            Ok(source.input(from))
+        let looked_up = relation.looked_up();
+        let each = sources.iter().enumerate().map(|(i, source)| {
+            let from = match looked_up.contains(&i) {
+                true => self.looked_up(source, plans, private)?,
+                false => self.input(source, start, plans, private)?,
+            };
+            let feeds = match from {
+                Input::Hub(_) => self.catalog.feeds_of(&source.name),
+                Input::Table(_) => Vec::new(),
+            };
+            Ok(QueryInput { feeds, ..source.input(from) })
         });
         each.collect()
+    }
+
+    /// A table that rows of a stream look up: as its records, where they can be read, since those have an
+    /// order with the stream's; else as its changes.
+    fn looked_up(
+        &mut self,
+        source: &Source,
+        plans: &mut Vec<DataflowPlan>,
+        private: &mut Vec<DataflowId>,
+    ) -> Result<Input> {
+        if source.origin != Origin::Declared {
+            return Ok(Input::Table(self.table_of(source)?));
+        }
+        let late = self.planning.as_ref().is_some_and(|planning| planning.recorded.late);
+        if !self.begun && !late {
+            return Ok(Input::Hub(self.read_topic(source, Start::Earliest, plans)?.1));
+        }
+        if local::replayable(&self.place(source)?).is_err() {
+            return Ok(Input::Table(self.table_of(source)?));
+        }
+        let key = self.private_key(source);
+        let plan = self.source_plan(source, Start::Earliest, key)?;
+        private.push(plan.id);
+        let hub = plan.hub;
+        plans.push(DataflowPlan::Source(plan));
+        Ok(Input::Hub(hub))
     }
 
     pub(super) fn table_of(&self, source: &Source) -> Result<TableId> {
@@ -164,7 +200,7 @@ impl Coordinator {
             place: self.place(source)?,
             survey: Survey::default(),
             start,
-            bounded: self.once,
+            bounded: self.once || self.ends,
             serialization: source.serialization,
             schema: source.schema.clone(),
             timestamp: timestamp_expr(source)?,
@@ -202,7 +238,7 @@ impl Coordinator {
         let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
             let reads = self.read_by(&writer);
-            let inputs = self.inputs(&reads, Start::Earliest, plans, private)?;
+            let inputs = self.inputs((&reads, &writer.plan.select.from), Start::Earliest, plans, private)?;
             let plan =
                 QueryPlan { id: self.id(), inputs, sink: Sink::Stream { hub, store: None }, ..writer.plan };
             private.push(plan.id);

@@ -7,7 +7,7 @@ pub mod select;
 mod sites;
 pub mod explain;
 
-pub use relation::{Join, Method, Relation, Side, Within};
+pub use relation::{Join, Method, RECORD_COLUMNS, Relation, Side, Within};
 
 use crate::aggregate::Spec;
 use crate::connector::{Layout, Place, Start, Survey};
@@ -114,6 +114,8 @@ pub struct QueryInput {
     pub topic: String,
     pub from: Input,
     pub columns: usize,
+    /// Ordinals of the declared streams and tables that its rows come from, where it is read as records.
+    pub feeds: Vec<u32>,
 }
 
 impl QueryPlan {
@@ -137,18 +139,36 @@ impl QueryPlan {
     pub fn reads(&self, wanted: Option<&[bool]>) -> Vec<Vec<bool>> {
         let mut inputs: Vec<Vec<bool>> =
             self.inputs.iter().map(|input| vec![false; input.columns]).collect();
-        let width = match &self.select.from {
+        self.select.from.reads(&self.select.reads(self.width(), wanted), &mut inputs);
+        inputs
+    }
+
+    /// How many columns the rows have that the SELECT's own stages read.
+    pub fn width(&self) -> usize {
+        match &self.select.from {
             Relation::Scan(input) => self.inputs[*input].columns,
             Relation::Join(join) => join.width(),
-        };
-        self.select.from.reads(&self.select.reads(width, wanted), &mut inputs);
-        inputs
+        }
+    }
+
+    /// Ordinals of the sources of all records that a relation reads.
+    pub fn feeds(&self, relation: &Relation) -> Vec<u32> {
+        match relation {
+            Relation::Scan(input) => self.inputs[*input].feeds.clone(),
+            Relation::Join(join) => {
+                let mut both = self.feeds(&join.left.relation);
+                both.extend(self.feeds(&join.right.relation));
+                both.sort_unstable();
+                both.dedup();
+                both
+            }
+        }
     }
 
     /// Whether it stores rows with the headers of the records that they were made from, as Kafka Streams
     /// does where a row is made from one record.
     pub fn passes_headers_on(&self) -> bool {
-        matches!(self.sink, Sink::Stream { store: Some(_), .. })
+        matches!(self.sink, Sink::Stream { store: Some(_), .. }) && self.select.from.is_scan()
     }
 
     /// The names of what its operators keep beyond a tick.

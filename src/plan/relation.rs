@@ -81,6 +81,13 @@ impl Join {
         self.left.columns.len() + self.right.columns.len() + self.left.keys.len()
     }
 
+    /// The columns of each side that are read where `wanted` of the joined rows are.
+    pub fn wanted(&self, wanted: &[bool]) -> (Vec<bool>, Vec<bool>) {
+        let (left, rest) = wanted.split_at(self.left.columns.len());
+        let right = &rest[..self.right.columns.len()];
+        (self.left.with_keys(left), self.right.with_keys(right))
+    }
+
     pub fn types(&self) -> Vec<SqlType> {
         let keys = self.left.keys.iter().map(|key| key.ty.clone());
         self.left.columns.iter().chain(&self.right.columns).cloned().chain(keys).collect()
@@ -100,9 +107,9 @@ impl Relation {
                 inputs[*input].iter_mut().zip(wanted).for_each(|(reads, wanted)| *reads |= wanted);
             }
             Relation::Join(join) => {
-                let (left, rest) = wanted.split_at(join.left.columns.len());
-                join.left.reads(left, inputs);
-                join.right.reads(&rest[..join.right.columns.len()], inputs);
+                let (left, right) = join.wanted(wanted);
+                join.left.relation.reads(&left, inputs);
+                join.right.relation.reads(&right, inputs);
             }
         }
     }
@@ -134,6 +141,17 @@ impl Relation {
         }
     }
 
+    /// The inputs whose rows are looked up by the rows of a stream.
+    pub fn looked_up(&self) -> Vec<usize> {
+        let Relation::Join(join) = self else { return Vec::new() };
+        let mut inputs = join.left.relation.looked_up();
+        match (&join.right.relation, join.method) {
+            (Relation::Scan(input), Method::Lookup) => inputs.push(*input),
+            (right, _) => inputs.extend(right.looked_up()),
+        }
+        inputs
+    }
+
     /// Visits all expressions that joins compare.
     pub fn each_key<'e>(&'e self, visit: &mut dyn FnMut(&'e Expr)) {
         if let Relation::Join(join) = self {
@@ -151,11 +169,11 @@ impl Relation {
 }
 
 impl Side {
-    fn reads(&self, wanted: &[bool], inputs: &mut [Vec<bool>]) {
+    fn with_keys(&self, wanted: &[bool]) -> Vec<bool> {
         let mut wanted = wanted.to_vec();
         let mut mark = |column| wanted[column] = true;
         self.keys.iter().for_each(|key| crate::expr::references(key, &mut mark));
-        self.relation.reads(&wanted, inputs);
+        wanted
     }
 
     /// How many of its columns are the relation's own.

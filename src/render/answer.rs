@@ -27,7 +27,7 @@ pub fn answer_rows(
     let context = Rc::clone(context);
     rows.probe_with(probe).sink(Pipeline, "AnswerRows", move |(input, frontier)| {
         input.for_each(|_, batches| {
-            for batch in batches.drain(..) {
+            for batch in batches.drain(..).filter(|batch| batch.len > 0) {
                 let rows = (0..batch.len)
                     .map(|i| AnswerRow {
                         row: batch.row(i).into_iter().take(columns).collect(),
@@ -56,7 +56,7 @@ pub fn answer_changes(
         unreachable!("aggregates are tables of their own")
     };
     let mut transform = super::transform::Transform::new(plan.select.filter.as_ref(), exprs.clone())?;
-    let keys: Vec<bool> = plan.select.columns.iter().map(|c| c.is_key()).collect();
+    let keys: Vec<bool> = plan.select.columns.iter().map(|c| c.identifies()).collect();
     let (context, parent) = (Rc::clone(context), parent.to_vec());
     changes.probe_with(probe).sink(Pipeline, "AnswerChanges", move |(input, frontier)| {
         input.for_each(|_, changes| {

@@ -4,6 +4,7 @@
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
 use super::context::Context;
+use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
 use super::table::{Content, Table};
 use super::{RESTORED, Tick};
@@ -64,6 +65,19 @@ pub fn import<'s>(
             let touched = self::touched::<TraceAgent<RowSpine>>(arranged.stream);
             (touched, table(Content::Rows(arranged.trace)), vec![press])
         }
+        Content::Joined(joined) => {
+            use timely::dataflow::operators::Concat;
+            let (left_touched, left, mut presses) = joined.left.share(scope);
+            let (right_touched, right, others) = joined.right.share(scope);
+            presses.extend(others);
+            let joined = Joined { left, right, join: joined.join.clone() };
+            (left_touched.concat(right_touched), table(Content::Joined(Box::new(joined))), presses)
+        }
+        Content::View(view) => {
+            let (touched, shared, presses) = view.table.share(scope);
+            let view = View::new(shared, &view.select).expect("it compiled before");
+            (touched, table(Content::View(Box::new(view))), presses)
+        }
     }
 }
 
@@ -77,7 +91,7 @@ where
     })
 }
 
-fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>) -> Touched<'s>
+pub fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>) -> Touched<'s>
 where
     Tr: TraceReader<Time = Tick> + 'static,
     Tr::Batch: Navigable,
@@ -186,7 +200,7 @@ fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let deleted = BooleanBuffer::from_iter(changes.iter().map(|c| c.new.is_none()));
     let ticks: Vec<i64> = changes.iter().map(|c| c.tick as i64).collect();
     let key_only = |row: Row| {
-        row.into_iter().zip(columns).map(|(v, c)| if c.is_key() { v } else { Value::Null }).collect()
+        row.into_iter().zip(columns).map(|(v, c)| if c.identifies() { v } else { Value::Null }).collect()
     };
     let rows: Vec<Row> = changes
         .into_iter()

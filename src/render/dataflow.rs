@@ -1,18 +1,22 @@
 //! One plan → one dataflow on this worker.
 
-use super::changes::{changelog, changes};
+use super::changes::{Press, Touched, changelog, changes};
 use super::context::{Context, Dataflow};
 use super::hub::{publish, subscribe};
 use super::preaggregate::{aggregate, inputs};
 use super::source::{decode, read};
+use super::table::Table;
 use super::transform::transform;
-use super::{Tick, answer, derive, store};
+use super::{Tick, answer, derive, join, store};
+use crate::batch::Batch;
 use crate::error::Result;
-use crate::plan::{DataflowPlan, Input, QueryPlan, Shape, Sink, SourcePlan, Wanted};
+use crate::plan::{
+    Aggregation, DataflowPlan, Input, QueryPlan, Relation, Shape, Sink, SourcePlan, TableId, Wanted,
+};
 use std::cell::Cell;
 use std::rc::Rc;
-use timely::dataflow::Scope;
 use timely::dataflow::operators::probe::{Handle, Probe};
+use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::Activator;
 use timely::worker::Worker;
 
@@ -22,112 +26,171 @@ use timely::worker::Worker;
 /// A plan that does not compile; the coordinator compiles plans before it sends them, so this means
 /// that processes differ.
 pub fn install(worker: &mut Worker, plan: &DataflowPlan, context: &Rc<Context>) -> Result<()> {
-    let probe = Handle::new();
-    let cancel = Rc::new(Cell::new(false));
-    let mut wake = Vec::new();
-    let mut presses = Vec::new();
+    let mut ends = Ends { probe: Handle::new(), cancel: Rc::default(), wake: Vec::new(), presses: Vec::new() };
     worker.dataflow::<Tick, _, _>(|scope| match plan {
-        DataflowPlan::Source(plan) => install_source(scope, plan, &probe, &cancel, &mut wake, context),
-        DataflowPlan::Query(plan) => {
-            let parts = Parts { probe: &probe, cancel: &cancel, wake: &mut wake, presses: &mut presses };
-            install_query(scope, plan, parts, context)
-        }
+        DataflowPlan::Source(plan) => install_source(scope, plan, &mut ends, context),
+        DataflowPlan::Query(plan) => install_query(scope, plan, &mut ends, context),
     })?;
     let maintained = !matches!(plan, DataflowPlan::Query(QueryPlan { sink: Sink::Answer { .. }, .. }));
     let reads = matches!(plan, DataflowPlan::Source(_));
+    let Ends { probe, cancel, wake, presses } = ends;
     let dataflow = Dataflow { probe, cancel, reads, wake, presses, maintained };
     context.dataflows.borrow_mut().insert(plan.id(), dataflow);
     Ok(())
 }
 
-/// What the dataflow is watched and ended by.
-struct Parts<'a> {
-    probe: &'a Handle<Tick>,
-    cancel: &'a Rc<Cell<bool>>,
-    wake: &'a mut Vec<Activator>,
-    presses: &'a mut Vec<super::changes::Press>,
+/// What a dataflow is watched and ended by.
+pub struct Ends {
+    pub probe: Handle<Tick>,
+    pub cancel: Rc<Cell<bool>>,
+    pub wake: Vec<Activator>,
+    pub presses: Vec<Press>,
 }
 
 fn install_source(
     scope: Scope<'_, Tick>,
     plan: &SourcePlan,
-    probe: &Handle<Tick>,
-    cancel: &Rc<Cell<bool>>,
-    wake: &mut Vec<Activator>,
+    ends: &mut Ends,
     context: &Rc<Context>,
 ) -> Result<()> {
-    let messages = read(scope, plan, context, Rc::clone(cancel), wake);
-    let rows = decode(messages, plan, context, Rc::clone(cancel))?;
-    publish(rows.probe_with(probe), context.hub(plan.hub), plan.id);
+    let messages = read(scope, plan, context, Rc::clone(&ends.cancel), &mut ends.wake);
+    let rows = decode(messages, plan, context, Rc::clone(&ends.cancel))?;
+    publish(rows.probe_with(&ends.probe), context.hub(plan.hub), plan.id);
     Ok(())
 }
 
 fn install_query(
     scope: Scope<'_, Tick>,
     plan: &QueryPlan,
-    parts: Parts<'_>,
+    ends: &mut Ends,
     context: &Rc<Context>,
 ) -> Result<()> {
-    match plan.input {
+    // What only passes on needs no column by itself: who reads it does.
+    let passes = matches!(plan.sink, Sink::Stream { store: None, .. });
+    let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
+    let wanted = plan.select.reads(plan.width(), outputs.as_deref());
+    match rendered(scope, &plan.select.from, &wanted, plan, ends, context)? {
+        Rendered::Rows(rows) => install_on_rows(rows, plan, ends, context),
+        Rendered::Table(touched, table) => install_on_table(touched, table, plan, ends, context),
+    }
+}
+
+/// What a relation becomes: a stream of rows, or a table and the keys that change in it.
+pub enum Rendered<'s> {
+    Rows(StreamVec<'s, Tick, Batch>),
+    Table(Touched<'s>, Table),
+}
+
+/// `wanted`: the columns of the relation that somebody reads.
+pub fn rendered<'s>(
+    scope: Scope<'s, Tick>,
+    relation: &Relation,
+    wanted: &[bool],
+    plan: &QueryPlan,
+    ends: &mut Ends,
+    context: &Rc<Context>,
+) -> Result<Rendered<'s>> {
+    let input = match relation {
+        Relation::Scan(input) => *input,
+        Relation::Join(join) => {
+            let (of_left, of_right) = join.wanted(wanted);
+            let left = rendered(scope, &join.left.relation, &of_left, plan, ends, context)?;
+            let right = rendered(scope, &join.right.relation, &of_right, plan, ends, context)?;
+            return join::join([left, right], join, wanted, plan, context);
+        }
+    };
+    Ok(match plan.inputs[input].from {
         Input::Hub(hub) => {
-            // What only passes on needs no column by itself: who reads it does.
-            let passes = matches!(plan.sink, Sink::Stream { store: None, .. });
-            let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
-            let columns = plan.select.reads(plan.input_columns, outputs.as_deref());
+            let columns = wanted[..plan.inputs[input].columns].to_vec();
             let needs = Wanted { columns, headers: plan.passes_headers_on() };
-            let rows = subscribe(scope, &context.hub(hub), needs, Rc::clone(parts.cancel), parts.wake);
-            match (&plan.sink, &plan.select.shape) {
-                (Sink::Table { table, .. }, Shape::Aggregate(aggregation)) => {
-                    let rows = transform(rows, plan, inputs(aggregation), None, context)?;
-                    let built = aggregate(rows, plan, aggregation, parts.probe, context)?;
-                    context.tables.borrow_mut().insert(*table, Rc::new(built));
-                }
-                (Sink::Stream { hub, store: stored }, Shape::Project(exprs)) => {
-                    let feeds = context.hub(*hub);
-                    // What is stored needs every column, whoever reads.
-                    let wanted = stored.is_none().then(|| Rc::clone(&feeds));
-                    let rows = transform(rows, plan, exprs.clone(), wanted, context)?;
-                    if let Some(stored) = stored {
-                        store::store(rows.clone(), plan, *hub, stored, parts.probe, context)?;
-                    }
-                    publish(rows.probe_with(parts.probe), feeds, plan.id);
-                }
-                (Sink::Answer { answer }, Shape::Project(exprs)) => {
-                    let rows = transform(rows, plan, exprs.clone(), None, context)?;
-                    answer::answer_rows(
-                        rows,
-                        plan.select.columns.len(),
-                        answer.clone(),
-                        parts.probe,
-                        context,
-                    );
-                }
-                (sink, _) => unreachable!("a stream cannot be read into {sink:?} this way"),
-            }
+            let cancel = Rc::clone(&ends.cancel);
+            Rendered::Rows(subscribe(scope, &context.hub(hub), needs, cancel, &mut ends.wake))
         }
-        Input::Table(parent) => {
-            let parent = Rc::clone(&context.tables.borrow()[&parent]);
-            let (touched, shared, presses) = parent.share(scope);
-            parts.presses.extend(presses);
-            match &plan.sink {
-                Sink::Table { table, .. } => {
-                    let built = derive::derive(touched, shared, plan, parts.probe, context)?;
-                    context.tables.borrow_mut().insert(*table, Rc::new(built));
-                }
-                Sink::Answer { answer } => {
-                    let types: Vec<_> = parent.columns.iter().map(|c| c.ty.clone()).collect();
-                    let changes = changes(touched, shared);
-                    answer::answer_changes(changes, plan, &types, answer.clone(), parts.probe, context)?;
-                }
-                Sink::Changelog(stored) => {
-                    let rows = changelog(changes(touched, shared), &parent.columns, context);
-                    store::store(rows, plan, plan.id, stored, parts.probe, context)?;
-                }
-                Sink::Stream { .. } => unreachable!("a table is not read as a stream"),
-            }
+        Input::Table(table) => {
+            let table = Rc::clone(&context.tables.borrow()[&table]);
+            let (touched, shared, presses) = table.share(scope);
+            ends.presses.extend(presses);
+            Rendered::Table(touched, shared)
         }
+    })
+}
+
+fn install_on_rows(
+    rows: StreamVec<'_, Tick, Batch>,
+    plan: &QueryPlan,
+    ends: &Ends,
+    context: &Rc<Context>,
+) -> Result<()> {
+    match (&plan.sink, &plan.select.shape) {
+        (Sink::Table { table, .. }, Shape::Aggregate(aggregation)) => {
+            install_table(rows, *table, aggregation, plan, ends, context)
+        }
+        (Sink::Stream { hub, store: stored }, Shape::Project(exprs)) => {
+            let feeds = context.hub(*hub);
+            // What is stored needs every column, whoever reads.
+            let wanted = stored.is_none().then(|| Rc::clone(&feeds));
+            let rows = transform(rows, plan, exprs.clone(), wanted, context)?;
+            if let Some(stored) = stored {
+                store::store(rows.clone(), plan, *hub, stored, &ends.probe, context)?;
+            }
+            publish(rows.probe_with(&ends.probe), feeds, plan.id);
+            Ok(())
+        }
+        (Sink::Answer { answer }, Shape::Project(exprs)) => {
+            let rows = transform(rows, plan, exprs.clone(), None, context)?;
+            let columns = plan.select.columns.len();
+            answer::answer_rows(rows, columns, answer.clone(), &ends.probe, context);
+            Ok(())
+        }
+        (sink, _) => Err(misfit(plan, sink)),
+    }
+}
+
+fn install_table(
+    rows: StreamVec<'_, Tick, Batch>,
+    table: TableId,
+    aggregation: &Aggregation,
+    plan: &QueryPlan,
+    ends: &Ends,
+    context: &Rc<Context>,
+) -> Result<()> {
+    let rows = transform(rows, plan, inputs(aggregation), None, context)?;
+    let built = aggregate(rows, plan, aggregation, &ends.probe, context)?;
+    context.tables.borrow_mut().insert(table, Rc::new(built));
+    Ok(())
+}
+
+fn install_on_table(
+    touched: Touched<'_>,
+    parent: Table,
+    plan: &QueryPlan,
+    ends: &Ends,
+    context: &Rc<Context>,
+) -> Result<()> {
+    match &plan.sink {
+        Sink::Table { table, .. } => {
+            let built = derive::derive(touched, parent, plan, &ends.probe, context)?;
+            context.tables.borrow_mut().insert(*table, Rc::new(built));
+        }
+        Sink::Answer { answer } => {
+            let types: Vec<_> = parent.columns.iter().map(|c| c.ty.clone()).collect();
+            let changes = changes(touched, parent);
+            answer::answer_changes(changes, plan, &types, answer.clone(), &ends.probe, context)?;
+        }
+        Sink::Changelog(stored) => {
+            let columns = parent.columns.clone();
+            let rows = changelog(changes(touched, parent), &columns, context);
+            store::store(rows, plan, plan.id, stored, &ends.probe, context)?;
+        }
+        Sink::Stream { .. } => return Err(misfit(plan, &plan.sink)),
     }
     Ok(())
+}
+
+/// The coordinator sends no such plan: a process of another kind must have.
+fn misfit(plan: &QueryPlan, sink: &Sink) -> crate::error::Error {
+    let what = format!("the plan of {} does not fit what it writes: {sink:?}", plan.query);
+    crate::error::Error::runtime(what)
 }
 
 /// Ends a dataflow: its inputs drop their capabilities, and it completes by itself.

@@ -2,6 +2,7 @@
 
 use super::changes::{Change, changes};
 use super::context::Context;
+use super::joined::View;
 use super::packed::{Blob, Bytes, KeyedBatcher, RowBuilder, RowSpine, RowUpdate};
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
@@ -10,7 +11,7 @@ use super::transform::Transform;
 use super::{RESTORED, Tick};
 use crate::aggregate::{Spec, aggregate_rows};
 use crate::error::Result;
-use crate::expr::{Expr, Notes};
+use crate::expr::{Expr, ExprKind, Notes};
 use crate::plan::{Aggregation, QueryPlan, Shape};
 use crate::types::SqlType;
 use crate::value::{Row, decode_row, encode_row};
@@ -30,9 +31,14 @@ pub fn derive(
     context: &Rc<Context>,
 ) -> Result<Table> {
     let types: Vec<SqlType> = parent.columns.iter().map(|c| c.ty.clone()).collect();
+    if keeps_keys(plan, &parent) {
+        touched.probe_with(probe);
+        let view = View::new(parent, &plan.select)?;
+        return Ok(Table::new(Content::View(Box::new(view)), None, &plan.select.columns, probe));
+    }
     let changes = changes(touched, parent);
     let (exprs, keys) = match &plan.select.shape {
-        Shape::Project(exprs) => (exprs.clone(), plan.select.columns.iter().filter(|c| c.is_key()).count()),
+        Shape::Project(exprs) => (exprs.clone(), plan.select.columns.iter().filter(|c| c.identifies()).count()),
         Shape::Aggregate(aggregation) => (inputs(aggregation), aggregation.keys.len()),
     };
     let grouped = matches!(plan.select.shape, Shape::Aggregate(_));
@@ -59,6 +65,14 @@ pub fn derive(
     reduced.stream.probe_with(probe);
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
     Ok(Table::new(Content::Rows(reduced.trace), Some(finisher), &plan.select.columns, probe))
+}
+
+/// Whether a join's rows are projected under their own keys, so that they need not be kept.
+fn keeps_keys(plan: &QueryPlan, parent: &Table) -> bool {
+    let Shape::Project(exprs) = &plan.select.shape else { return false };
+    let own = plan.select.columns.iter().zip(exprs).filter(|(column, _)| column.identifies());
+    let own = own.map(|(_, expr)| if let ExprKind::Column(c) = expr.kind { Some(c) } else { None });
+    parent.is_joined() && own.eq(parent.identity().into_iter().map(Some))
 }
 
 /// A group's key and results, from its present rows.

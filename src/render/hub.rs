@@ -6,7 +6,7 @@
 
 use super::Tick;
 use super::context::Context;
-use crate::batch::{Batch, Column};
+use crate::batch::{Batch, Column, Reached};
 use crate::headers::Headers;
 use crate::plan::{DataflowId, Wanted};
 use std::cell::{Cell, RefCell};
@@ -26,6 +26,8 @@ pub struct Hub {
     closed: Cell<bool>,
     /// What some reader reads; writers leave out the rest.
     pub wanted: RefCell<Wanted>,
+    /// How far each reader of a source has come, and each partition, for readers of the hub that come later.
+    reached: RefCell<BTreeMap<(u32, u32, Option<i32>), Reached>>,
 }
 
 /// One reader's queue; what is in it was counted as in flight by its source.
@@ -52,6 +54,14 @@ impl Hub {
     /// workers' ticks had passed, counts for the present tick.
     pub fn push(&self, tick: Tick, batch: Batch) {
         let tick = tick.max(self.frontier.get());
+        if let Some(reached) = batch.origin.reached {
+            let of = (reached.source, reached.worker, reached.partition.map(|(partition, _)| partition));
+            let mut known = self.reached.borrow_mut();
+            known.insert(of, reached);
+            if !reached.at_end {
+                known.remove(&(reached.source, reached.worker, None));
+            }
+        }
         self.readers.borrow_mut().retain(|reader| {
             let Some(reader) = reader.upgrade() else { return false };
             if reader.can_read(&batch) {
@@ -118,6 +128,9 @@ impl Reader {
     /// False for a batch that was made before this reader came and lacks something it needs: such a
     /// batch lies before the reader's start.
     fn can_read(&self, batch: &Batch) -> bool {
+        if batch.len == 0 {
+            return true;
+        }
         let mut columns = self.needs.columns.iter().zip(&batch.columns);
         let has_columns = columns.all(|(needed, column)| !needed || !matches!(column, Column::Absent));
         has_columns && !(self.needs.headers && matches!(batch.origin.headers, Headers::Unread))
@@ -156,6 +169,9 @@ pub fn subscribe<'s>(
         wake.push(scope.activator_for(info.address));
         let reader = Rc::new(Reader { queue: RefCell::default(), needs, activator });
         reader.push(Event::Frontier(hub.frontier.get()));
+        for reached in hub.reached.borrow().values() {
+            reader.push(Event::Batch(hub.frontier.get(), Box::new(Batch::reached(*reached))));
+        }
         if hub.closed.get() {
             reader.push(Event::Closed);
         }

@@ -66,6 +66,9 @@ impl Arguments {
 
     /// Adds a batch to the groups; returns how many rows belong to none.
     pub fn add(&self, groups: &mut PreAggregator, batch: &Batch) -> usize {
+        if batch.len == 0 {
+            return 0;
+        }
         let (keys, mut rest) = batch.columns.split_at(self.keys);
         let mut args: Vec<Vec<Column>> = Vec::with_capacity(self.calls.len());
         for &len in &self.calls {
@@ -130,7 +133,7 @@ fn preaggregate<'s>(
                 if held.at.as_ref().is_some_and(|(at, _)| *at.time() != tick) {
                     held.flush(&mut states, &mut elements);
                 }
-                for batch in batches.drain(..) {
+                for batch in batches.drain(..).filter(|batch| batch.len > 0) {
                     held.at.get_or_insert_with(|| (cap.delayed(&tick, 0), cap.delayed(&tick, 1)));
                     let dropped = arguments.add(&mut held.groups, &batch);
                     context.books.record(stage, tick, batch.len, batch.len - dropped, dropped, 0);

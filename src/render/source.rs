@@ -4,7 +4,9 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
-use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
+use crate::batch::{
+    Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps,
+};
 use crate::connector::{self, Opening, Poll, Position, Share, Source};
 use crate::error::Result;
 use crate::expr::Notes;
@@ -43,6 +45,8 @@ pub fn read<'s>(
         let reading = context.reading(&plan.key);
         let gauge = context.gauge(&plan, &reading);
         let hub = context.hub(plan.hub);
+        // All that is there now has been read, and that was said.
+        let mut at_end = false;
         move |output| {
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
@@ -68,11 +72,17 @@ pub fn read<'s>(
                     context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
                     output.session(&*held).give(batch);
                     activator.activate();
+                    at_end = false;
                 }
-                Ok(Poll::Pending) => {}
-                // What is not bounded keeps its place in time, so that later readers find it open.
-                Ok(Poll::Done) if plan.bounded => capability = None,
-                Ok(Poll::Done) => {}
+                Ok(polled) => {
+                    if !std::mem::replace(&mut at_end, true) {
+                        output.session(&*held).give(MessageBatch::none());
+                    }
+                    // What is not bounded keeps its place in time, so that later readers find it open.
+                    if plan.bounded && matches!(polled, Poll::Done) {
+                        capability = None;
+                    }
+                }
                 Err(error) => {
                     context.shared.fail(error);
                     capability = None;
@@ -154,14 +164,20 @@ pub fn decode<'s>(
                 waiting.clear();
             }
             while let Some((cap, messages)) = waiting.pop_front_if(|(_, messages)| rows.is_ready(messages)) {
-                let (batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
+                let reached =
+                    Reached { source: plan.ordinal, worker: context.index as u32, partition: None, at_end: true };
+                if messages.is_empty() {
+                    output.session(&cap).give(Batch::reached(reached));
+                    continue;
+                }
+                let (mut batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
+                let partition = rows.stamp(messages.partition).map(|stamp| (messages.partition, stamp));
+                batch.origin.reached = Some(Reached { partition, at_end: false, ..reached });
                 context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                 context.books.record(stage, *cap.time(), messages.len(), batch.len, 0, rejects.len());
                 let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
                 context.rejects.write(*cap.time(), rejects.iter().map(rejected));
-                if batch.len > 0 {
-                    output.session(&cap).give(batch);
-                }
+                output.session(&cap).give(batch);
             }
             if !waiting.is_empty() {
                 activator.activate_after(RETRY_EVERY);
@@ -200,6 +216,11 @@ impl RowDecoder {
         })
     }
 
+    /// The greatest ROWTIME of a partition so far.
+    pub fn stamp(&self, partition: i32) -> Option<i64> {
+        self.reached.get(&partition).copied().filter(|stamp| *stamp > i64::MIN)
+    }
+
     /// Whether the messages can be decoded now; see [`Decoder::is_ready`].
     pub fn is_ready(&mut self, messages: &MessageBatch) -> bool {
         self.decoder.is_ready(messages)
@@ -228,6 +249,7 @@ impl RowDecoder {
             rowtime,
             partitions: Partitions::One(partition),
             nth: None,
+            reached: None,
             offsets: pick(&messages.offsets),
             headers: match (&messages.headers, &kept) {
                 (headers, _) if !wanted.headers => headers.unread(),

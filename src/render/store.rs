@@ -263,7 +263,7 @@ fn encode<'s>(
             input.for_each(|cap, batches| {
                 let tick = *cap.least().expect("rows travel with a tick");
                 let mut session = output.session(&cap);
-                for batch in batches.drain(..) {
+                for batch in batches.drain(..).filter(|batch| batch.len > 0) {
                     let (chunks, rejects) = dealer.deal(&batch);
                     context.books.record(stage, tick, batch.len, batch.len - rejects.len(), 0, rejects.len());
                     let unwritten = rejects.iter().map(|r| RejectedRecord::unwritten(&query, &batch, r));

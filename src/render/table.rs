@@ -6,6 +6,7 @@
 
 use super::Tick;
 use super::context::frontier;
+use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
 use crate::aggregate::{self, Element, Key, Spec, State};
 use crate::batch::{Batch, Column, Origin};
@@ -47,6 +48,10 @@ impl Semigroup for State {
 pub enum Content {
     States { states: TraceAgent<StateSpine>, elements: Option<TraceAgent<StateSpine>> },
     Rows(TraceAgent<RowSpine>),
+    /// Two tables of equal keys; nothing is kept.
+    Joined(Box<Joined>),
+    /// Another table's rows, projected when they are read.
+    View(Box<View>),
 }
 
 pub struct Table {
@@ -74,14 +79,32 @@ impl Table {
         }
     }
 
-    /// The newest tick whose rows are complete; `None` while there is none.
-    pub fn closed(&self) -> Option<Tick> {
-        closed(&self.probe)
+    /// A table that belongs to the dataflow that reads it.
+    pub fn of(content: Content, columns: &[ColumnDef]) -> Table {
+        Table::new(content, None, columns, &Handle::new())
     }
 
-    /// Lets ticks before `since` be told apart no more.
-    pub fn compact(&self, since: Tick) {
-        let since = Antichain::from_elem(since);
+    /// The newest tick whose rows are complete; `None` while there is none.
+    pub fn closed(&self) -> Option<Tick> {
+        match &*self.content.borrow() {
+            Content::Joined(joined) => Some(joined.left.closed()?.min(joined.right.closed()?)),
+            Content::View(view) => view.table.closed(),
+            Content::States { .. } | Content::Rows(_) => closed(&self.probe),
+        }
+    }
+
+    /// The columns that tell its rows apart.
+    pub fn identity(&self) -> Vec<usize> {
+        (0..self.columns.len()).filter(|&column| self.columns[column].identifies()).collect()
+    }
+
+    pub fn is_joined(&self) -> bool {
+        matches!(&*self.content.borrow(), Content::Joined(_))
+    }
+
+    /// Lets ticks before `tick` be told apart no more.
+    pub fn compact(&self, tick: Tick) {
+        let since = Antichain::from_elem(tick);
         let upper = Antichain::from_elem(frontier(&self.probe).unwrap_or(Tick::MAX));
         match &mut *self.content.borrow_mut() {
             Content::States { states, elements } => {
@@ -89,6 +112,11 @@ impl Table {
                 elements.iter_mut().for_each(|e| compact(e, &since, &upper));
             }
             Content::Rows(rows) => compact(rows, &since, &upper),
+            Content::Joined(joined) => {
+                joined.left.compact(tick);
+                joined.right.compact(tick);
+            }
+            Content::View(view) => view.table.compact(tick),
         }
     }
 
@@ -97,6 +125,8 @@ impl Table {
         let since = match &mut *self.content.borrow_mut() {
             Content::States { states, .. } => states.get_logical_compaction().to_owned(),
             Content::Rows(rows) => rows.get_logical_compaction().to_owned(),
+            Content::Joined(joined) => return joined.left.readable(tick) && joined.right.readable(tick),
+            Content::View(view) => return view.table.readable(tick),
         };
         since.less_equal(&tick)
     }
@@ -132,6 +162,25 @@ impl Table {
         if !chunk.is_empty() {
             emit(&mut chunk);
         }
+    }
+
+    /// Visits keys and rows at `tick`, ascending by key: all, or those of `keys` (ascending).
+    pub fn rows(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Key, Row)) {
+        let mut chunk: Vec<Group> = Vec::new();
+        let mut emit = |groups: &mut Vec<Group>| {
+            let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
+            let finished = self.finish(std::mem::take(groups));
+            for (i, key) in keys.into_iter().enumerate().filter(|(i, _)| finished.keep[*i]) {
+                visit(key, finished.rows.row(i));
+            }
+        };
+        self.groups(tick, keys, &mut |group| {
+            chunk.push(group);
+            if chunk.len() == CHUNK {
+                emit(&mut chunk);
+            }
+        });
+        emit(&mut chunk);
     }
 
     /// The row of each key at `tick`; `keys` ascend.
@@ -187,6 +236,12 @@ impl Table {
                     visit(Group { key: key.0.into(), kept: Kept::Row(row.0.into()) });
                 }
             }),
+            Content::Joined(joined) => {
+                joined.rows(tick, keys, &mut |key, row| visit(Group { key, kept: Kept::Values(row) }))
+            }
+            Content::View(view) => {
+                view.rows(tick, keys, &mut |key, row| visit(Group { key, kept: Kept::Values(row) }))
+            }
         }
     }
 }
@@ -201,12 +256,14 @@ pub enum Kept {
     State(State, Vec<(Element, State)>),
     /// All columns of the row, or a group's intermediate results behind its key.
     Row(Box<[u8]>),
+    Values(Row),
 }
 
 impl Group {
     fn into_row(self) -> Row {
         match self.kept {
             Kept::Row(bytes) => decode_row(&bytes).expect("rows are kept as they were encoded"),
+            Kept::Values(row) => row,
             Kept::State(..) => unreachable!("states are finished by their finisher"),
         }
     }
@@ -296,7 +353,7 @@ where
     }
 
     /// Visits a key, which must come after those that were visited.
-    fn at(&mut self, key: &Key, visit: &mut Visit<'_, Tr, R>) {
+    pub fn at(&mut self, key: &Key, visit: &mut Visit<'_, Tr, R>) {
         self.cursor.seek_key(&self.storage, Bytes(key));
         if self.cursor.get_key(&self.storage) == Some(Bytes(key)) {
             self.here(visit);
@@ -418,6 +475,10 @@ impl Finisher {
                 Kept::Row(bytes) => {
                     keep.push(true);
                     decode_row(&bytes).expect("rows are kept as they were encoded")
+                }
+                Kept::Values(row) => {
+                    keep.push(true);
+                    row
                 }
                 Kept::State(state, elements) => {
                     keep.push(!aggregate::row_deleted(&self.specs, &state));

@@ -62,6 +62,10 @@ impl Transform {
 
     /// The rows that pass, projected. Notes refer to rows of the returned origin.
     pub fn apply(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
+        if batch.len == 0 {
+            let columns = vec![Column::Absent; self.exprs.len()];
+            return Batch { columns, ..batch.clone() };
+        }
         self.settle(batch);
         let kept;
         let batch = match &mut self.filter {
@@ -119,7 +123,7 @@ pub fn transform<'s>(
                     context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
                     let noted = |n| RejectedRecord::note(&plan, "transform", n);
                     context.rejects.write(tick, notes.notes.iter().map(noted));
-                    if out.len > 0 {
+                    if out.says_something() {
                         session.give(out);
                     }
                 }

@@ -1,0 +1,66 @@
+//! Answers that end over streams that joins make: a dataflow derives the stream once more up to the present
+//! end of its sources, and a thread of process 0 does the rest of the SELECT.
+
+use super::coordinator::Coordinator;
+use super::local::{Closed, Outlet, answer_derived};
+use super::session::OFFSET_RESET;
+use super::{AnswerEvent, Session};
+use crate::catalog::Source;
+use crate::error::{Error, Result};
+use crate::expr::{Expr, ExprKind, Pseudo};
+use crate::plan::{Relation, SelectPlan, Shape};
+use crate::sql::ast::SourceKind;
+use crate::types::{ColumnDef, Part, SqlType};
+use tokio::sync::mpsc;
+
+impl Coordinator {
+    /// A SELECT that ends, over what a dataflow has to derive.
+    pub(super) fn pull_derived(
+        &mut self,
+        id: &str,
+        sql: &str,
+        sources: &[Source],
+        select: SelectPlan,
+    ) -> Result<mpsc::Receiver<AnswerEvent>> {
+        if !self.once && sources.iter().any(|source| source.kind == SourceKind::Table) {
+            return Err(Error::statement("a join with a table has no end")
+                .hint("EMIT CHANGES; or CREATE … AS SELECT, and ask that"));
+        }
+        let all = everything(&select.from, sources);
+        let types: Vec<SqlType> = all.columns.iter().map(|column| column.ty.clone()).collect();
+        let mut session = Session::default();
+        session.set(OFFSET_RESET, "earliest")?;
+        self.ends = true;
+        let rows = self.push(&format!("{id}_rows"), sql, sources, all, &session);
+        self.ends = false;
+        let mut rows = rows?;
+        let (sender, receiver) = mpsc::channel(64);
+        std::thread::spawn(move || {
+            let outlet = Outlet { sender, closed: Closed::default() };
+            answer_derived(&mut rows, &types, &select, &outlet);
+        });
+        Ok(receiver)
+    }
+}
+
+/// All columns of what is read; those of a stream with the ROWTIME, ROWPARTITION and ROWOFFSET of its rows
+/// behind them.
+fn everything(from: &Relation, sources: &[Source]) -> SelectPlan {
+    let types: Vec<SqlType> = match from {
+        Relation::Scan(input) => sources[*input].schema.columns.iter().map(|c| c.ty.clone()).collect(),
+        Relation::Join(join) => join.types(),
+    };
+    let column = |(i, ty): (usize, SqlType)| Expr { kind: ExprKind::Column(i), ty };
+    let record = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
+    let record = record.map(|pseudo| Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() });
+    let exprs: Vec<Expr> = types.into_iter().enumerate().map(column).chain(record).collect();
+    let named = |(i, e): (usize, &Expr)| ColumnDef { name: format!("#{i}"), ty: e.ty.clone(), part: Part::Value };
+    SelectPlan {
+        from: from.clone(),
+        columns: exprs.iter().enumerate().map(named).collect(),
+        filter: None,
+        shape: Shape::Project(exprs),
+        order_by: Vec::new(),
+        limit: None,
+    }
+}

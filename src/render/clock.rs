@@ -1,0 +1,83 @@
+//! How far the sources of an input have come, told by their readers on all workers.
+
+use crate::batch::Reached;
+use std::collections::BTreeMap;
+
+/// The time of one input: that of the partitions that may still bring something known to be there.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// Stamps by source and partition.
+    partitions: BTreeMap<(u32, i32), i64>,
+    /// By source and worker: whether the reader has read all that is there now.
+    readers: BTreeMap<(u32, u32), bool>,
+    peers: usize,
+    /// Ordinals of the sources that feed the input.
+    feeds: Vec<u32>,
+}
+
+impl Clock {
+    pub fn new(feeds: &[u32], peers: usize) -> Clock {
+        Clock { feeds: feeds.to_vec(), peers, ..Clock::default() }
+    }
+
+    pub fn add(&mut self, reached: &Reached) {
+        self.readers.insert((reached.source, reached.worker), reached.at_end);
+        if let Some((partition, stamp)) = reached.partition {
+            let known = self.partitions.entry((reached.source, partition)).or_insert(i64::MIN);
+            *known = stamp.max(*known);
+        }
+    }
+
+    fn is_at_end(&self, source: u32) -> bool {
+        let readers = self.readers.range((source, 0)..=(source, u32::MAX));
+        let at_end = readers.filter(|(_, at_end)| **at_end).count();
+        at_end == self.peers
+    }
+
+    /// The least stamp that a row may have that is known to be there and has not come; `None`: there is no
+    /// such row. `i64::MIN` as long as nothing is known of a source.
+    pub fn holds_back(&self) -> Option<i64> {
+        let open = self.feeds.iter().filter(|source| !self.is_at_end(**source));
+        let least = |source: &u32| {
+            let stamps = self.partitions.range((*source, i32::MIN)..=(*source, i32::MAX));
+            stamps.map(|(_, stamp)| *stamp).min().unwrap_or(i64::MIN)
+        };
+        open.map(least).min()
+    }
+
+    /// The least stamp over all partitions that have had a row.
+    pub fn least(&self) -> Option<i64> {
+        self.partitions.values().copied().min()
+    }
+
+    /// The greatest one.
+    pub fn greatest(&self) -> Option<i64> {
+        self.partitions.values().copied().max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_to_be_there_holds_back_and_nothing_else() {
+        let mut clock = Clock::new(&[7, 8], 2);
+        let reached = |source, worker, partition, at_end| Reached { source, worker, partition, at_end };
+        assert_eq!(clock.holds_back(), Some(i64::MIN), "nothing is known of them");
+        clock.add(&reached(8, 0, None, true));
+        clock.add(&reached(8, 1, None, true));
+        assert_eq!(clock.holds_back(), Some(i64::MIN), "nothing is known of 7");
+        clock.add(&reached(7, 0, Some((0, 50)), false));
+        clock.add(&reached(7, 1, Some((1, 30)), false));
+        assert_eq!((clock.holds_back(), clock.least(), clock.greatest()), (Some(30), Some(30), Some(50)));
+        clock.add(&reached(7, 1, Some((1, 60)), false));
+        assert_eq!(clock.holds_back(), Some(50));
+        clock.add(&reached(7, 0, None, true));
+        assert_eq!(clock.holds_back(), Some(50), "the other worker reads on");
+        clock.add(&reached(7, 1, None, true));
+        assert_eq!((clock.holds_back(), clock.least()), (None, Some(50)));
+        clock.add(&reached(8, 1, Some((3, 5)), false));
+        assert_eq!(clock.holds_back(), Some(5));
+    }
+}

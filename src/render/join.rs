@@ -1,0 +1,121 @@
+//! Joins: two rendered relations become one.
+//!
+//! ```text
+//!  stream, stream   key ──► lanes ──► within               rows
+//!  stream, table    key ──► lanes ──► lookup               rows; a derived table comes as its changes
+//!  table, table     by both keys: two look-ups, nothing kept; by a foreign key: foreign.rs
+//! ```
+
+use super::books::Stage;
+use super::changes::{Change, changes};
+use super::context::Context;
+use super::dataflow::Rendered;
+use super::foreign::foreign;
+use super::keyed::{Keyed, keyed};
+use super::lanes::{Booked, Lane, Pairing, merged};
+use super::lookup::Lookup;
+use super::pairs::Pairs;
+use super::joined::Joined;
+use super::table::{Content, Table};
+use super::within::WithinJoin;
+use super::{Tick, table};
+use crate::batch::{Batch, Origin, Timestamps};
+use crate::error::{Error, Result};
+use crate::plan::{Join, Method, QueryPlan, Side};
+use crate::types::{ColumnDef, Part, SqlType};
+use arrow_buffer::BooleanBuffer;
+use std::rc::Rc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::generic::Operator;
+
+/// `wanted`: the columns of the joined rows that somebody reads.
+pub fn join<'s>(
+    sides: [Rendered<'s>; 2],
+    join: &Join,
+    wanted: &[bool],
+    plan: &QueryPlan,
+    context: &Rc<Context>,
+) -> Result<Rendered<'s>> {
+    match (sides, join.method) {
+        ([Rendered::Table(left, left_table), Rendered::Table(right, right_table)], Method::Keys) => {
+            let joined = Joined { left: left_table, right: right_table, join: join.clone() };
+            let table = Table::of(Content::Joined(Box::new(joined)), &columns(join));
+            Ok(Rendered::Table(left.concat(right), table))
+        }
+        ([Rendered::Table(left, left_table), right], Method::ForeignKey) => {
+            let Rendered::Table(right, right_table) = right else { return Err(misfit(plan)) };
+            foreign((left, left_table), (right, right_table), join, &columns(join), context)
+        }
+        ([Rendered::Rows(left), right], method @ (Method::Within(_) | Method::Lookup)) => {
+            let right = match right {
+                Rendered::Rows(rows) => rows,
+                Rendered::Table(touched, table) => {
+                    let types: Vec<SqlType> = table.columns.iter().map(|c| c.ty.clone()).collect();
+                    records(changes(touched, table), types)
+                }
+            };
+            let (_, of_right) = join.wanted(wanted);
+            let pairing: Box<dyn Pairing> = match method {
+                Method::Within(within) => Box::new(WithinJoin::new(join.kind, within)),
+                _ => Box::new(Lookup::new(join.kind, &join.right, &of_right)),
+            };
+            let keys: Vec<SqlType> = join.left.keys.iter().map(|key| key.ty.clone()).collect();
+            let pairs = Pairs::new(&join.left.columns, &join.right.columns, keys, wanted);
+            let lane = |rows, side: &Side, rank| -> Result<Lane<'s>> {
+                let rows: StreamVec<'s, Tick, Keyed> = keyed(rows, side, context.peers)?;
+                Ok(Lane { rows, feeds: plan.feeds(&side.relation), rank })
+            };
+            // A table's records come before the stream's of the same time.
+            let ranks = if matches!(method, Method::Lookup) { [1, 0] } else { [0, 1] };
+            let lanes = [lane(left, &join.left, ranks[0])?, lane(right, &join.right, ranks[1])?];
+            let stage = Stage::new(&plan.source(), &plan.topic(), &plan.query, "join");
+            let stage = context.books.stage(stage);
+            let books = Rc::clone(context);
+            let book = move |tick, booked: Booked| {
+                let Booked { rows_in, out, without, late } = booked;
+                books.books.record(stage, tick, rows_in, out, without, late);
+            };
+            let [left, right] = lanes;
+            Ok(Rendered::Rows(merged(left, right, pairing, pairs, book, context)))
+        }
+        _ => Err(misfit(plan)),
+    }
+}
+
+/// The coordinator sends no such plan: a process of another kind must have.
+fn misfit(plan: &QueryPlan) -> Error {
+    Error::runtime(format!("the plan of {} joins what cannot be joined this way", plan.query))
+}
+
+/// The columns of a table that a join makes: its key identifies its rows.
+fn columns(join: &Join) -> Vec<ColumnDef> {
+    let width = join.width() - join.left.keys.len();
+    let named = |(i, ty)| ColumnDef { name: format!("#{i}"), ty, part: Part::key_if(i >= width) };
+    join.types().into_iter().enumerate().map(named).collect()
+}
+
+/// A table's changes as records: the new row, or a deletion with the old one's key. They are older than
+/// any record that they meet: a row that comes at their tick finds them.
+fn records(changes: StreamVec<'_, Tick, Change>, types: Vec<SqlType>) -> StreamVec<'_, Tick, Batch> {
+    changes.unary(Pipeline, "Records", move |_, _| {
+        move |input, output| {
+            input.for_each(|cap, changes| {
+                let changes = std::mem::take(changes);
+                let deleted = BooleanBuffer::collect_bool(changes.len(), |i| changes[i].new.is_none());
+                let rows: Vec<_> = changes
+                    .into_iter()
+                    .map(|change| change.new.or(change.old).expect("a change has a row before or after"))
+                    .collect();
+                let mut batch = table::rows_to_batch(&types, &rows);
+                let offsets = (0..rows.len() as i64).collect();
+                let stamps = Timestamps::All(i64::MIN);
+                batch.origin = Origin { stamps, offsets, ..Origin::none(rows.len()) };
+                batch.deleted = Some(deleted);
+                output.session(&cap).give(batch);
+            });
+        }
+    })
+}
+

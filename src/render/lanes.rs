@@ -1,0 +1,224 @@
+//! The order in which a join sees its rows: lowest time first, whatever ticks and workers they came by.
+//!
+//! Fed by both sides of a join with rows of this worker's keys, feeds the join one row after the other. A
+//! row waits while a row with a lower place in the order is known to be there and has not come: so, of
+//! what is there, the join's results depend on the partitions alone. What waits keeps its tick open.
+
+use super::Tick;
+use super::clock::Clock;
+use super::context::Context;
+use super::keyed::Keyed;
+use super::pairs::{Pairs, RowRef};
+use crate::batch::{Batch, Position, Reached};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftRight {
+    Left,
+    Right,
+}
+
+/// What a join does with its rows.
+pub trait Pairing {
+    /// The next row in the order. `time`: the greatest stamp so far, its own included. False: it came too
+    /// late to count.
+    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Pairs) -> bool;
+
+    /// No row with a stamp of `time` or less comes any more.
+    fn advance(&mut self, time: i64, out: &mut Pairs);
+}
+
+/// One side of a join.
+pub struct Lane<'s> {
+    pub rows: StreamVec<'s, Tick, Keyed>,
+    /// Ordinals of the sources that feed it.
+    pub feeds: Vec<u32>,
+    /// Of rows with one stamp those of the lower rank come first.
+    pub rank: u8,
+}
+
+/// How many rows went where.
+pub struct Booked {
+    pub rows_in: usize,
+    pub out: usize,
+    pub without: usize,
+    pub late: usize,
+}
+
+/// Rows are handed on in batches of about this many.
+const ROWS: usize = 8_192;
+
+/// Merges two lanes and feeds them to a join; what it makes goes out at the tick that let it.
+pub fn merged<'s>(
+    left: Lane<'s>,
+    right: Lane<'s>,
+    mut pairing: Box<dyn Pairing>,
+    pairs: Pairs,
+    book: impl Fn(Tick, Booked) + 'static,
+    context: &Rc<Context>,
+) -> StreamVec<'s, Tick, Batch> {
+    let context = Rc::clone(context);
+    let mut lanes = Lanes::new([&left, &right], pairs, &context);
+    let pact = || Exchange::new(|keyed: &Keyed| keyed.to);
+    left.rows.binary_frontier(right.rows, pact(), pact(), "Join", move |capability, _| {
+        let mut held = Some(capability);
+        move |(left, left_frontier), (right, right_frontier), output| {
+            left.for_each(|cap, batches| {
+                let tick = *cap.least().expect("rows travel with a tick");
+                batches.drain(..).for_each(|keyed| lanes.receive(LeftRight::Left, tick, keyed));
+            });
+            right.for_each(|cap, batches| {
+                let tick = *cap.least().expect("rows travel with a tick");
+                batches.drain(..).for_each(|keyed| lanes.receive(LeftRight::Right, tick, keyed));
+            });
+            let Some(cap) = held.as_mut() else { return };
+            let least = |frontier: Option<&Tick>| frontier.copied().unwrap_or(Tick::MAX);
+            let open = least(left_frontier.frontier().first()).min(least(right_frontier.frontier().first()));
+            if let Some(closed) = lanes.close(open) {
+                let at = cap.delayed(&closed.max(*cap.time()));
+                let mut session = output.session(&at);
+                let mut give = |batch: Batch| session.give(batch);
+                let booked = lanes.release(pairing.as_mut(), context.inflight.full(), &mut give);
+                book(*at.time(), booked);
+            }
+            match lanes.oldest() {
+                None if open == Tick::MAX => held = None,
+                oldest => {
+                    let to = oldest.unwrap_or(Tick::MAX).min(open);
+                    if to > *cap.time() {
+                        cap.downgrade(&to);
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// A place in the order.
+type Place = (i64, u8, Position);
+
+struct Lanes {
+    clocks: [Clock; 2],
+    ranks: [u8; 2],
+    /// Of ticks that are not closed.
+    open: BTreeMap<Tick, Vec<(LeftRight, Rc<Keyed>)>>,
+    /// Of closed ticks, ascending.
+    waiting: Vec<(Place, LeftRight, Tick, RowRef)>,
+    pairs: Pairs,
+    /// What is to be told on: how far this worker's readers have come.
+    reached: Vec<Reached>,
+    worker: u32,
+    /// The greatest stamp of a row that was handed on, here or elsewhere.
+    time: i64,
+    /// Ticks before it are closed.
+    closed: Tick,
+}
+
+impl Lanes {
+    fn new(lanes: [&Lane; 2], pairs: Pairs, context: &Context) -> Lanes {
+        Lanes {
+            clocks: lanes.map(|lane| Clock::new(&lane.feeds, context.peers)),
+            ranks: lanes.map(|lane| lane.rank),
+            open: BTreeMap::new(),
+            waiting: Vec::new(),
+            pairs,
+            reached: Vec::new(),
+            worker: context.index as u32,
+            time: i64::MIN,
+            closed: 0,
+        }
+    }
+
+    fn receive(&mut self, side: LeftRight, tick: Tick, keyed: Keyed) {
+        self.open.entry(tick).or_default().push((side, Rc::new(keyed)));
+    }
+
+    /// Takes in what has come at ticks before `open`; the last of them, if any has closed.
+    fn close(&mut self, open: Tick) -> Option<Tick> {
+        if open <= self.closed {
+            return None;
+        }
+        self.closed = open;
+        let later = self.open.split_off(&open);
+        let closed = std::mem::replace(&mut self.open, later);
+        let last = closed.keys().next_back().copied();
+        for (tick, all) in closed {
+            for (side, batch) in all {
+                if let Some(reached) = &batch.batch.origin.reached {
+                    self.clocks[side as usize].add(reached);
+                    self.reached.extend(Some(*reached).filter(|reached| reached.worker == self.worker));
+                }
+                let rank = self.ranks[side as usize];
+                for row in 0..batch.batch.len as u32 {
+                    let row = RowRef { batch: Rc::clone(&batch), row };
+                    let position = row.position();
+                    self.waiting.push(((position.stamp, rank, position), side, tick, row));
+                }
+            }
+        }
+        self.waiting.sort_by_key(|(place, ..)| *place);
+        // Nothing may have come: then the end of the inputs may let go what waits.
+        last.or_else(|| (open == Tick::MAX).then_some(0))
+    }
+
+    /// The tick of what waits longest.
+    fn oldest(&self) -> Option<Tick> {
+        self.waiting.iter().map(|(_, _, tick, _)| *tick).chain(self.open.keys().next().copied()).min()
+    }
+
+    /// Hands on what need not wait. `all`: nothing need, since there is no room for more to wait.
+    fn release(&mut self, pairing: &mut dyn Pairing, all: bool, give: &mut dyn FnMut(Batch)) -> Booked {
+        let limit = match all || self.closed == Tick::MAX {
+            true => None,
+            false => self.limit(),
+        };
+        let free = match limit {
+            None => self.waiting.len(),
+            Some((stamp, rank)) => {
+                self.waiting.partition_point(|((at, of, _), ..)| (*at, *of) <= (stamp, rank))
+            }
+        };
+        let rest = self.waiting.split_off(free);
+        let free = std::mem::replace(&mut self.waiting, rest);
+        let mut booked = Booked { rows_in: free.len(), out: 0, without: 0, late: 0 };
+        for ((stamp, ..), side, _, row) in free {
+            self.time = self.time.max(stamp);
+            pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
+            let before = self.pairs.len();
+            match pairing.row(side, row, self.time, &mut self.pairs) {
+                false => booked.late += 1,
+                true => booked.without += usize::from(self.pairs.len() == before),
+            }
+            if self.pairs.len() >= ROWS {
+                booked.out += self.flush(give);
+            }
+        }
+        let seen = self.clocks.iter().filter_map(Clock::greatest).max().unwrap_or(i64::MIN);
+        let passed = limit.map_or(seen, |(stamp, _)| stamp.min(seen));
+        self.time = self.time.max(passed);
+        pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
+        booked.out += self.flush(give);
+        for reached in self.reached.drain(..) {
+            let stamp = |(partition, stamp): (i32, i64)| (partition, limit.map_or(stamp, |(l, _)| stamp.min(l)));
+            let at_end = reached.at_end && self.waiting.is_empty();
+            give(Batch::reached(Reached { partition: reached.partition.map(stamp), at_end, ..reached }));
+        }
+        booked
+    }
+
+    /// The last stamp and rank that need not wait; `None`: nothing need.
+    fn limit(&self) -> Option<(i64, u8)> {
+        let each = self.clocks.iter().zip(self.ranks);
+        each.filter_map(|(clock, rank)| clock.holds_back().map(|stamp| (stamp, rank))).min()
+    }
+
+    fn flush(&mut self, give: &mut dyn FnMut(Batch)) -> usize {
+        let out = self.pairs.len();
+        self.pairs.take().into_iter().for_each(give);
+        out
+    }
+}

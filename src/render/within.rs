@@ -1,0 +1,139 @@
+//! Rows of two streams that have equal keys and lie no further apart than so much time.
+//!
+//! Fed by lanes with the rows of both streams in one order. What is kept: each row for as long as a row
+//! that is not late may be its partner.
+
+use super::lanes::{LeftRight, Pairing};
+use super::pairs::{Pairs, RowRef};
+use crate::batch::Position;
+use crate::plan::Within;
+use crate::sql::ast::JoinKind;
+use std::collections::{BTreeMap, HashMap};
+
+pub struct WithinJoin {
+    kind: JoinKind,
+    within: Within,
+    sides: [Buffer; 2],
+}
+
+/// The rows of one side that may still find partners.
+#[derive(Default)]
+struct Buffer {
+    /// By key, then by time and position.
+    rows: HashMap<Box<[u8]>, BTreeMap<(i64, Position), Kept>>,
+    /// By the last time at which a partner may come.
+    by_end: BTreeMap<(i64, Position), (Box<[u8]>, i64)>,
+}
+
+struct Kept {
+    row: RowRef,
+    matched: bool,
+}
+
+impl WithinJoin {
+    pub fn new(kind: JoinKind, within: Within) -> WithinJoin {
+        WithinJoin { kind, within, sides: Default::default() }
+    }
+
+    fn keeps(&self, side: LeftRight) -> bool {
+        match side {
+            LeftRight::Left => self.kind.keeps_left(),
+            LeftRight::Right => self.kind.keeps_right(),
+        }
+    }
+
+    /// Rows without a partner are told of at once, and matched later all the same.
+    fn is_eager(&self) -> bool {
+        self.within.grace_ms.is_none()
+    }
+
+    /// The time range of partners of a row, in the other stream.
+    fn range(&self, side: LeftRight, time: i64) -> (i64, i64) {
+        let Within { before_ms, after_ms, .. } = self.within;
+        match side {
+            LeftRight::Left => (time.saturating_sub(before_ms), time.saturating_add(after_ms)),
+            LeftRight::Right => (time.saturating_sub(after_ms), time.saturating_add(before_ms)),
+        }
+    }
+}
+
+fn other(side: LeftRight) -> LeftRight {
+    match side {
+        LeftRight::Left => LeftRight::Right,
+        LeftRight::Right => LeftRight::Left,
+    }
+}
+
+fn pair(side: LeftRight, row: RowRef, partner: Option<RowRef>) -> (Option<RowRef>, Option<RowRef>) {
+    match side {
+        LeftRight::Left => (Some(row), partner),
+        LeftRight::Right => (partner, Some(row)),
+    }
+}
+
+impl Pairing for WithinJoin {
+    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Pairs) -> bool {
+        // A record without a value is dropped.
+        if row.is_deletion() {
+            return true;
+        }
+        let (rowtime, position) = (row.rowtime(), row.position());
+        let Some(key) = row.key().map(Box::<[u8]>::from) else {
+            if self.keeps(side) {
+                let (left, right) = pair(side, row, None);
+                out.push(left, right, rowtime, position);
+            }
+            return true;
+        };
+        let (from, to) = self.range(side, rowtime);
+        let end = to.saturating_add(self.within.grace());
+        if end < time {
+            return false;
+        }
+        let mut matched = false;
+        let least = Position { stamp: i64::MIN, source: 0, partition: i32::MIN, offset: i64::MIN, nth: 0 };
+        let greatest = Position {
+            stamp: i64::MAX,
+            source: u32::MAX,
+            partition: i32::MAX,
+            offset: i64::MAX,
+            nth: u32::MAX,
+        };
+        if let Some(partners) = self.sides[other(side) as usize].rows.get_mut(&key) {
+            for (n, ((at, _), partner)) in (0..).zip(partners.range_mut((from, least)..=(to, greatest))) {
+                matched = true;
+                partner.matched = true;
+                let (left, right) = pair(side, row.clone(), Some(partner.row.clone()));
+                out.push(left, right, rowtime.max(*at), Position { nth: n, ..position });
+            }
+        }
+        if !matched && self.keeps(side) && self.is_eager() {
+            let (left, right) = pair(side, row.clone(), None);
+            out.push(left, right, rowtime, position);
+        }
+        let buffer = &mut self.sides[side as usize];
+        buffer.by_end.insert((end, position), (key.clone(), rowtime));
+        buffer.rows.entry(key).or_default().insert((rowtime, position), Kept { row, matched });
+        true
+    }
+
+    fn advance(&mut self, time: i64, out: &mut Pairs) {
+        for side in [LeftRight::Left, LeftRight::Right] {
+            let keeps = self.keeps(side) && !self.is_eager();
+            let buffer = &mut self.sides[side as usize];
+            while let Some(entry) = buffer.by_end.first_entry().filter(|entry| entry.key().0 <= time) {
+                let ((_, position), (key, rowtime)) = entry.remove_entry();
+                let Some(rows) = buffer.rows.get_mut(&key) else { continue };
+                let Some(kept) = rows.remove(&(rowtime, position)) else { continue };
+                if rows.is_empty() {
+                    buffer.rows.remove(&key);
+                }
+                if keeps && !kept.matched {
+                    let (left, right) = pair(side, kept.row, None);
+                    // It comes out now: what comes out later has a greater position.
+                    out.push(left, right, rowtime, Position { stamp: time.max(position.stamp), ..position });
+                }
+            }
+        }
+    }
+}
