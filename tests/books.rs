@@ -50,7 +50,7 @@ fn lines(run: &mut Run) -> Vec<Line> {
         let text = |name: &str| row[name].as_str().unwrap().to_string();
         let count = |name: &str| row[name].as_i64().unwrap();
         let out = ["ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(count);
-        assert_eq!(count("ROWS_IN"), out.iter().sum::<i64>(), "{row}");
+        assert_eq!(count("ROWS_IN") + count("ROWS_MADE"), out.iter().sum::<i64>(), "{row}");
         let (source, query, stage) = (text("SOURCE_NAME"), text("QUERY_ID"), text("STAGE"));
         Line { source, query, stage, rows_in: count("ROWS_IN"), rows_out: out[0] }
     });

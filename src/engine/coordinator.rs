@@ -484,7 +484,7 @@ pub(super) fn books_query() -> QueryPlan {
     let schema = books::schema();
     let column = |i: usize| Expr { kind: ExprKind::Column(i), ty: schema.columns[i].ty.clone() };
     let sum = aggregate::find("SUM").expect("SUM is an aggregate");
-    let calls = (4..8)
+    let calls = (4..9)
         .map(|i| {
             let arg = crate::expr::function::Arg { ty: Some(&SqlType::Bigint), literal: None };
             let overload = (sum.resolve)(&[arg]).expect("SUM takes BIGINT");
@@ -493,7 +493,7 @@ pub(super) fn books_query() -> QueryPlan {
         .collect();
     let column_of = |(i, c): (usize, &ColumnDef)| ColumnDef { part: Part::key_if(i < 4), ..c.clone() };
     let columns = schema.columns.iter().enumerate().map(column_of).collect();
-    let post = (0..8).map(column).collect();
+    let post = (0..9).map(column).collect();
     let aggregation = Aggregation { keys: (0..4).map(column).collect(), window: None, calls, having: None, post };
     QueryPlan {
         id: BOOKS_QUERY,
@@ -502,7 +502,7 @@ pub(super) fn books_query() -> QueryPlan {
             source: "WHARFE_BOOK_ENTRIES".into(),
             topic: books::TOPIC.into(),
             from: Input::Hub(BOOKS_HUB),
-            columns: 8,
+            columns: 9,
             feeds: Vec::new(),
         }],
         select: SelectPlan {

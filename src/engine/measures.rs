@@ -174,7 +174,7 @@ impl Meter {
         }
         self.last = Instant::now();
         let before = std::mem::take(&mut self.stages);
-        let flow = |(stage, [rows_in, rows_out, filtered, rejected]): (Stage, [u64; 4])| {
+        let flow = |(stage, [rows_in, _, rows_out, filtered, rejected]): (Stage, [u64; 5])| {
             let before = before.get(&stage).copied().unwrap_or_default();
             let now = (rows_in - before.rows_in) as f64 / since.as_secs_f64();
             let weight = 1.0 - (-since.as_secs_f64() / RATE_OVER.as_secs_f64()).exp();

@@ -313,11 +313,7 @@ impl<'a> From<'a> {
     fn joined_key(&self, right: &From<'a>, kind: JoinKind, method: Method, conditions: &[Condition]) -> JoinKey {
         let width = self.schema.len();
         let start = width + right.schema.len();
-        let names: Vec<String> = self
-            .qualified_names()
-            .into_iter()
-            .chain(right.qualified_names())
-            .collect();
+        let names = [self.qualified_names(), right.qualified_names()].concat();
         if method == Method::ForeignKey {
             // The left table's own key stays.
             let keys: Vec<usize> = match &self.key {
@@ -349,14 +345,14 @@ impl<'a> From<'a> {
         JoinKey { columns: (start..start + conditions.len()).collect(), aliases, text }
     }
 
-    /// The columns as they can be written anywhere.
-    pub fn qualified_names(&self) -> Vec<String> {
+    /// The columns as they can be written wherever several sources are joined.
+    fn qualified_names(&self) -> Vec<String> {
         let of = |column: usize| self.sources.iter().find(|source| source.columns.contains(&column));
         let name = |(i, column): (usize, &ColumnDef)| {
             let name = crate::types::quote(&column.name);
             match of(i).and_then(|source| source.names.last()) {
-                Some(source) if self.key.is_some() => format!("{}.{name}", crate::types::quote(source)),
-                _ => name,
+                Some(source) => format!("{}.{name}", crate::types::quote(source)),
+                None => name,
             }
         };
         self.schema.columns.iter().enumerate().map(name).collect()

@@ -1,4 +1,4 @@
-//! The books: how many rows each stage took in, let out, filtered and rejected, per tick.
+//! The books: how many rows each stage took in, made beyond that, let out, filtered and rejected, per tick.
 //!
 //! Stages record as they work; when a tick is closed for every maintained dataflow, its entries go
 //! as rows into the hub of the hidden stream `WHARFE_BOOK_ENTRIES`, and an ordinary query sums them
@@ -23,12 +23,12 @@ pub const TOPIC: &str = "wharfe_books";
 
 const UNBOOKED: usize = usize::MAX;
 
-/// Columns of a book entry: four that name the stage, four counts.
+/// Columns of a book entry: four that name the stage, five counts.
 pub fn schema() -> Schema {
     let column = |name: &str, ty| ColumnDef { name: name.into(), ty, part: Part::Value };
     let names = ["SOURCE_NAME", "TOPIC", "QUERY_ID", "STAGE"].map(|n| column(n, SqlType::Varchar));
     let counts =
-        ["ROWS_IN", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(|n| column(n, SqlType::Bigint));
+        ["ROWS_IN", "ROWS_MADE", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(|n| column(n, SqlType::Bigint));
     Schema::new(names.into_iter().chain(counts))
 }
 
@@ -61,8 +61,8 @@ impl Stage {
 pub struct Books {
     stages: RefCell<Vec<Stage>>,
     /// Since the start, by stage.
-    totals: RefCell<Vec<[u64; 4]>>,
-    open: RefCell<BTreeMap<Tick, BTreeMap<usize, [i64; 4]>>>,
+    totals: RefCell<Vec<[u64; 5]>>,
+    open: RefCell<BTreeMap<Tick, BTreeMap<usize, [i64; 5]>>>,
     hub: RefCell<Option<Rc<Hub>>>,
 }
 
@@ -81,13 +81,13 @@ impl Books {
         }
         let mut stages = self.stages.borrow_mut();
         stages.push(stage);
-        self.totals.borrow_mut().push([0; 4]);
+        self.totals.borrow_mut().push([0; 5]);
         stages.len() - 1
     }
 
-    /// Rows in, out, filtered and rejected since the start, of all but answers: those come and go.
-    pub fn totals(&self) -> BTreeMap<Stage, [u64; 4]> {
-        let mut sums: BTreeMap<Stage, [u64; 4]> = BTreeMap::new();
+    /// Rows in, made, out, filtered and rejected since the start, of all but answers: those come and go.
+    pub fn totals(&self) -> BTreeMap<Stage, [u64; 5]> {
+        let mut sums: BTreeMap<Stage, [u64; 5]> = BTreeMap::new();
         for (stage, counts) in self.stages.borrow().iter().zip(self.totals.borrow().iter()) {
             if !stage.query().starts_with("transient_") {
                 let sum = sums.entry(stage.clone()).or_default();
@@ -106,7 +106,9 @@ impl Books {
         filtered: usize,
         rejected: usize,
     ) {
-        debug_assert_eq!(rows_in, out + filtered + rejected);
+        // A stage that pairs rows, or makes several of one, lets out more than came in.
+        let made = (out + filtered + rejected).saturating_sub(rows_in);
+        debug_assert_eq!(rows_in + made, out + filtered + rejected);
         if stage == UNBOOKED {
             return;
         }
@@ -114,7 +116,7 @@ impl Books {
         let counts = open.entry(tick).or_default().entry(stage).or_default();
         let mut totals = self.totals.borrow_mut();
         let both = counts.iter_mut().zip(&mut totals[stage]);
-        for ((count, total), more) in both.zip([rows_in, out, filtered, rejected]) {
+        for ((count, total), more) in both.zip([rows_in, made, out, filtered, rejected]) {
             *count += more as i64;
             *total += more as u64;
         }
@@ -135,7 +137,7 @@ impl Books {
         hub.advance(WRITER, closed);
     }
 
-    fn batch(&self, counts: BTreeMap<usize, [i64; 4]>) -> Batch {
+    fn batch(&self, counts: BTreeMap<usize, [i64; 5]>) -> Batch {
         let stages = self.stages.borrow();
         let rows: Vec<Vec<Value>> = counts
             .into_iter()

@@ -66,7 +66,7 @@ fn install_query(
     context: &Rc<Context>,
 ) -> Result<()> {
     // What only passes on needs no column by itself: who reads it does.
-    let passes = matches!(plan.sink, Sink::Stream { store: None, .. });
+    let passes = matches!(plan.sink, Sink::Stream { store: None, .. }) && plan.select.from.is_scan();
     let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
     let wanted = plan.select.reads(plan.width(), outputs.as_deref());
     match rendered(scope, &plan.select.from, &wanted, plan, ends, context)? {
