@@ -391,9 +391,10 @@ impl Batch {
             len: rows.len(),
             columns: self.columns.iter().map(column).collect(),
             origin: self.origin.take(rows),
-            deleted: self.deleted.as_ref().map(|deleted| {
-                BooleanBuffer::collect_bool(rows.len(), |i| deleted.value(rows[i] as usize))
-            }),
+            deleted: self
+                .deleted
+                .as_ref()
+                .map(|deleted| BooleanBuffer::collect_bool(rows.len(), |i| deleted.value(rows[i] as usize))),
         }
     }
 }

@@ -69,11 +69,11 @@ pub fn rows(planned: &Planned, feed: &str, rows: u64, car_parks: Option<u64>) ->
 
 /// The query that puts a feed into the unified stream, ready to run.
 pub fn unify(planned: &Planned, feed: &str) -> Transform {
-    let insert = query(planned, |q| q.topic == feed);
+    let insert = query(planned, |q| q.topic() == feed);
     let Shape::Project(exprs) = &insert.select.shape else { panic!("it projects") };
     let mut transform = Transform::new(insert.select.filter.as_ref(), exprs.clone()).expect("it compiles");
     let events = query(planned, |q| q.query.ends_with("SOURCE_COUNTS") || writes(q, "SOURCE_COUNTS"));
-    let wharfe::plan::Input::Hub(hub) = events.input else { panic!("it reads a stream") };
+    let wharfe::plan::Input::Hub(hub) = events.inputs[0].from else { panic!("it reads a stream") };
     transform.want(&planned.wanted(hub).columns);
     transform
 }
@@ -98,7 +98,7 @@ pub fn expression(columns: &str, text: &str) -> Expr {
         "CREATE STREAM S ({columns}) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
          CREATE STREAM X AS SELECT {text} AS Y FROM S EMIT CHANGES;"
     ));
-    match &query(&planned, |q| q.source == "S").select.shape {
+    match &query(&planned, |q| q.source() == "S").select.shape {
         Shape::Project(exprs) => exprs[0].clone(),
         Shape::Aggregate(_) => panic!("it projects"),
     }

@@ -66,7 +66,9 @@ impl Coordinator {
             (SourceKind::Stream, false) if linear => {
                 self.read_stream(&id, &source, select, Until::End, local::Closed::default())?
             }
-            (_, false) => self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?,
+            (_, false) => {
+                self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?
+            }
         };
         let kind = if push { AnswerKind::Push } else { AnswerKind::Pull };
         Ok(Answer { id, kind, columns, rows })
@@ -296,7 +298,11 @@ impl Coordinator {
     }
 
     /// The plan that a statement would run, without running it.
-    pub(super) fn plan_of(&mut self, parsed: &Parsed, session: &Session) -> Result<(Vec<String>, SelectPlan)> {
+    pub(super) fn plan_of(
+        &mut self,
+        parsed: &Parsed,
+        session: &Session,
+    ) -> Result<(Vec<String>, SelectPlan)> {
         let (query, kind) = match &parsed.statement {
             Statement::CreateAs { query, kind, .. } => (query, Some(*kind)),
             Statement::InsertSelect { query, .. } => (query, Some(SourceKind::Stream)),

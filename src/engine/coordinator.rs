@@ -18,8 +18,8 @@ use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
 use crate::plan::select::{self, Purpose, bind_select};
 use crate::plan::{
-    Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape,
-    Sink, Strategy, TableId, Wanted,
+    Aggregation, Call, DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, SelectPlan,
+    Shape, Sink, Strategy, TableId, Wanted,
 };
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
@@ -262,7 +262,8 @@ impl Coordinator {
                     _ => None,
                 };
                 let columns = output.as_ref().map(|wanted| wanted.columns.as_slice());
-                let headers = query.passes_headers_on() || output.as_ref().is_some_and(|wanted| wanted.headers);
+                let headers =
+                    query.passes_headers_on() || output.as_ref().is_some_and(|wanted| wanted.headers);
                 for (input, reads) in query.inputs.iter().zip(query.reads(columns)) {
                     let Input::Hub(hub) = input.from else { continue };
                     let Some(hub) = wanted.get_mut(&hub) else { continue };
@@ -331,7 +332,12 @@ impl Coordinator {
         names.map(|name| self.catalog.source(name).cloned()).collect()
     }
 
-    pub(super) fn bind(&self, query: &ast::Query, sources: &[Source], purpose: Purpose) -> Result<SelectPlan> {
+    pub(super) fn bind(
+        &self,
+        query: &ast::Query,
+        sources: &[Source],
+        purpose: Purpose,
+    ) -> Result<SelectPlan> {
         let sources: Vec<select::Source> = sources
             .iter()
             .map(|source| select::Source {
@@ -494,7 +500,8 @@ pub(super) fn books_query() -> QueryPlan {
     let column_of = |(i, c): (usize, &ColumnDef)| ColumnDef { part: Part::key_if(i < 4), ..c.clone() };
     let columns = schema.columns.iter().enumerate().map(column_of).collect();
     let post = (0..9).map(column).collect();
-    let aggregation = Aggregation { keys: (0..4).map(column).collect(), window: None, calls, having: None, post };
+    let aggregation =
+        Aggregation { keys: (0..4).map(column).collect(), window: None, calls, having: None, post };
     QueryPlan {
         id: BOOKS_QUERY,
         query: "WHARFE_BOOKS".into(),

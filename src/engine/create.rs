@@ -13,8 +13,8 @@ use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization, decoder, encoder, unregistered};
 use crate::plan::select::Purpose;
 use crate::plan::{
-    Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, StorePlan,
-    Strategy,
+    Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink,
+    StorePlan, Strategy,
 };
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::check_name;
@@ -140,8 +140,13 @@ impl Coordinator {
             args: all[keys..].to_vec(),
             returns: SqlType::Boolean,
         };
-        let aggregation =
-            Aggregation { keys: all[..keys].to_vec(), window: None, calls: vec![call], having: None, post: all };
+        let aggregation = Aggregation {
+            keys: all[..keys].to_vec(),
+            window: None,
+            calls: vec![call],
+            having: None,
+            post: all,
+        };
         let table = self.id();
         let plan = QueryPlan {
             id: self.id(),
@@ -283,14 +288,8 @@ impl Coordinator {
         let start = start_of(session, self.begun)?;
         let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
         let sink = self.sink(&inputs, &target, &select)?;
-        let plan = QueryPlan {
-            id: self.id(),
-            query: id.into(),
-            inputs,
-            select,
-            restore: self.restore(),
-            sink,
-        };
+        let plan =
+            QueryPlan { id: self.id(), query: id.into(), inputs, select, restore: self.restore(), sink };
         check_compiles(&plan.select)?;
         let changelog = self.changelog(&plan, &target)?;
         dataflows.insert(0, plan.id);

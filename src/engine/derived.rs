@@ -54,7 +54,8 @@ fn everything(from: &Relation, sources: &[Source]) -> SelectPlan {
     let record = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
     let record = record.map(|pseudo| Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() });
     let exprs: Vec<Expr> = types.into_iter().enumerate().map(column).chain(record).collect();
-    let named = |(i, e): (usize, &Expr)| ColumnDef { name: format!("#{i}"), ty: e.ty.clone(), part: Part::Value };
+    let named =
+        |(i, e): (usize, &Expr)| ColumnDef { name: format!("#{i}"), ty: e.ty.clone(), part: Part::Value };
     SelectPlan {
         from: from.clone(),
         columns: exprs.iter().enumerate().map(named).collect(),

@@ -59,7 +59,12 @@ impl Coordinator {
     fn topic(&self, name: String, (connector, place): (String, String), partitions: u32) -> TopicInfo {
         let reads = |plan: &&DataflowPlan| matches!(plan, DataflowPlan::Source(s) if s.topic == name);
         let consumers = self.active.values().filter(reads).count();
-        let consumer_groups = self.catalog.queries.values().filter(|q| q.plan.inputs.iter().any(|input| input.topic == name)).count();
+        let consumer_groups = self
+            .catalog
+            .queries
+            .values()
+            .filter(|q| q.plan.inputs.iter().any(|input| input.topic == name))
+            .count();
         TopicInfo { name, connector, place, partitions, consumers, consumer_groups }
     }
 
@@ -122,7 +127,9 @@ impl Coordinator {
             sink_topic: self.catalog.get(&query.writes).map(|s| s.topic.clone()),
             persistent: true,
             state: "RUNNING".into(),
-            traffic: measures.of_query(&query.id, |source| query.reads.iter().any(|read| self.catalog.feeds(source, read))),
+            traffic: measures.of_query(&query.id, |source| {
+                query.reads.iter().any(|read| self.catalog.feeds(source, read))
+            }),
         }
     }
 
@@ -190,7 +197,10 @@ impl Coordinator {
             query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
             sources: query.reads.clone(),
-            plan: explain(&DataflowPlan::Query(query.plan.clone()), &self.row_names(&query.plan.select, &query.reads)),
+            plan: explain(
+                &DataflowPlan::Query(query.plan.clone()),
+                &self.row_names(&query.plan.select, &query.reads),
+            ),
         }
     }
 

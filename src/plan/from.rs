@@ -54,12 +54,7 @@ pub fn bind_from<'a>(query: &'a Query, sources: &[Source<'a>]) -> Result<From<'a
 
 impl<'a> From<'a> {
     /// `joined`: its rows' ROWTIME and the like are columns, since a joined row has records of its own.
-    fn scan(
-        input: usize,
-        source: &Source<'a>,
-        alias: Option<&'a ast::Ident>,
-        joined: bool,
-    ) -> From<'a> {
+    fn scan(input: usize, source: &Source<'a>, alias: Option<&'a ast::Ident>, joined: bool) -> From<'a> {
         let mut columns = source.schema.columns.clone();
         let mut hidden = vec![false; columns.len()];
         if joined {
@@ -106,7 +101,13 @@ impl<'a> From<'a> {
         }
     }
 
-    fn join(mut self, right: From<'a>, ordinal: u32, left_ordinal: u32, join: &ast::Join) -> Result<From<'a>> {
+    fn join(
+        mut self,
+        right: From<'a>,
+        ordinal: u32,
+        left_ordinal: u32,
+        join: &ast::Join,
+    ) -> Result<From<'a>> {
         let conditions = self.conditions(&right, join)?;
         let method = self.method(&right, join, &conditions)?;
         let width = self.schema.len();
@@ -164,7 +165,9 @@ impl<'a> From<'a> {
         while let Some(part) = parts.pop() {
             match &part.kind {
                 ast::ExprKind::Binary { op: BinaryOp::And, left, right } => parts.extend([&**right, &**left]),
-                ast::ExprKind::Binary { op: BinaryOp::Eq, left, right } => comparisons.push((part, left, right)),
+                ast::ExprKind::Binary { op: BinaryOp::Eq, left, right } => {
+                    comparisons.push((part, left, right))
+                }
                 _ => {
                     return Err(Error::statement("ON compares expressions of both sides with =")
                         .at(part.span)
@@ -301,16 +304,24 @@ impl<'a> From<'a> {
             Some(key) => {
                 let as_good = |aliases: &Vec<usize>| compared.iter().flatten().any(|c| aliases.contains(c));
                 return compared.len() == key.columns.len()
-                    && key.aliases.iter().zip(&key.columns).all(|(aliases, column)| {
-                        as_good(aliases) || compared.contains(&Some(*column))
-                    });
+                    && key
+                        .aliases
+                        .iter()
+                        .zip(&key.columns)
+                        .all(|(aliases, column)| as_good(aliases) || compared.contains(&Some(*column)));
             }
         };
         compared.len() == keys.len() && keys.iter().all(|key| compared.contains(&Some(*key)))
     }
 
     /// What the key of the joined rows is known as.
-    fn joined_key(&self, right: &From<'a>, kind: JoinKind, method: Method, conditions: &[Condition]) -> JoinKey {
+    fn joined_key(
+        &self,
+        right: &From<'a>,
+        kind: JoinKind,
+        method: Method,
+        conditions: &[Condition],
+    ) -> JoinKey {
         let width = self.schema.len();
         let start = width + right.schema.len();
         let names = [self.qualified_names(), right.qualified_names()].concat();
@@ -363,9 +374,12 @@ impl<'a> From<'a> {
         let name = &self.schema.columns[column].name;
         let of = |column: usize| self.sources.iter().find(|source| source.columns.contains(&column));
         let source = of(column).and_then(|source| source.names.last());
-        let several = self.sources.iter().filter(|s| s.columns.clone().any(|c| &self.schema.columns[c].name == name));
+        let several =
+            self.sources.iter().filter(|s| s.columns.clone().any(|c| &self.schema.columns[c].name == name));
         match source {
-            Some(source) if self.key.is_some() && *source != SYNTHETIC && (starred || several.count() > 1) => {
+            Some(source)
+                if self.key.is_some() && *source != SYNTHETIC && (starred || several.count() > 1) =>
+            {
                 format!("{source}_{name}")
             }
             _ => name.clone(),

@@ -139,8 +139,7 @@ impl QueryPlan {
     pub fn reads(&self, wanted: Option<&[bool]>) -> Vec<Vec<bool>> {
         // What a join keeps has all that may be asked of it later.
         let wanted = wanted.filter(|_| self.select.from.is_scan());
-        let mut inputs: Vec<Vec<bool>> =
-            self.inputs.iter().map(|input| vec![false; input.columns]).collect();
+        let mut inputs: Vec<Vec<bool>> = self.inputs.iter().map(|input| vec![false; input.columns]).collect();
         self.select.from.reads(&self.select.reads(self.width(), wanted), &mut inputs);
         inputs
     }

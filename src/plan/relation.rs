@@ -127,7 +127,8 @@ impl Relation {
         match self {
             Relation::Scan(input) => inputs.get(*input).cloned().unwrap_or_default(),
             Relation::Join(join) => {
-                let keys = (0..join.left.keys.len()).map(|i| if i == 0 { "ROWKEY".into() } else { format!("ROWKEY_{i}") });
+                let keys = (0..join.left.keys.len())
+                    .map(|i| if i == 0 { "ROWKEY".into() } else { format!("ROWKEY_{i}") });
                 of_side(&join.left).into_iter().chain(of_side(&join.right)).chain(keys).collect()
             }
         }

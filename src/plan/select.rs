@@ -71,9 +71,11 @@ fn check_ungrouped(query: &Query) -> Result<()> {
             .hint("GROUP BY a column"));
     }
     if query.emit == Some(ast::Emit::Final) {
-        return Err(Error::statement("EMIT FINAL tells of windows when they have closed; there is none here")
-            .at(query.span)
-            .hint("EMIT CHANGES, or WINDOW TUMBLING (SIZE …) … GROUP BY …"));
+        return Err(Error::statement(
+            "EMIT FINAL tells of windows when they have closed; there is none here",
+        )
+        .at(query.span)
+        .hint("EMIT CHANGES, or WINDOW TUMBLING (SIZE …) … GROUP BY …"));
     }
     Ok(())
 }
@@ -141,8 +143,7 @@ fn expand_star(qualifier: Option<&Ident>, span: Span, from: &From, items: &mut V
         for column in source.columns.clone().filter(|&column| !from.hidden[column]) {
             let qualifier = from.key.is_some().then(|| source.names.last().map(|name| name.to_string()));
             let name = from.schema.columns[column].name.clone();
-            let expr =
-                ast::Expr { kind: ExprKind::Column { qualifier: qualifier.flatten(), name }, span };
+            let expr = ast::Expr { kind: ExprKind::Column { qualifier: qualifier.flatten(), name }, span };
             items.push(Item { name: from.result_name(column, true), expr });
         }
     }

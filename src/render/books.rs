@@ -27,8 +27,8 @@ const UNBOOKED: usize = usize::MAX;
 pub fn schema() -> Schema {
     let column = |name: &str, ty| ColumnDef { name: name.into(), ty, part: Part::Value };
     let names = ["SOURCE_NAME", "TOPIC", "QUERY_ID", "STAGE"].map(|n| column(n, SqlType::Varchar));
-    let counts =
-        ["ROWS_IN", "ROWS_MADE", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"].map(|n| column(n, SqlType::Bigint));
+    let counts = ["ROWS_IN", "ROWS_MADE", "ROWS_OUT", "ROWS_FILTERED", "ROWS_REJECTED"]
+        .map(|n| column(n, SqlType::Bigint));
     Schema::new(names.into_iter().chain(counts))
 }
 

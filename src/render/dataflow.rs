@@ -26,7 +26,8 @@ use timely::worker::Worker;
 /// A plan that does not compile; the coordinator compiles plans before it sends them, so this means
 /// that processes differ.
 pub fn install(worker: &mut Worker, plan: &DataflowPlan, context: &Rc<Context>) -> Result<()> {
-    let mut ends = Ends { probe: Handle::new(), cancel: Rc::default(), wake: Vec::new(), presses: Vec::new() };
+    let mut ends =
+        Ends { probe: Handle::new(), cancel: Rc::default(), wake: Vec::new(), presses: Vec::new() };
     worker.dataflow::<Tick, _, _>(|scope| match plan {
         DataflowPlan::Source(plan) => install_source(scope, plan, &mut ends, context),
         DataflowPlan::Query(plan) => install_query(scope, plan, &mut ends, context),
@@ -71,14 +72,14 @@ fn install_query(
     let wanted = plan.select.reads(plan.width(), outputs.as_deref());
     match rendered(scope, &plan.select.from, &wanted, plan, ends, context)? {
         Rendered::Rows(rows) => install_on_rows(rows, plan, ends, context),
-        Rendered::Table(touched, table) => install_on_table(touched, table, plan, ends, context),
+        Rendered::Table(touched, table) => install_on_table(touched, *table, plan, ends, context),
     }
 }
 
 /// What a relation becomes: a stream of rows, or a table and the keys that change in it.
 pub enum Rendered<'s> {
     Rows(StreamVec<'s, Tick, Batch>),
-    Table(Touched<'s>, Table),
+    Table(Touched<'s>, Box<Table>),
 }
 
 /// `wanted`: the columns of the relation that somebody reads.
@@ -110,7 +111,7 @@ pub fn rendered<'s>(
             let table = Rc::clone(&context.tables.borrow()[&table]);
             let (touched, shared, presses) = table.share(scope);
             ends.presses.extend(presses);
-            Rendered::Table(touched, shared)
+            Rendered::Table(touched, Box::new(shared))
         }
     })
 }

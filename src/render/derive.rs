@@ -38,7 +38,9 @@ pub fn derive(
     }
     let changes = changes(touched, parent);
     let (exprs, keys) = match &plan.select.shape {
-        Shape::Project(exprs) => (exprs.clone(), plan.select.columns.iter().filter(|c| c.identifies()).count()),
+        Shape::Project(exprs) => {
+            (exprs.clone(), plan.select.columns.iter().filter(|c| c.identifies()).count())
+        }
         Shape::Aggregate(aggregation) => (inputs(aggregation), aggregation.keys.len()),
     };
     let grouped = matches!(plan.select.shape, Shape::Aggregate(_));

@@ -6,7 +6,6 @@
 //! ```
 
 use super::changes::{Change, Touched, changes, touched};
-use super::context::Context;
 use super::dataflow::Rendered;
 use super::joined::{exists, joined_row, side_row};
 use super::packed::{Blob, Bytes, KeyedBatcher, RowSpine, RowUpdate};
@@ -22,7 +21,6 @@ use crate::value::{Row, decode_row, encode_row};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
@@ -34,7 +32,6 @@ pub fn foreign<'s>(
     right: (Touched<'s>, Table),
     join: &Join,
     columns: &[ColumnDef],
-    _: &Rc<Context>,
 ) -> Result<Rendered<'s>> {
     let identity = left.1.identity();
     let rows = named(changes(left.0, left.1), &join.left)?;
@@ -53,14 +50,11 @@ pub fn foreign<'s>(
         KeyedBatcher::new,
     );
     let changed = touched::<TraceAgent<RowSpine>>(arranged.stream);
-    Ok(Rendered::Table(changed, Table::of(Content::Rows(arranged.trace), columns)))
+    Ok(Rendered::Table(changed, Box::new(Table::of(Content::Rows(arranged.trace), columns))))
 }
 
 /// Changes of the left table by the keys that their rows name.
-fn named<'s>(
-    changes: StreamVec<'s, Tick, Change>,
-    side: &Side,
-) -> Result<StreamVec<'s, Tick, RowUpdate>> {
+fn named<'s>(changes: StreamVec<'s, Tick, Change>, side: &Side) -> Result<StreamVec<'s, Tick, RowUpdate>> {
     let mut keys = Projection::compile(&side.keys)?;
     let side = side.clone();
     Ok(changes.unary(Pipeline, "ForeignKeys", move |_, _| {

@@ -27,8 +27,11 @@ pub struct Hub {
     /// What some reader reads; writers leave out the rest.
     pub wanted: RefCell<Wanted>,
     /// How far each reader of a source has come, and each partition, for readers of the hub that come later.
-    reached: RefCell<BTreeMap<(u32, u32, Option<i32>), Reached>>,
+    reached: RefCell<BTreeMap<ReachedBy, Reached>>,
 }
+
+/// Source, worker, and the partition where it is about one.
+type ReachedBy = (u32, u32, Option<i32>);
 
 /// One reader's queue; what is in it was counted as in flight by its source.
 pub struct Reader {

@@ -11,11 +11,11 @@ use super::changes::{Change, changes};
 use super::context::Context;
 use super::dataflow::Rendered;
 use super::foreign::foreign;
+use super::joined::Joined;
 use super::keyed::{Keyed, keyed};
 use super::lanes::{Booked, Lane, Pairing, merged};
 use super::lookup::Lookup;
 use super::pairs::Pairs;
-use super::joined::Joined;
 use super::table::{Content, Table};
 use super::within::WithinJoin;
 use super::{Tick, table};
@@ -40,20 +40,20 @@ pub fn join<'s>(
 ) -> Result<Rendered<'s>> {
     match (sides, join.method) {
         ([Rendered::Table(left, left_table), Rendered::Table(right, right_table)], Method::Keys) => {
-            let joined = Joined { left: left_table, right: right_table, join: join.clone() };
+            let joined = Joined { left: *left_table, right: *right_table, join: join.clone() };
             let table = Table::of(Content::Joined(Box::new(joined)), &columns(join));
-            Ok(Rendered::Table(left.concat(right), table))
+            Ok(Rendered::Table(left.concat(right), Box::new(table)))
         }
         ([Rendered::Table(left, left_table), right], Method::ForeignKey) => {
             let Rendered::Table(right, right_table) = right else { return Err(misfit(plan)) };
-            foreign((left, left_table), (right, right_table), join, &columns(join), context)
+            foreign((left, *left_table), (right, *right_table), join, &columns(join))
         }
         ([Rendered::Rows(left), right], method @ (Method::Within(_) | Method::Lookup)) => {
             let right = match right {
                 Rendered::Rows(rows) => rows,
                 Rendered::Table(touched, table) => {
                     let types: Vec<SqlType> = table.columns.iter().map(|c| c.ty.clone()).collect();
-                    records(changes(touched, table), types)
+                    records(changes(touched, *table), types)
                 }
             };
             let (_, of_right) = join.wanted(wanted);
@@ -118,4 +118,3 @@ fn records(changes: StreamVec<'_, Tick, Change>, types: Vec<SqlType>) -> StreamV
         }
     })
 }
-

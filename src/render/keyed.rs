@@ -88,7 +88,11 @@ impl Keyed {
 
 /// Gives rows their keys and deals them out. A side that is a scan gets its rows' ROWTIME, ROWPARTITION
 /// and ROWOFFSET as columns.
-pub fn keyed<'s>(rows: StreamVec<'s, Tick, Batch>, side: &Side, peers: usize) -> Result<StreamVec<'s, Tick, Keyed>> {
+pub fn keyed<'s>(
+    rows: StreamVec<'s, Tick, Batch>,
+    side: &Side,
+    peers: usize,
+) -> Result<StreamVec<'s, Tick, Keyed>> {
     let mut keys = Projection::compile(&side.keys)?;
     let types = Arc::new(side.columns.clone());
     let is_scan = side.relation.is_scan();
@@ -173,7 +177,8 @@ impl From<Keyed> for Packed {
         let is_there = |column: &Column| !matches!(column, Column::Absent);
         let present: Vec<bool> = batch.columns.iter().map(is_there).collect();
         let row = |i: usize| {
-            let values: Vec<Value> = batch.columns.iter().filter(|c| is_there(c)).map(|c| c.value(i)).collect();
+            let values: Vec<Value> =
+                batch.columns.iter().filter(|c| is_there(c)).map(|c| c.value(i)).collect();
             PackedRow {
                 values: encode_row(&values),
                 rowtime: batch.origin.rowtime.at(i),

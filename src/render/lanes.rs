@@ -188,12 +188,12 @@ impl Lanes {
         for ((stamp, ..), side, _, row) in free {
             self.time = self.time.max(stamp);
             pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
-            let before = self.pairs.len();
+            let before = self.pairs.count();
             match pairing.row(side, row, self.time, &mut self.pairs) {
                 false => booked.late += 1,
-                true => booked.without += usize::from(self.pairs.len() == before),
+                true => booked.without += usize::from(self.pairs.count() == before),
             }
-            if self.pairs.len() >= ROWS {
+            if self.pairs.count() >= ROWS {
                 booked.out += self.flush(give);
             }
         }
@@ -203,7 +203,8 @@ impl Lanes {
         pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
         booked.out += self.flush(give);
         for reached in self.reached.drain(..) {
-            let stamp = |(partition, stamp): (i32, i64)| (partition, limit.map_or(stamp, |(l, _)| stamp.min(l)));
+            let stamp =
+                |(partition, stamp): (i32, i64)| (partition, limit.map_or(stamp, |(l, _)| stamp.min(l)));
             let at_end = reached.at_end && self.waiting.is_empty();
             give(Batch::reached(Reached { partition: reached.partition.map(stamp), at_end, ..reached }));
         }
@@ -217,7 +218,7 @@ impl Lanes {
     }
 
     fn flush(&mut self, give: &mut dyn FnMut(Batch)) -> usize {
-        let out = self.pairs.len();
+        let out = self.pairs.count();
         self.pairs.take().into_iter().for_each(give);
         out
     }

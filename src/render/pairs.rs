@@ -62,7 +62,8 @@ impl Pairs {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// How many wait to be taken.
+    pub fn count(&self) -> usize {
         self.pairs.len()
     }
 

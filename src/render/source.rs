@@ -4,9 +4,7 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
-use crate::batch::{
-    Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps,
-};
+use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps};
 use crate::connector::{self, Opening, Poll, Position, Share, Source};
 use crate::error::Result;
 use crate::expr::Notes;
@@ -164,8 +162,12 @@ pub fn decode<'s>(
                 waiting.clear();
             }
             while let Some((cap, messages)) = waiting.pop_front_if(|(_, messages)| rows.is_ready(messages)) {
-                let reached =
-                    Reached { source: plan.ordinal, worker: context.index as u32, partition: None, at_end: true };
+                let reached = Reached {
+                    source: plan.ordinal,
+                    worker: context.index as u32,
+                    partition: None,
+                    at_end: true,
+                };
                 if messages.is_empty() {
                     output.session(&cap).give(Batch::reached(reached));
                     continue;

@@ -46,7 +46,10 @@ impl Semigroup for State {
 }
 
 pub enum Content {
-    States { states: TraceAgent<StateSpine>, elements: Option<TraceAgent<StateSpine>> },
+    States {
+        states: TraceAgent<StateSpine>,
+        elements: Option<TraceAgent<StateSpine>>,
+    },
     Rows(TraceAgent<RowSpine>),
     /// Two tables of equal keys; nothing is kept.
     Joined(Box<Joined>),

@@ -5,6 +5,7 @@
 
 use super::lanes::{LeftRight, Pairing};
 use super::pairs::{Pairs, RowRef};
+use crate::aggregate::Key;
 use crate::batch::Position;
 use crate::plan::Within;
 use crate::sql::ast::JoinKind;
@@ -16,13 +17,16 @@ pub struct WithinJoin {
     sides: [Buffer; 2],
 }
 
+/// A time and the position of a row.
+type At = (i64, Position);
+
 /// The rows of one side that may still find partners.
 #[derive(Default)]
 struct Buffer {
     /// By key, then by time and position.
-    rows: HashMap<Box<[u8]>, BTreeMap<(i64, Position), Kept>>,
+    rows: HashMap<Key, BTreeMap<At, Kept>>,
     /// By the last time at which a partner may come.
-    by_end: BTreeMap<(i64, Position), (Box<[u8]>, i64)>,
+    by_end: BTreeMap<At, (Key, i64)>,
 }
 
 struct Kept {
@@ -78,7 +82,7 @@ impl Pairing for WithinJoin {
             return true;
         }
         let (rowtime, position) = (row.rowtime(), row.position());
-        let Some(key) = row.key().map(Box::<[u8]>::from) else {
+        let Some(key) = row.key().map(Key::from) else {
             if self.keeps(side) {
                 let (left, right) = pair(side, row, None);
                 out.push(left, right, rowtime, position);

@@ -192,7 +192,9 @@ impl Parser<'_> {
         self.advance();
         // A name for the window may stand here; nothing refers to it.
         const KINDS: &[&str] = &["TUMBLING", "HOPPING", "SESSION"];
-        if !self.at_any(KINDS) && matches!(self.peek_ahead(1), TokenKind::Word(w) if KINDS.contains(&w.as_str())) {
+        if !self.at_any(KINDS)
+            && matches!(self.peek_ahead(1), TokenKind::Word(w) if KINDS.contains(&w.as_str()))
+        {
             self.advance();
         }
         let word = self.span();
@@ -216,7 +218,11 @@ impl Parser<'_> {
             } else if self.at_word("GRACE") {
                 grace_ms = self.grace_period()?;
             } else {
-                let what = if hopping { "ADVANCE BY, RETENTION or GRACE PERIOD" } else { "RETENTION or GRACE PERIOD" };
+                let what = if hopping {
+                    "ADVANCE BY, RETENTION or GRACE PERIOD"
+                } else {
+                    "RETENTION or GRACE PERIOD"
+                };
                 return Err(self.expected(what, &["ADVANCE", "RETENTION", "GRACE"]));
             }
         }

@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-const STACK: usize = 3 << 18;
+const STACK: usize = if cfg!(debug_assertions) { 16 * (3 << 18) } else { 3 << 18 };
 
 /// Nesting of every kind, on a stack far smaller than any thread has.
 #[test]
