@@ -372,7 +372,12 @@ pub(super) fn not_durable(plans: &[DataflowPlan]) -> Option<String> {
         DataflowPlan::Source(source) if matches!(source.place, Place::Stdin { .. }) => Some(&source.topic),
         _ => None,
     });
-    of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again"))
+    let joined = plans.iter().find_map(|plan| match plan {
+        DataflowPlan::Query(query) if query.select.from.joins_streams() => Some(&query.query),
+        _ => None,
+    });
+    let joined = joined.map(|query| format!("what the join of {query} keeps is in none yet"));
+    of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again")).or(joined)
 }
 
 impl DataflowPlan {

@@ -91,7 +91,7 @@ impl<'a> Grouping<'a> {
         if let Some(bound) = self.bound_of_window(expr) {
             return Some(Ok(bound));
         }
-        if !aggregates(expr).is_empty() || matches!(expr.kind, Ast::Literal(_)) {
+        if !aggregates(expr).is_empty() {
             return None;
         }
         let alone = bind(expr, self.scope);

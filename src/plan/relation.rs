@@ -142,6 +142,16 @@ impl Relation {
         }
     }
 
+    /// Whether rows of streams are paired in it.
+    pub fn joins_streams(&self) -> bool {
+        match self {
+            Relation::Scan(_) => false,
+            Relation::Join(join) => {
+                !join.is_table() || join.left.relation.joins_streams() || join.right.relation.joins_streams()
+            }
+        }
+    }
+
     /// The inputs whose rows are looked up by the rows of a stream.
     pub fn looked_up(&self) -> Vec<usize> {
         let Relation::Join(join) = self else { return Vec::new() };

@@ -120,7 +120,9 @@ pub fn transform<'s>(
                     }
                     let mut notes = Notes::default();
                     let out = transform.apply(&batch, &mut notes);
-                    context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
+                    if batch.len > 0 {
+                        context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
+                    }
                     let noted = |n| RejectedRecord::note(&plan, "transform", n);
                     context.rejects.write(tick, notes.notes.iter().map(noted));
                     if out.says_something() {
