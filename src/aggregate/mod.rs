@@ -75,6 +75,13 @@ impl State {
         writer.state()
     }
 
+    /// Whether it only takes away, so that the key goes because its time is over: not a change of its row.
+    pub fn has_expired(&self) -> bool {
+        state::Reader::default()
+            .begin(&mut &*self.0)
+            .is_some_and(|(rows, rowtime)| rows < 0 && rowtime == i64::MIN)
+    }
+
     /// How many rows are in it.
     pub fn rows(&self) -> i64 {
         state::Reader::default().begin(&mut &*self.0).map_or(0, |(rows, _)| rows)

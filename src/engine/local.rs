@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::format::output::{json_row, json_value};
 use crate::format::{Decoder, Format, decoder};
-use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan, Wanted};
+use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan, Wanted, Window};
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
@@ -19,6 +19,7 @@ use crate::render::rejects::{RejectLog, RejectedRecord};
 use crate::render::source::RowDecoder;
 use crate::render::table::{Finisher, Group, Kept};
 use crate::render::transform::Transform;
+use crate::render::window::assigned;
 use crate::render::{RESTORED, Tick};
 use crate::types::{Schema, SqlType};
 use crate::value::{Row, Value};
@@ -334,6 +335,7 @@ struct Grouping {
     pre: PreAggregator,
     groups: BTreeMap<Key, (State, BTreeMap<Element, State>)>,
     finisher: Finisher,
+    window: Option<Window>,
     /// Without GROUP BY there is one group, even of no rows.
     single: bool,
 }
@@ -434,12 +436,16 @@ impl Grouping {
             pre: groups(aggregation),
             groups: BTreeMap::new(),
             finisher: Finisher::new(&select.columns, aggregation)?,
-            single: aggregation.keys.is_empty(),
+            window: aggregation.window,
+            single: aggregation.keys.is_empty() && aggregation.window.is_none(),
         })
     }
 
+    /// What is late for its window counts in none.
     fn add(&mut self, batch: &Batch) {
-        self.arguments.add(&mut self.pre, batch);
+        let fixed = self.window.and_then(|window| Some((window.fixed()?, window.grace_ms)));
+        let assigned = fixed.map(|((size, advance), grace)| assigned(batch, size, advance, grace).0);
+        self.arguments.add(&mut self.pre, assigned.as_ref().unwrap_or(batch));
         let groups = &mut self.groups;
         self.pre.flush(&mut |key, state, elements| match groups.get_mut(&key) {
             Some((kept, collected)) => {

@@ -355,7 +355,8 @@ fn read(table: &crate::render::table::Table, peek: &Peek) -> Vec<crate::value::R
     let mut filter =
         peek.filter.as_ref().map(|f| compile(f).expect("it compiled when the question was asked"));
     let mut rows = Vec::new();
-    table.scan(peek.tick, peek.keys.as_deref(), &mut |batch| {
+    let keys = peek.keys.as_ref().map(|keys| table.kept_keys(keys));
+    table.scan(peek.tick, keys.as_deref(), &mut |batch| {
         let kept = filter.as_mut().map(|f| batch.filter(&f.filter(batch, &mut Notes::default())));
         let batch = kept.as_ref().unwrap_or(batch);
         rows.extend((0..batch.len).map(|i| batch.row(i)));

@@ -177,7 +177,12 @@ impl QueryPlan {
         match (&self.sink, &self.select.shape) {
             (Sink::Table { strategy: Strategy::Monoid, .. }, Shape::Aggregate(aggregation)) => {
                 let elements = crate::aggregate::keeps_elements(&aggregation.specs());
-                [GROUPS].into_iter().chain(elements.then_some(ELEMENTS)).collect()
+                let is_final = aggregation.window.is_some_and(|window| window.is_final);
+                let mut names = vec![GROUPS];
+                names.extend(elements.then_some(ELEMENTS));
+                names.extend(is_final.then_some(CLOSED));
+                names.extend((is_final && elements).then_some(CLOSED_ELEMENTS));
+                names
             }
             _ => Vec::new(),
         }
@@ -290,6 +295,25 @@ pub struct Window {
     pub is_final: bool,
 }
 
+impl Window {
+    /// How many values tell a group's windows apart where it is kept: its start, or a session's bounds.
+    pub fn stored(&self) -> usize {
+        if let WindowKind::Session { .. } = self.kind { 2 } else { 1 }
+    }
+
+    /// How long a window takes, where that is fixed.
+    pub fn size_ms(&self) -> Option<i64> {
+        match self.kind {
+            WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => Some(size_ms),
+            WindowKind::Session { .. } => None,
+        }
+    }
+}
+
+/// The kept state of the groups of windows that have closed, and of their elements.
+pub const CLOSED: &str = "closed";
+pub const CLOSED_ELEMENTS: &str = "closed elements";
+
 /// The names of a window's bounds, in a SELECT and among a table's columns.
 pub const BOUNDS: [&str; 2] = ["WINDOWSTART", "WINDOWEND"];
 
@@ -324,9 +348,9 @@ impl Aggregation {
         keys.chain(self.calls.iter().map(|c| c.returns.clone())).collect()
     }
 
-    /// How many values a group's key has: the user's, and the bounds of the window.
-    pub fn key_len(&self) -> usize {
-        self.keys.len() + if self.window.is_some() { 2 } else { 0 }
+    /// How many values the key of a group has where it is kept: with what tells windows apart.
+    pub fn stored_keys(&self) -> usize {
+        self.keys.len() + self.window.map_or(0, |window| window.stored())
     }
 }
 

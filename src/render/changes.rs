@@ -8,7 +8,7 @@ use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
 use super::table::{Content, Table};
 use super::{RESTORED, Tick};
-use crate::aggregate::Key;
+use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Timestamps};
 use crate::types::ColumnDef;
 use crate::value::{Row, Value};
@@ -48,7 +48,8 @@ pub fn import<'s>(
     match content {
         Content::States { states, elements } => {
             let (arranged, press) = states.import_core(scope, "ImportStates");
-            let mut touched = self::touched::<TraceAgent<StateSpine>>(arranged.stream);
+            let mut touched =
+                self::touched::<TraceAgent<StateSpine>, State>(arranged.stream, |state| !state.has_expired());
             let mut presses = vec![press];
             let elements = elements.as_mut().map(|elements| {
                 let (arranged, press) = elements.import_core(scope, "ImportElements");
@@ -62,7 +63,7 @@ pub fn import<'s>(
         }
         Content::Rows(rows) => {
             let (arranged, press) = rows.import_core(scope, "ImportRows");
-            let touched = self::touched::<TraceAgent<RowSpine>>(arranged.stream);
+            let touched = self::touched::<TraceAgent<RowSpine>, _>(arranged.stream, |_| true);
             (touched, table(Content::Rows(arranged.trace)), vec![press])
         }
         Content::Joined(joined) => {
@@ -91,11 +92,15 @@ where
     })
 }
 
-pub fn touched<'s, Tr>(stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>) -> Touched<'s>
+/// The keys of an arrangement's updates; those that `counts` says are no changes are left out.
+pub fn touched<'s, Tr, R: 'static>(
+    stream: StreamVec<'s, Tick, differential_dataflow::trace::SpanOf<Tr>>,
+    counts: fn(&R) -> bool,
+) -> Touched<'s>
 where
     Tr: TraceReader<Time = Tick> + 'static,
     Tr::Batch: Navigable,
-    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick>,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R>,
 {
     stream.unary(Pipeline, "Touched", |_, _| {
         move |input, output| {
@@ -106,8 +111,10 @@ where
                     while let Some(key) = cursor.get_key(&batch) {
                         let mut ticks = BTreeSet::new();
                         while cursor.val_valid(&batch) {
-                            cursor.map_times(&batch, |tick, _| {
-                                ticks.insert(*tick);
+                            cursor.map_times(&batch, |tick, diff| {
+                                if counts(&BatchCursor::<Tr>::owned_diff(diff)) {
+                                    ticks.insert(*tick);
+                                }
                             });
                             cursor.step_val(&batch);
                         }

@@ -41,7 +41,7 @@ pub fn foreign<'s>(
         "ArrangeByForeignKey",
         KeyedBatcher::new,
     );
-    let named = touched::<TraceAgent<RowSpine>>(by_foreign.stream);
+    let named = touched::<TraceAgent<RowSpine>, _>(by_foreign.stream, |_| true);
     let updates = joined(named, right.0, by_foreign.trace, right.1, join, identity);
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         updates,
@@ -49,7 +49,7 @@ pub fn foreign<'s>(
         "ArrangeJoined",
         KeyedBatcher::new,
     );
-    let changed = touched::<TraceAgent<RowSpine>>(arranged.stream);
+    let changed = touched::<TraceAgent<RowSpine>, _>(arranged.stream, |_| true);
     Ok(Rendered::Table(changed, Box::new(Table::of(Content::Rows(arranged.trace), columns))))
 }
 

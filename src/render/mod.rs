@@ -26,6 +26,7 @@ pub mod within;
 pub mod joined;
 pub mod join;
 pub mod foreign;
+pub mod window;
 pub mod preaggregate;
 pub mod packed;
 pub mod table;

@@ -8,22 +8,24 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::kept::{Routing, keep};
-use super::packed::{Blob, StateUpdate};
+use super::packed::{Blob, StateSpine, StateUpdate};
 use super::table::{Content, Finisher, Table};
+use super::window::{self, Later};
 use crate::aggregate::{Element, PreAggregator, Spec, State, keeps_elements};
-use crate::batch::{Batch, Column};
+use crate::batch::{Batch, Column, Reached};
 use crate::error::Result;
-use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan};
+use crate::plan::{Aggregation, CLOSED, CLOSED_ELEMENTS, ELEMENTS, GROUPS, QueryPlan, Window};
 use arrow_array::BooleanArray;
+use differential_dataflow::operators::arrange::TraceAgent;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
 use timely::dataflow::operators::probe::Handle;
+use timely::dataflow::operators::{Capability, Concat};
 
 /// At so many groups or bytes a tick's groups are handed on before it closes.
 const GROUPS_MAX: usize = 16 << 10;
@@ -37,15 +39,81 @@ pub fn aggregate(
     probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> Result<Table> {
-    let specs = aggregation.specs();
-    let (states, elements) = preaggregate(rows, plan, aggregation, context);
-    let states = keep(states, GROUPS, Routing::Whole, plan, probe, context);
-    let elements = keeps_elements(&specs).then(|| {
-        let routing = Routing::Front(aggregation.keys.len());
-        keep(elements, ELEMENTS, routing, plan, probe, context)
-    });
+    let keeping = Keeping { plan, aggregation, probe, context };
+    let content = match &aggregation.window {
+        None => {
+            let (states, elements) = preaggregate(rows, plan, aggregation, context);
+            let states = keeping.keep(states, GROUPS);
+            Content::States { states, elements: keeping.elements(elements, ELEMENTS) }
+        }
+        Some(window) => keeping.windows(rows, window),
+    };
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-    Ok(Table::new(Content::States { states, elements }, Some(finisher), &plan.select.columns, probe))
+    Ok(Table::new(content, Some(finisher), &plan.select.columns, probe))
+}
+
+type Updates<'s> = StreamVec<'s, Tick, StateUpdate>;
+type Trace = TraceAgent<StateSpine>;
+
+/// Builds the arrangements of an aggregation.
+struct Keeping<'a> {
+    plan: &'a QueryPlan,
+    aggregation: &'a Aggregation,
+    probe: &'a Handle<Tick>,
+    context: &'a Rc<Context>,
+}
+
+impl Keeping<'_> {
+    fn keep(&self, states: Updates<'_>, name: &str) -> Trace {
+        keep(states, name, Routing::Whole, self.plan, self.probe, self.context)
+    }
+
+    /// Elements go where their group is.
+    fn elements(&self, elements: Updates<'_>, name: &str) -> Option<Trace> {
+        let routing = Routing::Front(self.aggregation.stored_keys());
+        keeps_elements(&self.aggregation.specs())
+            .then(|| keep(elements, name, routing, self.plan, self.probe, self.context))
+    }
+
+    /// Windows: their rows are those that are not late, and they go when their time is over.
+    fn windows(&self, rows: StreamVec<'_, Tick, Batch>, window: &Window) -> Content {
+        let marks = window::marks(&rows);
+        let rows = window::assign(rows, window, self.plan, self.context);
+        let (states, elements) = preaggregate(rows, self.plan, self.aggregation, self.context);
+        if !window.is_final {
+            let (states, elements) =
+                self.leaving(states, elements, [GROUPS, ELEMENTS], marks, window.retention_ms).0;
+            return Content::States { states, elements };
+        }
+        let over = window.size_ms().unwrap_or(0).saturating_add(window.grace_ms);
+        let (_, [states, elements]) = self.leaving(states, elements, [GROUPS, ELEMENTS], marks.clone(), over);
+        let names = [CLOSED, CLOSED_ELEMENTS];
+        let (states, elements) = self.leaving(states, elements, names, marks, window.retention_ms).0;
+        Content::States { states, elements }
+    }
+
+    /// Keeps the groups of windows and their elements until the time of the sources has passed a window's
+    /// start by `after`; gives the arrangements, and what has left them.
+    fn leaving<'s>(
+        &self,
+        states: Updates<'s>,
+        elements: Updates<'s>,
+        names: [&str; 2],
+        marks: StreamVec<'s, Tick, Reached>,
+        after: i64,
+    ) -> ((Trace, Option<Trace>), [Updates<'s>; 2]) {
+        let kept: [Later; 2] = Default::default();
+        let leave = |kept: &Later| {
+            let feeds = self.plan.feeds(&self.plan.select.from);
+            window::leave(marks.clone(), after, &feeds, Rc::clone(kept), self.probe, self.context)
+        };
+        let ((states_out, states_moved), (elements_out, elements_moved)) = (leave(&kept[0]), leave(&kept[1]));
+        let states = self.keep(states.concat(states_out), names[0]);
+        let elements = self.elements(elements.concat(elements_out), names[1]);
+        kept[0].replace(Some(states.clone()));
+        kept[1].replace(elements.clone());
+        ((states, elements), [states_moved, elements_moved])
+    }
 }
 
 /// Splits transform's columns into keys and the arguments of each call.
@@ -58,7 +126,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn of(aggregation: &Aggregation) -> Arguments {
         Arguments {
-            keys: aggregation.keys.len(),
+            keys: aggregation.stored_keys(),
             calls: aggregation.calls.iter().map(|c| c.args.len()).collect(),
             latest_row: aggregation.calls.iter().any(|c| matches!(c.spec, Spec::LatestRow { .. })),
         }

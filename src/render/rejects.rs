@@ -88,6 +88,13 @@ impl RejectedRecord {
         RejectedRecord { note: false, json }
     }
 
+    /// A row that a stage of a query has refused.
+    pub fn at_stage(plan: &QueryPlan, stage: &str, batch: &Batch, reject: &Reject) -> RejectedRecord {
+        let mut record = RejectedRecord::unwritten(plan, batch, reject);
+        record.json["STAGE"] = format!("{stage} of {}", plan.query).into();
+        record
+    }
+
     /// An expression that failed on a row; the row went on.
     pub fn note(plan: &QueryPlan, stage: &str, note: &Note) -> RejectedRecord {
         RejectedRecord::note_on(&plan.source(), &plan.topic(), &format!("{stage} of {}", plan.query), note)

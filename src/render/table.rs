@@ -147,6 +147,22 @@ impl Table {
         })
     }
 
+    /// Keys as they are kept, ascending, of keys with the values of the columns that tell rows apart.
+    pub fn kept_keys(&self, keys: &[Key]) -> Vec<Key> {
+        match &*self.content.borrow() {
+            Content::Joined(joined) => return joined.left.kept_keys(keys),
+            Content::View(view) => return view.table.kept_keys(keys),
+            Content::States { .. } | Content::Rows(_) => {}
+        }
+        let finisher = self.finisher.borrow();
+        let Some(window) = finisher.as_ref().and_then(|finisher| finisher.aggregation.window) else {
+            return keys.to_vec();
+        };
+        let mut kept: Vec<Key> = keys.iter().filter_map(|key| window.kept_key(key)).collect();
+        kept.sort();
+        kept
+    }
+
     /// Visits the table's rows at `tick`, some thousands at a time: all, or those of `keys`
     /// (ascending), where keys without a row are left out.
     pub fn scan(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(&Batch)) {
@@ -217,7 +233,7 @@ impl Table {
     }
 
     fn columns_of_key(&self) -> usize {
-        self.finisher.borrow().as_ref().map_or(0, |finisher| finisher.aggregation.keys.len())
+        self.finisher.borrow().as_ref().map_or(0, |finisher| finisher.aggregation.stored_keys())
     }
 
     /// Reads keys with what is kept for them, ascending by key.
@@ -372,6 +388,14 @@ where
         }
     }
 
+    /// Visits the next keys that come before `end`.
+    pub fn before(&mut self, end: &[u8], visit: &mut Visit<'_, Tr, R>) {
+        while self.cursor.get_key(&self.storage).is_some_and(|key| key.0 < end) {
+            self.here(visit);
+            self.cursor.step_key(&self.storage);
+        }
+    }
+
     fn here(&mut self, visit: &mut Visit<'_, Tr, R>) {
         let (cursor, storage) = (&mut self.cursor, &self.storage);
         let (from, tick) = (self.from, self.tick);
@@ -469,6 +493,16 @@ impl Finisher {
         Finisher::new(&self.columns, &self.aggregation).expect("it compiled before")
     }
 
+    /// The values of a group's key, and the bounds of its window.
+    fn key_values(&self, key: &[u8]) -> Row {
+        let mut row = decode_row(key).expect("keys are kept as they were encoded");
+        if let Some(window) = &self.aggregation.window {
+            let bounds = window.bounds(&mut row);
+            row.extend(bounds.map(Value::Bigint));
+        }
+        row
+    }
+
     /// Finishes groups, in their order.
     pub fn finish(&mut self, groups: Vec<Group>) -> Finished {
         let mut keep = Vec::with_capacity(groups.len());
@@ -485,7 +519,7 @@ impl Finisher {
                 }
                 Kept::State(state, elements) => {
                     keep.push(!aggregate::row_deleted(&self.specs, &state));
-                    let mut row = decode_row(&group.key).expect("keys are kept as they were encoded");
+                    let mut row = self.key_values(&group.key);
                     row.extend(aggregate::finish(&self.specs, &state, &elements));
                     row
                 }
