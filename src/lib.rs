@@ -21,5 +21,7 @@ pub mod format;
 pub mod render;
 pub mod engine;
 pub mod registry;
+pub mod flow;
+pub mod dashboard;
 pub mod server;
 pub mod cli;

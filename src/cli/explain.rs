@@ -2,13 +2,15 @@
 
 use super::script::Script;
 use super::{output_failed, settings};
-use crate::error::Result;
+use crate::error::{Error, Result, reason};
+use crate::flow;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Print the plan of every query of a script, without running it
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  wharfe explain dataflows/carparks.sql")]
+#[command(after_help = "Examples:\n  wharfe explain dataflows/carparks.sql\n  \
+                        wharfe explain --svg flow.svg dataflows/carparks.sql")]
 pub struct Args {
     /// The script of ksqlDB statements
     #[arg(value_name = "FILE.sql")]
@@ -17,14 +19,35 @@ pub struct Args {
     /// Where topics live [default: FILE.toml beside the script, if it exists]
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
+
+    /// Write the flow as a picture to a file instead; `-` is standard output
+    ///
+    /// Topics, streams, queries and tables, and who feeds whom: the graph that the console shows.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> Result<u8> {
     let script = Script::file(&args.script)?;
     let topology = settings::topology(&args.script, args.topology.as_deref(), &[])?;
-    let plan = crate::engine::explain_script(&script.statements, &topology)
-        .map_err(|e| e.in_text(&script.name, &script.text))?;
+    let located = |e: Error| e.in_text(&script.name, &script.text);
+    if let Some(file) = &args.svg {
+        let described = crate::engine::described_script(&script.statements, &topology).map_err(located)?;
+        return write_picture(file, &flow::svg(&flow::graph(&described, &[])));
+    }
+    let plan = crate::engine::explain_script(&script.statements, &topology).map_err(located)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", plan.trim_end()).and_then(|()| out.flush()).map_err(output_failed)?;
+    Ok(0)
+}
+
+fn write_picture(file: &Path, picture: &str) -> Result<u8> {
+    if file == Path::new("-") {
+        let mut out = std::io::stdout().lock();
+        out.write_all(picture.as_bytes()).and_then(|()| out.flush()).map_err(output_failed)?;
+    } else {
+        std::fs::write(file, picture)
+            .map_err(|e| Error::runtime(format!("cannot write {}: {}", file.display(), reason(&e))))?;
+    }
     Ok(0)
 }

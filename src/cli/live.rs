@@ -31,16 +31,17 @@ const TABLE_FRAME: usize = 6;
 /// No column is made narrower to let others be seen.
 const CELL_WIDTH_MIN: usize = 12;
 
-/// Shows what goes on until the engine stops.
-pub fn watch(engine: &Engine, script: &Path, url: &str) -> Result<()> {
+/// Shows what goes on until the engine stops; `pages`: what a browser finds below the address.
+pub fn watch(engine: &Engine, script: &Path, url: &str, pages: &[String]) -> Result<()> {
     if !io::stdout().is_terminal() {
         println!("listening on {url}");
+        pages.iter().for_each(|page| println!("{url}/{page}"));
         return engine.join();
     }
     let (ended, end) = mpsc::sync_channel(1);
     let joined = engine.clone();
     std::thread::spawn(move || ended.send(joined.join()));
-    let mut view = View::new(engine, script, url);
+    let mut view = View::new(engine, script, url, pages);
     start();
     let result = loop {
         let drawn = Instant::now();
@@ -82,10 +83,11 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn new<'a>(engine: &'a Engine, script: &Path, url: &str) -> View<'a> {
+    fn new<'a>(engine: &'a Engine, script: &Path, url: &str, pages: &[String]) -> View<'a> {
         let name = script.file_name().unwrap_or(script.as_os_str()).to_string_lossy();
         let now = Instant::now();
-        View { engine, title: format!("wharfe {name} · {url}"), started: now, last: (now, 0) }
+        let pages: String = pages.iter().map(|page| format!(" · {url}/{page}")).collect();
+        View { engine, title: format!("wharfe {name} · {url}{pages}"), started: now, last: (now, 0) }
     }
 
     fn draw(&mut self) {

@@ -9,6 +9,7 @@ use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
 use super::{interrupt, live, log, progress, settings};
+use crate::dashboard::{self, Dashboard};
 use crate::engine::{Engine, Outcome};
 use crate::error::{Code, Error, Result};
 use std::net::TcpListener;
@@ -91,6 +92,13 @@ pub struct Args {
     #[arg(long, value_name = "ADDR", help_heading = "Output")]
     pub listen: Option<String>,
 
+    /// Serve a dashboard; repeatable [default: FILE.dashboard.toml beside the script, if it exists]
+    ///
+    /// A TOML file that says which queries a page shows, and how. Its address is /dashboards/NAME, with
+    /// the file's name up to .dashboard.toml.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub dashboard: Vec<PathBuf>,
+
     #[command(flatten)]
     pub log: log::Args,
 
@@ -136,6 +144,7 @@ pub fn run(args: Args) -> Result<u8> {
     let script = Script::file(&args.script)?;
     let questions = args.query.iter().map(|q| Script::question(q)).collect::<Result<Vec<_>>>()?;
     let config = settings::config(&args)?;
+    let dashboards = settings::dashboards(&args)?;
     let listener = serving::bind(&args)?;
     interrupt::install()?;
     // A cluster's start waits for the other processes, and nothing is there to be stopped yet.
@@ -148,7 +157,7 @@ pub fn run(args: Args) -> Result<u8> {
         drop(stopped.stop_soon());
     });
     let done = match args.process {
-        0 => lead(&engine, &args, &script, &questions, listener),
+        0 => lead(&engine, &args, &script, &questions, listener.map(|listener| (listener, dashboards))),
         _ => engine.join(),
     };
     let rejected = engine.progress().rows_rejected;
@@ -176,7 +185,7 @@ fn lead(
     args: &Args,
     script: &Script,
     questions: &[Script],
-    listener: Option<TcpListener>,
+    served: Option<(TcpListener, Vec<Dashboard>)>,
 ) -> Result<()> {
     let started = Instant::now();
     let mut answers = Answers::new(args.format);
@@ -187,7 +196,14 @@ fn lead(
     }
     check_topics(engine, args)?;
     engine.begin()?;
-    let serving = listener.map(|listener| Serving::start(listener, engine.clone())).transpose()?;
+    let mut pages = vec!["console".to_string()];
+    if let Some((_, dashboards)) = &served {
+        pages.extend(dashboards.iter().map(|dashboard| format!("dashboards/{}", dashboard.name)));
+        let problems = dashboards.iter().flat_map(|dashboard| dashboard::problems(dashboard, engine));
+        problems.flatten().for_each(|problem| tracing::warn!("{problem}"));
+    }
+    let start = |(listener, dashboards)| Serving::start(listener, engine.clone(), dashboards);
+    let serving = served.map(start).transpose()?;
     if args.once {
         if let Some(serving) = &serving {
             log::say(&format!("listening on {}", serving.url));
@@ -202,7 +218,7 @@ fn lead(
         let (script, workers, processes) = (args.script.display(), settings::workers(args), args.processes);
         tracing::info!(url = serving.url, %script, workers, processes, "started");
         answer(engine, asked, &mut answers)?;
-        live::watch(engine, &args.script, &serving.url)?;
+        live::watch(engine, &args.script, &serving.url, &pages)?;
     }
     serving.map_or(Ok(()), Serving::stop)
 }

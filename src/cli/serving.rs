@@ -1,6 +1,7 @@
 //! The REST server beside a run: its port, taken before anything else starts, and its thread.
 
 use super::run;
+use crate::dashboard::Dashboard;
 use crate::engine::Engine;
 use crate::error::{Error, Result, reason};
 use crate::server;
@@ -52,7 +53,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    pub fn start(listener: TcpListener, engine: Engine) -> Result<Serving> {
+    pub fn start(listener: TcpListener, engine: Engine, dashboards: Vec<Dashboard>) -> Result<Serving> {
         let failed = |e: io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,7 +65,7 @@ impl Serving {
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             let stopped = async { drop(stopped.await) };
-            let served = runtime.block_on(server::serve(listener, engine, stopped));
+            let served = runtime.block_on(server::serve(listener, engine, dashboards, stopped));
             // Requests that block in the engine end with it; there is nobody left to answer.
             runtime.shutdown_background();
             served

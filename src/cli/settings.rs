@@ -1,6 +1,7 @@
 //! What was typed → what is meant: the engine's configuration, refused here if it cannot work.
 
 use super::{count, run};
+use crate::dashboard::Dashboard;
 use crate::engine::{Config, Intervals, Pace};
 use crate::error::{Error, Result, reason};
 use crate::topology::Topology;
@@ -39,6 +40,22 @@ pub fn topology(script: &Path, given: Option<&Path>, overrides: &[String]) -> Re
         topology = topology.with_override(place)?;
     }
     Ok(topology)
+}
+
+/// The given ones, and the one beside the script, if there is one.
+pub fn dashboards(args: &run::Args) -> Result<Vec<Dashboard>> {
+    let beside = args.script.with_extension("dashboard.toml");
+    let beside = Some(beside).filter(|file| file.is_file() && !args.dashboard.contains(file));
+    let mut dashboards: Vec<Dashboard> = Vec::new();
+    for file in beside.iter().chain(&args.dashboard) {
+        let dashboard = Dashboard::load(file)?;
+        if dashboards.iter().any(|other| other.name == dashboard.name) {
+            let message = format!("{}: there is a dashboard {} already", file.display(), dashboard.name);
+            return Err(Error::usage(message).hint("its name is the file's up to .dashboard.toml"));
+        }
+        dashboards.push(dashboard);
+    }
+    Ok(dashboards)
 }
 
 fn hosts(processes: u16, process: u16, hostfile: Option<&Path>) -> Result<Vec<String>> {

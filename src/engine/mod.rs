@@ -393,12 +393,35 @@ impl Drop for Stopped {
 
 /// The plans of all queries of a script, as they would run.
 pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
+    Ok(plan_script(statements, topology)?.0)
+}
+
+/// The streams and tables that a script would make, with the queries between them.
+pub fn described_script(
+    statements: &[Parsed],
+    topology: &crate::topology::Topology,
+) -> Result<Vec<outcome::SourceDescription>> {
+    let (_, mut coordinator) = plan_script(statements, topology)?;
+    let mut all = Vec::new();
+    for text in ["SHOW STREAMS EXTENDED", "SHOW TABLES EXTENDED"] {
+        if let Outcome::Sources(sources) =
+            coordinator.execute(&parse_statement(text)?, &mut Session::default())?
+        {
+            all.extend(sources);
+        }
+    }
+    Ok(all)
+}
+
+/// Carries out a script without reading or writing anything; its plans as text.
+fn plan_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<(String, Coordinator)> {
     let shared = Arc::new(Shared::new(0, 1, 1));
     let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
     let mut coordinator = Coordinator::new(shared, topology.clone(), schemas, PathBuf::from("DATA"), true);
     let mut session = Session::default();
     session.set(session::OFFSET_RESET, "earliest")?;
-    coordinator.explain_script(statements, &mut session)
+    let text = coordinator.explain_script(statements, &mut session)?;
+    Ok((text, coordinator))
 }
 
 /// For the progress bar, the totals line of `--once`, and `--strict`.

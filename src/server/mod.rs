@@ -3,26 +3,34 @@
 //! A request's body becomes statements ([`request`]); statements go to the engine on a thread that
 //! may block; outcomes become JSON ([`entity`]) and answers become streams ([`query`], [`rows`]).
 
+mod check;
+mod console;
+mod dashboards;
 pub mod entity;
 mod error;
+mod events;
+mod flow;
 mod info;
 mod inserts;
 mod ksql;
+mod load;
 mod metrics;
 mod query;
 pub mod registry;
 mod request;
 mod rows;
 
+use crate::dashboard::Dashboard;
 use crate::engine::Engine;
 use crate::error::{Error, Result, reason};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use error::Failure;
+use events::Events;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,6 +45,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 struct App {
     engine: Engine,
     commands: Arc<info::Commands>,
+    events: Arc<Events>,
+    dashboards: Arc<[Dashboard]>,
     /// Becomes true when the server stops: streams end themselves then.
     closing: watch::Receiver<bool>,
 }
@@ -45,6 +55,7 @@ struct App {
 pub async fn serve(
     listener: std::net::TcpListener,
     engine: Engine,
+    dashboards: Vec<Dashboard>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
@@ -55,7 +66,10 @@ pub async fn serve(
     let (close, closing) = watch::channel(false);
     let mut closed = closing.clone();
     let registry = engine.registry();
-    let mut router = router(App { engine, commands: Arc::default(), closing });
+    let events = Events::new();
+    tokio::spawn(Arc::clone(&events).watch(engine.clone(), closing.clone()));
+    let dashboards = Arc::from(dashboards);
+    let mut router = router(App { engine, commands: Arc::default(), events, dashboards, closing });
     // Who configures clients has one address for both.
     if let Some(registry) = registry {
         router = router.merge(registry::routes(registry));
@@ -77,9 +91,19 @@ pub async fn serve(
 
 fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(|| async { Redirect::temporary("/info") }))
+        .merge(console::routes())
         .route("/info", get(info::info))
         .route("/healthcheck", get(info::healthcheck))
+        .route("/health/history", get(events::history))
+        .route("/health/now", get(events::now))
+        .route("/events", get(events::events))
+        .route("/words", get(check::words))
+        .route("/check", post(check::check))
+        .route("/dashboards", get(dashboards::list))
+        .route("/dashboards/{name}", get(dashboards::page))
+        .route("/dashboards/{name}/spec", get(dashboards::spec))
+        .route("/flow", get(flow::flow))
+        .route("/flow.svg", get(flow::picture))
         .route("/metrics", get(metrics::metrics))
         .route("/status", get(info::all_statuses))
         .route("/status/{kind}/{entity}/{action}", get(info::status))
