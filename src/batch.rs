@@ -45,20 +45,6 @@ pub struct MessageBatch {
 }
 
 impl MessageBatch {
-    /// No messages: what a reader says when it has read all that is there now.
-    pub fn none() -> MessageBatch {
-        MessageBatch {
-            partition: 0,
-            buffer: Buffer::default(),
-            values: Vec::new(),
-            keys: None,
-            offsets: Vec::new().into(),
-            timestamps: Timestamps::All(0),
-            headers: Headers::None,
-            torn: Vec::new(),
-        }
-    }
-
     pub fn len(&self) -> usize {
         self.values.len()
     }
@@ -128,6 +114,15 @@ impl Timestamps {
                 });
                 (Timestamps::Each(each.collect()), reached)
             }
+        }
+    }
+
+    /// The greatest of so many rows; the least there is where there are none.
+    pub fn greatest(&self, rows: usize) -> i64 {
+        match self {
+            Timestamps::All(t) if rows > 0 => *t,
+            Timestamps::All(_) => i64::MIN,
+            Timestamps::Each(times) => times.iter().copied().max().unwrap_or(i64::MIN),
         }
     }
 }

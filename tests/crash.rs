@@ -45,8 +45,7 @@ const QUESTIONS: [&str; 4] = [
     "SELECT TOPIC, TOPIC_OFFSET, COLUMN_NAME, COUNT(*) AS N FROM WHARFE_REJECTS GROUP BY TOPIC, TOPIC_OFFSET, COLUMN_NAME",
 ];
 
-/// Each key's rows of a source are in one file, and no file is so long that it is split: so they have an
-/// order.
+/// Each key's rows of a source are in one file: so they have an order.
 const FILES: u64 = 8;
 
 /// What is written to the files of both sources, piece by piece.
@@ -312,6 +311,59 @@ fn check_delivery(broker: &crate::broker::Broker, workers: &[&str], kills: u64) 
 #[test]
 fn another_number_of_workers_goes_on() {
     check(&["1", "2", "3"], 6);
+}
+
+const UNTIMED: &str = "
+    CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+    CREATE TABLE T WITH (VALUE_FORMAT='JSON') AS
+        SELECT K, LATEST_BY_OFFSET(V) AS LAST, EARLIEST_BY_OFFSET(V) AS FIRST, COLLECT_LIST(V) AS L
+        FROM S GROUP BY K;
+";
+
+/// Rows without a time of their own stay in the order of their file, over any number of starts.
+#[test]
+fn a_killed_run_keeps_the_order_of_a_file_without_times() {
+    let seed = seed();
+    let mut random = Random(seed);
+    let site = Site::new().with("s", "s.csv", "");
+    let script = site.script(UNTIMED);
+    let script = script.to_str().unwrap();
+    let mut lists: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    let (mut keys, mut written) = (Random(3), 0);
+    let mut write = |rows: u64| {
+        let mut text = String::new();
+        for _ in 0..rows {
+            let key = keys.below(20);
+            text += &format!("k{key},{written}\n");
+            lists.entry(key).or_default().push(written.to_string());
+            written += 1;
+        }
+        site.append("s.csv", text);
+    };
+    write(5_000);
+    let workers = ["1", "2", "4", "3"];
+    let start = |killed: u64| {
+        let mut command = live("0.02", workers[killed as usize % workers.len()], script);
+        command.current_dir(site.dir());
+        command
+    };
+    kill_while(kills(8), || 100 + random.below(1_000), start, || write(50));
+    let mut last = binary(["run", "--once", "--data-dir", "data", "-w", "2", "--format", "json"]);
+    last.args(["-q", "SELECT * FROM T ORDER BY K", script]).current_dir(site.dir());
+    let done = Process::start(last).finish();
+    assert_eq!(done.code, Some(0), "seed {seed}: {done:?}");
+    let expected = lists.iter().map(|(key, list)| {
+        let (first, last) = (&list[0], &list[list.len() - 1]);
+        format!(r#"{{"K":"k{key}","LAST":{last},"FIRST":{first},"L":[{}]}}"#, list.join(","))
+    });
+    let mut expected: Vec<String> = expected.collect();
+    expected.sort();
+    let mut found: Vec<&str> = done.stdout.lines().collect();
+    found.sort();
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected, "seed {seed}");
+    }
+    assert_eq!(found.len(), expected.len(), "seed {seed}");
 }
 
 #[test]

@@ -426,7 +426,7 @@ fn a_beginning_that_moves_while_a_topic_is_opened_is_found() {
     assert_eq!(survey.marks, Some(vec![(0, 4)]));
     broker.delete_before(&names[0], 2);
     let opening = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
-    let mut source = connector::open_surveyed(&place, opening, &survey).unwrap();
+    let mut source = connector::open_surveyed(&place, opening, &survey, &connector::Team::alone()).unwrap();
     let (started, mut offsets) = (Instant::now(), Vec::new());
     loop {
         match source.poll(1 << 20, 0).unwrap() {

@@ -12,6 +12,7 @@ mod kafka;
 #[cfg(feature = "kafka")]
 mod headers;
 mod outboxes;
+mod files;
 mod carparks;
 mod bytes;
 mod crash;

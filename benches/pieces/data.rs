@@ -1,7 +1,7 @@
 //! What the benchmarks work on: messages and rows of a feed, plans and expressions.
 
 use wharfe::batch::{Batch, MessageBatch};
-use wharfe::connector::{GeneratorSpec, Opening, Poll, Share, Source, Start, Survey, generator};
+use wharfe::connector::{GeneratorSpec, Opening, Poll, Share, Source, Start, Survey, Team, generator};
 use wharfe::engine::replay::Planned;
 use wharfe::expr::{Expr, Notes};
 use wharfe::plan::{Aggregation, DataflowPlan, QueryPlan, Shape, SourcePlan};
@@ -31,7 +31,8 @@ pub fn messages(feed: &str, rows: u64, car_parks: Option<u64>) -> MessageBatch {
     };
     let opening =
         Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 1_600_000_000_000 };
-    let mut source = generator::open(&spec, opening, &Survey::default()).expect("the feed is known");
+    let mut source =
+        generator::open(&spec, opening, &Survey::default(), &Team::alone()).expect("the feed is known");
     match source.poll(1 << 30, 0) {
         Ok(Poll::Messages(messages)) => messages,
         _ => panic!("rows that are not paced are there at once"),

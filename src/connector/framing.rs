@@ -2,11 +2,11 @@
 //!
 //! A framer keeps almost nothing between blocks: the caller hands the bytes that were not consumed
 //! in again, with more behind them. Framing depends on the bytes alone, never on how they were cut
-//! into blocks or ranges: that is what lets a file be split over workers.
+//! into blocks, and wherever a framer stops another one can go on: with the offset, and with how the
+//! place lies *between* messages. So a file can be read in turns by several workers, and after a restart.
 //!
-//! *Boundaries* are the places where a reader may begin in the middle of a file: the start of a
-//! line, or for JSON a `{` in column 0 that no `:`, `,` or `[` asks for (see [`json`]). The reader
-//! of a range begins at the first boundary in it and ends at the first one at or after its end.
+//! *Boundaries* are the places where framing recovers behind what is no message: the start of a line,
+//! or for JSON a `{` in column 0 that no `:`, `,` or `[` asks for (see [`json`]).
 
 mod json;
 mod masks;
@@ -15,6 +15,7 @@ use super::Framing;
 use crate::batch::Range32;
 use masks::{NEWLINES_BYTES, Newlines};
 use memchr::{memchr, memchr_iter};
+use serde::{Deserialize, Serialize};
 
 /// Longer messages are torn: memory is bounded whatever a file holds.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -30,15 +31,6 @@ pub struct Frames {
     pub offsets: Vec<i64>,
     /// As in a message batch.
     pub torn: Vec<(usize, String)>,
-}
-
-/// How far a scan came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scan {
-    /// The rest of the block has to be handed in again with more behind it.
-    pub consumed: usize,
-    /// The range is read: what follows belongs to another reader.
-    pub stopped: bool,
 }
 
 /// The bytes before a place, as far as framing depends on them.
@@ -60,53 +52,39 @@ impl Before {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Skip {
-    No,
-    /// Up to the start of the next line.
+/// How a place that has been consumed lies between messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Between {
+    /// A message begins there, or what separates it from the last one.
+    Message,
+    /// The rest of the line belongs to no message.
     Line,
-    /// Up to the next boundary of JSON values.
+    /// What comes before the next boundary of JSON values belongs to no message.
     Boundary,
 }
 
 pub struct Framer {
     framing: Framing,
-    skip: Skip,
+    between: Between,
     before: Before,
-    /// Ends at the first boundary at or after it.
-    until: u64,
     message_bytes_max: usize,
 }
 
 impl Framer {
     /// Reads from offset 0.
     pub fn at_start(framing: Framing, header: bool) -> Framer {
-        let skip = if header { Skip::Line } else { Skip::No };
-        Framer { framing, skip, before: Before::START, until: u64::MAX, message_bytes_max: MESSAGE_BYTES_MAX }
+        let between = if header { Between::Line } else { Between::Message };
+        Framer::resume(framing, between, Before::START)
     }
 
-    /// Reads from the first boundary at or after a place.
-    pub fn at_boundary(framing: Framing, before: Before) -> Framer {
-        let skip = match framing {
-            Framing::Line if before.newline => Skip::No,
-            Framing::Line => Skip::Line,
-            Framing::Json => Skip::Boundary,
-        };
-        Framer { skip, before, ..Framer::at_start(framing, false) }
+    /// Goes on where another one stopped.
+    pub fn resume(framing: Framing, between: Between, before: Before) -> Framer {
+        Framer { framing, between, before, message_bytes_max: MESSAGE_BYTES_MAX }
     }
 
-    /// Reads from a place where a message begins, or the white space before one.
-    pub fn at_message(framing: Framing, before: Before) -> Framer {
-        Framer { before, ..Framer::at_start(framing, false) }
-    }
-
-    /// Whether what was not consumed begins with a message, and not with what is skipped.
-    pub fn is_at_message(&self) -> bool {
-        self.skip == Skip::No
-    }
-
-    pub fn until(self, offset: u64) -> Framer {
-        Framer { until: offset, ..self }
+    /// How what was consumed last lies between messages.
+    pub fn between(&self) -> Between {
+        self.between
     }
 
     pub fn message_bytes_max(self, bytes: usize) -> Framer {
@@ -114,78 +92,61 @@ impl Framer {
     }
 
     /// Frames `block`, the bytes of the file from offset `base`, which is where the last scan's
-    /// consumed bytes ended. `last`: nothing follows the block.
-    pub fn scan(&mut self, block: &[u8], base: u64, last: bool, out: &mut Frames) -> Scan {
+    /// consumed bytes ended. `last`: nothing follows the block. How many bytes are consumed: the rest of
+    /// the block has to be handed in again with more behind it.
+    pub fn scan(&mut self, block: &[u8], base: u64, last: bool, out: &mut Frames) -> usize {
         let mut at = 0;
-        let stopped = loop {
-            if self.skip != Skip::No {
-                match self.skipped(block, at) {
-                    Some(to) => at = to,
-                    None => {
-                        at = block.len();
-                        break self.passed_end(base + at as u64);
-                    }
+        loop {
+            match self.skipped(block, at) {
+                Some(to) => (at, self.between) = (to, Between::Message),
+                None => {
+                    at = block.len();
+                    break;
                 }
-                self.skip = Skip::No;
             }
-            let scan = match self.framing {
+            at = match self.framing {
                 Framing::Line => self.lines(block, at, base, last, out),
                 Framing::Json => self.values(block, at, base, last, out),
             };
-            at = scan.consumed;
-            if scan.stopped || self.skip == Skip::No {
-                break scan.stopped;
+            if self.between == Between::Message {
+                break;
             }
-        };
+        }
         self.before = self.before.and(&block[..at]);
-        Scan { consumed: at, stopped }
+        at
     }
 
-    /// Where skipping ends, if it does in this block.
+    /// Where the next message may begin, if that is in this block.
     fn skipped(&self, block: &[u8], at: usize) -> Option<usize> {
-        match self.skip {
-            Skip::No => Some(at),
-            Skip::Line => memchr(b'\n', &block[at..]).map(|i| at + i + 1),
-            Skip::Boundary => {
+        match self.between {
+            Between::Message => Some(at),
+            Between::Line => memchr(b'\n', &block[at..]).map(|i| at + i + 1),
+            Between::Boundary => {
                 memchr_iter(b'{', &block[at..]).map(|i| at + i).find(|i| self.is_boundary(block, *i))
             }
         }
     }
 
-    /// Whether skipping up to here has passed all boundaries of the range.
-    fn passed_end(&self, offset: u64) -> bool {
-        // The first value behind a header line need not stand at a boundary.
-        let to_boundary = (self.framing == Framing::Line) == (self.skip == Skip::Line);
-        to_boundary && offset >= self.until
-    }
-
-    fn lines(&mut self, block: &[u8], at: usize, base: u64, last: bool, out: &mut Frames) -> Scan {
+    fn lines(&mut self, block: &[u8], at: usize, base: u64, last: bool, out: &mut Frames) -> usize {
         out.reserve((block.len() - at) / 64);
-        let stop = usize::try_from(self.until.saturating_sub(base)).unwrap_or(usize::MAX);
         let (mut start, mut searched) = (at, at);
         let mut newlines = Newlines::new();
         while searched < block.len() {
             for newline in newlines.of(&block[searched..]) {
-                if start >= stop {
-                    return Scan { consumed: start, stopped: true };
-                }
                 let end = searched + *newline as usize;
                 self.line(block, start, end, base, out);
                 start = end + 1;
             }
             searched += NEWLINES_BYTES;
         }
-        if start >= stop {
-            return Scan { consumed: start, stopped: true };
-        }
         if last {
             self.line(block, start, block.len(), base, out);
             start = block.len();
         } else if block.len() - start > self.message_bytes_max {
             self.too_long(start, base, out);
-            self.skip = Skip::Line;
+            self.between = Between::Line;
         }
-        Scan { consumed: start, stopped: false }
+        start
     }
 
     #[inline]
@@ -244,33 +205,26 @@ pub(super) mod tests {
     /// (offset, bytes, torn)
     pub(in crate::connector) type Message = (i64, Vec<u8>, bool);
 
-    /// Reads `range` of `text` in reads of `step` bytes, as a source does.
-    fn read(
-        framing: Framing,
-        text: &[u8],
-        from: usize,
-        until: Option<usize>,
-        step: usize,
-        max: usize,
-    ) -> Vec<Message> {
-        let mut framer = match from {
-            0 => Framer::at_start(framing, false),
-            _ => Framer::at_boundary(framing, Before::START.and(&text[..from])),
-        };
-        framer = framer.message_bytes_max(max).until(until.map_or(u64::MAX, |u| u as u64));
-        let (mut base, mut end, mut messages) = (from, from, Vec::new());
+    /// Reads `text` in reads of `step` bytes, as a source does. `anew`: each by another framer.
+    fn read(framing: Framing, text: &[u8], step: usize, max: usize, anew: bool) -> Vec<Message> {
+        let mut framer = Framer::at_start(framing, false).message_bytes_max(max);
+        let (mut base, mut end, mut messages) = (0, 0, Vec::new());
         loop {
             end = (end + step).min(text.len());
             let mut frames = Frames::default();
             let block = &text[base..end];
-            let scan = framer.scan(block, base as u64, end == text.len(), &mut frames);
+            let consumed = framer.scan(block, base as u64, end == text.len(), &mut frames);
             for (i, range) in frames.values.iter().enumerate() {
                 let torn = frames.torn.iter().any(|(t, _)| *t == i);
                 messages.push((frames.offsets[i], range.of(block).unwrap().to_vec(), torn));
             }
-            base += scan.consumed;
-            if scan.stopped || end == text.len() {
+            base += consumed;
+            if end == text.len() {
                 return messages;
+            }
+            if anew {
+                let before = Before::START.and(&text[..base]);
+                framer = Framer::resume(framing, framer.between(), before).message_bytes_max(max);
             }
         }
     }
@@ -279,7 +233,7 @@ pub(super) mod tests {
         let show = |(_, bytes, torn): Message| {
             format!("{}{}", if torn { "torn " } else { "" }, String::from_utf8(bytes).unwrap())
         };
-        read(framing, text.as_bytes(), 0, None, usize::MAX >> 1, 1000).into_iter().map(show).collect()
+        read(framing, text.as_bytes(), usize::MAX >> 1, 1000, false).into_iter().map(show).collect()
     }
 
     #[test]
@@ -318,8 +272,8 @@ pub(super) mod tests {
     fn a_header_is_skipped_even_when_it_comes_in_pieces() {
         let mut framer = Framer::at_start(Framing::Line, true);
         let mut frames = Frames::default();
-        assert_eq!(framer.scan(b"na", 0, false, &mut frames).consumed, 2);
-        assert_eq!(framer.scan(b"me\nx\n", 2, false, &mut frames).consumed, 5);
+        assert_eq!(framer.scan(b"na", 0, false, &mut frames), 2);
+        assert_eq!(framer.scan(b"me\nx\n", 2, false, &mut frames), 5);
         assert_eq!(frames.offsets, [5]);
     }
 
@@ -338,17 +292,10 @@ pub(super) mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn messages_do_not_depend_on_blocks_or_ranges(text in text(), of in 1usize..6, step in 1usize..200) {
+        fn messages_do_not_depend_on_blocks_or_framers(text in text(), step in 1usize..200, anew: bool) {
             for framing in [Framing::Line, Framing::Json] {
-                let whole = read(framing, &text, 0, None, usize::MAX >> 1, 70);
-                let mut parts = Vec::new();
-                for index in 0..of {
-                    let (from, until) = (text.len() * index / of, text.len() * (index + 1) / of);
-                    if from < until {
-                        parts.extend(read(framing, &text, from, Some(until), step, 70));
-                    }
-                }
-                prop_assert_eq!(&whole, &parts, "{:?}", framing);
+                let whole = read(framing, &text, usize::MAX >> 1, 70, false);
+                prop_assert_eq!(&whole, &read(framing, &text, step, 70, anew), "{:?}", framing);
             }
         }
     }

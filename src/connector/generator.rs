@@ -8,15 +8,16 @@ mod clock;
 mod feed;
 mod row;
 
-use super::{GeneratorSpec, Lag, Opening, Poll, Position, Source, Split, Survey};
+use super::dealing::{Dealer, Marks, Moment, ReadTo, Team, Ticket};
+use super::{Dealt, GeneratorSpec, Lag, Opening, Poll, Position, Source, Split, Survey};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::error::{Error, Result};
 use crate::headers::Headers;
 use arrow_buffer::Buffer;
 pub use feed::FEEDS;
 pub use row::Rows;
-use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const WRITE_BYTES: usize = 256 << 10;
 /// No event is longer.
@@ -46,95 +47,145 @@ pub fn endless() -> Error {
     Error::topology("generator without rows is endless").hint("give it rows, such as rows = 1_000_000")
 }
 
+/// One worker's share of the rows.
 pub struct GeneratorSource {
     rows: Rows,
-    /// Still to be made; the first is at hand.
-    splits: VecDeque<Split>,
-    /// The first row at opening, from which the pace counts.
-    first: u64,
-    rate: Option<f64>,
-    opened_ms: i64,
-    bytes: Option<u64>,
+    dispenser: Arc<Dispenser>,
+    team: Team,
 }
 
-/// All rows are of partition 0, and a row's offset is its number. Rows that have neither pace nor
-/// end can be split over the workers; others are made by worker 0.
-pub fn open(spec: &GeneratorSpec, opening: Opening, survey: &Survey) -> Result<GeneratorSource> {
+/// Deals the rows out to the workers of process 0. All are of partition 0, and a row's offset is its number.
+pub struct Dispenser {
+    /// The first row of nobody's; [`Split::OPEN`]: there is none.
+    end: u64,
+    /// The first row at opening, from which the pace counts.
+    first: u64,
+    mean_bytes: u64,
+    rate: Option<f64>,
+    opened_ms: i64,
+    marks: Mutex<Marks<Mark>>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    next: u64,
+    /// The last time that was given, milliseconds; no later row gets an earlier.
+    time: i64,
+}
+
+pub fn open(spec: &GeneratorSpec, opening: Opening, survey: &Survey, team: &Team) -> Result<GeneratorSource> {
     if opening.bounded && spec.rows.is_none() {
         return Err(endless());
     }
-    let (index, of) = opening.share.of();
-    let split = |next, end| Split { partition: 0, next, end, begun: true };
-    let splits: VecDeque<Split> = match (&survey.resumed, spec.rows, spec.rate) {
-        (Some(resumed), ..) => resumed.share(index, of).cloned().collect(),
-        (None, Some(rows), None) => {
-            let start = |index: usize| block_start(rows, index as u64, of as u64);
-            [split(start(index), start(index + 1))].into()
-        }
-        (None, rows, _) if index == 0 => [split(0, rows.unwrap_or(Split::OPEN))].into(),
-        _ => VecDeque::new(),
-    };
     let mut rows = Rows::new(spec)?;
-    let ends = splits.iter().all(|split| split.end != Split::OPEN);
-    let bytes = ends.then(|| splits.iter().map(|s| s.end - s.next).sum::<u64>() * rows.mean_bytes());
-    let first = splits.front().map_or(0, |split| split.next);
-    Ok(GeneratorSource { rows, splits, first, rate: spec.rate, opened_ms: opening.opened_ms, bytes })
-}
-
-fn block_start(rows: u64, index: u64, of: u64) -> u64 {
-    (rows as u128 * index as u128 / of as u128) as u64
+    let mean_bytes = rows.mean_bytes();
+    let dispenser = || {
+        let split = survey.resumed.as_ref().and_then(|resumed| resumed.splits.first());
+        let first = split.map_or(0, |split| split.next);
+        let end = split.map_or(spec.rows.unwrap_or(Split::OPEN), |split| split.end);
+        Arc::new(Dispenser {
+            end: if team.owns(0) { end } else { first },
+            first,
+            mean_bytes,
+            rate: spec.rate,
+            opened_ms: opening.opened_ms,
+            marks: Mutex::new(Marks::new(Mark { next: first, time: i64::MIN })),
+        })
+    };
+    let dispenser = Arc::clone(team.shared.rows.get_or_init(dispenser));
+    Ok(GeneratorSource { rows, dispenser, team: team.clone() })
 }
 
 impl Source for GeneratorSource {
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
-        self.splits.retain(|split| split.next < split.end);
-        let Some(split) = self.splits.front() else { return Ok(Poll::Done) };
-        let due = self.due(split.end, now_ms);
-        if split.next >= due {
-            return Ok(Poll::Pending);
-        }
-        let timestamp = if self.rate.is_some() { now_ms } else { self.opened_ms };
-        Ok(Poll::Messages(self.batch(due, max_bytes, timestamp)))
+        Ok(match self.deal(max_bytes, now_ms, Moment::default())? {
+            Dealt::Messages(messages, _) => Poll::Messages(messages),
+            Dealt::Pending | Dealt::Busy => Poll::Pending,
+            Dealt::Done => Poll::Done,
+        })
     }
 
-    fn position(&self) -> Option<Position> {
-        Some(Position { files: Vec::new(), splits: self.splits.iter().cloned().collect() })
+    fn deal(&mut self, max_bytes: usize, now_ms: i64, moment: Moment) -> Result<Dealt> {
+        Ok(match self.dispenser.next(max_bytes, now_ms, moment) {
+            Next::Done => Dealt::Done,
+            Next::Pending => Dealt::Pending,
+            Next::Rows { first, next, time, ticket } => {
+                Dealt::Messages(self.batch(first, next, time), Some(ticket))
+            }
+        })
+    }
+
+    fn position(&self) -> Option<ReadTo> {
+        let dealer = || Arc::clone(&self.dispenser) as Arc<dyn Dealer>;
+        let tells = self.team.worker == 0 && self.team.owns(0);
+        Some(if tells { ReadTo::Dealt(dealer()) } else { ReadTo::Here(Position::default()) })
     }
 
     fn bytes_expected(&self) -> Option<u64> {
-        self.bytes
+        let Dispenser { end, first, mean_bytes, .. } = *self.dispenser;
+        let all = (end != Split::OPEN).then(|| (end - first) * mean_bytes);
+        all.map(|all| if self.team.worker == 0 { all } else { 0 })
     }
 
     fn lag(&self, now_ms: i64) -> Option<Lag> {
-        let due =
-            self.splits.iter().map(|split| self.due(split.end, now_ms).saturating_sub(split.next)).sum();
+        let dispenser = &self.dispenser;
         // One that has neither pace nor end is never done.
-        let endless = self.rate.is_none() && self.splits.iter().any(|split| split.end == Split::OPEN);
-        (!endless).then(|| Lag::records(due))
+        let endless = dispenser.rate.is_none() && dispenser.end == Split::OPEN;
+        let behind = || dispenser.due(now_ms).saturating_sub(dispenser.marks().last().next);
+        (!endless).then(|| Lag::records(if self.team.worker == 0 { behind() } else { 0 }))
+    }
+}
+
+enum Next {
+    Rows { first: u64, next: u64, time: i64, ticket: Ticket },
+    Pending,
+    Done,
+}
+
+impl Dispenser {
+    fn marks(&self) -> MutexGuard<'_, Marks<Mark>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first row that is not due yet.
+    fn due(&self, now_ms: i64) -> u64 {
+        let Some(rate) = self.rate else { return self.end };
+        let due = ((now_ms - self.opened_ms).max(0) as f64 * rate / 1000.0) as u64;
+        self.end.min(self.first.saturating_add(due))
+    }
+
+    fn next(&self, max_bytes: usize, now_ms: i64, moment: Moment) -> Next {
+        let mut marks = self.marks();
+        let Mark { next: first, time } = *marks.last();
+        if first >= self.end {
+            return Next::Done;
+        }
+        let most = (max_bytes as u64 / self.mean_bytes).max(1);
+        let next = self.due(now_ms).min(first + most);
+        if next <= first {
+            return Next::Pending;
+        }
+        let time = time.max(if self.rate.is_some() { now_ms } else { self.opened_ms });
+        Next::Rows { first, next, time, ticket: marks.deal(moment, Mark { next, time }) }
+    }
+}
+
+impl Dealer for Dispenser {
+    fn position(&self, epoch: u64) -> Position {
+        let next = self.marks().at(epoch).next;
+        Position { splits: vec![Split { partition: 0, next, end: self.end }], ..Position::default() }
     }
 }
 
 impl GeneratorSource {
-    /// The first row that is not due yet.
-    fn due(&self, end: u64, now_ms: i64) -> u64 {
-        let Some(rate) = self.rate else { return end };
-        let due = ((now_ms - self.opened_ms).max(0) as f64 * rate / 1000.0) as u64;
-        end.min(self.first.saturating_add(due))
-    }
-
-    fn batch(&mut self, end: u64, max_bytes: usize, timestamp: i64) -> MessageBatch {
-        let first = self.splits[0].next;
-        let mut next = first;
-        let most = max_bytes.min((end - first).saturating_mul(ROW_BYTES_MAX as u64) as usize);
-        let mut bytes = Vec::with_capacity(most + ROW_BYTES_MAX);
-        let mut values = Vec::new();
-        while next < end && (values.is_empty() || bytes.len() < max_bytes) {
+    fn batch(&mut self, first: u64, next: u64, timestamp: i64) -> MessageBatch {
+        let mut bytes = Vec::with_capacity(((next - first) * self.dispenser.mean_bytes) as usize);
+        let mut values = Vec::with_capacity((next - first) as usize);
+        for row in first..next {
             let start = bytes.len() as u32;
-            self.rows.append(next, &mut bytes);
+            self.rows.append(row, &mut bytes);
             values.push(Range32 { start, end: bytes.len() as u32 });
-            next += 1;
         }
-        self.splits[0].next = next;
         MessageBatch {
             partition: 0,
             buffer: Buffer::from_vec(bytes),

@@ -1,6 +1,7 @@
 //! Connectors carry bytes, both directions; they never look into a payload beyond its framing.
 
 mod cluster;
+pub mod dealing;
 pub mod file;
 pub mod framing;
 pub mod generator;
@@ -14,6 +15,7 @@ pub mod stdin;
 use crate::batch::MessageBatch;
 use crate::error::{Error, Result, reason};
 pub use cluster::{BOOTSTRAP, Cluster, Notes, Setting};
+pub use dealing::{Dispensers, Moment, ReadTo, Team, Ticket};
 pub use position::{Position, Split};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -95,8 +97,7 @@ pub struct GeneratorSpec {
 /// Which part of a topic this worker reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// Part `index` of `of`: files that are there at the start are split by byte ranges, what is
-    /// appended later is read by the worker `partition % of`, files that appear later by worker 0.
+    /// Part `index` of `of`: partitions `partition % of`, or what of them is dealt to it (see [`dealing`]).
     Part { index: usize, of: usize },
     /// Everything, partition after partition, each in offset order.
     All,
@@ -143,8 +144,18 @@ pub trait Source {
     /// Bytes to read in all by this share, as far as known: for progress and for planning.
     fn bytes_expected(&self) -> Option<u64>;
 
-    /// What this share has still to read. `None`: that is not known yet, or cannot be read again.
-    fn position(&self) -> Option<Position>;
+    /// The same for one worker of a team; what it reads belongs to this moment or a later one.
+    fn deal(&mut self, max_bytes: usize, now_ms: i64, _moment: Moment) -> Result<Dealt> {
+        Ok(match self.poll(max_bytes, now_ms)? {
+            Poll::Messages(messages) => Dealt::Messages(messages, None),
+            Poll::Pending => Dealt::Pending,
+            Poll::Done => Dealt::Done,
+        })
+    }
+
+    /// How far this share has read, as far as it is this one's to say. `None`: that is not known yet, or
+    /// what was read cannot be read again.
+    fn position(&self) -> Option<ReadTo>;
 
     /// How much is there that this share has not read. `None`: that is not known. Never blocks.
     fn lag(&self, now_ms: i64) -> Option<Lag>;
@@ -185,6 +196,21 @@ pub enum Poll {
     Done,
 }
 
+/// What one worker of a team gets.
+// It is taken apart where it is returned; a box would be one more allocation a block.
+#[allow(clippy::large_enum_variant)]
+pub enum Dealt {
+    /// Messages, with the ticket of the block that they are where several workers are dealt blocks of their
+    /// partition. A block may have no message in it.
+    Messages(MessageBatch, Option<Ticket>),
+    /// Nothing now; more may come.
+    Pending,
+    /// Another worker has what this one waits for; it is woken when it may go on.
+    Busy,
+    /// Nothing more will come.
+    Done,
+}
+
 /// What a place held at opening. Surveyed once and given to every worker, so that all split alike.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
@@ -193,8 +219,10 @@ pub struct Survey {
     /// Of a topic on a cluster: the first offset and the one behind the last of each partition.
     /// `None`: not known yet.
     pub marks: Option<Vec<(i64, i64)>>,
-    /// Where an earlier run stopped: its readers' parts are dealt out to the workers anew.
+    /// Where an earlier run stopped.
     pub resumed: Option<Position>,
+    /// When this start looked, milliseconds.
+    pub at_ms: i64,
 }
 
 /// Looks at what a place holds now. `once`: nothing will come later, so that a pattern without files
@@ -208,22 +236,27 @@ pub fn survey(place: &Place, once: bool) -> Result<Survey> {
     }
 }
 
-/// Opens a topic for reading as it was surveyed.
-pub fn open_surveyed(place: &Place, opening: Opening, survey: &Survey) -> Result<Box<dyn Source>> {
+/// Opens one worker's reader of a topic as it was surveyed.
+pub fn open_surveyed(
+    place: &Place,
+    opening: Opening,
+    survey: &Survey,
+    team: &Team,
+) -> Result<Box<dyn Source>> {
     Ok(match place {
         Place::File { path, framing, header, follow } => {
-            Box::new(file::open(path, *framing, *header, *follow, opening, survey)?)
+            Box::new(file::open(path, *framing, *header, *follow, opening, survey, team))
         }
         Place::Log { dir, .. } => Box::new(log::open(dir, opening, survey)?),
-        Place::Generator(spec) => Box::new(generator::open(spec, opening, survey)?),
+        Place::Generator(spec) => Box::new(generator::open(spec, opening, survey, team)?),
         Place::Stdin { framing, header } => Box::new(stdin::open(*framing, *header, opening)?),
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
     })
 }
 
-/// Opens a topic for reading by a single worker; several have to share a [`survey`].
+/// Opens all of a topic for reading by one reader.
 pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
-    open_surveyed(place, opening, &survey(place, false)?)
+    open_surveyed(place, opening, &survey(place, false)?, &Team::alone())
 }
 
 /// A record to write.

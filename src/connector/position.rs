@@ -1,14 +1,39 @@
 //! How far a topic is read: what a checkpoint keeps of a source, and where the next run goes on.
 
+use super::framing::Between;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What is known of a topic and what of it is still to be read, by all workers together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// Files in the order of their partitions, with the bytes that they had when they were found.
-    pub files: Vec<(PathBuf, u64)>,
+    /// Files in the order of their partitions.
+    pub files: Vec<ReadFile>,
+    /// Of topics that are no files.
     pub splits: Vec<Split>,
+    /// The greatest ROWTIME before it, of each partition that has had a row.
+    pub stamps: BTreeMap<i32, i64>,
+}
+
+/// A file of a topic and how far it is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadFile {
+    pub path: PathBuf,
+    /// The bytes that it had at the first start, if it was there then.
+    pub found: u64,
+    /// `None`: another process tells, which reads it.
+    pub mark: Option<Mark>,
+}
+
+/// A place between two messages of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The first offset that is not read.
+    pub next: u64,
+    pub between: Between,
+    /// The last time that was given to a message, milliseconds; no later one gets an earlier.
+    pub time: i64,
 }
 
 /// A part of a partition that one reader reads.
@@ -17,10 +42,8 @@ pub struct Split {
     pub partition: i32,
     /// The first offset that is not read.
     pub next: u64,
-    /// The first that belongs to another reader; [`Split::OPEN`]: what is appended is this one's, too.
+    /// The first that belongs to nobody; [`Split::OPEN`]: what is appended is this one's, too.
     pub end: u64,
-    /// A message begins at `next`; else this reader's first one is that behind the next boundary.
-    pub begun: bool,
 }
 
 impl Split {
@@ -30,15 +53,19 @@ impl Split {
 impl Position {
     /// Puts together what several workers say of one topic.
     pub fn merge(&mut self, other: Position) {
-        // Files that appear later are found by one worker: it knows all that the others do.
-        if other.files.len() > self.files.len() {
-            self.files = other.files;
+        // Files that appear later are found by one process: it knows all that the others do.
+        let (longer, other_files) = match other.files.len() > self.files.len() {
+            true => (other.files, std::mem::take(&mut self.files)),
+            false => (std::mem::take(&mut self.files), other.files),
+        };
+        self.files = longer;
+        for (file, other) in self.files.iter_mut().zip(other_files) {
+            file.mark = file.mark.or(other.mark);
         }
         self.splits.extend(other.splits);
-    }
-
-    /// What worker `index` of `of` reads of it.
-    pub fn share(&self, index: usize, of: usize) -> impl Iterator<Item = &Split> {
-        self.splits.iter().enumerate().filter(move |(i, _)| i % of == index).map(|(_, split)| split)
+        for (partition, stamp) in other.stamps {
+            let known = self.stamps.entry(partition).or_insert(stamp);
+            *known = (*known).max(stamp);
+        }
     }
 }

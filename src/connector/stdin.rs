@@ -4,7 +4,7 @@
 //! in has no end until its writer closes it, so a bounded reader waits for that, too.
 
 use super::framing::{Framer, Frames};
-use super::{Framing, Lag, Opening, Poll, Position, Share, Source};
+use super::{Framing, Lag, Opening, Poll, ReadTo, Share, Source};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::error::{Error, Result, reason};
 use crate::headers::Headers;
@@ -79,14 +79,14 @@ impl StdinSource {
             bytes.extend_from_slice(&block);
         }
         let mut frames = Frames::default();
-        let scan = self.framer.scan(&bytes, self.base, last, &mut frames);
-        self.base += scan.consumed as u64;
+        let consumed = self.framer.scan(&bytes, self.base, last, &mut frames);
+        self.base += consumed as u64;
         if frames.values.is_empty() {
-            bytes.drain(..scan.consumed);
+            bytes.drain(..consumed);
             self.carry = bytes;
             return None;
         }
-        self.carry = bytes[scan.consumed..].to_vec();
+        self.carry = bytes[consumed..].to_vec();
         if bytes.capacity() / 2 > bytes.len() {
             bytes.shrink_to_fit();
         }
@@ -128,7 +128,7 @@ impl Source for StdinSource {
         None
     }
 
-    fn position(&self) -> Option<Position> {
+    fn position(&self) -> Option<ReadTo> {
         None
     }
 

@@ -226,7 +226,7 @@ impl Coordinator {
                 let resumed = source.survey.resumed.take();
                 let survey = connector::survey(&source.place, source.bounded)
                     .map_err(|e| Error { message: format!("topic {}: {}", source.topic, e.message), ..e })?;
-                source.survey = Survey { resumed, ..survey };
+                source.survey = Survey { resumed, at_ms: now_ms(), ..survey };
             }
         }
         self.stale.drain(..).try_for_each(|dir| clear(&dir))?;

@@ -11,13 +11,14 @@ use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
 use crate::render::kept::KeptId;
+use crate::render::source::SharedSource;
 use crate::value::Row;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -132,6 +133,10 @@ pub struct Shared {
     answers: Mutex<BTreeMap<String, Outlet>>,
     peeks: Mutex<BTreeMap<u64, Collecting>>,
     schemas: OnceLock<Lookups>,
+    /// What the workers share of sources that not all of them have installed yet, and how many have.
+    sources: Mutex<BTreeMap<DataflowId, (Arc<SharedSource>, usize)>>,
+    /// By worker of this process: nobody asks it about the end of a tick before this one any more.
+    horizons: Vec<AtomicU64>,
     /// Where who takes a checkpoint waits.
     reports: Mutex<Option<SyncSender<(u64, Report)>>>,
     /// On process 0: what the others have read.
@@ -188,6 +193,8 @@ impl Shared {
             processes,
             others: Mutex::default(),
             schemas: OnceLock::new(),
+            sources: Mutex::default(),
+            horizons: (0..peers / processes).map(|_| AtomicU64::new(0)).collect(),
             told: Mutex::default(),
             peers,
             counters: Counters::default(),
@@ -227,6 +234,34 @@ impl Shared {
 
     pub fn set_started_ms(&self, ms: i64) {
         let _ = self.started_ms.compare_exchange(0, ms, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    // ---- between the workers of a process ----
+
+    pub fn workers(&self) -> usize {
+        self.horizons.len()
+    }
+
+    /// What the workers of this process share of a source: each takes it once, when it installs it.
+    pub fn source(&self, id: DataflowId) -> Arc<SharedSource> {
+        let mut sources = lock(&self.sources);
+        let (source, taken) = sources.entry(id).or_default();
+        *taken += 1;
+        let (source, is_last) = (Arc::clone(source), *taken == self.workers());
+        if is_last {
+            sources.remove(&id);
+        }
+        source
+    }
+
+    /// Worker `worker` of this process asks about ticks before this one no more.
+    pub fn set_horizon(&self, worker: usize, tick: Tick) {
+        self.horizons[worker].store(tick, Ordering::Relaxed);
+    }
+
+    /// No worker of this process asks about the end of a tick before this one.
+    pub fn horizon(&self) -> Tick {
+        self.horizons.iter().map(|tick| tick.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
 
     // ---- out: mail to process 0 ----

@@ -109,6 +109,7 @@ pub(super) fn context(
         kept: RefCell::default(),
         dataflows: RefCell::new(BTreeMap::new()),
         readings: RefCell::default(),
+        stamps: RefCell::default(),
         gauges: RefCell::default(),
         hold: Cell::default(),
         stores: RefCell::default(),
@@ -261,6 +262,7 @@ impl Loop {
             self.meter.warn_of_rejects(&self.context.shared);
         }
         self.go_on_with_checkpoint();
+        self.context.tell_horizon();
         self.compact();
         self.answer_peeks();
         if ended && !self.ended && self.books_done() {

@@ -6,19 +6,20 @@ use super::gauge::{Gauge, Level};
 use super::hub::Hub;
 use super::kept::{Kept, KeptId};
 use super::rejects::RejectLog;
-use super::source::Reading;
+use super::source::{Reading, SharedSource};
 use super::table::Table;
-use crate::connector::{self, Place, Share, Writer};
+use crate::connector::{self, Dispensers, Moment, Place, Share, Team, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::plan::{DataflowId, HubId, SourcePlan, StorePlan, TableId};
 use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
 use timely::scheduling::Activator;
@@ -38,6 +39,8 @@ pub struct Context {
     pub dataflows: RefCell<BTreeMap<DataflowId, Dataflow>>,
     /// Readers of topics, by the names that checkpoints have for them.
     pub readings: RefCell<BTreeMap<String, Rc<RefCell<Reading>>>>,
+    /// The stamps of sources, by the same names.
+    pub stamps: RefCell<BTreeMap<String, Arc<SharedSource>>>,
     /// Of each source that has been read, by its name.
     pub gauges: RefCell<BTreeMap<String, Rc<RefCell<Gauge>>>>,
     /// While a checkpoint is under way: its tick. Nothing behind it is stored, compacted or told in the
@@ -103,10 +106,11 @@ impl Context {
     }
 
     /// This worker's reader of that name.
-    pub fn reading(&self, key: &str) -> Rc<RefCell<Reading>> {
+    pub fn reading(&self, key: &str, shared: &Arc<SharedSource>) -> Rc<RefCell<Reading>> {
         let reading = Rc::new(RefCell::new(Reading::Unopened));
         if !key.is_empty() {
             self.readings.borrow_mut().insert(key.into(), Rc::clone(&reading));
+            self.stamps.borrow_mut().insert(key.into(), Arc::clone(shared));
         }
         reading
     }
@@ -116,6 +120,7 @@ impl Context {
         // One that was made anew may have the name already.
         if readings.get(key).is_some_and(|named| Rc::ptr_eq(named, reading)) {
             readings.remove(key);
+            self.stamps.borrow_mut().remove(key);
         }
         *reading.borrow_mut() = Reading::Ended(None);
     }
@@ -181,6 +186,25 @@ impl Context {
     /// The least tick that some maintained dataflow has not finished; `None` when all are done.
     pub fn drained(&self) -> Option<Tick> {
         self.dataflows.borrow().values().filter(|d| d.maintained).filter_map(|d| frontier(&d.probe)).min()
+    }
+
+    /// This worker among those of its process, as a source knows it.
+    pub fn team(&self, waker: Waker, shared: &Arc<Dispensers>) -> Team {
+        let workers = self.shared.workers();
+        let (worker, processes) = (self.index % workers, self.peers / workers);
+        Team { worker, process: self.shared.process, processes, waker, shared: Arc::clone(shared) }
+    }
+
+    /// The moment that input read now belongs to.
+    pub fn moment(&self) -> Moment {
+        Moment { epoch: self.clock.tick(), horizon: self.shared.horizon() }
+    }
+
+    /// Lets the other workers know about which ticks this one may still ask.
+    pub fn tell_horizon(&self) {
+        let tick = self.clock.tick();
+        let horizon = self.hold.get().map_or(tick, |hold| hold.min(tick));
+        self.shared.set_horizon(self.index % self.shared.workers(), horizon);
     }
 
     pub fn wake_sources(&self) {
@@ -333,7 +357,7 @@ pub fn now_ms() -> i64 {
 /// Bytes read that some query has not finished with: what keeps timely's queues bounded.
 #[derive(Default)]
 pub struct Inflight {
-    ticks: RefCell<VecDeque<(Tick, usize)>>,
+    ticks: RefCell<BTreeMap<Tick, usize>>,
     total: Cell<usize>,
     pub limit: usize,
 }
@@ -345,19 +369,15 @@ impl Inflight {
 
     pub fn add(&self, tick: Tick, bytes: usize) {
         self.total.set(self.total.get() + bytes);
-        let mut ticks = self.ticks.borrow_mut();
-        match ticks.back_mut() {
-            Some((last, sum)) if *last == tick => *sum += bytes,
-            _ => ticks.push_back((tick, bytes)),
-        }
+        *self.ticks.borrow_mut().entry(tick).or_default() += bytes;
     }
 
     /// Forgets what belongs to ticks before `drained`. True when that made room.
     pub fn release(&self, drained: Tick) -> bool {
         let was_full = self.full();
         let mut ticks = self.ticks.borrow_mut();
-        while let Some((_, bytes)) = ticks.pop_front_if(|(tick, _)| *tick < drained) {
-            self.total.set(self.total.get() - bytes);
+        while let Some(entry) = ticks.first_entry().filter(|entry| *entry.key() < drained) {
+            self.total.set(self.total.get() - entry.remove());
         }
         was_full && !self.full()
     }

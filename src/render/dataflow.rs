@@ -54,8 +54,9 @@ fn install_source(
     ends: &mut Ends,
     context: &Rc<Context>,
 ) -> Result<()> {
-    let messages = read(scope, plan, context, Rc::clone(&ends.cancel), &mut ends.wake);
-    let rows = decode(messages, plan, context, Rc::clone(&ends.cancel))?;
+    let shared = context.shared.source(plan.id);
+    let messages = read(scope, plan, &shared, context, Rc::clone(&ends.cancel), &mut ends.wake);
+    let rows = decode(messages, plan, &shared, context, Rc::clone(&ends.cancel), &mut ends.wake)?;
     publish(rows.probe_with(&ends.probe), context.hub(plan.hub), plan.id);
     Ok(())
 }

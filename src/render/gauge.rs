@@ -69,7 +69,7 @@ impl Level {
 mod tests {
     use super::*;
     use crate::batch::{Range32, Timestamps};
-    use crate::connector::{Poll, Position, Source};
+    use crate::connector::{Poll, ReadTo, Source};
     use crate::error::Result;
     use crate::headers::Headers;
 
@@ -84,7 +84,7 @@ mod tests {
             None
         }
 
-        fn position(&self) -> Option<Position> {
+        fn position(&self) -> Option<ReadTo> {
             None
         }
 

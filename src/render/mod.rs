@@ -15,6 +15,7 @@
 pub mod context;
 pub mod hub;
 pub mod source;
+pub mod stamps;
 pub mod gauge;
 pub mod transform;
 pub mod clock;

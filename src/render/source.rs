@@ -4,8 +4,9 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
+use super::stamps::Stamps;
 use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps};
-use crate::connector::{self, Opening, Poll, Position, Share, Source};
+use crate::connector::{self, Dealt, Dispensers, Moment, Opening, ReadTo, Share, Source, Team, Ticket};
 use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
@@ -18,31 +19,59 @@ use arrow_array::{Array, BooleanArray};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::{Scope, StreamVec};
-use timely::scheduling::Activator;
+use timely::scheduling::{Activator, SyncActivator};
+
+/// What the workers of a process share of one source.
+#[derive(Default)]
+pub struct SharedSource {
+    /// Deals out what several of them read.
+    pub dispensers: Arc<Dispensers>,
+    pub stamps: Stamps,
+}
+
+/// What goes from a connector to the decoder.
+// Messages are the rule: a box would be one more allocation for each batch of them.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone)]
+pub enum Read {
+    /// With the ticket of the block that they are, of a partition that several workers are dealt blocks of.
+    Messages(MessageBatch, Option<Ticket>),
+    /// All that is there now has been read.
+    AtEnd,
+}
 
 /// Stage 1: one batch of messages each time it runs, as long as there is room in flight.
 pub fn read<'s>(
     scope: Scope<'s, Tick>,
     plan: &SourcePlan,
+    shared: &Arc<SharedSource>,
     context: &Rc<Context>,
     cancel: Rc<Cell<bool>>,
     wake: &mut Vec<Activator>,
-) -> StreamVec<'s, Tick, MessageBatch> {
+) -> StreamVec<'s, Tick, Read> {
     let (plan, context) = (plan.clone(), Rc::clone(context));
+    if let Some(resumed) = &plan.survey.resumed {
+        shared.stamps.resume(&resumed.stamps);
+    }
     source(scope, "Read", |capability, info| {
         let activator = scope.activator_for(Rc::clone(&info.address));
+        let waker = waker(scope, &info.address);
         wake.push(scope.activator_for(info.address));
         let mut capability = Some(capability);
-        let reading = context.reading(&plan.key);
+        let reading = context.reading(&plan.key, shared);
         let gauge = context.gauge(&plan, &reading);
         let hub = context.hub(plan.hub);
+        let team = context.team(waker, &shared.dispensers);
+        let mut busy = false;
         // All that is there now has been read, and that was said.
         let mut at_end = false;
         move |output| {
@@ -52,54 +81,78 @@ pub fn read<'s>(
                 context.forget_reading(&plan.key, &reading);
                 return;
             }
-            let tick = context.clock.tick();
-            if *held.time() < tick {
-                held.downgrade(&tick);
+            if std::mem::take(&mut busy) {
+                context.clock.look_now();
+            }
+            let moment = context.moment();
+            if *held.time() < moment.epoch {
+                held.downgrade(&moment.epoch);
             }
             if context.inflight.full() || !context.clock.looking() {
                 return;
             }
             let headers = plan.reads_headers(&hub.wanted.borrow());
-            let polled = poll(&mut reading.borrow_mut(), &plan, headers, &context);
-            match polled {
-                Ok(Poll::Messages(batch)) => {
-                    let bytes = batch.buffer.len();
-                    gauge.borrow_mut().count(&batch);
-                    context.inflight.add(tick, bytes);
-                    context.clock.count_bytes(bytes);
-                    context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
-                    output.session(&*held).give(batch);
-                    activator.activate();
-                    at_end = false;
+            let polled = poll(&mut reading.borrow_mut(), &plan, headers, moment, &team, &context);
+            let (messages, ticket) = match polled {
+                Ok(Dealt::Messages(messages, ticket)) => (messages, ticket),
+                Ok(Dealt::Busy) => {
+                    // The tick stays open, as if something had been read.
+                    context.clock.count_bytes(0);
+                    busy = true;
+                    return;
                 }
-                Ok(polled) => {
+                Ok(polled @ (Dealt::Pending | Dealt::Done)) => {
                     if !std::mem::replace(&mut at_end, true) {
-                        output.session(&*held).give(MessageBatch::none());
+                        output.session(&*held).give(Read::AtEnd);
                     }
                     // What is not bounded keeps its place in time, so that later readers find it open.
-                    if plan.bounded && matches!(polled, Poll::Done) {
+                    if plan.bounded && matches!(polled, Dealt::Done) {
                         capability = None;
                     }
+                    return;
                 }
                 Err(error) => {
                     context.shared.fail(error);
                     capability = None;
+                    return;
                 }
-            }
+            };
+            // Where another worker was dealt a block of a later tick before, this one comes with it.
+            let tick = ticket.map_or(moment.epoch, |ticket| ticket.epoch);
+            let bytes = messages.buffer.len();
+            gauge.borrow_mut().count(&messages);
+            context.inflight.add(tick, bytes);
+            context.clock.count_bytes(bytes);
+            context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+            output.session(&held.delayed(&tick)).give(Read::Messages(messages, ticket));
+            activator.activate();
+            at_end = false;
         }
     })
+}
+
+/// Wakes an operator of this worker from any thread.
+fn waker(scope: Scope<'_, Tick>, address: &[usize]) -> Waker {
+    struct Activate(SyncActivator);
+    impl Wake for Activate {
+        fn wake(self: Arc<Self>) {
+            // A worker that has ended needs no waking.
+            let _ = self.0.activate();
+        }
+    }
+    Waker::from(Arc::new(Activate(scope.worker().sync_activator_for(address.to_vec()))))
 }
 
 /// A worker's reader of a topic, where a checkpoint finds how far it is.
 pub enum Reading {
     Unopened,
     Open(Box<dyn Source>),
-    Ended(Option<Position>),
+    Ended(Option<ReadTo>),
 }
 
 impl Reading {
-    /// What is still to be read; `None` while that is not known.
-    pub fn position(&self) -> Option<Position> {
+    /// How far it has read, as far as it is this worker's to say; `None` while that is not known.
+    pub fn position(&self) -> Option<ReadTo> {
         match self {
             Reading::Unopened => None,
             Reading::Open(reader) => reader.position(),
@@ -108,9 +161,16 @@ impl Reading {
     }
 }
 
-fn poll(reading: &mut Reading, plan: &SourcePlan, headers: bool, context: &Context) -> Result<Poll> {
+fn poll(
+    reading: &mut Reading,
+    plan: &SourcePlan,
+    headers: bool,
+    moment: Moment,
+    team: &Team,
+    context: &Context,
+) -> Result<Dealt> {
     let reader = match reading {
-        Reading::Ended(_) => return Ok(Poll::Done),
+        Reading::Ended(_) => return Ok(Dealt::Done),
         Reading::Open(reader) => reader,
         Reading::Unopened => {
             let opening = Opening {
@@ -119,16 +179,16 @@ fn poll(reading: &mut Reading, plan: &SourcePlan, headers: bool, context: &Conte
                 bounded: plan.bounded,
                 opened_ms: context.shared.started_ms(),
             };
-            let opened = connector::open_surveyed(&plan.place, opening, &plan.survey)?;
+            let opened = connector::open_surveyed(&plan.place, opening, &plan.survey, team)?;
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
             *reading = Reading::Open(opened);
-            return poll(reading, plan, headers, context);
+            return poll(reading, plan, headers, moment, team, context);
         }
     };
     reader.read_headers(headers);
-    let polled = reader.poll(context.pace.batch_bytes, context.clock.now_ms())?;
-    if let Poll::Done = polled {
+    let polled = reader.deal(context.pace.batch_bytes, context.clock.now_ms(), moment)?;
+    if let Dealt::Done = polled {
         *reading = Reading::Ended(reader.position());
     }
     Ok(polled)
@@ -138,50 +198,74 @@ fn poll(reading: &mut Reading, plan: &SourcePlan, headers: bool, context: &Conte
 const RETRY_EVERY: Duration = Duration::from_millis(5);
 
 /// Stage 2: typed rows; what cannot be decoded is rejected with its reason. Messages whose schemas are not
-/// there yet wait, and what came behind them; their tick stays open, which holds back the source.
+/// there yet wait, and what came behind them; rows wait whose stamps hang on a block that another worker
+/// has not decoded yet. Their ticks stay open, which holds back the source.
 pub fn decode<'s>(
-    messages: StreamVec<'s, Tick, MessageBatch>,
+    messages: StreamVec<'s, Tick, Read>,
     plan: &SourcePlan,
+    shared: &Arc<SharedSource>,
     context: &Rc<Context>,
     cancel: Rc<Cell<bool>>,
+    wake: &mut Vec<Activator>,
 ) -> Result<StreamVec<'s, Tick, Batch>> {
     let mut rows = RowDecoder::new(plan, &context.schemas)?;
-    let (plan, context) = (plan.clone(), Rc::clone(context));
+    let (plan, shared, context) = (plan.clone(), Arc::clone(shared), Rc::clone(context));
+    let (source, worker) = (plan.ordinal, context.index as u32);
+    let reached = move |partition, at_end| Reached { source, worker, partition, at_end };
     let hub = context.hub(plan.hub);
     let stage = context.books.stage(Stage::new(&plan.source, &plan.topic, "", "decode"));
     let scope = messages.scope();
     Ok(messages.unary(Pipeline, "Decode", move |_, info| {
+        let waker = waker(scope, &info.address);
+        wake.push(scope.activator_for(Rc::clone(&info.address)));
         let activator = scope.activator_for(info.address);
-        let mut waiting: VecDeque<(Capability<Tick>, MessageBatch)> = VecDeque::new();
+        let mut undecoded: VecDeque<(Capability<Tick>, Read)> = VecDeque::new();
+        let mut unstamped: Vec<(Capability<Tick>, Batch, Ticket)> = Vec::new();
         move |input, output| {
             input.for_each(|cap, batches| {
                 let tick = *cap.least().expect("messages travel with a tick");
-                waiting.extend(batches.drain(..).map(|messages| (cap.delayed(&tick, 0), messages)));
+                undecoded.extend(batches.drain(..).map(|read| (cap.delayed(&tick, 0), read)));
             });
             if cancel.get() {
-                waiting.clear();
+                undecoded.clear();
+                unstamped.clear();
             }
-            while let Some((cap, messages)) = waiting.pop_front_if(|(_, messages)| rows.is_ready(messages)) {
-                let reached = Reached {
-                    source: plan.ordinal,
-                    worker: context.index as u32,
-                    partition: None,
-                    at_end: true,
-                };
-                if messages.is_empty() {
-                    output.session(&cap).give(Batch::reached(reached));
+            unstamped.retain_mut(|(cap, batch, ticket)| {
+                let Some(stamp) = shared.stamps.stamp_late(batch, *ticket) else { return true };
+                let partition = Some((batch.origin.partitions.at(0).partition, stamp));
+                batch.origin.reached = Some(reached(partition, false));
+                output.session(&*cap).give(batch.clone());
+                false
+            });
+            // That the end is reached is told behind all that came before it.
+            let may_go = |read: &Read, rows: &mut RowDecoder, waits: bool| match read {
+                Read::Messages(messages, _) => rows.is_ready(messages),
+                Read::AtEnd => !waits,
+            };
+            while let Some((cap, read)) =
+                undecoded.pop_front_if(|(_, read)| may_go(read, &mut rows, !unstamped.is_empty()))
+            {
+                let Read::Messages(messages, ticket) = read else {
+                    output.session(&cap).give(Batch::reached(reached(None, true)));
                     continue;
-                }
-                let (mut batch, rejects) = rows.decode(&messages, &hub.wanted.borrow());
-                let partition = rows.stamp(messages.partition).map(|stamp| (messages.partition, stamp));
-                batch.origin.reached = Some(Reached { partition, at_end: false, ..reached });
+                };
+                let (mut batch, rejects) = rows.unstamped(&messages, &hub.wanted.borrow());
                 context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                 context.books.record(stage, *cap.time(), messages.len(), batch.len, 0, rejects.len());
                 let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
                 context.rejects.write(*cap.time(), rejects.iter().map(rejected));
-                output.session(&cap).give(batch);
+                let moment = Moment { epoch: *cap.time(), ..context.moment() };
+                let declared = plan.timestamp.is_some();
+                match (shared.stamps.stamp(&mut batch, ticket, moment, declared, &waker), ticket) {
+                    (None, Some(ticket)) if batch.len > 0 => unstamped.push((cap, batch, ticket)),
+                    (stamp, _) => {
+                        let partition = stamp.map(|stamp| (messages.partition, stamp));
+                        batch.origin.reached = Some(reached(partition, false));
+                        output.session(&cap).give(batch);
+                    }
+                }
             }
-            if !waiting.is_empty() {
+            if !undecoded.is_empty() {
                 activator.activate_after(RETRY_EVERY);
             }
         }
@@ -195,7 +279,7 @@ pub struct RowDecoder {
     timestamp: Option<(Evaluator, Vec<bool>)>,
     ordinal: u32,
     columns: usize,
-    /// The greatest ROWTIME so far of each partition.
+    /// The greatest ROWTIME so far of each partition, where one reader reads all in order.
     reached: BTreeMap<i32, i64>,
 }
 
@@ -218,17 +302,21 @@ impl RowDecoder {
         })
     }
 
-    /// The greatest ROWTIME of a partition so far.
-    pub fn stamp(&self, partition: i32) -> Option<i64> {
-        self.reached.get(&partition).copied().filter(|stamp| *stamp > i64::MIN)
-    }
-
     /// Whether the messages can be decoded now; see [`Decoder::is_ready`].
     pub fn is_ready(&mut self, messages: &MessageBatch) -> bool {
         self.decoder.is_ready(messages)
     }
 
+    /// The rows of messages that come behind those that were decoded before.
     pub fn decode(&mut self, messages: &MessageBatch, wanted: &Wanted) -> (Batch, Vec<Reject>) {
+        let (mut batch, rejects) = self.unstamped(messages, wanted);
+        let reached = self.reached.entry(messages.partition).or_insert(i64::MIN);
+        (batch.origin.stamps, *reached) = batch.origin.rowtime.running_max(batch.len, *reached);
+        (batch, rejects)
+    }
+
+    /// The rows of messages whose stamps are still to be found.
+    fn unstamped(&mut self, messages: &MessageBatch, wanted: &Wanted) -> (Batch, Vec<Reject>) {
         let mut columns =
             if wanted.columns.is_empty() { vec![true; self.columns] } else { wanted.columns.clone() };
         if let Some((_, needs)) = &self.timestamp {
@@ -261,9 +349,7 @@ impl RowDecoder {
         };
         let batch = Batch { len, columns: decoded.columns, origin, deleted: decoded.deleted };
         let mut rejects = decoded.rejects;
-        let mut batch = self.take_rowtime(batch, kept.as_deref(), &mut rejects);
-        let reached = self.reached.entry(messages.partition).or_insert(i64::MIN);
-        (batch.origin.stamps, *reached) = batch.origin.rowtime.running_max(batch.len, *reached);
+        let batch = self.take_rowtime(batch, kept.as_deref(), &mut rejects);
         (batch, rejects)
     }
 

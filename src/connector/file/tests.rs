@@ -2,24 +2,32 @@
 
 use super::*;
 use crate::batch::MessageBatch;
+use crate::connector::{Share, Start, Ticket};
 use proptest::prelude::*;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::task::Waker;
 
-const EAGER: Reading = Reading {
-    framing: Framing::Line,
-    header: false,
-    split_bytes_min: 0,
-    message_bytes_max: 64 << 20,
-    check_ms: 0,
-};
+const EAGER: Reading =
+    Reading { framing: Framing::Line, header: false, message_bytes_max: 64 << 20, check_ms: 0 };
 
-fn opening(share: Share, bounded: bool) -> Opening {
-    Opening { share, start: Start::Earliest, bounded, opened_ms: 1000 }
+fn opening(bounded: bool) -> Opening {
+    Opening { share: Share::All, start: Start::Earliest, bounded, opened_ms: 1000 }
+}
+
+fn alone(path: &Path, reading: Reading, opening: Opening, survey: &Survey) -> FileSource {
+    open_reading(path, reading, true, opening, survey, &Team::alone())
 }
 
 fn follow(path: &Path, reading: Reading) -> FileSource {
-    open_reading(path, reading, true, opening(Share::All, false), &survey(path, true).unwrap()).unwrap()
+    alone(path, reading, opening(false), &survey(path, true).unwrap())
+}
+
+/// The readers of so many workers of one process.
+fn team(path: &Path, reading: Reading, opening: Opening, survey: &Survey, workers: usize) -> Vec<FileSource> {
+    let first = Team::alone();
+    let open = |worker| open_reading(path, reading, true, opening, survey, &Team { worker, ..first.clone() });
+    (0..workers).map(open).collect()
 }
 
 fn texts(batch: &MessageBatch) -> Vec<String> {
@@ -46,12 +54,46 @@ fn is_done(source: &mut FileSource) -> bool {
     matches!(source.poll(1000, 2000).unwrap(), Poll::Done)
 }
 
+/// One message: partition, offset, text, time.
+type Seen = (i32, i64, String, i64);
+
+fn seen(batch: &MessageBatch) -> Vec<Seen> {
+    let times = (0..batch.len()).map(|i| batch.timestamps.at(i));
+    let texts = texts(batch).into_iter().zip(times).enumerate();
+    texts.map(|(i, (text, time))| (batch.partition, batch.offsets[i], text, time)).collect()
+}
+
+fn all(source: &mut FileSource) -> Vec<Seen> {
+    let mut all = Vec::new();
+    while let Poll::Messages(batch) = source.poll(1 << 20, 2000).unwrap() {
+        all.extend(seen(&batch));
+    }
+    all
+}
+
+/// What a team is dealt, in the order in which it was: worker and tick of each step are given.
+fn dealt(workers: &mut [FileSource], turns: &[(usize, u64)], step: usize) -> Vec<(Ticket, Vec<Seen>)> {
+    let (mut epochs, mut blocks) = (vec![0; workers.len()], Vec::new());
+    for (worker, more) in turns.iter().cycle() {
+        let worker = worker % workers.len();
+        epochs[worker] += more;
+        let horizon = *epochs.iter().min().unwrap();
+        match workers[worker].deal(step, 2000, Moment { epoch: epochs[worker], horizon }).unwrap() {
+            Dealt::Messages(batch, ticket) => blocks.push((ticket.unwrap(), seen(&batch))),
+            Dealt::Busy => unreachable!("one asks at a time"),
+            Dealt::Pending | Dealt::Done => return blocks,
+        }
+    }
+    blocks
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
-    fn each_message_is_read_once_whatever_the_split(
-        first in "[ab{}\n\":,]{0,200}", second in "(\\{\"a\":1\\}\n){0,9}", of in 1usize..6, step in 1usize..90, header: bool,
-        json: bool,
+    fn what_a_team_is_dealt_is_the_file_whoever_asks_and_where_a_checkpoint_stops(
+        first in "[ab{}\n\":,]{0,200}", second in "(\\{\"a\":1\\}\n){0,9}", workers in 1usize..5,
+        step in 1usize..90, header: bool, json: bool, bounded: bool, stop in 0u64..40,
+        turns in prop::collection::vec((0usize..5, 0u64..4), 1..20),
     ) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), &first).unwrap();
@@ -59,21 +101,136 @@ proptest! {
         let framing = if json { Framing::Json } else { Framing::Line };
         let reading = Reading { header, framing, ..EAGER };
         let survey = survey(dir.path(), false).unwrap();
-        let read = |share, step, bounded: bool| {
-            let mut source = open_reading(dir.path(), reading, !bounded, opening(share, bounded), &survey).unwrap();
-            let mut all = Vec::new();
-            while let Poll::Messages(batch) = source.poll(step, 2000).unwrap() {
-                all.extend(texts(&batch).into_iter().enumerate().map(|(i, t)| (batch.partition, batch.offsets[i], t)));
-            }
-            all
-        };
-        for bounded in [true, false] {
-            let whole = read(Share::All, 1 << 20, bounded);
-            let mut parts: Vec<_> = (0..of).flat_map(|index| read(Share::Part { index, of }, step, bounded)).collect();
-            parts.sort();
-            prop_assert_eq!(&whole, &parts);
-            prop_assert!(whole.is_sorted());
+        let whole = all(&mut alone(dir.path(), reading, opening(bounded), &survey));
+        prop_assert!(whole.is_sorted());
+
+        let mut sources = team(dir.path(), reading, opening(bounded), &survey, workers);
+        let blocks = dealt(&mut sources, &turns, step);
+        let rows: Vec<Seen> = blocks.iter().flat_map(|(_, rows)| rows.clone()).collect();
+        prop_assert_eq!(&rows, &whole);
+        for partition in 0..2 {
+            let of = blocks.iter().filter(|(_, rows)| rows.first().is_some_and(|row| row.0 == partition));
+            let tickets: Vec<Ticket> = of.map(|(ticket, _)| *ticket).collect();
+            prop_assert!(tickets.is_sorted_by(|a, b| a.sequence < b.sequence && a.epoch <= b.epoch));
         }
+
+        // The least tick that somebody may still ask for is the last one's of the slowest worker.
+        let last = blocks.iter().map(|(ticket, _)| ticket.epoch).max().unwrap_or(0);
+        let stop = last.saturating_sub(stop.min(1)).max(stop.min(last));
+        if sources.len() > 1 || stop == last {
+            let until: Vec<Seen> =
+                blocks.iter().filter(|(t, _)| t.epoch <= stop).flat_map(|(_, rows)| rows.clone()).collect();
+            let Some(ReadTo::Dealt(dealer)) = sources[0].position() else { panic!() };
+            let resumed = Some(dealer.position(stop));
+            let survey = Survey { resumed, at_ms: 1500, ..survey };
+            let mut rest = all(&mut alone(dir.path(), reading, opening(bounded), &survey));
+            rest.extend(until);
+            rest.sort();
+            prop_assert_eq!(rest, whole);
+        }
+    }
+}
+
+#[test]
+fn what_is_found_later_has_a_later_time_and_none_runs_backwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, "one\n").unwrap();
+    let mut source = follow(&path, EAGER);
+    let times = |source: &mut FileSource| all(source).into_iter().map(|row| row.3).collect::<Vec<_>>();
+    assert_eq!(times(&mut source), [1000]);
+    append(&path, "two\n");
+    assert_eq!(times(&mut source), [2000]);
+    append(&path, "three\n");
+    let again = |source: &FileSource, at_ms| {
+        let Some(ReadTo::Dealt(dealer)) = source.position() else { panic!() };
+        Survey { resumed: Some(dealer.position(0)), at_ms, ..survey(&path, true).unwrap() }
+    };
+    let mut bounded = alone(&path, EAGER, opening(true), &again(&source, 3000));
+    assert_eq!(times(&mut bounded), [3000], "when this start found it");
+    let mut bounded = alone(&path, EAGER, opening(true), &again(&source, 1500));
+    assert_eq!(times(&mut bounded), [2000], "the clock was set back");
+}
+
+#[test]
+fn what_was_added_since_is_read_by_a_bounded_start() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("b"), "one\n").unwrap();
+    fs::write(dir.path().join("c"), "gone\n").unwrap();
+    let found = survey(dir.path(), false).unwrap();
+    let mut source = alone(dir.path(), EAGER, opening(true), &found);
+    assert_eq!(drain(&mut source), ["0@0:one", "1@0:gone"]);
+    let Some(ReadTo::Dealt(dealer)) = source.position() else { panic!() };
+    append(&dir.path().join("b"), "two\n");
+    fs::write(dir.path().join("a"), "new\n").unwrap();
+    fs::remove_file(dir.path().join("c")).unwrap();
+    let later = Survey { resumed: Some(dealer.position(0)), ..survey(dir.path(), false).unwrap() };
+    let mut source = alone(dir.path(), EAGER, opening(true), &later);
+    assert_eq!(drain(&mut source), ["0@4:two", "2@0:new"]);
+    let Some(ReadTo::Dealt(dealer)) = source.position() else { panic!() };
+    let marks: Vec<_> = dealer.position(0).files.iter().map(|file| file.mark.unwrap().next).collect();
+    assert_eq!(marks, [8, 5, 4]);
+}
+
+#[test]
+fn files_belong_to_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    ["a", "b", "c"].iter().for_each(|name| fs::write(dir.path().join(name), format!("{name}\n")).unwrap());
+    let survey = survey(dir.path(), true).unwrap();
+    let read = |process| {
+        let team = Team { process, processes: 2, ..Team::alone() };
+        drain(&mut open_reading(dir.path(), EAGER, true, opening(false), &survey, &team))
+    };
+    assert_eq!([read(0), read(1)], [vec!["0@0:a", "2@0:c"], vec!["1@0:b"]]);
+}
+
+/// Threads that are dealt one file at the same time: none waits for ever, and each row is read once.
+#[test]
+fn workers_read_at_the_same_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    let lines: Vec<String> = (0..20_000).map(|i| format!("{{\"row\": {i}}}")).collect();
+    fs::write(&path, lines.join("\n")).unwrap();
+    let survey = survey(&path, false).unwrap();
+    for framing in [Framing::Line, Framing::Json] {
+        let reading = Reading { framing, ..EAGER };
+        let first = Team::alone();
+        let read = |worker| {
+            let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+            let team = Team { worker, waker, ..first.clone() };
+            let mut source = open_reading(&path, reading, true, opening(true), &survey, &team);
+            let mut blocks = Vec::new();
+            loop {
+                match source.deal(500, 2000, Moment::default()).unwrap() {
+                    Dealt::Messages(batch, ticket) => blocks.push((ticket.unwrap().sequence, texts(&batch))),
+                    Dealt::Busy => std::thread::park(),
+                    Dealt::Pending => unreachable!("the file has an end"),
+                    Dealt::Done => return blocks,
+                }
+            }
+        };
+        let mut blocks: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|worker| {
+                    scope.spawn({
+                        let read = &read;
+                        move || read(worker)
+                    })
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        blocks.sort();
+        assert!(blocks.iter().map(|(sequence, _)| *sequence).eq(0..blocks.len() as u64));
+        assert_eq!(blocks.into_iter().flat_map(|(_, texts)| texts).collect::<Vec<_>>(), lines, "{framing:?}");
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -82,8 +239,7 @@ fn a_bounded_file_ends_where_it_ended_at_opening() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     fs::write(&path, "one\ntwo").unwrap();
-    let mut source =
-        open_reading(&path, EAGER, true, opening(Share::All, true), &survey(&path, true).unwrap()).unwrap();
+    let mut source = alone(&path, EAGER, opening(true), &survey(&path, true).unwrap());
     append(&path, "more\nthree\n");
     assert_eq!(source.bytes_expected(), Some(7));
     assert_eq!(drain(&mut source), ["0@0:one", "0@4:two"]);
@@ -113,10 +269,7 @@ fn appended_bytes_have_one_reader_however_many_there_are() {
     fs::write(&path, "{\"a\":1}\n{\"a\":2}\n{\"a\":").unwrap();
     let reading = Reading { framing: Framing::Json, ..EAGER };
     let survey = survey(&path, true).unwrap();
-    let open = |index| {
-        open_reading(&path, reading, true, opening(Share::Part { index, of: 3 }, false), &survey).unwrap()
-    };
-    let mut sources = [open(0), open(1), open(2)];
+    let mut sources = team(&path, reading, opening(false), &survey, 3);
     let mut all: Vec<String> = sources.iter_mut().flat_map(drain).collect();
     append(&path, "3}\n{\"a\":4}\n");
     all.extend(sources.iter_mut().flat_map(drain));
@@ -131,8 +284,8 @@ fn latest_begins_behind_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     fs::write(&path, "one\ntwo\n").unwrap();
-    let latest = Opening { start: Start::Latest, ..opening(Share::All, false) };
-    let mut source = open_reading(&path, EAGER, true, latest, &survey(&path, true).unwrap()).unwrap();
+    let latest = Opening { start: Start::Latest, ..opening(false) };
+    let mut source = alone(&path, EAGER, latest, &survey(&path, true).unwrap());
     assert_eq!(drain(&mut source), Vec::<String>::new());
     append(&path, "three\n");
     assert_eq!(drain(&mut source), ["0@8:three"]);
@@ -246,11 +399,7 @@ fn what_is_there_and_not_read_is_the_lag() {
     assert_eq!(lag(&source), 11);
     assert_eq!(drain(&mut source), ["0@8:three"]);
     assert_eq!(lag(&source), 0, "the rest of a message is not there");
-    // Of a file that is read by several each has its part.
-    let survey = survey(&path, false).unwrap();
-    let part = |index| {
-        let share = opening(Share::Part { index, of: 2 }, true);
-        lag(&open_reading(&path, EAGER, false, share, &survey).unwrap())
-    };
-    assert_eq!([part(0), part(1)], [9, 10]);
+    // Of a file that several read one tells it.
+    let team = team(&path, EAGER, opening(true), &survey(&path, false).unwrap(), 2);
+    assert_eq!([lag(&team[0]), lag(&team[1])], [19, 0]);
 }

@@ -6,10 +6,10 @@
 //!
 //! So that one cut record does not swallow the rest, a `{` in column 0 always starts a message,
 //! unless the last significant byte before it (`:`, `,` or `[`) asks for a value. An unfinished
-//! value before it is torn. The same places are where ranges are split.
+//! value before it is torn.
 
 use super::masks::Masks;
-use super::{Before, Framer, Frames, Scan, Skip, is_space, last_significant};
+use super::{Before, Between, Framer, Frames, is_space, last_significant};
 use memchr::memchr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +29,14 @@ impl Framer {
         base: u64,
         last: bool,
         out: &mut Frames,
-    ) -> Scan {
+    ) -> usize {
         let mut at = at;
         loop {
             while at < block.len() && (is_space(block[at]) || block[at] == b',') {
                 at += 1;
             }
-            let stopped = at < block.len() && base + at as u64 >= self.until && self.is_boundary(block, at);
-            if at == block.len() || stopped {
-                return Scan { consumed: at, stopped };
+            if at == block.len() {
+                return at;
             }
             let end = match block[at] {
                 b'{' | b'[' => value_end(block, at),
@@ -49,18 +48,18 @@ impl Framer {
             };
             if to - at > self.message_bytes_max {
                 self.too_long(at, base, out);
-                self.skip = Skip::Boundary;
-                return Scan { consumed: to, stopped: false };
+                self.between = Between::Boundary;
+                return to;
             }
             if end == End::Open && !last {
-                return Scan { consumed: at, stopped: false };
+                return at;
             }
             push(block, at, to, end, base, out);
             at = to;
         }
     }
 
-    /// Whether a reader may begin at `at`.
+    /// Whether framing recovers at `at`.
     pub(super) fn is_boundary(&self, block: &[u8], at: usize) -> bool {
         let Before { newline, significant } = self.before;
         let in_column_0 = if at == 0 { newline } else { block[at - 1] == b'\n' };

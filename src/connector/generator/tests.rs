@@ -28,9 +28,13 @@ fn opening(share: Share) -> Opening {
 fn drain(source: &mut GeneratorSource, max_bytes: usize, now_ms: i64) -> Vec<(i64, Vec<u8>)> {
     let mut rows = Vec::new();
     while let Poll::Messages(batch) = source.poll(max_bytes, now_ms).unwrap() {
-        rows.extend((0..batch.len()).map(|i| (batch.offsets[i], batch.value(i).unwrap().to_vec())));
+        rows.extend(numbered(&batch));
     }
     rows
+}
+
+fn numbered(batch: &MessageBatch) -> impl Iterator<Item = (i64, Vec<u8>)> {
+    (0..batch.len()).map(|i| (batch.offsets[i], batch.value(i).unwrap().to_vec()))
 }
 
 #[test]
@@ -84,18 +88,26 @@ fn historic_rows_have_about_66_bytes_and_all_statuses() {
 fn rows_do_not_depend_on_batches_or_shares() {
     for feed in FEEDS {
         let spec = GeneratorSpec { dirty_every: Some(10), ..spec(feed, 1000) };
-        let whole = drain(&mut open(&spec, opening(Share::All), &Survey::default()).unwrap(), 1 << 20, 0);
+        let whole = drain(
+            &mut open(&spec, opening(Share::All), &Survey::default(), &Team::alone()).unwrap(),
+            1 << 20,
+            0,
+        );
         assert_eq!(whole.len(), 1000);
         assert!(whole.iter().enumerate().all(|(i, row)| row.0 == i as i64));
         for (of, max_bytes) in [(1, 1), (3, 500), (7, 10_000)] {
-            let part = |index| {
-                drain(
-                    &mut open(&spec, opening(Share::Part { index, of }), &Survey::default()).unwrap(),
-                    max_bytes,
-                    0,
-                )
+            let all = Team::alone();
+            let open = |worker| {
+                let team = Team { worker, ..all.clone() };
+                open(&spec, opening(Share::All), &Survey::default(), &team).unwrap()
             };
-            assert_eq!((0..of).flat_map(part).collect::<Vec<_>>(), whole);
+            let mut team: Vec<GeneratorSource> = (0..of).map(open).collect();
+            let mut dealt = Vec::new();
+            for worker in (0..of).cycle() {
+                let Poll::Messages(batch) = team[worker].poll(max_bytes, 0).unwrap() else { break };
+                dealt.extend(numbered(&batch));
+            }
+            assert_eq!(dealt, whole);
         }
         let mut written = Vec::new();
         write(&spec, &mut written).unwrap();
@@ -137,13 +149,14 @@ fn every_so_many_rows_one_is_spoilt() {
 #[test]
 fn a_pace_is_kept() {
     let spec = GeneratorSpec { rate: Some(10.0), ..spec("carparks", 15) };
-    let mut source = open(&spec, opening(Share::Part { index: 0, of: 2 }), &Survey::default()).unwrap();
+    let mut source = open(&spec, opening(Share::All), &Survey::default(), &Team::alone()).unwrap();
     assert!(drain(&mut source, 1000, 1000).is_empty());
     assert_eq!(drain(&mut source, 100_000, 1250).len(), 2);
     assert!(matches!(source.poll(100, 1250).unwrap(), Poll::Pending));
     assert_eq!(drain(&mut source, 100, 60_000).len(), 13);
     assert!(matches!(source.poll(100, 60_000).unwrap(), Poll::Done));
-    let mut other = open(&spec, opening(Share::Part { index: 1, of: 2 }), &Survey::default()).unwrap();
+    let elsewhere = Team { process: 1, processes: 2, ..Team::alone() };
+    let mut other = open(&spec, opening(Share::All), &Survey::default(), &elsewhere).unwrap();
     assert!(matches!(other.poll(100, 60_000).unwrap(), Poll::Done));
 }
 
@@ -151,7 +164,8 @@ fn a_pace_is_kept() {
 fn what_cannot_be_made_is_refused() {
     let endless = GeneratorSpec { rows: None, ..spec("carparks", 1) };
     let bounded = Opening { bounded: true, ..opening(Share::All) };
-    let error = |spec: &GeneratorSpec| open(spec, bounded, &Survey::default()).err().unwrap().message;
+    let error =
+        |spec: &GeneratorSpec| open(spec, bounded, &Survey::default(), &Team::alone()).err().unwrap().message;
     assert_eq!(error(&endless), "generator without rows is endless");
     assert_eq!(error(&spec("bikes", 1)), "unknown feed bikes");
     assert_eq!(
@@ -163,10 +177,13 @@ fn what_cannot_be_made_is_refused() {
 #[test]
 fn rows_that_are_due_are_the_lag() {
     let paced = GeneratorSpec { rate: Some(100.0), rows: None, ..spec("carparks", 0) };
-    let mut source = open(&paced, opening(Share::All), &Survey::default()).unwrap();
+    let mut source = open(&paced, opening(Share::All), &Survey::default(), &Team::alone()).unwrap();
     assert_eq!(source.lag(3_000), Some(Lag::records(200)));
     drain(&mut source, 1_000, 2_500);
     assert_eq!(source.lag(3_000), Some(Lag::records(50)));
     let endless = GeneratorSpec { rate: None, ..paced };
-    assert_eq!(open(&endless, opening(Share::All), &Survey::default()).unwrap().lag(3_000), None);
+    assert_eq!(
+        open(&endless, opening(Share::All), &Survey::default(), &Team::alone()).unwrap().lag(3_000),
+        None
+    );
 }

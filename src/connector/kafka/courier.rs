@@ -444,8 +444,8 @@ impl Route {
 
 impl Outgoing {
     fn open(delivery: &Delivery, partition: u32, next: i64) -> Result<Outgoing, Failed> {
-        let split = Split { partition: partition as i32, next: next as u64, end: Split::OPEN, begun: true };
-        let resumed = Position { files: Vec::new(), splits: vec![split] };
+        let split = Split { partition: partition as i32, next: next as u64, end: Split::OPEN };
+        let resumed = Position { splits: vec![split], ..Position::default() };
         let survey = Survey { resumed: Some(resumed), ..Survey::default() };
         let share = Share::Part { index: partition as usize, of: delivery.layout.partitions as usize };
         let opening = Opening { share, start: Start::Earliest, bounded: false, opened_ms: 0 };

@@ -6,7 +6,7 @@ use super::clerk::{Clerk, News};
 use super::client::{self, Ears, config, not_made};
 use super::partition::Partition;
 use super::queue::Queue;
-use crate::connector::{Cluster, Lag, Opening, Poll, Position, Share, Source, Split, Start, Survey};
+use crate::connector::{Cluster, Lag, Opening, Poll, Position, ReadTo, Share, Source, Split, Start, Survey};
 use crate::error::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -261,14 +261,14 @@ impl Source for KafkaSource {
         self.headers = wanted;
     }
 
-    fn position(&self) -> Option<Position> {
+    fn position(&self) -> Option<ReadTo> {
         let split = |(partition, next): (&u32, &i64)| Split {
             partition: *partition as i32,
             next: *next as u64,
             end: Split::OPEN,
-            begun: true,
         };
-        self.begun.then(|| Position { files: Vec::new(), splits: self.next.iter().map(split).collect() })
+        let splits = || self.next.iter().map(split).collect();
+        self.begun.then(|| ReadTo::Here(Position { splits: splits(), ..Position::default() }))
     }
 
     fn lag(&self, _: i64) -> Option<Lag> {

@@ -5,7 +5,7 @@ use super::segment::{self, Extent};
 use super::{Path, Result};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::connector::{
-    Lag, Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error, read_at::read_at,
+    Lag, Opening, Poll, Position, ReadTo, Share, Source, Split, Start, Survey, io_error, read_at::read_at,
 };
 use crate::headers::Headers;
 use arrow_buffer::Buffer;
@@ -156,9 +156,10 @@ impl Source for LogReader {
         Some(Lag::bytes(self.partitions.iter().map(Partition::unread).sum()))
     }
 
-    fn position(&self) -> Option<Position> {
+    fn position(&self) -> Option<ReadTo> {
         let open = self.partitions.iter().map(Partition::split);
-        Some(Position { files: Vec::new(), splits: self.finished.iter().cloned().chain(open).collect() })
+        let splits = self.finished.iter().cloned().chain(open).collect();
+        Some(ReadTo::Here(Position { splits, ..Position::default() }))
     }
 }
 
@@ -216,7 +217,7 @@ impl Partition {
     }
 
     fn split(&self) -> Split {
-        Split { partition: self.number, next: self.at.next as u64, end: Split::OPEN, begun: true }
+        Split { partition: self.number, next: self.at.next as u64, end: Split::OPEN }
     }
 
     /// Goes on with the record of an offset; what is not there any more is passed over.

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 /// Older ones are deleted, apart from the newest that has no file in common with the newest of all.
 const KEPT: usize = 3;
 /// Changes whenever what is kept does.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// What a checkpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

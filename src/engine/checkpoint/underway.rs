@@ -2,14 +2,17 @@
 //! the kept states, some keys at a time between other work.
 
 use super::{Part, Report, name_of};
-use crate::connector::Position;
+use crate::connector::{Position, ReadTo};
 use crate::error::{Error, Result};
 use crate::render::Tick;
 use crate::render::context::{Context, Stored};
 use crate::render::kept::KeptId;
 use crate::render::snapshot::Snapshot;
+use crate::render::source::Reading;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// So many keys are written between two steps of the dataflows: about half a millisecond.
 const KEYS_A_STEP: usize = 1_000;
@@ -26,7 +29,7 @@ enum Stage {
     /// Input of the tick may still come.
     Reading,
     /// It has been read, and is not through.
-    Draining(BTreeMap<String, Position>),
+    Draining(BTreeMap<String, ReadTo>),
     Writing(Box<Snapshot>, Box<Part>),
 }
 
@@ -65,7 +68,7 @@ impl Underway {
         if let Stage::Draining(sources) = &mut self.stage
             && drained.is_none_or(|drained| drained > self.tick)
         {
-            let sources = std::mem::take(sources);
+            let sources = positions_at(self.tick, std::mem::take(sources), context);
             self.stage = self.snapshot(sources, context);
             context.release();
         }
@@ -108,14 +111,28 @@ impl Underway {
     }
 }
 
-fn positions(context: &Context) -> Result<BTreeMap<String, Position>> {
+/// How far each reader has come that belongs to the tick, or where that is to be asked for.
+fn positions(context: &Context) -> Result<BTreeMap<String, ReadTo>> {
     let readings = context.readings.borrow();
-    let position = |(name, reading): (&String, &std::rc::Rc<std::cell::RefCell<_>>)| {
-        let reading: std::cell::Ref<'_, crate::render::source::Reading> = reading.borrow();
-        let position = reading.position();
+    let position = |(name, reading): (&String, &Rc<RefCell<Reading>>)| {
+        let position = reading.borrow().position();
         let position =
             position.ok_or_else(|| Error::runtime(format!("it is not known yet how far {name} is read")));
         Ok((name.clone(), position?))
     };
     readings.iter().map(position).collect()
+}
+
+/// The positions at the end of a tick that is closed, with the stamps of what was read up to it.
+fn positions_at(
+    tick: Tick,
+    reached: BTreeMap<String, ReadTo>,
+    context: &Context,
+) -> BTreeMap<String, Position> {
+    let stamped = |(name, reached): (String, ReadTo)| {
+        let stamps = context.stamps.borrow().get(&name).map(|shared| shared.stamps.at(tick));
+        let position = Position { stamps: stamps.unwrap_or_default(), ..reached.at(tick) };
+        (name, position)
+    };
+    reached.into_iter().map(stamped).collect()
 }
