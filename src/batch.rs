@@ -2,10 +2,12 @@
 
 use crate::headers::Headers;
 use crate::value::Value;
-use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
 use arrow_buffer::{BooleanBuffer, Buffer, ScalarBuffer};
 use arrow_schema::DataType;
+use arrow_select::nullif::nullif;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A byte range of a [`MessageBatch`]'s buffer; [`Range32::NULL`] stands for an absent key or value.
@@ -160,6 +162,18 @@ impl Column {
         Value::at(array, i)
     }
 
+    /// The column with NULLs in the marked rows.
+    pub fn null_where(&self, marked: &BooleanBuffer) -> Column {
+        match self {
+            Column::Absent => Column::Absent,
+            column => {
+                let array = column.to_array(marked.len());
+                let marked = BooleanArray::new(marked.clone(), None);
+                Column::Array(nullif(&array, &marked).expect("the mask has an entry for each row"))
+            }
+        }
+    }
+
     /// The column as an array of `rows` rows.
     pub fn to_array(&self, rows: usize) -> ArrayRef {
         match self {
@@ -292,7 +306,9 @@ pub struct Batch {
     /// In the order of the stream's schema: key columns first.
     pub columns: Vec<Column>,
     pub origin: Origin,
-    /// Rows whose message had no value: deletions, only in the changelog of a table.
+    /// Rows whose message had no value; `None`: each had one. In the changelog of a table they delete their
+    /// key. In a stream all columns but those of the key are NULL: projections pass such rows on, to be
+    /// stored as messages without a value, and whatever looks at values drops them.
     pub deleted: Option<BooleanBuffer>,
 }
 
@@ -308,12 +324,23 @@ impl Batch {
         self.len > 0 || self.origin.reached.is_some()
     }
 
+    /// Those of the rows whose message had a value.
+    pub fn with_values(&self) -> Cow<'_, Batch> {
+        match &self.deleted {
+            None => Cow::Borrowed(self),
+            Some(deleted) => {
+                let valued = self.filter(&BooleanArray::new(!deleted, None));
+                Cow::Owned(Batch { deleted: None, ..valued })
+            }
+        }
+    }
+
     pub fn row(&self, i: usize) -> Vec<Value> {
         self.columns.iter().map(|c| c.value(i)).collect()
     }
 
     /// The rows where `keep` is true (NULL counts as false).
-    pub fn filter(&self, keep: &arrow_array::BooleanArray) -> Batch {
+    pub fn filter(&self, keep: &BooleanArray) -> Batch {
         let predicate = arrow_select::filter::FilterBuilder::new(keep).optimize().build();
         let each = |array: &ArrayRef| predicate.filter(array).expect("mask and column have one length");
         let times = |times: &ScalarBuffer<i64>| -> ScalarBuffer<i64> {
@@ -333,7 +360,7 @@ impl Batch {
                 .collect(),
             origin: self.filter_origin(keep, &|longs| times(longs)),
             deleted: self.deleted.as_ref().map(|deleted| {
-                let array: ArrayRef = Arc::new(arrow_array::BooleanArray::new(deleted.clone(), None));
+                let array: ArrayRef = Arc::new(BooleanArray::new(deleted.clone(), None));
                 use arrow_array::cast::AsArray;
                 each(&array).as_boolean().values().clone()
             }),

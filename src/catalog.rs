@@ -1,13 +1,16 @@
 //! What exists: streams, tables, and the persistent queries between them.
 
+mod with;
+
+pub use with::{FORMATS, With};
+
 use crate::connector::Layout;
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
-use crate::format::protobuf::Nullable;
 use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId};
-use crate::sql::ast::{Ident, Literal, Property, SourceKind};
-use crate::types::Schema;
+use crate::sql::ast::{Ident, SourceKind};
+use crate::types::{Schema, SqlType};
 use std::collections::BTreeMap;
 
 /// A stream or a table.
@@ -55,6 +58,27 @@ impl SchemaChoices {
     pub fn names(&self) -> [Option<&str>; 2] {
         [&self.key, &self.value].map(|choice| choice.full_name.as_deref())
     }
+}
+
+impl Source {
+    /// What the key's and the value's records are called in their schemas, where it is not what the format
+    /// calls them: as the statement says, or as ksqlDB calls the keys of a source.
+    pub fn record_names(&self) -> [Option<String>; 2] {
+        let [key, value] = self.schemas.names().map(|name| name.map(String::from));
+        let is_avro = matches!(self.serialization.key, Format::Avro { .. });
+        [key.or_else(|| is_avro.then(|| key_record_name(&self.name))), value]
+    }
+}
+
+/// `io.confluent.ksql.avro_schemas.CarParksKey` for CAR_PARKS.
+fn key_record_name(source: &str) -> String {
+    let mut name = String::from("io.confluent.ksql.avro_schemas.");
+    for word in source.split('_') {
+        let mut letters = word.chars().filter(char::is_ascii_alphanumeric);
+        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        name.extend(letters.map(|letter| letter.to_ascii_lowercase()));
+    }
+    name + "Key"
 }
 
 #[derive(Clone, Debug, Default)]
@@ -112,6 +136,8 @@ pub struct Catalog {
     /// By name, also of what is no more: what is kept of rows names them.
     pub ordinals: BTreeMap<String, u32>,
     pub query_numbers: u32,
+    /// CREATE TYPE
+    pub types: BTreeMap<String, SqlType>,
 }
 
 impl Catalog {
@@ -200,202 +226,21 @@ impl Catalog {
     }
 }
 
-/// What VALUE_FORMAT and its like may name.
-pub const FORMATS: &str = "formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR";
-
-/// The properties of a WITH clause, understood.
-#[derive(Clone, Debug, Default)]
-pub struct With {
-    pub topic: Option<String>,
-    pub key_format: Option<(Format, Span)>,
-    pub value_format: Option<(Format, Span)>,
-    pub partitions: Option<u32>,
-    pub replicas: Option<u16>,
-    pub timestamp: Option<(String, Span)>,
-    pub timestamp_format: Option<String>,
-    pub query_id: Option<String>,
-    pub schemas: SchemaChoices,
-}
-
-const PROPERTIES: &[&str] = &[
-    "KAFKA_TOPIC",
-    "FORMAT",
-    "KEY_FORMAT",
-    "VALUE_FORMAT",
-    "PARTITIONS",
-    "REPLICAS",
-    "RETENTION_MS",
-    "TIMESTAMP",
-    "TIMESTAMP_FORMAT",
-    "WRAP_SINGLE_VALUE",
-    "KEY_DELIMITER",
-    "VALUE_DELIMITER",
-    "QUERY_ID",
-    "KEY_SCHEMA_ID",
-    "VALUE_SCHEMA_ID",
-    "KEY_SCHEMA_FULL_NAME",
-    "VALUE_SCHEMA_FULL_NAME",
-    "VALUE_AVRO_SCHEMA_FULL_NAME",
-    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
-    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
-];
-
-impl With {
-    pub fn parse(properties: &[Property]) -> Result<With> {
-        let text = |name: &str| properties.iter().rev().find(|p| p.name.name == name);
-        for property in properties {
-            let name = &property.name;
-            if !PROPERTIES.contains(&name.name.as_str()) {
-                let error = Error::statement(format!("unknown property {}", name.name)).at(name.span);
-                return Err(match nearest(&name.name, PROPERTIES.iter().copied()) {
-                    Some(near) => error.hint(format!("did you mean {near}?")),
-                    None => error.hint(format!("known properties: {}", PROPERTIES.join(", "))),
-                });
-            }
-        }
-        let wrap = match text("WRAP_SINGLE_VALUE") {
-            None => true,
-            Some(p) => match &p.value {
-                Literal::Boolean(b) => *b,
-                _ => return Err(needs(p, "true or false")),
-            },
-        };
-        let format = |names: [&str; 2], delimiter: &str, nullable: &str| -> Result<Option<(Format, Span)>> {
-            let Some(property) = names.iter().find_map(|n| text(n)) else { return Ok(None) };
-            let delimiter = text(delimiter).map(parse_delimiter).transpose()?;
-            let nullable = text(nullable).map(parse_nullable).transpose()?.unwrap_or(Nullable::Plain);
-            Ok(Some((parse_format(property, delimiter, wrap, nullable)?, property.value_span)))
-        };
-        for (side, names) in [("KEY", ["KEY_FORMAT", "FORMAT"]), ("VALUE", ["VALUE_FORMAT", "FORMAT"])] {
-            let format = names.iter().find_map(|n| text(n)).map(string).transpose()?;
-            let is_protobuf = format.is_some_and(|name| name.to_uppercase().starts_with("PROTOBUF"));
-            let nullable = text(&format!("{side}_PROTOBUF_NULLABLE_REPRESENTATION"));
-            if let Some(property) = nullable.filter(|_| !is_protobuf) {
-                return Err(Error::statement(format!(
-                    "{} needs {side}_FORMAT='PROTOBUF'",
-                    property.name.name
-                ))
-                .at(property.name.span));
-            }
-            if let (true, true, "VALUE", Some(property)) =
-                (is_protobuf, !wrap, side, text("WRAP_SINGLE_VALUE"))
-            {
-                return Err(Error::statement("PROTOBUF has no values without a message around them")
-                    .at(property.name.span)
-                    .hint("leave out WRAP_SINGLE_VALUE"));
-            }
-        }
-        let choice = |id: &str, full_names: &[&str]| -> Result<SchemaChoice> {
-            let id = text(id).map(|p| Ok::<_, Error>((parse_schema_id(p)?, p.value_span))).transpose()?;
-            let full_name = full_names.iter().find_map(|n| text(n)).map(string).transpose()?;
-            Ok(SchemaChoice { id, full_name })
-        };
-        if let (Some(both), Some(_)) = (text("FORMAT"), text("KEY_FORMAT").or(text("VALUE_FORMAT"))) {
-            return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them")
-                .at(both.name.span));
-        }
-        Ok(With {
-            topic: text("KAFKA_TOPIC").map(string).transpose()?,
-            key_format: format(
-                ["KEY_FORMAT", "FORMAT"],
-                "KEY_DELIMITER",
-                "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
-            )?,
-            value_format: format(
-                ["VALUE_FORMAT", "FORMAT"],
-                "VALUE_DELIMITER",
-                "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
-            )?,
-            partitions: text("PARTITIONS").map(|p| number(p, 10_000)).transpose()?,
-            replicas: text("REPLICAS").map(|p| Ok::<_, Error>(number(p, 1_000)? as u16)).transpose()?,
-            timestamp: text("TIMESTAMP")
-                .map(|p| Ok::<_, Error>((column_name(&string(p)?), p.value_span)))
-                .transpose()?,
-            timestamp_format: text("TIMESTAMP_FORMAT").map(string).transpose()?,
-            query_id: text("QUERY_ID").map(string).transpose()?,
-            schemas: SchemaChoices {
-                key: choice("KEY_SCHEMA_ID", &["KEY_SCHEMA_FULL_NAME"])?,
-                value: choice("VALUE_SCHEMA_ID", &["VALUE_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME"])?,
-            },
-        })
-    }
-}
-
-fn needs(property: &Property, what: &str) -> Error {
-    Error::statement(format!("{} needs {what}", property.name.name)).at(property.value_span)
-}
-
-fn string(property: &Property) -> Result<String> {
-    match &property.value {
-        Literal::String(text) => Ok(text.clone()),
-        _ => Err(needs(property, "a string in single quotes")),
-    }
-}
-
-/// A column named in a string follows the rules of identifiers.
-fn column_name(text: &str) -> String {
-    match text.strip_prefix('`').and_then(|t| t.strip_suffix('`')) {
-        Some(inner) => inner.to_string(),
-        None => text.to_uppercase(),
-    }
-}
-
-fn number(property: &Property, most: u32) -> Result<u32> {
-    match property.value {
-        Literal::Integer(n) if (1..=most.into()).contains(&n) => Ok(n as u32),
-        _ => Err(needs(property, &format!("a number from 1 to {most}"))),
-    }
-}
-
-fn parse_schema_id(property: &Property) -> Result<u32> {
-    match property.value {
-        Literal::Integer(id) if (1..=i64::from(i32::MAX)).contains(&id) => Ok(id as u32),
-        _ => Err(needs(property, "the number that the registry gave the schema")),
-    }
-}
-
-fn parse_delimiter(property: &Property) -> Result<u8> {
-    match string(property)?.as_str() {
-        "SPACE" => Ok(b' '),
-        "TAB" => Ok(b'\t'),
-        text => match text.as_bytes() {
-            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
-            _ => Err(needs(property, "one ASCII character, SPACE or TAB")),
-        },
-    }
-}
-
-fn parse_nullable(property: &Property) -> Result<Nullable> {
-    match string(property)?.to_uppercase().as_str() {
-        "OPTIONAL" => Ok(Nullable::Optional),
-        "WRAPPER" => Ok(Nullable::Wrapper),
-        _ => Err(needs(property, "'OPTIONAL' or 'WRAPPER'")),
-    }
-}
-
-fn parse_format(
-    property: &Property,
-    delimiter: Option<u8>,
-    wrap_single: bool,
-    nullable: Nullable,
-) -> Result<Format> {
-    let name = string(property)?.to_uppercase();
-    match name.as_str() {
-        "NONE" => Ok(Format::None),
-        "DELIMITED" => Ok(Format::Delimited { delimiter: delimiter.unwrap_or(b',') }),
-        "JSON" => Ok(Format::Json { wrap_single }),
-        "KAFKA" => Ok(Format::Kafka),
-        "JSON_SR" => Ok(Format::JsonSr { wrap_single }),
-        "AVRO" => Ok(Format::Avro { wrap_single }),
-        "PROTOBUF" => Ok(Format::Protobuf { nullable }),
-        "PROTOBUF_NOSR" => Ok(Format::ProtobufNoSr { nullable }),
-        _ => Err(Error::statement(format!("unknown format {name}")).at(property.value_span).hint(FORMATS)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_have_records_of_their_sources_names() {
+        for (source, expected) in [
+            ("CAR_PARKS", "CarParksKey"),
+            ("OUT2", "Out2Key"),
+            ("_x__y", "XYKey"),
+            ("odd name-ö", "OddnameKey"),
+        ] {
+            assert_eq!(key_record_name(source), format!("io.confluent.ksql.avro_schemas.{expected}"));
+        }
+    }
 
     #[test]
     fn read_only_sources_are_not_written() {

@@ -173,6 +173,22 @@ impl Value {
         }
     }
 
+    /// The same with the entries of all maps in the order of their keys: of equal values equal ones.
+    pub fn with_ordered_entries(self) -> Value {
+        let all = |values: Vec<Value>| values.into_iter().map(Value::with_ordered_entries).collect();
+        match self {
+            Value::Array(items) => Value::Array(all(items)),
+            Value::Struct(fields) => Value::Struct(all(fields)),
+            Value::Map(entries) => {
+                let ordered = |(k, v): (Value, Value)| (k.with_ordered_entries(), v.with_ordered_entries());
+                let mut entries: Vec<(Value, Value)> = entries.into_iter().map(ordered).collect();
+                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Value::Map(entries)
+            }
+            plain => plain,
+        }
+    }
+
     /// Appends the stable byte form: a tag, then the value; equal values have equal bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         fn sized(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {

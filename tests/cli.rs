@@ -148,7 +148,7 @@ fn a_script_answers_its_own_queries() {
     let answers: Vec<&str> = finished.stdout.split("\n\n").collect();
     assert_eq!(
         answers[0],
-        "NAME,TOPIC,KEY_FORMAT,VALUE_FORMAT\nS,s,NONE,DELIMITED\nWHARFE_REJECTS,wharfe_rejects,NONE,JSON"
+        "NAME,TOPIC,KEY_FORMAT,VALUE_FORMAT\nS,s,KAFKA,DELIMITED\nWHARFE_REJECTS,wharfe_rejects,NONE,JSON"
     );
     assert_eq!(answers[1], "K,V\nb,2.0");
     assert!(answers[2].ends_with("value: a,0.1, partition: 0, offset: 0\n"), "{finished:?}");

@@ -20,7 +20,7 @@ use wharfe::error::Result;
 use wharfe::format::output::json_row;
 use wharfe::sql::ast::{Parsed, Statement};
 use wharfe::sql::lexer::{TokenKind, lex};
-use wharfe::sql::parse_statement;
+use wharfe::sql::parse_statement_with;
 use wharfe::topology::Topology;
 
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -177,8 +177,13 @@ impl Run {
 
     pub fn execute(&mut self, sql: &str) -> Result<Outcome> {
         let named = |e: wharfe::error::Error| e.in_text("script", sql);
-        let parsed = parse_statement(sql).map_err(named)?;
+        let parsed = self.parsed(sql).map_err(named)?;
         self.engine.execute(&parsed, &mut self.session).map_err(named)
+    }
+
+    /// The statement, with the types and variables that there are by now.
+    pub fn parsed(&self, sql: &str) -> Result<Parsed> {
+        parse_statement_with(sql, self.engine.known(&self.session)?)
     }
 
     /// The message of a statement that only does something.

@@ -152,7 +152,7 @@ fn queries_come_and_go_while_data_flows() {
     run.done("CREATE TABLE EARLY_S AS SELECT K, COUNT(*) AS N FROM S GROUP BY K");
     run.read_from("latest");
     run.done("CREATE TABLE LATE AS SELECT K, COUNT(*) AS N FROM D GROUP BY K");
-    run.done("CREATE STREAM BRIEF AS SELECT K FROM D");
+    run.done("CREATE STREAM BRIEF AS SELECT K, C FROM D");
     run.done("CREATE TABLE BRIEF_N AS SELECT K, COUNT(*) AS N FROM BRIEF GROUP BY K");
     run.until(&total("BRIEF_N"), at_least(1));
     assert!(run.refused("DROP STREAM BRIEF").contains("CTAS_BRIEF_N_7"), "it is read");

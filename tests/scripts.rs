@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use wharfe::engine::Outcome;
 use wharfe::engine::outcome::{QueryInfo, SourceDescription};
 use wharfe::error::Result;
-use wharfe::sql::parse_statement;
 
 #[test]
 fn scripts_say_what_they_should() {
@@ -66,7 +65,7 @@ fn transcript(sql: &str, cut: Cut) -> String {
     let mut said: Vec<Option<String>> = Vec::new();
     let mut later = Vec::new();
     for statement in &statements {
-        match parse_statement(statement) {
+        match run.parsed(statement) {
             Ok(parsed) if is_query(&parsed) => {
                 later.push((said.len(), run.session.clone()));
                 said.push(None);
@@ -132,8 +131,10 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
             format!("aggregates: {}\n", named("AGGREGATE").join(" "))
         }
         Ok(Outcome::Properties(properties)) => lines(&properties, |p| {
-            format!("{} = {}{}", p.name, p.value, if p.default { " (default)" } else { "" })
+            format!("{} = {}{}, {}", p.name, p.value, if p.default { " (default)" } else { "" }, p.meaning)
         }),
+        Ok(Outcome::Types(types)) => lines(&types, |(name, ty)| format!("{name}: {ty}")),
+        Ok(Outcome::Variables(all)) => lines(&all, |(name, value)| format!("{name} = {value}")),
         Ok(Outcome::Source(source)) => describe(&source),
         Ok(Outcome::Sources(sources)) => lines(&sources, describe),
         Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),

@@ -74,7 +74,7 @@ impl Elements {
             element.clear();
             element.extend_from_slice(&(rows.slot(row) as u32).to_le_bytes());
             put(&mut element, call as u64);
-            column.pack(row, &mut element);
+            column.pack_ordered(row, &mut element);
             let id = self.sets.intern(&element) as usize;
             let first = (!distinct).then(|| origin.position(row));
             let rowtime = origin.rowtime.at(row);

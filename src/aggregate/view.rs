@@ -112,7 +112,25 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Appends what `Value::encode` writes for the cell: the form of keys and elements.
+    /// As [`View::pack`], with equal bytes for equal values: the entries of a map are in one order.
+    pub fn pack_ordered(&self, row: usize, out: &mut Vec<u8>) {
+        if self.is_null(row) {
+            return self.pack(row, out);
+        }
+        match &self.cells {
+            Cells::Struct(fields) => {
+                packed::pack_head(packed::STRUCT, fields.len(), out);
+                fields.iter().for_each(|field| field.pack_ordered(self.index(row), out));
+            }
+            Cells::Nested(array) => {
+                packed::pack(&Value::at(array, self.index(row)).with_ordered_entries(), out);
+            }
+            _ => self.pack(row, out),
+        }
+    }
+
+    /// Appends what `Value::encode` writes for the cell: the form of keys and elements. Maps are equal whatever
+    /// the order of their entries, so they are written in one.
     #[inline]
     pub fn encode(&self, row: usize, out: &mut Vec<u8>) {
         if self.is_null(row) {
@@ -139,7 +157,7 @@ impl<'a> View<'a> {
                 encode_len(out, fields.len());
                 fields.iter().for_each(|field| field.encode(i, out));
             }
-            Cells::Nested(array) => Value::at(array, i).encode(out),
+            Cells::Nested(array) => Value::at(array, i).with_ordered_entries().encode(out),
         }
     }
 }

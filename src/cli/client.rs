@@ -65,14 +65,22 @@ impl Client {
 
     /// Carries out statements that are not queries: an entity each.
     pub fn ksql(&self, sql: &str, session: &Session) -> Result<Vec<Value>> {
-        let body = json!({ "ksql": terminated(sql), "streamsProperties": session.properties });
+        let body = json!({
+            "ksql": terminated(sql),
+            "streamsProperties": session.properties,
+            "sessionVariables": session.variables,
+        });
         let text = self.text(self.post("/ksql", "application/json", &body)?)?;
         serde_json::from_str(&text).map_err(|e| self.nonsense(&e))
     }
 
     /// Starts a SELECT or PRINT. Its parts come until the channel ends.
     pub fn query(&self, sql: &str, session: &Session) -> Result<Receiver<Part>> {
-        let body = json!({ "sql": terminated(sql), "properties": session.properties });
+        let body = json!({
+            "sql": terminated(sql),
+            "properties": session.properties,
+            "sessionVariables": session.variables,
+        });
         let response = self.checked(self.post("/query-stream", "application/vnd.ksql.v1+json", &body)?)?;
         let reader = BufReader::new(response.into_body().into_reader());
         let (sender, receiver) = mpsc::sync_channel(ROWS_WAITING_MAX);

@@ -35,8 +35,15 @@ pub fn print(entity: &Value, format: Format, out: &mut dyn Write) -> io::Result<
         "sourceDescription" => source(&entity["sourceDescription"], format, out),
         "queryDescription" => explanation(&entity["queryDescription"], out),
         "describe_function" => function(entity, out),
+        "assert_topic" => asserted(&format!("topic {}", text(entity, "topicName")), entity, out),
+        "assert_schema" => asserted("the schema", entity, out),
         _ => writeln!(out, "{entity:#}"),
     }
+}
+
+fn asserted(what: &str, entity: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let is = if entity["exists"] == true { "exists" } else { "does not exist" };
+    writeln!(out, "{what} {is}")
 }
 
 /// Column names, and a row an item.
@@ -85,7 +92,13 @@ fn list(entity: &Value) -> Option<List> {
                 ("SQL", "queryString"),
             ],
         ),
-        "properties" => picked("properties", &[("NAME", "name"), ("VALUE", "value")]),
+        "properties" => picked("properties", &[("NAME", "name"), ("VALUE", "value"), ("MEANING", "meaning")]),
+        "variables" => picked("variables", &[("NAME", "name"), ("VALUE", "value")]),
+        "type_list" => {
+            let types = entity["types"].as_object()?.iter();
+            let rows = types.map(|(name, ty)| vec![json!(name), json!(type_text(ty))]).collect();
+            Some((vec!["NAME", "TYPE"], rows))
+        }
         "function_names" => picked("functions", &[("NAME", "name"), ("TYPE", "type")]),
         _ => None,
     }

@@ -5,8 +5,8 @@ use super::output::{Format, Printer};
 use super::{entity, interrupt, output_failed, split};
 use crate::engine::Session;
 use crate::error::{Error, Result};
-use crate::sql::ast::Statement;
-use crate::sql::parse_statement;
+use crate::sql::ast::{Parsed, Statement};
+use crate::sql::{Known, parse_statement_with};
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
@@ -65,18 +65,24 @@ pub struct Conversation {
     session: Session,
     /// Whether the last statement printed something.
     pub said: bool,
+    /// How many scripts are being run, each by the one before.
+    scripts: usize,
 }
+
+/// Scripts that run each other deeper are refused.
+const SCRIPTS_MAX: usize = 16;
 
 impl Conversation {
     pub fn new(client: Client, format: Format) -> Conversation {
-        Conversation { client, format, session: Session::default(), said: false }
+        Conversation { client, format, session: Session::default(), said: false, scripts: 0 }
     }
 
     /// Sends one statement where it belongs and prints the answer.
     pub fn say(&mut self, statement: &str) -> Result<()> {
         self.said = false;
         match split::first_word(statement).as_deref() {
-            Some("SET" | "UNSET") => return self.set(statement),
+            Some("SET" | "UNSET" | "DEFINE" | "UNDEFINE") => return self.set(statement),
+            Some("RUN") => return self.run_script(statement),
             Some("SELECT") => self.query(statement, self.format)?,
             Some("PRINT") => self.query(statement, self.format.of_print())?,
             _ => self.command(statement)?,
@@ -85,15 +91,48 @@ impl Conversation {
         Ok(())
     }
 
-    /// Properties are the client's business: they go along with every request.
+    /// Says the statements of a file of the client's, up to one that fails.
+    fn run_script(&mut self, text: &str) -> Result<()> {
+        let parsed = self.parsed(text)?;
+        let Statement::RunScript { file } = &parsed.statement else {
+            return Err(Error::syntax("expected RUN SCRIPT 'file'")
+                .at(parsed.span)
+                .in_text("<statement>", text));
+        };
+        if self.scripts == SCRIPTS_MAX {
+            return Err(Error::usage(format!("scripts run each other more than {SCRIPTS_MAX} deep")));
+        }
+        let (_, script) = super::script::read(std::path::Path::new(&file.name))?;
+        self.scripts += 1;
+        let said = split::split(&script).into_iter().try_for_each(|statement| self.say(statement));
+        self.scripts -= 1;
+        said
+    }
+
+    /// With the session's variables; what types there are only the server knows.
+    fn parsed(&self, text: &str) -> Result<Parsed> {
+        let known = Known { variables: Some(self.session.variables.clone()), ..Known::default() };
+        parse_statement_with(text, known).map_err(|e| e.in_text("<statement>", text))
+    }
+
+    /// Properties and variables are the client's business: they go along with every request.
     fn set(&mut self, text: &str) -> Result<()> {
-        let mut set = || {
-            let parsed = parse_statement(text)?;
+        let parsed = self.parsed(text)?;
+        let set = || {
             match parsed.statement {
                 Statement::Set { property, value } => {
                     self.session.set(&property, &value).map_err(|e| e.at(parsed.span))?
                 }
                 Statement::Unset { property } => self.session.unset(&property),
+                Statement::Define { name, value } => drop(self.session.variables.insert(name.name, value)),
+                Statement::Undefine { name } => match self.session.variables.remove(&name.name) {
+                    Some(_) => {}
+                    None => {
+                        return Err(
+                            Error::statement(format!("there is no variable {}", name.name)).at(name.span)
+                        );
+                    }
+                },
                 _ => return Err(Error::syntax("expected SET 'property' = 'value'")),
             }
             Ok(())

@@ -5,7 +5,8 @@ use super::interrupt;
 use crate::engine::{Engine, Outcome, Session};
 use crate::error::{Error, Result, reason};
 use crate::sql::ast::{Parsed, Statement};
-use crate::sql::parse_script;
+use crate::sql::{Known, Reader};
+use std::ops::Range;
 use std::path::Path;
 
 /// A parsed text with the name that its errors carry.
@@ -13,44 +14,97 @@ pub struct Script {
     pub name: String,
     pub text: String,
     pub statements: Vec<Parsed>,
+    /// The files that RUN SCRIPT has named, inner ones first.
+    included: Vec<Included>,
 }
+
+/// Statements of another file.
+struct Included {
+    statements: Range<usize>,
+    name: String,
+    text: String,
+}
+
+/// Files that run each other deeper are refused.
+const DEPTH_MAX: usize = 16;
 
 impl Script {
     pub fn file(path: &Path) -> Result<Script> {
-        let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::usage(format!("there is no script {name}")),
-            _ => Error::usage(format!("cannot read script {name}: {}", reason(&e))),
-        })?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let line =
-                e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-            Error::usage(format!("{name}:{line}: script is not UTF-8 text"))
-        })?;
-        Script::parse(name, text)
+        let (name, text) = read(path)?;
+        Script::parse(name, text, path.parent())
     }
 
     /// The text of a `-q`: statements that have an answer, and nothing else.
     pub fn question(text: &str) -> Result<Script> {
-        let script = Script::parse("-q".into(), text.into())?;
-        match script.statements.iter().find(|s| !has_answer(&s.statement)) {
+        let script = Script::parse("-q".into(), text.into(), None)?;
+        match script.statements.iter().enumerate().find(|(_, s)| !has_answer(&s.statement)) {
             None if script.statements.is_empty() => Err(Error::usage("-q has no statement")),
             None => Ok(script),
-            Some(other) => {
+            Some((i, other)) => {
                 let refused = Error::usage("-q takes SELECT, PRINT, SHOW, DESCRIBE and EXPLAIN only");
-                Err(script.error(refused.at(other.span).hint("put other statements into the script")))
+                Err(script.error(i, refused.at(other.span).hint("put other statements into the script")))
             }
         }
     }
 
-    fn parse(name: String, text: String) -> Result<Script> {
-        let statements = parse_script(&text).map_err(|e| e.in_text(&name, &text))?;
-        Ok(Script { name, text, statements })
+    /// `dir`: where the files of RUN SCRIPT are looked for.
+    fn parse(name: String, text: String, dir: Option<&Path>) -> Result<Script> {
+        let mut script =
+            Script { name: name.clone(), text: text.clone(), statements: vec![], included: vec![] };
+        script.include(&name, &text, dir.unwrap_or(Path::new("")), Known::default(), 0)?;
+        Ok(script)
     }
 
-    fn error(&self, error: Error) -> Error {
-        error.in_text(&self.name, &self.text)
+    /// Adds the statements of a text, and those of the files that it runs in the place of RUN SCRIPT; what may
+    /// be used after it.
+    fn include(&mut self, name: &str, text: &str, dir: &Path, known: Known, depth: usize) -> Result<Known> {
+        let mut reader = Reader::new(text, known);
+        let failed = |e: Error| e.in_text(name, text);
+        while let Some(parsed) = reader.next().map_err(failed)? {
+            let Statement::RunScript { file } = &parsed.statement else {
+                self.statements.push(parsed);
+                continue;
+            };
+            if depth == DEPTH_MAX {
+                let error = Error::usage(format!("scripts run each other more than {DEPTH_MAX} deep"));
+                return Err(failed(error.at(file.span)));
+            }
+            let path = dir.join(&file.name);
+            let (inner, inner_text) = read(&path).map_err(|e| failed(e.at(file.span)))?;
+            let from = self.statements.len();
+            let inner_dir = path.parent().unwrap_or(Path::new(""));
+            let known = self.include(&inner, &inner_text, inner_dir, reader.known().clone(), depth + 1)?;
+            self.included.push(Included {
+                statements: from..self.statements.len(),
+                name: inner,
+                text: inner_text,
+            });
+            reader.set_known(known);
+        }
+        Ok(reader.known().clone())
     }
+
+    /// What went wrong with a statement, shown in its file.
+    fn error(&self, statement: usize, error: Error) -> Error {
+        match self.included.iter().find(|included| included.statements.contains(&statement)) {
+            Some(included) => error.in_text(&included.name, &included.text),
+            None => error.in_text(&self.name, &self.text),
+        }
+    }
+}
+
+/// A script's name for messages, and its text.
+pub fn read(path: &Path) -> Result<(String, String)> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::usage(format!("there is no script {name}")),
+        _ => Error::usage(format!("cannot read script {name}: {}", reason(&e))),
+    })?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        Error::usage(format!("{name}:{line}: script is not UTF-8 text"))
+    })?;
+    Ok((name, text))
 }
 
 fn has_answer(statement: &Statement) -> bool {
@@ -61,6 +115,7 @@ fn has_answer(statement: &Statement) -> bool {
             | Print { .. }
             | Show(_)
             | Describe { .. }
+            | DescribeAll { .. }
             | DescribeFunction { .. }
             | ExplainStatement(_)
             | ExplainQuery { .. }
@@ -69,12 +124,15 @@ fn has_answer(statement: &Statement) -> bool {
 
 /// A script reads everything from the beginning, until it says otherwise.
 pub fn session() -> Session {
-    Session { properties: [("auto.offset.reset".into(), "earliest".into())].into() }
+    let properties = [("auto.offset.reset".into(), "earliest".into())].into();
+    Session { properties, ..Session::default() }
 }
 
 /// A statement to answer once the inputs have been read.
 pub struct Question<'a> {
     script: &'a Script,
+    /// Which statement of the script it is.
+    index: usize,
     pub statement: &'a Parsed,
     session: Session,
 }
@@ -82,7 +140,7 @@ pub struct Question<'a> {
 impl Question<'_> {
     pub fn answer(&mut self, engine: &Engine) -> Result<Outcome> {
         interrupt::check()?;
-        engine.execute(self.statement, &mut self.session).map_err(|e| self.script.error(e))
+        engine.execute(self.statement, &mut self.session).map_err(|e| self.script.error(self.index, e))
     }
 }
 
@@ -97,15 +155,17 @@ pub fn execute<'a>(
     let mut later = Vec::new();
     if !once {
         // Before the first statement runs, so that nothing is half started.
-        script.statements.iter().try_for_each(refuse_endless).map_err(|e| script.error(e))?;
+        for (i, statement) in script.statements.iter().enumerate() {
+            refuse_endless(statement).map_err(|e| script.error(i, e))?;
+        }
     }
-    for statement in &script.statements {
+    for (i, statement) in script.statements.iter().enumerate() {
         interrupt::check()?;
         if is_query(&statement.statement) {
-            later.push(question(engine, script, statement, session)?);
+            later.push(question(engine, script, i, session)?);
             continue;
         }
-        let outcome = engine.execute(statement, session).map_err(|e| script.error(e))?;
+        let outcome = engine.execute(statement, session).map_err(|e| script.error(i, e))?;
         answers.show(statement, outcome)?;
     }
     Ok(later)
@@ -113,25 +173,26 @@ pub fn execute<'a>(
 
 /// The questions of one `-q`.
 pub fn ask<'a>(engine: &Engine, script: &'a Script, session: &Session) -> Result<Vec<Question<'a>>> {
-    script.statements.iter().map(|statement| question(engine, script, statement, session)).collect()
+    (0..script.statements.len()).map(|i| question(engine, script, i, session)).collect()
 }
 
 /// Plans a SELECT at once: what is wrong with it shows before the inputs are read, not after.
 fn question<'a>(
     engine: &Engine,
     script: &'a Script,
-    statement: &'a Parsed,
+    index: usize,
     session: &Session,
 ) -> Result<Question<'a>> {
+    let statement = &script.statements[index];
     if let Statement::Select(_) = &statement.statement {
         let explain = Parsed {
             statement: Statement::ExplainStatement(Box::new(statement.clone())),
             text: statement.text.clone(),
             span: statement.span,
         };
-        engine.execute(&explain, &mut session.clone()).map_err(|e| script.error(e))?;
+        engine.execute(&explain, &mut session.clone()).map_err(|e| script.error(index, e))?;
     }
-    Ok(Question { script, statement, session: session.clone() })
+    Ok(Question { script, index, statement, session: session.clone() })
 }
 
 pub fn is_query(statement: &Statement) -> bool {
@@ -174,6 +235,43 @@ mod tests {
             let error = Script::file(&path).err().unwrap();
             assert_eq!((error.to_string(), error.code), (message, Code::Usage));
         }
+    }
+
+    #[test]
+    fn scripts_run_others_with_what_is_known_so_far() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let main = write(
+            "main.sql",
+            "DEFINE topic = 'bays'; RUN SCRIPT 'parts/types.sql';\nCREATE STREAM s (a spot) WITH (KAFKA_TOPIC='${topic}');\nSHOW ${what};",
+        );
+        write("parts/types.sql", "CREATE TYPE spot AS INT;\nRUN SCRIPT 'more.sql';");
+        let more = write("parts/more.sql", "\nDEFINE what = 'TYPES';");
+        let script = Script::file(&main).unwrap();
+        let texts: Vec<&str> = script.statements.iter().map(|parsed| parsed.text.as_str()).collect();
+        let expected = [
+            "DEFINE topic = 'bays'",
+            "CREATE TYPE spot AS INT",
+            "DEFINE what = 'TYPES'",
+            "CREATE STREAM s (a spot) WITH (KAFKA_TOPIC='bays')",
+            "SHOW TYPES",
+        ];
+        assert_eq!(texts, expected);
+        let at = |i: usize| script.error(i, Error::statement("no").at(script.statements[i].span)).to_string();
+        assert!(at(2).starts_with(&format!("{}:2:1: no", more.display())), "{}", at(2));
+        assert!(at(3).starts_with(&format!("{}:2:1: no", main.display())), "{}", at(3));
+
+        write("parts/more.sql", "RUN SCRIPT 'more.sql'");
+        let error = Script::file(&main).err().unwrap().to_string();
+        assert!(error.contains("scripts run each other more than 16 deep"), "{error}");
+        write("parts/more.sql", "RUN SCRIPT 'none.sql'");
+        let error = Script::file(&main).err().unwrap().to_string();
+        assert!(error.contains("there is no script") && error.contains("none.sql"), "{error}");
     }
 
     #[test]

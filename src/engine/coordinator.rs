@@ -143,12 +143,17 @@ impl Coordinator {
         use Statement::*;
         let (command, query) = (status.command_id.as_str(), status.query_id.as_deref());
         match statement {
-            CreateSource { .. } | CreateAs { .. } | InsertSelect { .. } | Terminate { .. } | Drop { .. } => {
-                match self.live {
-                    true => tracing::info!(command, query, "{}", status.message),
-                    false => tracing::debug!(command, query, "{}", status.message),
-                }
-            }
+            CreateSource { .. }
+            | CreateAs { .. }
+            | InsertSelect { .. }
+            | Terminate { .. }
+            | Drop { .. }
+            | CreateType { .. }
+            | DropType { .. }
+            | Alter { .. } => match self.live {
+                true => tracing::info!(command, query, "{}", status.message),
+                false => tracing::debug!(command, query, "{}", status.message),
+            },
             _ => {}
         }
     }
@@ -172,7 +177,25 @@ impl Coordinator {
                 session.unset(property);
                 Ok(property_status(property, format!("{property} unset")))
             }
+            Statement::CreateType { if_not_exists, name, ty } => self.create_type(name, ty, *if_not_exists),
+            Statement::DropType { if_exists, name } => self.drop_type(name, *if_exists),
+            Statement::Define { name, value } => {
+                session.variables.insert(name.name.clone(), value.clone());
+                Ok(property_status(&name.name, format!("{} is '{value}'", name.name)))
+            }
+            Statement::Undefine { name } => match session.variables.remove(&name.name) {
+                Some(_) => Ok(property_status(&name.name, format!("{} undefined", name.name))),
+                None => Err(Error::statement(format!("there is no variable {}", name.name))
+                    .at(name.span)
+                    .hint("SHOW VARIABLES lists what is defined")),
+            },
+            Statement::Alter { kind, name, columns } => self.alter(parsed, *kind, name, columns),
+            Statement::Assert { exists, what, .. } => self.assert(*exists, what, parsed.span),
+            Statement::RunScript { file } => Err(Error::statement("RUN SCRIPT runs where its file is")
+                .at(file.span)
+                .hint("in a script and in the shell; here send the statements themselves")),
             Statement::Show(show) => Ok(self.show(show, session)),
+            Statement::DescribeAll { kind, .. } => Ok(self.describe_all(*kind)),
             Statement::Describe { name, extended } => self.describe(name, *extended),
             Statement::DescribeFunction { name } => super::describe::function(name),
             Statement::ExplainStatement(inner) => self.explain_statement(inner, session),
@@ -408,6 +431,11 @@ impl Coordinator {
         }
         if source.origin == Origin::System {
             return Err(Error::statement(format!("{} belongs to the engine", name.name)).at(name.span));
+        }
+        if delete_topic && source.read_only {
+            return Err(Error::statement(format!("{} is only read: its topic is not its own", name.name))
+                .at(name.span)
+                .hint("leave DELETE TOPIC out"));
         }
         self.remove(&source, name)?;
         if delete_topic {

@@ -2,9 +2,10 @@
 
 use super::Session;
 use super::coordinator::{Coordinator, created, start_of, status, word};
-use super::declared::{declared_schema, default_format, default_key_format, timestamp_expr};
+use super::declared::{Defaults, declared_schema, timestamp_expr};
 use super::outcome::Outcome;
-use super::rules::{check_compiles, check_persistent, check_shape, fit};
+use super::rules::{check_compiles, check_persistent, check_projection, check_shape, fit, passes_keys};
+use super::session::{OR_REPLACE, TOPIC_PREFIX};
 use crate::aggregate::Spec;
 use crate::catalog::{FORMATS, Origin, Query, Source, With};
 use crate::connector::{self, Layout, Place, Start};
@@ -35,7 +36,8 @@ impl Coordinator {
         else {
             unreachable!("the caller matched it")
         };
-        let found = self.under_name(*kind, name, *or_replace, *if_not_exists)?;
+        let or_replace = may_replace(*or_replace, name, session)?;
+        let found = self.under_name(*kind, name, or_replace, *if_not_exists)?;
         if let Found::Enough(status) = found {
             return Ok(status);
         }
@@ -46,17 +48,19 @@ impl Coordinator {
                 .hint("WITH (KAFKA_TOPIC='…', VALUE_FORMAT='…')")
         })?;
         check_topic(&topic, name)?;
-        let value = with.value_format.map(|f| f.0).or(default_format(session)?).ok_or_else(|| {
+        let defaults = Defaults::of(session)?;
+        let value = with.value_format(defaults.value, defaults.wraps)?.ok_or_else(|| {
             Error::statement(format!("{} {} needs a VALUE_FORMAT", word(*kind), name.name))
                 .at(name.span)
                 .hint(FORMATS)
         })?;
-        let (columns, value) = self.complete(name, columns, &with, &topic, value)?;
+        let key = with.key_format(Some(defaults.key))?.unwrap_or(defaults.key);
+        let (columns, value) = self.complete(name, columns, &with, &topic, [key, value])?;
         let schema = declared_schema(*kind, name, &columns)?;
-        let key = with.key_format.map_or(default_key_format(&schema), |f| f.0);
+        with.check_wrapping(value, schema.values().count())?;
         let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
         decoder(&serialization, &schema, &self.schemas)
-            .map_err(|e| e.at(with.value_format.map_or(name.span, |f| f.1)))?;
+            .map_err(|e| e.at(with.value_format_span().unwrap_or(name.span)))?;
         let source = Source {
             kind: *kind,
             name: name.name.clone(),
@@ -105,6 +109,11 @@ impl Coordinator {
             return Err(Error::statement(format!("{} {} exists already", word(existing.kind), name.name))
                 .at(name.span)
                 .hint("DROP it first, or CREATE OR REPLACE"));
+        }
+        if existing.read_only {
+            return Err(Error::statement(format!("{} is only read: it cannot be replaced", name.name))
+                .at(name.span)
+                .hint("it was created as SOURCE; DROP it first"));
         }
         if existing.origin == Origin::System || existing.kind != kind {
             return Err(Error::statement(format!(
@@ -183,7 +192,8 @@ impl Coordinator {
         else {
             unreachable!("the caller matched it")
         };
-        let found = self.under_name(*kind, name, *or_replace, *if_not_exists)?;
+        let or_replace = may_replace(*or_replace, name, session)?;
+        let found = self.under_name(*kind, name, or_replace, *if_not_exists)?;
         if let Found::Enough(status) = found {
             return Ok(status);
         }
@@ -196,8 +206,10 @@ impl Coordinator {
         check_persistent(query)?;
         let select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
         check_shape(*kind, &sources, &select, query)?;
+        check_projection(&sources, &select, query)?;
         check_compiles(&select)?;
-        let topic = with.topic.clone().unwrap_or_else(|| name.name.clone());
+        let prefix = || session.properties.get(TOPIC_PREFIX).map(String::as_str).unwrap_or_default();
+        let topic = with.topic.clone().unwrap_or_else(|| format!("{}{}", prefix(), name.name));
         check_topic(&topic, name)?;
         let layout =
             self.layout(&topic, &with, source.layout.partitions, true).map_err(|e| e.at(name.span))?;
@@ -206,7 +218,14 @@ impl Coordinator {
             name: name.name.clone(),
             schema: select.schema(),
             topic,
-            serialization: derived_serialization(&with, &source, &select.schema(), *kind, name)?,
+            serialization: derived_serialization(
+                &with,
+                &Defaults::of(session)?,
+                &source,
+                &select.schema(),
+                *kind,
+                name,
+            )?,
             timestamp: with
                 .timestamp
                 .as_ref()
@@ -287,7 +306,10 @@ impl Coordinator {
         let mut dataflows = Vec::new();
         let start = start_of(session, self.begun)?;
         let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
-        let sink = self.sink(&inputs, &target, &select)?;
+        let mut sink = self.sink(&inputs, &target, &select)?;
+        if let Sink::Stream { store: Some(store), .. } = &mut sink {
+            store.written.passes_keys = passes_keys(sources, &select);
+        }
         let plan =
             QueryPlan { id: self.id(), query: id.into(), inputs, select, restore: self.restore(), sink };
         check_compiles(&plan.select)?;
@@ -428,6 +450,16 @@ impl Coordinator {
     }
 }
 
+/// The session may forbid to replace.
+fn may_replace(or_replace: bool, name: &Ident, session: &Session) -> Result<bool> {
+    if or_replace && !session.is_on(OR_REPLACE) {
+        return Err(Error::statement("CREATE OR REPLACE is switched off")
+            .at(name.span)
+            .hint(format!("SET '{OR_REPLACE}' = 'true', or DROP the old one first")));
+    }
+    Ok(or_replace)
+}
+
 /// A topic's name becomes a directory's.
 fn check_topic(topic: &str, name: &Ident) -> Result<()> {
     check_name(topic).map_err(|why| {
@@ -439,24 +471,19 @@ fn check_topic(topic: &str, name: &Ident) -> Result<()> {
 /// error where it was written: a topic that nobody stores needs no format.
 pub(super) fn derived_serialization(
     with: &With,
+    defaults: &Defaults,
     source: &Source,
     schema: &Schema,
     kind: SourceKind,
     name: &Ident,
 ) -> Result<Serialization> {
-    let written = with.value_format.or(with.key_format);
-    let inherited_key = if schema.key_len() == 0 {
-        Format::None
-    } else if source.serialization.key == Format::None
-        || schema.key_len() > 1 && source.serialization.key == Format::Kafka
-    {
-        Format::Kafka
-    } else {
-        source.serialization.key
-    };
+    let written = with.value_format_span().or(with.key_format_span());
+    let value = with.value_format(Some(source.serialization.value), defaults.wraps)?;
+    let value = value.unwrap_or(source.serialization.value);
+    with.check_wrapping(value, schema.values().count())?;
     let serialization = Serialization {
-        key: with.key_format.map_or(inherited_key, |f| f.0),
-        value: with.value_format.map_or(source.serialization.value, |f| f.0),
+        key: derived_key_format(with, defaults, source, schema)?,
+        value,
         changelog: kind == SourceKind::Table,
     };
     match unregistered(&serialization, schema, with.schemas.names())
@@ -464,8 +491,26 @@ pub(super) fn derived_serialization(
     {
         Ok(_) => Ok(serialization),
         Err(error) => {
-            let span = written.map_or(name.span, |f| f.1);
+            let span = written.unwrap_or(name.span);
             Err(error.at(span).hint("choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')"))
         }
+    }
+}
+
+/// A key that PARTITION BY NULL has dropped has no format; one that is new has the session's.
+fn derived_key_format(with: &With, defaults: &Defaults, source: &Source, schema: &Schema) -> Result<Format> {
+    let inherited = match source.serialization.key {
+        _ if schema.key_len() == 0 && source.schema.key_len() > 0 => Format::None,
+        Format::None if schema.key_len() > 0 => defaults.key,
+        of_source => of_source,
+    };
+    let key = with.key_format(Some(inherited))?.unwrap_or(inherited);
+    match with.key_format_span().filter(|span| with.value_format_span() != Some(*span)) {
+        Some(span) if schema.key_len() == 0 && key != Format::None => {
+            Err(Error::statement("KEY_FORMAT is given, and the SELECT has no key column")
+                .at(span)
+                .hint("leave it out, or PARTITION BY the columns that shall be the key"))
+        }
+        _ => Ok(key),
     }
 }

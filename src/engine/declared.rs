@@ -2,8 +2,9 @@
 
 use super::Session;
 use super::coordinator::word;
-use super::session::DEFAULT_VALUE_FORMAT;
-use crate::catalog::Source;
+use super::rules::RESERVED;
+use super::session::{DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT, WRAP_SINGLE_VALUES};
+use crate::catalog::{FORMATS, Source};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, Scope, bind};
 use crate::format::Format;
@@ -20,6 +21,12 @@ pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnS
         if columns[..i].iter().any(|c| c.name.name == column.name.name) {
             return Err(Error::statement(format!("column {} is declared twice", column.name.name))
                 .at(column.name.span));
+        }
+        if RESERVED.contains(&column.name.name.as_str()) {
+            let message = format!("{} is a name of every record's own", column.name.name);
+            return Err(Error::statement(message).at(column.name.span).hint(
+                "leave the column out, or give it another name; WITH (TIMESTAMP='…') says which column is ROWTIME",
+            ));
         }
         check_header(column, &columns[..i])?;
     }
@@ -66,20 +73,40 @@ fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
     Err(wrong(message).hint("declare all headers as one column, or some of them, each as a column"))
 }
 
-pub(super) fn default_key_format(schema: &Schema) -> Format {
-    if schema.key_len() == 0 { Format::None } else { Format::Kafka }
+/// What the session says where a statement says nothing.
+pub(super) struct Defaults {
+    pub key: Format,
+    pub value: Option<Format>,
+    /// Whether a single value column is a field of an object or record.
+    pub wraps: bool,
 }
 
-pub(super) fn default_format(session: &Session) -> Result<Option<Format>> {
-    match session.properties.get(DEFAULT_VALUE_FORMAT).map(String::as_str) {
-        None => Ok(None),
-        Some("JSON") => Ok(Some(Format::Json { wrap_single: true })),
-        Some("DELIMITED") => Ok(Some(Format::Delimited { delimiter: b',' })),
-        Some("KAFKA") => Ok(Some(Format::Kafka)),
-        Some("JSON_SR") => Ok(Some(Format::JsonSr { wrap_single: true })),
-        Some("AVRO") => Ok(Some(Format::Avro { wrap_single: true })),
-        Some(other) => Err(Error::statement(format!("ksql.persistence.default.format.value is {other}"))
-            .hint("formats that can be the default: AVRO, DELIMITED, JSON, JSON_SR, KAFKA")),
+impl Defaults {
+    pub(super) fn of(session: &Session) -> Result<Defaults> {
+        let format = |property: &str| -> Result<Option<Format>> {
+            let Some(name) = session.properties.get(property) else { return Ok(None) };
+            let found = Format::named(&name.to_uppercase());
+            let unknown =
+                || Error::statement(format!("{property} is {name}, which is no format")).hint(FORMATS);
+            found.map(Some).ok_or_else(unknown)
+        };
+        Ok(Defaults {
+            key: format(DEFAULT_KEY_FORMAT)?.unwrap_or(Format::Kafka),
+            value: format(DEFAULT_VALUE_FORMAT)?,
+            wraps: match session
+                .properties
+                .get(WRAP_SINGLE_VALUES)
+                .map(|value| value.to_lowercase())
+                .as_deref()
+            {
+                None | Some("true" | "") => true,
+                Some("false") => false,
+                Some(other) => {
+                    return Err(Error::statement(format!("{WRAP_SINGLE_VALUES} is {other}"))
+                        .hint("it is 'true' or 'false'"));
+                }
+            },
+        })
     }
 }
 

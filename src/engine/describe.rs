@@ -3,7 +3,7 @@
 use super::ask::Watcher;
 use super::coordinator::Coordinator;
 use super::outcome::*;
-use super::{Measures, Session};
+use super::{Measures, Session, properties};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{self, Place};
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::expr::nearest::nearest;
 use crate::plan::explain::{explain, explain_select};
 use crate::plan::{DataflowPlan, SelectPlan};
 use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
+use crate::types::SqlType;
 use crate::{aggregate, expr};
 
 impl Coordinator {
@@ -24,8 +25,18 @@ impl Coordinator {
             Show::Queries { extended: false } => Outcome::Queries(self.queries()),
             Show::Queries { extended: true } => Outcome::Explanations(self.explanations()),
             Show::Functions => Outcome::Functions(functions()),
-            Show::Properties => Outcome::Properties(properties(session)),
+            Show::Properties => Outcome::Properties(properties::list(session)),
+            Show::Types => Outcome::Types(self.types()),
+            Show::Variables => Outcome::Variables(session.variables.clone().into_iter().collect()),
         }
+    }
+
+    fn types(&self) -> Vec<(String, SqlType)> {
+        self.catalog.types.iter().map(|(name, ty)| (name.clone(), ty.clone())).collect()
+    }
+
+    pub(super) fn describe_all(&self, kind: SourceKind) -> Outcome {
+        Outcome::Sources(self.descriptions(kind))
     }
 
     fn infos(&self, kind: SourceKind) -> Vec<SourceInfo> {
@@ -247,6 +258,10 @@ impl Coordinator {
             match &parsed.statement {
                 Statement::InsertValues { .. }
                 | Statement::Show(_)
+                | Statement::Describe { .. }
+                | Statement::DescribeAll { .. }
+                | Statement::DescribeFunction { .. }
+                | Statement::Assert { .. }
                 | Statement::Print { .. }
                 | Statement::Terminate { .. } => continue,
                 Statement::Select(_) => {
@@ -353,16 +368,4 @@ pub(super) fn function(name: &Ident) -> Result<Outcome> {
             })
         }
     }
-}
-
-fn properties(session: &Session) -> Vec<PropertyInfo> {
-    let mut all: Vec<PropertyInfo> = session
-        .properties
-        .iter()
-        .map(|(name, value)| PropertyInfo { name: name.clone(), value: value.clone(), default: false })
-        .collect();
-    if !session.properties.contains_key("auto.offset.reset") {
-        all.push(PropertyInfo { name: "auto.offset.reset".into(), value: "latest".into(), default: true });
-    }
-    all
 }

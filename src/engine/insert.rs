@@ -1,5 +1,6 @@
 //! INSERT INTO … VALUES: a row into a log or a topic on a cluster.
 
+use super::constants::constant;
 use super::coordinator::{Coordinator, status};
 use super::outcome::Outcome;
 use super::rules::from_headers;
@@ -7,9 +8,6 @@ use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::catalog::{Origin, Source};
 use crate::connector::{self, Place, Record, Room, Share, Writer};
 use crate::error::{Error, Result, Span};
-use crate::expr::compile::compile;
-use crate::expr::{Expr, ExprKind, Notes};
-use crate::expr::{Scope, bind, coerce};
 use crate::format::{Decoder, Encoded, Format, Serialization, Written, decoder, encoder};
 use crate::headers::Headers;
 use crate::partition::partition_of;
@@ -232,8 +230,6 @@ fn inserted_row(
         return Err(Error::statement(format!("{} columns, but {} values", columns.len(), values.len()))
             .at(target.span));
     }
-    let empty = Schema::default();
-    let scope = Scope::of(&empty, Vec::new(), false);
     let mut row = vec![Value::Null; source.schema.len()];
     let mut rowtime = None;
     for (column, value) in columns.iter().zip(values) {
@@ -245,7 +241,7 @@ fn inserted_row(
                 return Err(to.no_column(&column.name).at(column.span));
             }
         };
-        let value = constant(value, &ty, &scope)?;
+        let value = constant(value, &ty, &format!("column {}", column.name))?;
         match (slot, value) {
             (Some(i), value) => row[i] = value,
             (None, Value::Bigint(ms)) => rowtime = Some(ms),
@@ -257,25 +253,4 @@ fn inserted_row(
         return Err(Error::statement(format!("a row of table {} needs its key", source.name)).at(target.span));
     }
     Ok((row, rowtime))
-}
-
-fn constant(expr: &ast::Expr, ty: &SqlType, scope: &Scope) -> Result<Value> {
-    if expr.kind == ast::ExprKind::Literal(ast::Literal::Null) {
-        return Ok(Value::Null);
-    }
-    let bound = bind(expr, scope)?;
-    let from = bound.ty.clone();
-    let cast =
-        coerce(bound.clone(), ty).unwrap_or(Expr { kind: ExprKind::Cast(Box::new(bound)), ty: ty.clone() });
-    let fits = from == *ty || from == SqlType::Varchar || from.is_numeric() == ty.is_numeric();
-    let one = crate::render::table::rows_to_batch(&[SqlType::Boolean], &[vec![Value::Null]]);
-    let mut notes = Notes::default();
-    let value = compile(&cast)?.eval(&one, &mut notes).value(0);
-    match notes.notes.first() {
-        None if fits => Ok(value),
-        note => Err(Error::statement(
-            note.map_or(format!("this is {from}, the column is {ty}"), |n| n.reason.clone()),
-        )
-        .at(expr.span)),
-    }
 }

@@ -270,7 +270,8 @@ impl WayReader {
             let Shape::Project(exprs) = &select.shape else {
                 unreachable!("a stream is never written by an aggregate")
             };
-            let mut transform = Transform::new(select.filter.as_ref(), exprs.clone())?;
+            let transform = Transform::new(select.filter.as_ref(), exprs.clone())?;
+            let mut transform = transform.into_stream(&select.columns);
             transform.want(wanted);
             through.push(transform);
         }
@@ -342,12 +343,15 @@ struct Grouping {
 
 impl LocalSelect {
     fn new(select: &SelectPlan) -> Result<LocalSelect> {
-        let (exprs, grouping) = match &select.shape {
-            Shape::Project(exprs) => (exprs.clone(), None),
-            Shape::Aggregate(aggregation) => (inputs(aggregation), Some(Grouping::new(select, aggregation)?)),
+        let filter = select.filter.as_ref();
+        let (transform, grouping) = match &select.shape {
+            Shape::Project(exprs) => (Transform::new(filter, exprs.clone())?, None),
+            Shape::Aggregate(aggregation) => {
+                (Transform::new(filter, inputs(aggregation))?, Some(Grouping::new(select, aggregation)?))
+            }
         };
         Ok(LocalSelect {
-            transform: Transform::new(select.filter.as_ref(), exprs)?,
+            transform,
             columns: select.columns.len(),
             grouping,
             order_by: select.order_by.clone(),

@@ -12,7 +12,9 @@ mod declared;
 mod rules;
 mod schemas;
 mod reading;
+mod constants;
 mod insert;
+mod known;
 mod ask;
 mod derived;
 mod local;
@@ -21,6 +23,7 @@ pub mod measures;
 pub mod shared;
 mod worker;
 mod post;
+mod properties;
 mod cluster;
 mod checkpoint;
 mod resume;
@@ -29,8 +32,8 @@ pub mod replay;
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
 use crate::registry::{Client, Lookups, Registry};
-use crate::sql::ast::Parsed;
-use crate::sql::parse_statement;
+use crate::sql::ast::{Parsed, Statement};
+use crate::sql::{Known, parse_statement, parse_statement_with};
 use crate::types::ColumnDef;
 use crate::value::Row;
 use checkpoint::Checkpoints;
@@ -188,12 +191,38 @@ impl Engine {
     ///
     /// What a script starts begins to read only at [`Engine::begin`], all at one tick.
     pub fn execute(&self, statement: &Parsed, session: &mut Session) -> Result<Outcome> {
+        if let Statement::Assert { timeout_ms, .. } = &statement.statement {
+            return self.assert(
+                statement,
+                session,
+                timeout_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+            );
+        }
         self.coordinator()?.execute(statement, session)
+    }
+
+    /// Asks until it is as asserted, or the time is up; others are not held up meanwhile.
+    fn assert(&self, statement: &Parsed, session: &mut Session, wait: Option<Duration>) -> Result<Outcome> {
+        let started = Instant::now();
+        let wait = wait.unwrap_or(known::ASSERT_FOR);
+        loop {
+            let outcome = self.coordinator()?.execute(statement, session);
+            if outcome.is_ok() || started.elapsed() >= wait || self.inner.shared.has_stopped() {
+                return outcome;
+            }
+            std::thread::sleep(Duration::from_millis(20).min(wait.saturating_sub(started.elapsed())));
+        }
+    }
+
+    /// What a text of the session may use beside its own words.
+    pub fn known(&self, session: &Session) -> Result<Known> {
+        Ok(self.coordinator()?.known(session))
     }
 
     /// Carries out one statement that belongs to no session.
     pub fn ask(&self, text: &str) -> Result<Outcome> {
-        self.execute(&parse_statement(text)?, &mut Session::default())
+        let known = self.known(&Session::default())?;
+        self.execute(&parse_statement_with(text, known)?, &mut Session::default())
     }
 
     /// The script is complete: installs all it asked for, at one tick.

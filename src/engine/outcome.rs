@@ -4,7 +4,7 @@
 use super::Answer;
 use crate::connector::Lag;
 use crate::sql::ast::SourceKind;
-use crate::types::{ColumnDef, Schema};
+use crate::types::{ColumnDef, Schema, SqlType};
 
 pub enum Outcome {
     /// CREATE, INSERT INTO, DROP, TERMINATE, SET, UNSET.
@@ -17,6 +17,10 @@ pub enum Outcome {
     Queries(Vec<QueryInfo>),
     Functions(Vec<FunctionInfo>),
     Properties(Vec<PropertyInfo>),
+    /// SHOW TYPES
+    Types(Vec<(String, SqlType)>),
+    /// SHOW VARIABLES
+    Variables(Vec<(String, String)>),
     /// SHOW STREAMS | TABLES EXTENDED
     Sources(Vec<SourceDescription>),
     /// DESCRIBE
@@ -107,6 +111,8 @@ pub struct PropertyInfo {
     pub name: String,
     pub value: String,
     pub default: bool,
+    /// `honoured`, or why it means nothing here.
+    pub meaning: String,
 }
 
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::plan::{DataflowPlan, Piece, QueryPlan, SelectPlan, Sink, StorePlan};
 use crate::render::kept::KeptId;
 use crate::render::rejects;
 use crate::sql::ast::{Parsed, Statement};
-use crate::sql::parse_statement;
+use crate::sql::parse_statement_with;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -246,7 +246,14 @@ impl Coordinator {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let inserted = match &parsed.statement {
             InsertValues { .. } if !self.begun => true,
-            CreateSource { .. } | CreateAs { .. } | InsertSelect { .. } | Terminate { .. } | Drop { .. }
+            CreateSource { .. }
+            | CreateAs { .. }
+            | InsertSelect { .. }
+            | Terminate { .. }
+            | Drop { .. }
+            | CreateType { .. }
+            | DropType { .. }
+            | Alter { .. }
                 if self.live =>
             {
                 false
@@ -269,8 +276,9 @@ impl Coordinator {
     }
 
     pub(super) fn ask_again(&mut self, asked: Asked) {
-        let mut session = Session { properties: asked.properties };
-        let done = parse_statement(&asked.sql).and_then(|parsed| self.carry_out(&parsed, &mut session));
+        let mut session = Session { properties: asked.properties, ..Session::default() };
+        let parsed = parse_statement_with(&asked.sql, self.known(&session));
+        let done = parsed.and_then(|parsed| self.carry_out(&parsed, &mut session));
         if let Err(error) = done {
             tracing::warn!(
                 "a statement of an earlier start cannot be carried out again: {}: {error}",

@@ -8,6 +8,7 @@ use crate::expr::{Expr, ExprKind};
 use crate::plan::{SelectPlan, Shape};
 use crate::render::derive;
 use crate::sql::ast::{self, SourceKind};
+use crate::types::{ColumnDef, Part};
 
 pub(super) fn check_compiles(select: &SelectPlan) -> Result<()> {
     let (exprs, having): (Vec<&Expr>, _) = match &select.shape {
@@ -21,6 +22,80 @@ pub(super) fn check_compiles(select: &SelectPlan) -> Result<()> {
     select.from.each_key(&mut |key| of_joins.push(key));
     let exprs = exprs.into_iter().chain(having).chain(&select.filter).chain(of_joins);
     exprs.into_iter().try_for_each(|e| compile(e).map(|_| ()))
+}
+
+/// Names of the engine's own columns, which no stream or table can give to one of its own.
+pub(super) const RESERVED: &[&str] = &["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
+
+/// What the columns of a derived stream or table must keep to: names of their own, each key once, and a value.
+pub(super) fn check_projection(sources: &[Source], select: &SelectPlan, query: &ast::Query) -> Result<()> {
+    let wrong = |message: String, hint: &str| Err(Error::statement(message).at(query.span).hint(hint));
+    let is_reserved =
+        |column: &&ColumnDef| column.part == Part::Value && RESERVED.contains(&column.name.as_str());
+    if let Some(column) = select.columns.iter().find(is_reserved) {
+        let message = format!("{} is a name of every record's own", column.name);
+        return wrong(message, &format!("give the column another name: {} AS …", column.name));
+    }
+    let exprs = match &select.shape {
+        Shape::Project(exprs) => exprs,
+        Shape::Aggregate(aggregation) => &aggregation.post,
+    };
+    let keys: Vec<(&str, &Expr)> = (select.columns.iter().zip(exprs))
+        .filter(|(column, _)| column.is_key())
+        .map(|(column, expr)| (column.name.as_str(), expr))
+        .collect();
+    for (i, (name, expr)) in keys.iter().enumerate() {
+        if let Some((before, _)) = keys[..i].iter().find(|(_, other)| other == expr) {
+            let message = format!("{before} and {name} are the same key column");
+            return wrong(message, "a key is there once; AS_VALUE(…) copies it into the value");
+        }
+    }
+    if select.columns.iter().all(|column| column.part != Part::Value) {
+        let hint = "a message needs a value: add a column, or a copy of a key with AS_VALUE(…)";
+        return wrong("all columns are of the key".into(), hint);
+    }
+    match (&select.shape, sources) {
+        // What joined rows have for a key is the binder's to say.
+        (Shape::Project(_), [source]) if query.partition_by.is_empty() => {
+            check_key_is_kept(source, &keys, query)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether rows keep the keys of the messages that they were made from.
+pub(super) fn passes_keys(sources: &[Source], select: &SelectPlan) -> bool {
+    let (Shape::Project(exprs), [source]) = (&select.shape, sources) else { return false };
+    let is_key = |expr: &Expr| matches!(expr.kind, ExprKind::Column(i) if source.schema.columns[i].is_key());
+    source.kind == SourceKind::Stream
+        && select
+            .columns
+            .iter()
+            .zip(exprs)
+            .filter(|(column, _)| column.is_key())
+            .all(|(_, expr)| is_key(expr))
+}
+
+/// A SELECT that neither groups nor partitions keeps its source's key, all of it.
+fn check_key_is_kept(source: &Source, keys: &[(&str, &Expr)], query: &ast::Query) -> Result<()> {
+    let is_kept = |i: usize| keys.iter().any(|(_, expr)| expr.kind == ExprKind::Column(i));
+    let all = source.schema.columns.iter().enumerate().filter(|(_, column)| column.is_key());
+    let missing: Vec<&str> =
+        all.filter(|(i, _)| !is_kept(*i)).map(|(_, column)| column.name.as_str()).collect();
+    let [first, ..] = missing[..] else { return Ok(()) };
+    let error = Error::statement(format!(
+        "the key of {} is missing from the SELECT list: {}",
+        source.name,
+        missing.join(", ")
+    ));
+    Err(error.at(query.span).hint(match source.kind {
+        SourceKind::Stream => {
+            format!(
+                "add {first}, or PARTITION BY other columns; PARTITION BY NULL makes a stream without a key"
+            )
+        }
+        SourceKind::Table => format!("add {first}: a table's rows carry their key"),
+    }))
 }
 
 pub(super) fn check_persistent(query: &ast::Query) -> Result<()> {

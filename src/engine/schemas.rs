@@ -4,7 +4,7 @@
 use super::coordinator::Coordinator;
 use crate::catalog::{SchemaChoice, Source, With};
 use crate::error::{Error, Result};
-use crate::format::codec::Inferred;
+use crate::format::codec::{Inference, Inferred};
 use crate::format::{Format, Written, columns_of, encoder, unregistered};
 use crate::registry::{Client, Resolved};
 use crate::sql::ast::{ColumnSpec, Ident};
@@ -51,9 +51,8 @@ impl Coordinator {
         declared: &[ColumnSpec],
         with: &With,
         topic: &str,
-        value: Format,
+        [key, value]: [Format; 2],
     ) -> Result<(Vec<ColumnSpec>, Format)> {
-        let key = with.key_format.map_or(Format::None, |f| f.0);
         let (mut columns, mut value_format) = (declared.to_vec(), value);
         for (side, format, choice) in
             [(Side::Key, key, &with.schemas.key), (Side::Value, value, &with.schemas.value)]
@@ -107,10 +106,12 @@ impl Coordinator {
             Err(trouble) => return Err(self.registry().error(trouble)),
         };
         check_kind(&schema, format)?;
-        let mut inferred = columns_of(&schema, side == Side::Key, choice.full_name.as_deref())
+        // Who names a schema by its id means its names as they are.
+        let inference = choice.id.map_or_else(Inference::default, |_| Inference::as_written());
+        let mut inferred = columns_of(&schema, side == Side::Key, choice.full_name.as_deref(), inference)
             .map_err(|why| Error::statement(format!("no columns from schema {}: {why}", schema.id)))?;
-        // A key of one column is its value alone: a record with one field is that value.
-        if side == Side::Key && !inferred.bare && inferred.columns.len() == 1 && format.unwraps_keys() {
+        // A key is its one column's value alone: a record is that value.
+        if side == Side::Key && !inferred.bare && format.unwraps_keys() {
             let field = |ColumnDef { name, ty, .. }| StructField { name, ty };
             let ty = SqlType::Struct(inferred.columns.drain(..).map(field).collect());
             inferred.columns.push(ColumnDef { name: "ROWKEY".into(), ty, part: Part::Key });
@@ -121,7 +122,9 @@ impl Coordinator {
     /// Registers what a source's messages are written with; schemas that the statement names are taken
     /// as they are.
     pub(super) fn written(&self, source: &Source) -> Result<Written> {
-        let mut written = unregistered(&source.serialization, &source.schema, source.schemas.names())?;
+        let names = source.record_names();
+        let names = [names[0].as_deref(), names[1].as_deref()];
+        let mut written = unregistered(&source.serialization, &source.schema, names)?;
         let sides = [
             (Side::Key, &mut written.key, &source.schemas.key, source.serialization.key),
             (Side::Value, &mut written.value, &source.schemas.value, source.serialization.value),

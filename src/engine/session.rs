@@ -1,32 +1,37 @@
-//! Properties that SET changes and that requests carry: `auto.offset.reset` and so on.
+//! What belongs to a script, a connection of the shell or a request: the properties that SET changes, such
+//! as `auto.offset.reset`, and the variables that DEFINE gives.
 
+use super::properties::{self, plain};
 use crate::connector::Start;
 use crate::error::{Error, Result};
-use crate::expr::nearest::nearest;
+use crate::sql::Variables;
 use std::collections::BTreeMap;
 
 pub const OFFSET_RESET: &str = "auto.offset.reset";
+pub const DEFAULT_KEY_FORMAT: &str = "ksql.persistence.default.format.key";
 pub const DEFAULT_VALUE_FORMAT: &str = "ksql.persistence.default.format.value";
+pub const WRAP_SINGLE_VALUES: &str = "ksql.persistence.wrap.single.values";
+/// Goes before the name of a topic that a statement does not name itself.
+pub const TOPIC_PREFIX: &str = "ksql.output.topic.name.prefix";
+/// Whether `${name}` stands for a variable.
+pub const SUBSTITUTION: &str = "ksql.variable.substitution.enable";
+pub const OR_REPLACE: &str = "ksql.create.or.replace.enabled";
 
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     pub properties: BTreeMap<String, String>,
+    pub variables: Variables,
 }
 
 impl Session {
-    /// SET. Scripts bring settings of Kafka and of ksqlDB's servers along, which mean nothing here and
-    /// are kept as they are; but one that is nearly ours was meant to be ours.
+    /// SET
     pub fn set(&mut self, property: &str, value: &str) -> Result<()> {
         let name = plain(property);
-        if let Some(near) = nearest(name, [OFFSET_RESET, DEFAULT_VALUE_FORMAT]).filter(|near| *near != name) {
-            return Err(Error::statement(format!("unknown property {property}"))
-                .hint(format!("did you mean {near}?")));
-        }
-        if name == OFFSET_RESET {
-            start(value)?;
-        }
-        self.properties.insert(name.into(), value.into());
-        Ok(())
+        let before = self.properties.insert(name.into(), value.into());
+        properties::check(self, name, value).inspect_err(|_| match before {
+            Some(before) => drop(self.properties.insert(name.into(), before)),
+            None => self.unset(name),
+        })
     }
 
     /// UNSET
@@ -34,15 +39,15 @@ impl Session {
         self.properties.remove(plain(property));
     }
 
+    /// Whether a property that is on unless it is said is on.
+    pub fn is_on(&self, property: &str) -> bool {
+        self.properties.get(property).is_none_or(|value| value != "false")
+    }
+
     /// Where a query starts to read; `None`: nobody has said.
     pub fn start(&self) -> Result<Option<Start>> {
         self.properties.get(OFFSET_RESET).map(|value| start(value)).transpose()
     }
-}
-
-/// The long form of a name that Kafka Streams knows means the same.
-fn plain(property: &str) -> &str {
-    property.strip_prefix("ksql.streams.").unwrap_or(property)
 }
 
 fn start(value: &str) -> Result<Start> {
@@ -74,7 +79,18 @@ mod tests {
             set("auto.offset.reset", "now"),
             Err("auto.offset.reset cannot be 'now'; hint: 'earliest' or 'latest'".into())
         );
+        assert_eq!(
+            set("ksql.service.id", "x"),
+            Err("ksql.service.id cannot be set; hint: it belongs to the server".into())
+        );
+        assert_eq!(
+            set("ksql.timestamp.throw.on.invalid", "true").map_err(|e| e[..48].to_string()),
+            Err("ksql.timestamp.throw.on.invalid cannot be 'true'".into())
+        );
+        assert_eq!(set("ksql.timestamp.throw.on.invalid", "false"), Ok(()));
+        // What was refused has changed nothing.
         assert_eq!(session.start(), Ok(Some(Start::Earliest)));
+        assert!(!session.properties.contains_key("ksql.service.id"));
         session.unset("auto.offset.reset");
         assert_eq!(session.start(), Ok(None));
     }

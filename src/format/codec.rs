@@ -73,14 +73,38 @@ pub fn check_key(key: &SqlType, path: &str) -> Result<(), String> {
     }
 }
 
-/// Counts the parts of the columns that are inferred from a schema.
+/// How columns are inferred from a schema, and how many parts they have so far.
 #[derive(Default)]
 pub struct Inference {
+    /// Names keep their case; else they are in upper case, as unquoted names of statements are.
+    as_written: bool,
     parts: usize,
     depth: usize,
 }
 
 impl Inference {
+    pub fn as_written() -> Inference {
+        Inference { as_written: true, ..Inference::default() }
+    }
+
+    /// The fields' names as columns'; none of them is another one's in other cases.
+    pub fn column_names<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        path: &str,
+    ) -> Result<Vec<String>, String> {
+        let (mut columns, mut upper): (Vec<String>, Vec<String>) = (vec![], vec![]);
+        for name in names {
+            let folded = name.to_uppercase();
+            if upper.contains(&folded) {
+                return Err(format!("field {}: another one has that name in other cases", below(path, name)));
+            }
+            columns.push(if self.as_written { name.into() } else { folded.clone() });
+            upper.push(folded);
+        }
+        Ok(columns)
+    }
+
     /// Runs `infer` for the type at `path`.
     pub fn part(
         &mut self,
@@ -98,19 +122,6 @@ impl Inference {
         self.depth -= 1;
         ty
     }
-}
-
-/// A field's name as a column's: unquoted names of statements are upper case.
-pub fn column_names<'a>(names: impl Iterator<Item = &'a str>, path: &str) -> Result<Vec<String>, String> {
-    let mut columns: Vec<String> = vec![];
-    for name in names {
-        let column = name.to_uppercase();
-        if columns.contains(&column) {
-            return Err(format!("field {}: another one has that name in other cases", below(path, name)));
-        }
-        columns.push(column);
-    }
-    Ok(columns)
 }
 
 /// The path of a field of what `path` leads to.

@@ -143,7 +143,7 @@ impl Decoder for Sides {
 }
 
 impl Sides {
-    /// Rejects messages that lack what they need; answers which ones are deletions, if any is.
+    /// Rejects messages that lack their key; answers which ones have no value, if any is so.
     fn check_presence(&self, messages: &MessageBatch, rejects: &mut Rejects) -> Option<BooleanBuffer> {
         if self.changelog && !self.key_types.is_empty() {
             for i in 0..messages.len() {
@@ -155,13 +155,7 @@ impl Sides {
         if !messages.values.contains(&Range32::NULL) {
             return None;
         }
-        if self.changelog {
-            return Some(messages.values.iter().map(|range| range.is_null()).collect());
-        }
-        for (i, _) in messages.values.iter().enumerate().filter(|(_, range)| range.is_null()) {
-            rejects.add(i, None, || "no value".to_string());
-        }
-        None
+        Some(messages.values.iter().map(|range| range.is_null()).collect())
     }
 }
 

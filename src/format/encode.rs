@@ -35,6 +35,8 @@ pub struct Writers {
     pub key: Box<dyn Writer>,
     pub value: Box<dyn Writer>,
     pub key_len: usize,
+    /// Keys of several columns that are all NULL are none.
+    pub passes_keys: bool,
 }
 
 impl Encoder for Writers {
@@ -45,7 +47,11 @@ impl Encoder for Writers {
         for row in 0..batch.len {
             let deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
             // A key of one column that is NULL is no key.
-            let null_key = keys.len() == 1 && keys[0].at(row).0.is_null(keys[0].at(row).1);
+            let is_null = |column: &Column| {
+                let (array, i) = column.at(row);
+                array.is_null(i)
+            };
+            let null_key = (keys.len() == 1 || self.passes_keys) && keys.iter().all(is_null);
             let key = append(&mut out.buffer, |out| Ok(!null_key && key_rows(row, out)?));
             let value = append(&mut out.buffer, |out| Ok(!deleted && value_rows(row, out)?));
             let (key, value) = key.and_then(|key| Ok((key, value?))).unwrap_or_else(|fault| {

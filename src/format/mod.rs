@@ -3,7 +3,8 @@
 //! A decoder validates every declared column of every record, so that all queries agree on what is a
 //! bad record, but materialises only the wanted ones. A bad record becomes a reject; the rest of its
 //! batch is not touched by it. A message without a key has NULL key columns in a stream and is a reject
-//! in a changelog, since a table has no row without a key.
+//! in a changelog, since a table has no row without a key. A message without a value is a row whose value
+//! columns are NULL, and marked as such.
 
 pub mod avro;
 pub mod body;
@@ -33,9 +34,9 @@ mod wire;
 use crate::batch::{Batch, Column, MessageBatch, Reject};
 use crate::error::{Error, Result};
 use crate::registry::{self, Kind, Lookups, Resolved};
-use crate::types::{ColumnDef, Schema};
+use crate::types::{ColumnDef, Schema, SqlType};
 use arrow_buffer::BooleanBuffer;
-use codec::Inferred;
+use codec::{Inference, Inferred};
 use decode::{NoColumns, Side, Sides};
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
@@ -71,6 +72,21 @@ pub enum Format {
 }
 
 impl Format {
+    /// That of the name in upper case, with the properties that it has where none are written.
+    pub fn named(name: &str) -> Option<Format> {
+        Some(match name {
+            "NONE" => Format::None,
+            "DELIMITED" => Format::Delimited { delimiter: b',' },
+            "JSON" => Format::Json { wrap_single: true },
+            "KAFKA" => Format::Kafka,
+            "JSON_SR" => Format::JsonSr { wrap_single: true },
+            "AVRO" => Format::Avro { wrap_single: true },
+            "PROTOBUF" => Format::Protobuf { nullable: Nullable::Plain },
+            "PROTOBUF_NOSR" => Format::ProtobufNoSr { nullable: Nullable::Plain },
+            _ => return None,
+        })
+    }
+
     /// As statements write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -91,7 +107,8 @@ impl Format {
 pub struct Serialization {
     pub key: Format,
     pub value: Format,
-    /// A table's messages: a message without a value deletes its key; in a stream it is a reject.
+    /// A table's messages: one without a key is a reject, one without a value deletes its key. In a stream
+    /// both are rows, with NULLs for what is not there.
     pub changelog: bool,
 }
 
@@ -103,7 +120,7 @@ pub struct Decoded {
     pub kept: Option<Vec<u32>>,
     /// One for each message that did not become a row, in message order.
     pub rejects: Vec<Reject>,
-    /// Changelogs only, where there is any: rows that delete their key.
+    /// Rows whose message had no value, where there is any; see [`Batch::deleted`].
     pub deleted: Option<BooleanBuffer>,
 }
 
@@ -143,6 +160,8 @@ pub struct Written {
     pub value: Option<Resolved>,
     /// Of the key's and the value's records or messages, where the statement names them.
     pub names: [Option<String>; 2],
+    /// A key of several columns that are all NULL is that of a message without a key, passed on: it has none.
+    pub passes_keys: bool,
 }
 
 /// A decoder for the schema, or why the format cannot carry it.
@@ -152,6 +171,7 @@ pub fn decoder(
     schemas: &Lookups,
 ) -> Result<Box<dyn Decoder>> {
     let (keys, values) = sides(schema);
+    check_keys(&keys)?;
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
         headers: HeaderColumns::new(schema.headers()),
@@ -169,9 +189,11 @@ pub fn encoder(
     written: &Written,
 ) -> Result<Box<dyn Encoder>> {
     let (keys, values) = sides(schema);
+    check_keys(&keys)?;
     let [key, value] = &written.names;
     Ok(Box::new(Writers {
         key_len: keys.len(),
+        passes_keys: written.passes_keys,
         key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref(), key.as_deref())?,
         value: writer(serialization.value, &values, written.value.as_ref(), value.as_deref())?,
     }))
@@ -191,6 +213,7 @@ pub fn unregistered(
         key: schema_of(serialization.key.of_keys(&keys), &keys, key)?,
         value: schema_of(serialization.value, &values, value)?,
         names: names.map(|name| name.map(String::from)),
+        passes_keys: false,
     })
 }
 
@@ -211,11 +234,16 @@ fn schema_of(format: Format, columns: &[&ColumnDef], name: Option<&str>) -> Resu
 }
 
 /// The columns that a registered schema stands for; `name` is that of the record or message in it.
-pub fn columns_of(schema: &Resolved, key: bool, name: Option<&str>) -> Result<Inferred, String> {
+pub fn columns_of(
+    schema: &Resolved,
+    key: bool,
+    name: Option<&str>,
+    inference: Inference,
+) -> Result<Inferred, String> {
     match schema.schema.kind {
-        Kind::Json => json::schema::columns_of(schema, key),
-        Kind::Avro => avro::columns_of(&avro_document(schema)?, key),
-        Kind::Protobuf => protobuf::columns_of(&message(&protobuf_document(schema)?, name)?, key),
+        Kind::Json => json::schema::columns_of(schema, key, inference),
+        Kind::Avro => avro::columns_of(&avro_document(schema)?, key, inference),
+        Kind::Protobuf => protobuf::columns_of(&message(&protobuf_document(schema)?, name)?, key, inference),
     }
 }
 
@@ -241,6 +269,25 @@ fn protobuf_fit(schema: &Resolved, columns: &[ColumnDef]) -> Result<ReaderOf, St
 
 fn avro_document(schema: &Resolved) -> Result<registry::avro::Document, String> {
     registry::avro::Document::parse(&schema.schema.text, &schema.needed)
+}
+
+/// Equal keys must have equal bytes, and the entries of a map have no order.
+fn check_keys(keys: &[&ColumnDef]) -> Result<()> {
+    fn holds_map(ty: &SqlType) -> bool {
+        match ty {
+            SqlType::Map(..) => true,
+            SqlType::Array(item) => holds_map(item),
+            SqlType::Struct(fields) => fields.iter().any(|field| holds_map(&field.ty)),
+            _ => false,
+        }
+    }
+    match keys.iter().find(|column| holds_map(&column.ty)) {
+        None => Ok(()),
+        Some(ColumnDef { name, ty, .. }) => Err(Error::statement(format!(
+            "column {name} is {ty}: no key can hold a MAP, as its entries have no order"
+        ))
+        .hint("take what tells the rows apart out of the map")),
+    }
 }
 
 fn sides(schema: &Schema) -> (Vec<&ColumnDef>, Vec<&ColumnDef>) {
@@ -364,7 +411,7 @@ fn writer(
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
         Format::JsonSr { wrap_single } => {
             let schema = schema()?;
-            json::schema::check_fits(schema, columns).map_err(refused(schema))?;
+            json::schema::check_fits(schema, columns, !wrap_single).map_err(refused(schema))?;
             Box::new(WireWriter::new(schema.id, &[], JsonWriter::new(columns, !wrap_single)?))
         }
         Format::Avro { wrap_single } => {

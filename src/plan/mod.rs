@@ -377,8 +377,8 @@ impl SelectPlan {
         reads
     }
 
-    /// Puts key columns first, the order that a stream's or table's schema has, and the bounds of windows
-    /// behind them.
+    /// Puts key columns first, the order that a stream's or table's schema has, those of a group in the order
+    /// of GROUP BY, and the bounds of windows behind them.
     pub fn keys_first(mut self) -> SelectPlan {
         debug_assert!(self.order_by.is_empty());
         if let Shape::Aggregate(Aggregation { window: Some(_), keys, post, .. }) = &mut self.shape {
@@ -390,7 +390,14 @@ impl SelectPlan {
             }
         }
         let mut order: Vec<usize> = (0..self.columns.len()).collect();
-        order.sort_by_key(|&i| (!self.columns[i].is_key(), !self.columns[i].identifies()));
+        let place = |i: usize| match &self.shape {
+            Shape::Aggregate(Aggregation { post, .. }) if self.columns[i].is_key() => match post[i].kind {
+                ExprKind::Column(key) => key,
+                _ => 0,
+            },
+            _ => 0,
+        };
+        order.sort_by_key(|&i| (!self.columns[i].is_key(), !self.columns[i].identifies(), place(i)));
         self.columns = order.iter().map(|&i| self.columns[i].clone()).collect();
         let exprs = match &mut self.shape {
             Shape::Project(exprs) => exprs,

@@ -88,19 +88,26 @@ fn duplicate(columns: &[ColumnDef]) -> Option<&str> {
         .map(|(_, c)| c.name.as_str())
 }
 
-/// Resolves stars and names the items: alias, column or field name, else `KSQL_COL_n`.
+/// Resolves stars and names the items: alias, column or field name, else `KSQL_COL_n`. What PARTITION BY
+/// makes of a stream's key comes last among its values.
 fn expand(query: &Query, from: &From, scope: &Scope) -> Result<Vec<Item>> {
     let mut items = Vec::new();
     let mut names = Names::new(from);
     for item in &query.select {
         match item {
-            SelectItem::Star { qualifier, span } => expand_star(qualifier.as_ref(), *span, from, &mut items)?,
+            SelectItem::Star { qualifier, span } => {
+                let start = items.len();
+                expand_star(qualifier.as_ref(), *span, from, &mut items)?;
+                if !query.partition_by.is_empty() {
+                    items[start..].sort_by_key(|item| is_key_of_one(item, from));
+                }
+            }
             SelectItem::StructStar { base, span } => {
                 let SqlType::Struct(fields) = bind(base, scope)?.ty else {
                     return Err(Error::statement("only a STRUCT has fields to select with ->*").at(*span));
                 };
                 items.extend(fields.iter().map(|f| Item {
-                    name: f.name.clone(),
+                    name: names.of_field(&f.name),
                     expr: ast::Expr {
                         kind: ExprKind::Field {
                             base: Box::new(base.clone()),
@@ -127,6 +134,12 @@ fn expand(query: &Query, from: &From, scope: &Scope) -> Result<Vec<Item>> {
         }
     }
     Ok(items)
+}
+
+/// Whether it is a key column of the one stream or table that is read.
+fn is_key_of_one(item: &Item, from: &From) -> bool {
+    let found = from.schema.index_of(&item.name).map(|i| &from.schema.columns[i]);
+    from.sources.len() == 1 && found.is_some_and(ColumnDef::is_key)
 }
 
 fn expand_star(qualifier: Option<&Ident>, span: Span, from: &From, items: &mut Vec<Item>) -> Result<()> {
@@ -278,39 +291,65 @@ fn mark_join_key(
     Ok(())
 }
 
-/// PARTITION BY: the named columns become the key, the old key stays as values; NULL drops the key.
+/// PARTITION BY: what it names becomes the key, the old key stays as values; NULL drops the key.
 fn partition(
     query: &Query,
     scope: &Scope,
     columns: &mut Vec<ColumnDef>,
     exprs: &mut Vec<Expr>,
 ) -> Result<()> {
+    let mut places = Vec::new();
     for (n, expr) in query.partition_by.iter().enumerate() {
         if expr.kind == ExprKind::Literal(ast::Literal::Null) {
-            return Ok(());
+            return match query.partition_by.len() {
+                1 => Ok(()),
+                _ => Err(Error::statement("PARTITION BY NULL drops the key and takes no other columns")
+                    .at(expr.span)),
+            };
         }
-        let named = match &expr.kind {
-            ExprKind::Column { qualifier: None, name } => columns.iter().position(|c| &c.name == name),
-            _ => None,
-        };
-        let position = match named {
-            Some(position) => position,
-            None => {
-                let bound = bind(expr, scope)?;
-                exprs.iter().position(|e| *e == bound).unwrap_or_else(|| {
-                    let name = match &expr.kind {
-                        ExprKind::Column { name, .. } => name.clone(),
-                        _ => format!("KSQL_COL_{n}"),
-                    };
-                    columns.push(ColumnDef { name, ty: bound.ty.clone(), part: Part::Value });
-                    exprs.push(bound);
-                    exprs.len() - 1
-                })
-            }
-        };
-        columns[position].part = Part::Key;
+        let bound = bind(expr, scope).map_err(|error| select_names(error, expr, columns))?;
+        if !exprs.contains(&bound) {
+            columns.push(ColumnDef {
+                name: partition_name(expr, n, columns),
+                ty: bound.ty.clone(),
+                part: Part::Value,
+            });
+            exprs.push(bound.clone());
+        }
+        let equal = (0..exprs.len()).filter(|&i| exprs[i] == bound);
+        equal.clone().for_each(|i| columns[i].part = Part::Key);
+        places.extend(equal.take(1).filter(|place| !places.contains(place)).collect::<Vec<_>>());
+    }
+    // Key columns stand in the order of PARTITION BY, wherever the SELECT list has them.
+    let moved: Vec<_> = places.iter().map(|&i| (columns[i].clone(), exprs[i].clone())).collect();
+    places.sort_unstable();
+    for (place, (column, expr)) in places.into_iter().zip(moved) {
+        (columns[place], exprs[place]) = (column, expr);
     }
     Ok(())
+}
+
+/// Says that a name which only the SELECT list gives cannot be partitioned by.
+fn select_names(error: Error, expr: &ast::Expr, columns: &[ColumnDef]) -> Error {
+    match &expr.kind {
+        ExprKind::Column { qualifier: None, name } if columns.iter().any(|column| &column.name == name) => {
+            Error::statement(format!("PARTITION BY {name}: that name is one of the SELECT list's own"))
+                .at(expr.span)
+                .hint("PARTITION BY takes columns of the source and expressions over them: write out what it stands for")
+        }
+        _ => error,
+    }
+}
+
+/// What PARTITION BY names a column that is not in the SELECT list.
+fn partition_name(expr: &ast::Expr, n: usize, columns: &[ColumnDef]) -> String {
+    match &expr.kind {
+        ExprKind::Column { name, .. } => name.clone(),
+        ExprKind::Field { field, .. } if columns.iter().all(|column| column.name != field.name) => {
+            field.name.clone()
+        }
+        _ => format!("KSQL_COL_{n}"),
+    }
 }
 
 // ---- with GROUP BY ----

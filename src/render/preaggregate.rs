@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::plan::{Aggregation, CLOSED, CLOSED_ELEMENTS, ELEMENTS, GROUPS, QueryPlan, Window};
 use arrow_array::BooleanArray;
 use differential_dataflow::operators::arrange::TraceAgent;
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
@@ -132,11 +133,15 @@ impl Arguments {
         }
     }
 
-    /// Adds a batch to the groups; returns how many rows belong to none.
+    /// Adds a batch to the groups; returns how many rows belong to none: those without a key, and those of a
+    /// stream without a value.
     pub fn add(&self, groups: &mut PreAggregator, batch: &Batch) -> usize {
         if batch.len == 0 {
             return 0;
         }
+        let rows = batch.len;
+        let batch = if self.latest_row { Cow::Borrowed(batch) } else { batch.with_values() };
+        let valueless = rows - batch.len;
         let (keys, mut rest) = batch.columns.split_at(self.keys);
         let mut args: Vec<Vec<Column>> = Vec::with_capacity(self.calls.len());
         for &len in &self.calls {
@@ -145,9 +150,9 @@ impl Arguments {
             rest = others;
         }
         if self.latest_row {
-            args[0].push(deleted(batch));
+            args[0].push(deleted(&batch));
         }
-        groups.add(keys, &args, &batch.origin, batch.len)
+        valueless + groups.add(keys, &args, &batch.origin, batch.len)
     }
 }
 

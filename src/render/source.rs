@@ -353,18 +353,36 @@ impl RowDecoder {
         (batch, rejects)
     }
 
-    /// Takes ROWTIME from the declared column; a row without a valid one is rejected.
+    /// Takes ROWTIME from the declared column; a row without a valid one is rejected. A row whose message had
+    /// no value keeps the message's time, as it has no such column.
     fn take_rowtime(&mut self, mut batch: Batch, kept: Option<&[u32]>, rejects: &mut Vec<Reject>) -> Batch {
         let Some((evaluator, _)) = &mut self.timestamp else { return batch };
         let mut notes = Notes::default();
         let times = evaluator.eval(&batch, &mut notes).to_array(batch.len);
         let times = times.as_primitive::<Int64Type>();
-        batch.origin.rowtime = Timestamps::Each(times.values().clone());
-        if times.null_count() == 0 {
+        let is_good = times.null_count() == 0 && times.values().iter().all(|ms| *ms >= 0);
+        if is_good && batch.deleted.is_none() {
+            batch.origin.rowtime = Timestamps::Each(times.values().clone());
             return batch;
         }
-        for row in (0..batch.len).filter(|&row| times.is_null(row)) {
-            let why = notes.notes.iter().find(|n| n.row == row).map_or("it is NULL", |n| n.reason.as_str());
+        let is_valueless = |row: usize| batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
+        let stamps: Vec<Option<i64>> = (0..batch.len)
+            .map(|row| match is_valueless(row) {
+                true => Some(batch.origin.rowtime.at(row)),
+                false => times.is_valid(row).then(|| times.value(row)).filter(|ms| *ms >= 0),
+            })
+            .collect();
+        batch.origin.rowtime = Timestamps::Each(stamps.iter().map(|ms| ms.unwrap_or_default()).collect());
+        if stamps.iter().all(Option::is_some) {
+            return batch;
+        }
+        for (row, _) in stamps.iter().enumerate().filter(|(_, ms)| ms.is_none()) {
+            let note = notes.notes.iter().find(|n| n.row == row);
+            let why = match (times.is_valid(row), note) {
+                (true, _) => format!("{} lies before 1970", times.value(row)),
+                (false, Some(note)) => note.reason.clone(),
+                (false, None) => "it is NULL".into(),
+            };
             rejects.push(Reject {
                 message: kept.map_or(row, |kept| kept[row] as usize),
                 column: None,
@@ -372,6 +390,6 @@ impl RowDecoder {
             });
         }
         rejects.sort_by_key(|r| r.message);
-        batch.filter(&BooleanArray::from_iter((0..batch.len).map(|row| Some(times.is_valid(row)))))
+        batch.filter(&BooleanArray::from_iter(stamps.iter().map(|ms| Some(ms.is_some()))))
     }
 }

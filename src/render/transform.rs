@@ -8,7 +8,8 @@ use crate::batch::{Batch, Column};
 use crate::error::Result;
 use crate::expr::compile::{Evaluator, Projection, compile};
 use crate::expr::{Expr, Notes};
-use crate::plan::QueryPlan;
+use crate::plan::{QueryPlan, Sink};
+use crate::types::ColumnDef;
 use std::rc::Rc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -25,6 +26,8 @@ pub struct Transform {
     projection: Projection,
     /// Which expressions `projection` computes.
     computed: Vec<bool>,
+    /// Which expressions are columns of the result's value: NULL where the row's message had none.
+    valued: Vec<bool>,
 }
 
 impl Transform {
@@ -34,10 +37,18 @@ impl Transform {
             filter: filter.map(compile).transpose()?,
             projection: Projection::compile(&exprs)?,
             reads: exprs.iter().map(columns_of).collect(),
+            valued: vec![false; exprs.len()],
             wanted: all.clone(),
             computed: all,
             exprs,
         })
+    }
+
+    /// The result is a stream's rows, with these columns: a row whose message had no value has none in the
+    /// result either, whatever the expressions make of NULLs.
+    pub fn into_stream(mut self, columns: &[ColumnDef]) -> Transform {
+        self.valued.iter_mut().zip(columns).for_each(|(valued, column)| *valued = !column.is_key());
+        self
     }
 
     /// Computes only the marked expressions from now on; an empty list marks all.
@@ -60,7 +71,8 @@ impl Transform {
         }
     }
 
-    /// The rows that pass, projected. Notes refer to rows of the returned origin.
+    /// The rows that pass, projected. A filter lets no row without a value pass, as it looks at values. Notes
+    /// refer to rows of the returned origin.
     pub fn apply(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
         if batch.len == 0 {
             let columns = vec![Column::Absent; self.exprs.len()];
@@ -71,6 +83,8 @@ impl Transform {
         let batch = match &mut self.filter {
             None => batch,
             Some(filter) => {
+                let valued = batch.with_values();
+                let batch = &*valued;
                 let keep = filter.filter(batch, notes);
                 // A note of the filter names a row of the input: record it by what that row becomes.
                 notes.notes.iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
@@ -81,13 +95,19 @@ impl Transform {
         let before = notes.notes.len();
         let mut values = self.projection.eval(batch, notes).into_iter();
         notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
-        let columns =
+        let mut columns: Vec<Column> =
             self.computed
                 .iter()
                 .map(|computed| {
                     if *computed { values.next().expect("one column an expression") } else { Column::Absent }
                 })
                 .collect();
+        if let Some(deleted) = &batch.deleted {
+            let valued = columns.iter_mut().zip(&self.valued).filter(|(_, valued)| **valued);
+            valued.for_each(|(column, _)| *column = column.null_where(deleted));
+            let failed = notes.notes.split_off(before);
+            notes.notes.extend(failed.into_iter().filter(|note| !deleted.value(note.row)));
+        }
         Batch { len: batch.len, columns, origin: batch.origin.clone(), deleted: batch.deleted.clone() }
     }
 }
@@ -106,7 +126,11 @@ pub fn transform<'s>(
     feeds: Option<Rc<super::hub::Hub>>,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Batch>> {
-    let mut transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
+    let transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
+    let mut transform = match plan.sink {
+        Sink::Stream { .. } => transform.into_stream(&plan.select.columns),
+        _ => transform,
+    };
     let (plan, context) = (plan.clone(), Rc::clone(context));
     let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "transform"));
     Ok(stream.unary(Pipeline, "Transform", move |_, _| {

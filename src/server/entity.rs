@@ -5,9 +5,9 @@ use crate::engine::outcome::{
     Explanation, FunctionInfo, PropertyInfo, QueryInfo, SourceDescription, SourceInfo, Status, TopicInfo,
     Traffic,
 };
-use crate::sql::ast::{Parsed, SourceKind, Statement};
+use crate::sql::ast::{Assertion, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, SqlType};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The entity of one statement. SET, UNSET and INSERT … VALUES have none, and neither has an answer,
 /// which `/query-stream` carries.
@@ -15,6 +15,9 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
     let body = match outcome {
         Outcome::Status(_) if is_silent(&statement.statement) => return None,
         Outcome::Answer(_) => return None,
+        Outcome::Status(_) if matches!(statement.statement, Statement::Assert { .. }) => {
+            asserted(&statement.statement)
+        }
         Outcome::Status(s) => status(s, sequence),
         Outcome::Streams(s) => json!({ "@type": "streams", "streams": each(s, source_info) }),
         Outcome::Tables(s) => json!({ "@type": "tables", "tables": each(s, source_info) }),
@@ -25,6 +28,14 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
         Outcome::Queries(q) => json!({ "@type": "queries", "queries": each(q, query) }),
         Outcome::Functions(f) => json!({ "@type": "function_names", "functions": each(f, function_name) }),
         Outcome::Properties(p) => properties(p),
+        Outcome::Types(t) => {
+            let types: Map<String, Value> = t.iter().map(|(name, ty)| (name.clone(), schema(ty))).collect();
+            json!({ "@type": "type_list", "types": types })
+        }
+        Outcome::Variables(v) => {
+            let variable = |(name, value): &(String, String)| json!({ "name": name, "value": value });
+            json!({ "@type": "variables", "variables": each(v, variable) })
+        }
         Outcome::Sources(s) => {
             let descriptions = each(s, |s| source(s, true));
             json!({ "@type": "source_descriptions", "sourceDescriptions": descriptions })
@@ -68,7 +79,8 @@ fn is_extended(statement: &Statement) -> bool {
 }
 
 fn is_silent(statement: &Statement) -> bool {
-    matches!(statement, Statement::Set { .. } | Statement::Unset { .. } | Statement::InsertValues { .. })
+    use Statement::*;
+    matches!(statement, Set { .. } | Unset { .. } | Define { .. } | Undefine { .. } | InsertValues { .. })
 }
 
 fn each<T>(items: &[T], entity: impl Fn(&T) -> Value) -> Vec<Value> {
@@ -95,6 +107,19 @@ fn status(status: &Status, sequence: u64) -> Value {
         },
         "commandSequenceNumber": sequence,
     })
+}
+
+fn asserted(statement: &Statement) -> Value {
+    let Statement::Assert { exists, what, .. } = statement else { unreachable!("the caller matched it") };
+    match what {
+        Assertion::Topic { name, .. } => {
+            json!({ "@type": "assert_topic", "topicName": name.name, "exists": exists })
+        }
+        Assertion::Schema { subject, id } => {
+            let subject = subject.as_ref().map(|subject| &subject.name);
+            json!({ "@type": "assert_schema", "subject": subject, "id": id, "exists": exists })
+        }
+    }
 }
 
 fn kind(kind: SourceKind) -> &'static str {
@@ -181,8 +206,7 @@ fn properties(properties: &[PropertyInfo]) -> Value {
     let named = |default: bool| -> Vec<&str> {
         properties.iter().filter(|p| p.default == default).map(|p| p.name.as_str()).collect()
     };
-    let property =
-        |p: &PropertyInfo| json!({ "name": p.name, "scope": "KSQL", "value": p.value, "editable": true });
+    let property = |p: &PropertyInfo| json!({ "name": p.name, "scope": "KSQL", "value": p.value, "editable": true, "meaning": p.meaning });
     json!({
         "@type": "properties",
         "properties": each(properties, property),
@@ -431,12 +455,17 @@ mod tests {
             Outcome::Function(count),
             r#"{"@type":"describe_function","statementText":"DESCRIBE FUNCTION COUNT;","name":"COUNT","description":"How many are not NULL.","author":"","version":"","path":"internal","functions":[],"type":"AGGREGATE","usage":"COUNT(x)","warnings":[]}"#,
         );
-        let reset = PropertyInfo { name: "auto.offset.reset".into(), value: "latest".into(), default: true };
+        let reset = PropertyInfo {
+            name: "auto.offset.reset".into(),
+            value: "latest".into(),
+            default: true,
+            meaning: "honoured".into(),
+        };
         check(
             show(),
             "SHOW PROPERTIES",
             Outcome::Properties(vec![reset]),
-            r#"{"@type":"properties","statementText":"SHOW PROPERTIES;","properties":[{"name":"auto.offset.reset","scope":"KSQL","value":"latest","editable":true}],"overwrittenProperties":[],"defaultProperties":["auto.offset.reset"],"warnings":[]}"#,
+            r#"{"@type":"properties","statementText":"SHOW PROPERTIES;","properties":[{"name":"auto.offset.reset","scope":"KSQL","value":"latest","editable":true,"meaning":"honoured"}],"overwrittenProperties":[],"defaultProperties":["auto.offset.reset"],"warnings":[]}"#,
         );
     }
 

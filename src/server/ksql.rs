@@ -5,7 +5,7 @@ use super::request::{self, Naming, Request};
 use super::{App, blocking, entity, json};
 use crate::engine::Outcome;
 use crate::sql::ast::{Parsed, Statement};
-use crate::sql::parse_script;
+use crate::sql::parse_script_with;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -21,7 +21,8 @@ pub async fn ksql(State(app): State<App>, body: Result<Bytes, BytesRejection>) -
 
 fn execute(app: &App, request: Request) -> Result<Vec<Value>, Failure> {
     let Request { text, mut session } = request;
-    let statements = parse_script(&text).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
+    let known = app.engine.known(&session).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
+    let statements = parse_script_with(&text, known).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     check(&statements, &text)?;
     let mut entities = Vec::new();
     for statement in &statements {

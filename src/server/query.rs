@@ -10,7 +10,7 @@ use super::request::{self, Naming, Request};
 use super::rows::{Form, Writer};
 use super::{App, blocking, entity};
 use crate::engine::{Answer, AnswerEvent, AnswerKind, Engine, Outcome};
-use crate::sql::parse_script;
+use crate::sql::parse_script_with;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -83,7 +83,8 @@ async fn respond(app: App, request: Request, select: Form, print: Form) -> Resul
 
 fn open(engine: &Engine, request: Request) -> Result<Answer, Failure> {
     let Request { text, mut session } = request;
-    let statements = parse_script(&text).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
+    let known = engine.known(&session).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
+    let statements = parse_script_with(&text, known).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     let refuse = |message: &str| Failure::statement(BAD_STATEMENT, message, &text, Vec::new());
     let [statement] = &statements[..] else {
         return Err(refuse(&format!("expected one SELECT or PRINT, found {} statements", statements.len())));

@@ -50,12 +50,14 @@ pub fn read(body: Result<Bytes, BytesRejection>, naming: Naming) -> Result<Reque
     let body: Body = parse(body, naming.expected())?;
     let bad = |message: String| Failure::generic(BAD_REQUEST, message);
     let text = body.ksql.or(body.sql).ok_or_else(|| bad(format!("no statement; {}", naming.expected())))?;
-    let text = substitute(&text, &texts(body.session_variables).map_err(bad)?);
+    let variables = texts(body.session_variables).map_err(bad)?;
     if text.len() > TEXT_BYTES_MAX {
         return Err(bad(format!("the statements take {} bytes; the limit is 1 MiB", text.len())));
     }
     let given = texts(body.streams_properties.or(body.properties)).map_err(bad)?;
-    Ok(Request { text, session: session(given).map_err(|e| bad(e.to_string()))? })
+    let mut session = session(given).map_err(|e| bad(e.to_string()))?;
+    session.variables = variables.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+    Ok(Request { text, session })
 }
 
 /// Reads a JSON body, or says what it should have been.
@@ -88,25 +90,6 @@ fn texts(map: Option<Map<String, Value>>) -> Result<Vec<(String, String)>, Strin
     map.unwrap_or_default().into_iter().map(text).collect()
 }
 
-/// Puts session variables in the place of `${NAME}`; an unknown one stays as it is.
-fn substitute(text: &str, variables: &[(String, String)]) -> String {
-    if variables.is_empty() {
-        return text.to_string();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        out.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let Some(end) = rest.find('}') else { break };
-        let found = variables.iter().find(|(name, _)| name.eq_ignore_ascii_case(&rest[2..end]));
-        out.push_str(found.map_or(&rest[..=end], |(_, value)| value));
-        rest = &rest[end + 1..];
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,14 +110,21 @@ mod tests {
                 "earliest",
             ),
             (Naming::Sql, r#"{"sql":"X","properties":{"auto.offset.reset":"earliest"}}"#, "X", "earliest"),
-            (Naming::Sql, r#"{"sql":"A ${T} ${u}","sessionVariables":{"t":"x"}}"#, "A x ${u}", "latest"),
-            (Naming::Sql, r#"{"sql":"A ${T","sessionVariables":{"T":"x"}}"#, "A ${T", "latest"),
         ];
         for (naming, body, text, reset) in cases {
             let request = read_text(body, naming).unwrap();
             assert_eq!(request.text, text, "{body}");
             assert_eq!(request.session.properties["auto.offset.reset"], reset, "{body}");
         }
+    }
+
+    #[test]
+    fn variables_go_with_the_session() {
+        let body = r#"{"sql":"SELECT ${a}","sessionVariables":{"A":"x","n":1}}"#;
+        let request = read_text(body, Naming::Sql).unwrap();
+        let expected = [("a", "x"), ("n", "1")].map(|(name, value)| (name.to_string(), value.to_string()));
+        assert_eq!(request.session.variables, expected.into());
+        assert_eq!(request.text, "SELECT ${a}");
     }
 
     #[test]

@@ -69,7 +69,47 @@ pub enum Statement {
     Unset {
         property: String,
     },
+    /// CREATE TYPE [IF NOT EXISTS] name AS type
+    CreateType {
+        if_not_exists: bool,
+        name: Ident,
+        ty: SqlType,
+    },
+    /// DROP TYPE [IF EXISTS] name
+    DropType {
+        if_exists: bool,
+        name: Ident,
+    },
+    /// DEFINE name = 'value'; the name in lower case.
+    Define {
+        name: Ident,
+        value: String,
+    },
+    Undefine {
+        name: Ident,
+    },
+    /// ALTER STREAM | TABLE name ADD [COLUMN] column type, …
+    Alter {
+        kind: SourceKind,
+        name: Ident,
+        columns: Vec<ColumnSpec>,
+    },
+    /// ASSERT [NOT EXISTS] TOPIC | SCHEMA … [TIMEOUT n unit]
+    Assert {
+        exists: bool,
+        what: Assertion,
+        timeout_ms: Option<i64>,
+    },
+    /// RUN SCRIPT 'file'
+    RunScript {
+        file: Ident,
+    },
     Show(Show),
+    /// DESCRIBE STREAMS | TABLES [EXTENDED]
+    DescribeAll {
+        kind: SourceKind,
+        extended: bool,
+    },
     /// DESCRIBE source [EXTENDED]
     Describe {
         name: Ident,
@@ -101,6 +141,15 @@ pub enum Statement {
     },
 }
 
+/// What ASSERT asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Assertion {
+    /// TOPIC name [WITH (PARTITIONS=…, REPLICAS=…)]
+    Topic { name: Ident, with: Properties },
+    /// SCHEMA [SUBJECT name] [ID number]: one of the two at least.
+    Schema { subject: Option<Ident>, id: Option<u32> },
+}
+
 /// A statement with its place in the script.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
@@ -118,6 +167,8 @@ pub enum Show {
     Queries { extended: bool },
     Functions,
     Properties,
+    Types,
+    Variables,
 }
 
 #[derive(Clone, Debug, PartialEq)]

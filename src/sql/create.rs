@@ -4,6 +4,7 @@ use super::ast::{ColumnSpec, Literal, Properties, Property, SourceKind, Statemen
 use super::hint::{Missing, missing};
 use super::lexer::TokenKind;
 use super::parser::Parser;
+use super::types::is_type;
 use crate::error::{Error, Result};
 use crate::types::Part;
 
@@ -14,9 +15,16 @@ impl Parser<'_> {
         if or_replace {
             self.expect_word("REPLACE")?;
         }
+        if !or_replace && self.eat_word("TYPE") {
+            return self.create_type();
+        }
         self.created_otherwise()?;
         let source = self.span();
         let read_only = self.eat_word("SOURCE");
+        if or_replace && read_only {
+            let message = "SOURCE marks data that is only read: it is created once and not replaced";
+            return Err(Error::syntax(message).at(source).hint("leave OR REPLACE out, and DROP the old one"));
+        }
         let kind = self.source_kind()?;
         // `IF` may also be the name.
         let if_not_exists = self.at_words(&["IF", "NOT"]) && self.eat_word("IF") && self.eat_word("NOT");
@@ -56,11 +64,63 @@ impl Parser<'_> {
         Err(self.expected(what, &["WITH", "AS"]))
     }
 
-    /// What the dialect can create besides streams and tables.
+    /// Behind CREATE TYPE.
+    fn create_type(&mut self) -> Result<Statement> {
+        let if_not_exists = self.at_words(&["IF", "NOT"]) && self.eat_word("IF") && self.eat_word("NOT");
+        if if_not_exists {
+            self.expect_word("EXISTS")?;
+        }
+        let name = self.ident("the name of a type")?;
+        if is_type(&name.name) {
+            let message = format!("{} is a type of the dialect already", name.name);
+            return Err(Error::syntax(message).at(name.span).hint("give the type another name"));
+        }
+        self.expect_word("AS")?;
+        let ty = self.sql_type(&name.name)?;
+        Ok(Statement::CreateType { if_not_exists, name, ty })
+    }
+
+    /// Behind ALTER: the columns that a stream or table gets.
+    pub(super) fn alter(&mut self) -> Result<Statement> {
+        self.advance();
+        if self.at_word("SYSTEM") {
+            let hint = "SET changes a property for what follows";
+            return Err(self.expected("STREAM or TABLE", &["STREAM", "TABLE"]).hint(hint));
+        }
+        let kind = self.source_kind()?;
+        let name = self.source_name()?;
+        let mut columns = Vec::new();
+        loop {
+            if !self.eat_word("ADD") {
+                let hint = "columns can be added; for other changes CREATE OR REPLACE it";
+                return Err(self.expected("ADD", &["ADD"]).hint(hint));
+            }
+            // `COLUMN` may also be the name.
+            if self.at_word("COLUMN")
+                && matches!(self.peek_ahead(2), TokenKind::Word(_) | TokenKind::Quoted(_))
+            {
+                self.advance();
+            }
+            columns.push(self.added_column()?);
+            if !self.eat(",") {
+                return Ok(Statement::Alter { kind, name, columns });
+            }
+        }
+    }
+
+    fn added_column(&mut self) -> Result<ColumnSpec> {
+        let name = self.ident("a column name")?;
+        let ty = self.sql_type(&name.name)?;
+        if self.at_any(&["KEY", "PRIMARY", "HEADER", "HEADERS"]) {
+            let hint = "a column that is added comes from the value";
+            return Err(self.expected("`,` or the end of the statement", &[]).hint(hint));
+        }
+        Ok(ColumnSpec { name, ty, part: Part::Value })
+    }
+
+    /// What the dialect can create besides streams, tables and types.
     fn created_otherwise(&self) -> Result<()> {
-        let what = if self.at_word("TYPE") {
-            Missing::CustomType
-        } else if self.at_words(&["SOURCE", "CONNECTOR"])
+        let what = if self.at_words(&["SOURCE", "CONNECTOR"])
             || self.at_words(&["SINK", "CONNECTOR"])
             || self.at_word("CONNECTOR")
         {
@@ -142,7 +202,7 @@ impl Parser<'_> {
     }
 
     /// `WITH (NAME = literal, …)`
-    fn properties(&mut self) -> Result<Properties> {
+    pub(super) fn properties(&mut self) -> Result<Properties> {
         self.expect_word("WITH")?;
         let open = self.expect("(")?;
         let properties = self.list(open, ")", Self::property)?;

@@ -48,14 +48,8 @@ pub(super) enum Missing {
     Offset,
     TimeZone,
     CommonTable,
-    CustomType,
     Connector,
     Pause,
-    Variables,
-    Alter,
-    Assert,
-    RunScript,
-    DescribeAll,
     Change,
 }
 
@@ -87,23 +81,11 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
             "queries cannot start with WITH",
             "give the inner query a name with CREATE STREAM … AS SELECT and read from that",
         ),
-        Missing::CustomType => (
-            "custom types are not supported",
-            "write the type out where it is used, such as STRUCT<name STRING, age INT>",
-        ),
         Missing::Connector => (
             "connectors cannot be managed by statements",
             "the topology file says by which connector a topic is read or written",
         ),
         Missing::Pause => ("queries cannot be paused", "TERMINATE stops a query"),
-        Missing::Variables => ("variables are not supported", "write the value itself"),
-        Missing::Alter => ("ALTER is not supported", "DROP and CREATE it again, or use CREATE OR REPLACE"),
-        Missing::Assert => ("ASSERT is not supported", "SHOW and DESCRIBE tell what there is"),
-        Missing::RunScript => ("RUN SCRIPT is not supported", "give the statements of the script themselves"),
-        Missing::DescribeAll => (
-            "only one stream or table can be described at a time",
-            "SHOW STREAMS EXTENDED or SHOW TABLES EXTENDED describes all",
-        ),
         Missing::Change => (
             "data cannot be changed in place",
             "INSERT INTO adds records; in a table, a record replaces the one with its key",

@@ -5,6 +5,10 @@
 //! text is complete though it holds a stray character.
 
 use crate::error::{Error, Span};
+use std::collections::BTreeMap;
+
+/// What `${name}` stands for; names in lower case, since their case does not matter.
+pub type Variables = BTreeMap<String, String>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
@@ -38,16 +42,28 @@ const SYMBOLS: [&str; 23] = [
 
 /// All tokens of the text, without blanks and comments.
 pub fn lex(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
-    if text.starts_with('\u{feff}') {
+    lex_from(text, 0, None).tokens
+}
+
+/// The tokens of a text, and what stands in it where variables were.
+pub struct Lexed {
+    pub tokens: Vec<Token>,
+    pub replaced: Vec<(Span, String)>,
+}
+
+/// The tokens from a place on, which is between two tokens. A token that a variable stands for has the place
+/// of the variable. Without `variables` `${…}` means nothing.
+pub fn lex_from(text: &str, start: usize, variables: Option<&Variables>) -> Lexed {
+    let mut lexer = Lexer { text, at: start, tokens: Vec::new(), variables, replaced: Vec::new() };
+    if start == 0 && text.starts_with('\u{feff}') {
         lexer.at = '\u{feff}'.len_utf8();
     }
     while lexer.skip_blanks() {
         lexer.token();
     }
-    let end = lexer.tokens.last().map_or(0, |t| t.span.end);
+    let end = lexer.tokens.last().map_or(start, |t| t.span.end);
     lexer.tokens.push(Token { kind: TokenKind::End, span: Span::new(end, end) });
-    lexer.tokens
+    Lexed { tokens: lexer.tokens, replaced: lexer.replaced }
 }
 
 struct Lexer<'a> {
@@ -55,6 +71,8 @@ struct Lexer<'a> {
     /// Byte offset; always on a character boundary.
     at: usize,
     tokens: Vec<Token>,
+    variables: Option<&'a Variables>,
+    replaced: Vec<(Span, String)>,
 }
 
 impl<'a> Lexer<'a> {
@@ -119,9 +137,12 @@ impl<'a> Lexer<'a> {
         match first {
             '\'' | '"' | '`' => self.quoted(first),
             _ if number => self.number(),
+            '$' if self.at_variable() => self.variable(start),
             'a'..='z' | 'A'..='Z' | '_' => {
                 let word = self.take(is_word);
-                if self.first().is_some_and(char::is_alphabetic) {
+                if self.at_variable() {
+                    self.variable(start);
+                } else if self.first().is_some_and(char::is_alphabetic) {
                     self.foreign_word(start);
                 } else {
                     self.push(start, TokenKind::Word(word.to_ascii_uppercase()));
@@ -130,6 +151,69 @@ impl<'a> Lexer<'a> {
             _ if first.is_alphabetic() => self.foreign_word(start),
             _ => self.symbol(first),
         }
+    }
+
+    fn at_variable(&self) -> bool {
+        self.variables.is_some() && self.rest().starts_with("${")
+    }
+
+    /// A variable, and the letters and digits that it touches: `${stage}_orders` is one name.
+    fn variable(&mut self, start: usize) {
+        self.at = start;
+        let mut written = String::new();
+        loop {
+            written.push_str(self.take(is_word));
+            if !self.at_variable() {
+                break;
+            }
+            let (name, after) = reference(self.rest());
+            let found = self.variables.and_then(|variables| variables.get(&name.to_lowercase()));
+            self.at += after;
+            match found {
+                Some(value) => written.push_str(value),
+                None => {
+                    return self.bad(
+                        start,
+                        format!("there is no variable {name}"),
+                        format!("DEFINE {name} = '…'; SHOW VARIABLES lists what is defined"),
+                    );
+                }
+            }
+        }
+        let span = Span::new(start, self.at);
+        let tokens = lex(&written);
+        if tokens.iter().any(|token| token.kind == TokenKind::Symbol(";")) {
+            let hint = "a variable stands for a part of a statement";
+            return self.bad(start, format!("a variable is `{written}`, which ends the statement"), hint);
+        }
+        for token in tokens {
+            match token.kind {
+                TokenKind::End => {}
+                TokenKind::Bad(error) => {
+                    let error = Error { span: Some(span), ..*error };
+                    self.push(start, TokenKind::Bad(Box::new(error)));
+                }
+                kind => self.push(start, kind),
+            }
+        }
+        self.replaced.push((span, written));
+    }
+
+    /// The text of a string or a quoted name with the values of its variables. What nobody has defined stays:
+    /// it may mean something to others.
+    fn substituted(&self, text: String) -> String {
+        let Some(variables) = self.variables.filter(|_| text.contains("${")) else { return text };
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(start) = rest.find("${") {
+            let (name, after) = reference(&rest[start..]);
+            let (before, behind) = (&rest[..start], start + after);
+            out.push_str(before);
+            let found = variables.get(&name.to_lowercase());
+            out.push_str(found.map_or(&rest[start..behind], |value| value));
+            rest = &rest[behind..];
+        }
+        out + rest
     }
 
     /// Unquoted names are ASCII, as in the dialect.
@@ -160,6 +244,14 @@ impl<'a> Lexer<'a> {
             value.push(quote);
             self.at += 1;
         }
+        let value = match self.substituted(value.clone()) {
+            same if same == value => same,
+            other => {
+                let doubled = other.replace(quote, &format!("{quote}{quote}"));
+                self.replaced.push((Span::new(start, self.at), format!("{quote}{doubled}{quote}")));
+                other
+            }
+        };
         match quote {
             '\'' => self.push(start, TokenKind::Text(value)),
             '"' if value.is_empty() => {
@@ -203,10 +295,14 @@ impl<'a> Lexer<'a> {
         if self.first().is_some_and(|c| is_word(c) || c.is_alphanumeric()) {
             self.take(|c| is_word(c) || c.is_alphanumeric());
             let text = &self.text[start..self.at];
+            // A name may begin with a digit.
+            if text.chars().all(is_word) {
+                return self.push(start, TokenKind::Word(text.to_ascii_uppercase()));
+            }
             return self.bad(
                 start,
                 format!("{text} is neither a number nor a name"),
-                format!("a name that starts with a digit needs quotes: `{text}`"),
+                format!("such a name needs quotes: `{text}`"),
             );
         }
         self.push(start, kind);
@@ -251,6 +347,14 @@ const WRONG_SYMBOLS: [(&str, &str); 5] = [
     ("!<", "write `>=`"),
 ];
 
+/// The name in the `${…}` that a text begins with, and its length; up to the end where it is not closed.
+fn reference(text: &str) -> (&str, usize) {
+    match text.find('}') {
+        Some(end) => (&text[2..end], end + 1),
+        None => (&text[2..], text.len()),
+    }
+}
+
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '@'
 }
@@ -260,7 +364,7 @@ fn stray_hint(c: char) -> &'static str {
         '‘' | '’' | '‚' | '´' | '“' | '”' | '„' => "strings take the plain quote `'`",
         '#' => "comments start with `--`",
         '!' => "write NOT",
-        '$' => "variables are not supported: write the value itself",
+        '$' => "a variable is written ${name}",
         '{' | '}' => "a struct is built with STRUCT(name := value)",
         ':' => "fields of a struct are reached with `->`",
         '\\' => "a quote inside a string is written twice: ''",

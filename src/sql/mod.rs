@@ -5,6 +5,7 @@ pub mod complete;
 pub mod lexer;
 pub mod parser;
 mod create;
+mod display;
 mod expression;
 mod hint;
 mod operand;
@@ -14,4 +15,5 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use parser::{parse_script, parse_statement};
+pub use lexer::Variables;
+pub use parser::{Known, Reader, parse_script, parse_script_with, parse_statement, parse_statement_with};

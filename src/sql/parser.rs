@@ -1,11 +1,13 @@
 //! Tokens → statements, by recursive descent: the entry points, the token cursor and the errors
 //! that all parts of the grammar share.
 
-use super::ast::{self, Ident, Parsed};
+use super::ast::{self, Ident, Parsed, Statement};
 use super::complete::{CLAUSES, RESERVED, STARTERS};
 use super::hint::{Missing, missing, nearest};
-use super::lexer::{Token, TokenKind, lex};
+use super::lexer::{Lexed, Token, TokenKind, Variables, lex_from};
 use crate::error::{Error, Result, Span, locate};
+use crate::types::SqlType;
+use std::collections::BTreeMap;
 
 /// How deep expressions, types and EXPLAIN may nest; keeps the stack bounded.
 const MAX_DEPTH: usize = 128;
@@ -14,23 +16,77 @@ const MAX_DEPTH: usize = 128;
 /// any recursion of the parser, but what walks the tree later does recurse.
 const MAX_CHAIN: usize = 500;
 
+/// What a text may use beside its own words. CREATE TYPE, DEFINE and their opposites change it for what
+/// follows them in the same text.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// CREATE TYPE
+    pub types: BTreeMap<String, SqlType>,
+    /// `None`: `${…}` means nothing.
+    pub variables: Option<Variables>,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known { types: BTreeMap::new(), variables: Some(Variables::new()) }
+    }
+}
+
 /// Parses a script of any number of statements. An error's span points into `text`.
 pub fn parse_script(text: &str) -> Result<Vec<Parsed>> {
-    let mut parser = Parser::new(text);
+    parse_script_with(text, Known::default())
+}
+
+/// As [`parse_script`], of a text that uses what is known already.
+pub fn parse_script_with(text: &str, known: Known) -> Result<Vec<Parsed>> {
+    let mut reader = Reader::new(text, known);
     let mut statements = Vec::new();
-    loop {
+    while let Some(statement) = reader.next()? {
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+/// Parses a script a statement at a time, for who carries out something in between that the rest may use.
+pub struct Reader<'a>(Parser<'a>);
+
+impl<'a> Reader<'a> {
+    pub fn new(text: &'a str, known: Known) -> Reader<'a> {
+        Reader(Parser::new(text, known))
+    }
+
+    /// The next statement; `None` at the end.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Option<Parsed>> {
+        let parser = &mut self.0;
         while parser.eat(";") {}
         if parser.at_end() {
-            return Ok(statements);
+            return Ok(None);
         }
-        statements.push(parser.parsed()?);
+        let statement = parser.parsed()?;
         parser.end_of_statement()?;
+        Ok(Some(statement))
+    }
+
+    /// What the text may use from here on.
+    pub fn known(&self) -> &Known {
+        &self.0.known
+    }
+
+    pub fn set_known(&mut self, known: Known) {
+        self.0.known = known;
+        self.0.lex_again();
     }
 }
 
 /// Parses exactly one statement; a closing semicolon may be absent.
 pub fn parse_statement(text: &str) -> Result<Parsed> {
-    let mut parser = Parser::new(text);
+    parse_statement_with(text, Known::default())
+}
+
+/// As [`parse_statement`], of a text that uses what is known already.
+pub fn parse_statement_with(text: &str, known: Known) -> Result<Parsed> {
+    let mut parser = Parser::new(text, known);
     let statement = parser.parsed()?;
     parser.end_of_statement()?;
     while parser.eat(";") {}
@@ -42,7 +98,10 @@ pub fn parse_statement(text: &str) -> Result<Parsed> {
 
 pub(super) struct Parser<'a> {
     text: &'a str,
+    pub(super) known: Known,
     tokens: Vec<Token>,
+    /// What stands in the text where variables are, in its order.
+    replaced: Vec<(Span, String)>,
     /// Never beyond the last token, which is always `End`.
     pos: usize,
     depth: usize,
@@ -55,8 +114,9 @@ pub(super) struct Parser<'a> {
 
 /// The cursor.
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Parser<'a> {
-        Parser { text, tokens: lex(text), pos: 0, depth: 0, chain: 0, loose_alias: None }
+    fn new(text: &'a str, known: Known) -> Parser<'a> {
+        let Lexed { tokens, replaced } = lex_from(text, 0, known.variables.as_ref());
+        Parser { text, known, tokens, replaced, pos: 0, depth: 0, chain: 0, loose_alias: None }
     }
 
     /// One statement with its text.
@@ -64,7 +124,55 @@ impl<'a> Parser<'a> {
         let start = self.span();
         let statement = self.statement()?;
         let span = self.since(start);
-        Ok(ast::Parsed { statement, text: self.source(span).to_string(), span })
+        self.learn(&statement);
+        Ok(ast::Parsed { statement, text: self.meant(span), span })
+    }
+
+    /// What the rest of the text may use after this statement.
+    fn learn(&mut self, statement: &Statement) {
+        match statement {
+            Statement::CreateType { name, ty, .. } => {
+                self.known.types.entry(name.name.clone()).or_insert_with(|| ty.clone());
+            }
+            Statement::DropType { name, .. } => drop(self.known.types.remove(&name.name)),
+            Statement::Define { name, value } => {
+                if let Some(variables) = &mut self.known.variables {
+                    variables.insert(name.name.clone(), value.clone());
+                    self.lex_again();
+                }
+            }
+            Statement::Undefine { name } => {
+                if let Some(variables) = &mut self.known.variables {
+                    variables.remove(&name.name);
+                    self.lex_again();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads the rest of the text once more: its variables stand for something else now.
+    fn lex_again(&mut self) {
+        let behind = self.pos.checked_sub(1).map_or(0, |last| self.tokens[last].span.end);
+        self.tokens.truncate(self.pos);
+        self.replaced.retain(|(span, _)| span.end <= behind);
+        let rest = lex_from(self.text, behind, self.known.variables.as_ref());
+        self.tokens.extend(rest.tokens);
+        self.replaced.extend(rest.replaced);
+    }
+
+    /// The text at a place, with what its variables stand for.
+    fn meant(&self, span: Span) -> String {
+        let mut out = String::new();
+        let mut at = span.start;
+        let is_inside =
+            |replaced: &&(Span, String)| span.start <= replaced.0.start && replaced.0.end <= span.end;
+        for (variable, value) in self.replaced.iter().filter(is_inside) {
+            out.push_str(self.source(Span::new(at, variable.start)));
+            out.push_str(value);
+            at = variable.end;
+        }
+        out + self.source(Span::new(at, span.end))
     }
 
     fn end_of_statement(&mut self) -> Result<()> {

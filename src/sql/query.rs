@@ -249,7 +249,7 @@ impl Parser<'_> {
     }
 
     /// `5 MINUTES`, in milliseconds.
-    fn duration(&mut self) -> Result<i64> {
+    pub(super) fn duration(&mut self) -> Result<i64> {
         const UNITS: &[(&str, i64)] = &[
             ("MILLISECOND", 1),
             ("SECOND", 1_000),

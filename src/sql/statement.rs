@@ -1,6 +1,6 @@
 //! The grammar of statements, but for CREATE and INSERT (`create.rs`).
 
-use super::ast::{Ident, Show, SourceKind, Statement};
+use super::ast::{Assertion, Ident, Show, SourceKind, Statement};
 use super::complete::{CLAUSES, STARTERS};
 use super::hint::{Missing, missing};
 use super::lexer::TokenKind;
@@ -22,6 +22,11 @@ impl Parser<'_> {
             "EXPLAIN" => self.explain(),
             "PRINT" => self.print(),
             "TERMINATE" => self.terminate(),
+            "DEFINE" => self.define(),
+            "UNDEFINE" => self.undefine(),
+            "ALTER" => self.alter(),
+            "ASSERT" => self.assert(),
+            "RUN" => self.run_script(),
             _ => Err(self.unsupported_statement().unwrap_or_else(|| self.no_statement())),
         }
     }
@@ -34,10 +39,6 @@ impl Parser<'_> {
         let TokenKind::Word(word) = self.peek() else { return None };
         let what = match word.as_str() {
             "PAUSE" | "RESUME" => Missing::Pause,
-            "DEFINE" | "UNDEFINE" => Missing::Variables,
-            "ALTER" => Missing::Alter,
-            "ASSERT" => Missing::Assert,
-            "RUN" if self.at_words(&["RUN", "SCRIPT"]) => Missing::RunScript,
             "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => Missing::Change,
             _ => return None,
         };
@@ -57,22 +58,94 @@ impl Parser<'_> {
 
     fn drop(&mut self) -> Result<Statement> {
         self.advance();
-        if self.at_any(&["TYPE", "CONNECTOR"]) {
-            let what = if self.at_word("TYPE") { Missing::CustomType } else { Missing::Connector };
-            return Err(missing(what, self.span()));
+        if self.at_word("CONNECTOR") {
+            return Err(missing(Missing::Connector, self.span()));
+        }
+        if self.eat_word("TYPE") {
+            let if_exists = self.if_exists()?;
+            return Ok(Statement::DropType { if_exists, name: self.ident("the name of a type")? });
         }
         let kind = self.source_kind()?;
-        let if_exists = self.at_word("IF") && matches!(self.peek_ahead(1), TokenKind::Word(_));
-        if if_exists {
-            self.advance();
-            self.expect_word("EXISTS")?;
-        }
+        let if_exists = self.if_exists()?;
         let name = self.source_name()?;
         let delete_topic = self.eat_word("DELETE");
         if delete_topic {
             self.expect_word("TOPIC")?;
         }
         Ok(Statement::Drop { kind, if_exists, name, delete_topic })
+    }
+
+    /// Takes IF EXISTS if it is there; `IF` may also be the name.
+    fn if_exists(&mut self) -> Result<bool> {
+        let if_exists = self.at_word("IF") && matches!(self.peek_ahead(1), TokenKind::Word(_));
+        if if_exists {
+            self.advance();
+            self.expect_word("EXISTS")?;
+        }
+        Ok(if_exists)
+    }
+
+    fn define(&mut self) -> Result<Statement> {
+        self.advance();
+        let name = self.variable_name()?;
+        self.expect("=")?;
+        let value = match self.peek() {
+            TokenKind::Integer(_) | TokenKind::Decimal(_) | TokenKind::Word(_) => {
+                let hint = format!("write the value as a string: '{}'", self.source(self.span()));
+                return Err(self.expected("a string", &[]).hint(hint));
+            }
+            _ => self.text_literal("a string")?,
+        };
+        Ok(Statement::Define { name, value })
+    }
+
+    fn undefine(&mut self) -> Result<Statement> {
+        self.advance();
+        Ok(Statement::Undefine { name: self.variable_name()? })
+    }
+
+    fn variable_name(&mut self) -> Result<Ident> {
+        let Ident { name, span } = self.ident("the name of a variable")?;
+        Ok(Ident { name: name.to_lowercase(), span })
+    }
+
+    fn run_script(&mut self) -> Result<Statement> {
+        let span = self.span();
+        self.advance();
+        self.expect_word("SCRIPT")?;
+        let name = self.text_literal("a file in single quotes")?;
+        Ok(Statement::RunScript { file: Ident { name, span: self.since(span) } })
+    }
+
+    fn assert(&mut self) -> Result<Statement> {
+        self.advance();
+        let exists = !self.eat_word("NOT");
+        if !exists {
+            self.expect_word("EXISTS")?;
+        }
+        let what = if self.eat_word("TOPIC") {
+            let name = self.topic()?;
+            let with = if self.at_word("WITH") { self.properties()? } else { Vec::new() };
+            Assertion::Topic { name, with }
+        } else if self.eat_word("SCHEMA") {
+            self.asserted_schema()?
+        } else {
+            return Err(self.expected("TOPIC or SCHEMA", &["TOPIC", "SCHEMA"]));
+        };
+        let timeout_ms = if self.eat_word("TIMEOUT") { Some(self.duration()?) } else { None };
+        Ok(Statement::Assert { exists, what, timeout_ms })
+    }
+
+    fn asserted_schema(&mut self) -> Result<Assertion> {
+        let subject = if self.eat_word("SUBJECT") { Some(self.topic()?) } else { None };
+        let span = self.span();
+        let id = if self.eat_word("ID") { Some(self.count("the number of a schema")?) } else { None };
+        if subject.is_none() && id.is_none() {
+            return Err(self.expected("SUBJECT or ID", &["SUBJECT", "ID"]));
+        }
+        let too_large = |_| Error::syntax("no schema has so large a number").at(self.since(span));
+        let id = id.map(u32::try_from).transpose().map_err(too_large)?;
+        Ok(Assertion::Schema { subject, id })
     }
 
     /// The name of a stream or table.
@@ -110,14 +183,14 @@ impl Parser<'_> {
 
     fn show(&mut self) -> Result<Statement> {
         self.advance();
-        const WHAT: &[&str] = &["STREAMS", "TABLES", "TOPICS", "QUERIES", "FUNCTIONS", "PROPERTIES"];
+        const WHAT: &[&str] =
+            &["STREAMS", "TABLES", "TOPICS", "QUERIES", "FUNCTIONS", "PROPERTIES", "TYPES", "VARIABLES"];
+        const PLAIN: &[&str] = &["FUNCTIONS", "PROPERTIES", "TYPES", "VARIABLES"];
         let all = self.at_words(&["ALL", "TOPICS"]) && self.eat_word("ALL");
         let TokenKind::Word(word) = self.peek() else { return Err(self.expected(&or(WHAT), WHAT)) };
         let word = word.clone();
         match word.as_str() {
-            "TYPES" => return Err(missing(Missing::CustomType, self.span())),
             "CONNECTORS" | "CONNECTOR" => return Err(missing(Missing::Connector, self.span())),
-            "VARIABLES" => return Err(missing(Missing::Variables, self.span())),
             "COLUMNS" => {
                 return Err(self
                     .expected(&or(WHAT), &[])
@@ -126,13 +199,15 @@ impl Parser<'_> {
             other if !WHAT.contains(&other) => return Err(self.expected(&or(WHAT), WHAT)),
             _ => self.advance(),
         }
-        let extended = !matches!(word.as_str(), "FUNCTIONS" | "PROPERTIES") && self.extended()?;
+        let extended = !PLAIN.contains(&word.as_str()) && self.extended()?;
         Ok(Statement::Show(match word.as_str() {
             "STREAMS" => Show::Streams { extended },
             "TABLES" => Show::Tables { extended },
             "TOPICS" => Show::Topics { all, extended },
             "QUERIES" => Show::Queries { extended },
             "FUNCTIONS" => Show::Functions,
+            "TYPES" => Show::Types,
+            "VARIABLES" => Show::Variables,
             _ => Show::Properties,
         }))
     }
@@ -163,7 +238,9 @@ impl Parser<'_> {
             return Err(missing(Missing::Connector, self.span()));
         }
         if self.at_any(&["STREAMS", "TABLES"]) {
-            return Err(missing(Missing::DescribeAll, self.span()));
+            let kind = if self.at_word("STREAMS") { SourceKind::Stream } else { SourceKind::Table };
+            self.advance();
+            return Ok(Statement::DescribeAll { kind, extended: self.extended()? });
         }
         if self.at_word("EXTENDED") && followed {
             let hint = "EXTENDED comes last: DESCRIBE name EXTENDED";

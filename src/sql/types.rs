@@ -49,12 +49,18 @@ const FOREIGN: &[(&str, &str)] = &[
 impl Parser<'_> {
     /// A type, of the thing that `of` names in errors.
     pub(super) fn sql_type(&mut self, of: &str) -> Result<SqlType> {
-        let TokenKind::Word(name) = self.peek() else {
+        let (TokenKind::Word(name) | TokenKind::Quoted(name)) = self.peek() else {
             return Err(self.expected(&format!("the type of {of}"), &[]));
         };
         let (name, span) = (name.clone(), self.span());
-        if !NAMES.contains(&name.as_str()) {
-            return Err(unknown_type(self.source(span), &name, span));
+        if let Some(ty) = self.known.types.get(&name).cloned() {
+            self.advance();
+            return Ok(ty);
+        }
+        let is_word = matches!(self.peek(), TokenKind::Word(_));
+        if !is_word || !NAMES.contains(&name.as_str()) {
+            let own: Vec<&str> = self.known.types.keys().map(String::as_str).collect();
+            return Err(unknown_type(self.source(span), &name, span, &own));
         }
         self.advance();
         match name.as_str() {
@@ -150,16 +156,21 @@ impl Parser<'_> {
     }
 }
 
-fn unknown_type(written: &str, name: &str, span: Span) -> Error {
+/// Whether a name is that of a type of the dialect.
+pub(super) fn is_type(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+fn unknown_type(written: &str, name: &str, span: Span, own: &[&str]) -> Error {
     let error = Error::syntax(format!("there is no type {written}")).at(span);
     if let Some((_, ours)) = FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
         return error.hint(format!("here it is {ours}"));
     }
-    match nearest(name, NAMES) {
+    match nearest(name, NAMES).or(nearest(name, own)) {
         Some(meant) => error.hint(format!("did you mean {meant}?")),
         None => error.hint(
             "types are BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, BYTES, DATE, TIME, TIMESTAMP, \
-             ARRAY<T>, MAP<K, V> and STRUCT<name T, …>",
+             ARRAY<T>, MAP<K, V>, STRUCT<name T, …>, and those that CREATE TYPE makes",
         ),
     }
 }

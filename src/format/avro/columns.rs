@@ -1,14 +1,13 @@
 //! A registered schema → SQL columns.
 
 use crate::expr::decimal::PRECISION_MAX;
-use crate::format::codec::{Inference, Inferred, below, check_key, column_names};
+use crate::format::codec::{Inference, Inferred, below, check_key};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, Part, SqlType, StructField};
 
 /// The columns of the fields, or the single column of a schema without; the error names the field that
 /// has no SQL type.
-pub fn columns_of(schema: &Document, key: bool) -> Result<Inferred, String> {
-    let mut inference = Inference::default();
+pub fn columns_of(schema: &Document, key: bool, mut inference: Inference) -> Result<Inferred, String> {
     if let Some(Shape::Record(fields)) = schema.shape(&schema.root) {
         let fields = self::fields(schema, fields, "", &mut inference)?;
         let columns = fields.into_iter().map(|field| ColumnDef {
@@ -29,7 +28,7 @@ fn fields(
     path: &str,
     inference: &mut Inference,
 ) -> Result<Vec<StructField>, String> {
-    let names = column_names(fields.iter().map(|field| field.name.as_str()), path)?;
+    let names = inference.column_names(fields.iter().map(|field| field.name.as_str()), path)?;
     let field = |(name, field): (String, &Field)| {
         Ok(StructField { name, ty: of(schema, &field.ty, &below(path, &field.name), inference)? })
     };

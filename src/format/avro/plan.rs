@@ -33,6 +33,8 @@ pub enum Read {
     Float,
     Double,
     Bytes(Length),
+    /// A number or a truth value as text, for a STRING.
+    Text(Written),
     /// An enum, by its symbols.
     Symbol(Vec<String>),
     Decimal {
@@ -48,6 +50,13 @@ pub enum Read {
     Union(Vec<Read>),
     /// A branch of a union that cannot be read, and why.
     Unfit(String),
+}
+
+/// What is written where a text is read.
+#[derive(Clone, Copy)]
+pub enum Written {
+    Boolean,
+    Integer,
 }
 
 pub enum Length {
@@ -241,6 +250,8 @@ fn primitive_read(primitive: Primitive, logical: Option<Logical>, ty: &SqlType) 
         (Primitive::Long, S::Time) if logical.is_some() => Read::Integer { per_ms },
         (Primitive::Float, S::Double) => Read::Float,
         (Primitive::Double, S::Double) => Read::Double,
+        (Primitive::Boolean, S::Varchar) => Read::Text(Written::Boolean),
+        (Primitive::Int | Primitive::Long, S::Varchar) if logical.is_none() => Read::Text(Written::Integer),
         (Primitive::String, S::Varchar | S::Bytes) => Read::Bytes(Length::Written),
         (Primitive::Bytes, _) => {
             let decimal = if let Some(Logical::Decimal(decimal)) = logical { Some(decimal) } else { None };

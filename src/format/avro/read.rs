@@ -1,6 +1,6 @@
 //! Bodies → cells, as the plan says.
 
-use super::plan::{Length, Plan, Read, Record, Root, Step};
+use super::plan::{Length, Plan, Read, Record, Root, Step, Written};
 use super::skip::{Skips, block, branch, length as written_length};
 use crate::format::body::Body;
 use crate::format::codec::BodyReader;
@@ -85,6 +85,13 @@ impl Reading<'_, '_> {
                 part.close(entries);
                 Ok(())
             }
+            Read::Text(written) => {
+                let text = match written {
+                    Written::Boolean => self.boolean()?.to_string(),
+                    Written::Integer => self.body.zigzag()?.to_string(),
+                };
+                part.push_made(text.as_bytes(), self.made)
+            }
             Read::Unfit(reason) => Err(Fault::new(reason)),
             _ => unreachable!("a value without parts, or a union in another"),
         }
@@ -110,16 +117,21 @@ impl Reading<'_, '_> {
                 let range = self.bytes(length)?;
                 part.push_bytes(self.body.field(&range), &range)
             }
-            Read::Boolean => match self.body.byte()? {
-                byte @ (0 | 1) => part.push_boolean(byte == 1),
-                byte => Err(Fault::new(format!("byte {byte} is no BOOLEAN"))),
-            },
+            Read::Boolean => part.push_boolean(self.boolean()?),
             Read::Symbol(symbols) => part.push_made(branch(self.body, symbols)?.as_bytes(), self.made),
             Read::Decimal { length, scale } => {
                 let range = self.bytes(length)?;
                 part.push_decimal(self.body.field(&range).bytes(), (*scale).into())
             }
             nested => self.nested(nested, part),
+        }
+    }
+
+    #[inline(always)]
+    fn boolean(&mut self) -> Parsed<bool> {
+        match self.body.byte()? {
+            byte @ (0 | 1) => Ok(byte == 1),
+            byte => Err(Fault::new(format!("byte {byte} is no BOOLEAN"))),
         }
     }
 

@@ -13,7 +13,7 @@ use arrow_schema::DataType;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Writes one side of DELIMITED messages: fields in quotes where needed, NULL as an empty one.
+/// Writes one side of DELIMITED messages: fields in quotes where needed.
 pub struct DelimitedWriter {
     delimiter: u8,
     /// The message in the making.
@@ -26,19 +26,30 @@ impl DelimitedWriter {
         Ok(DelimitedWriter { delimiter, text: String::new() })
     }
 
+    /// Appends a field; NULL is nothing at all, an empty text in front of all others two quotes.
     fn push(&mut self, array: &ArrayRef, i: usize) {
-        let start = self.text.len();
-        if array.is_valid(i) {
-            push_cell(&mut self.text, array, i);
+        if array.is_null(i) {
+            return;
         }
-        let field = &self.text[start..];
-        let special = |b: u8| b == self.delimiter || matches!(b, b'"' | b'\n' | b'\r');
-        if field.bytes().any(special) {
-            let quoted = format!("\"{}\"", field.replace('"', "\"\""));
+        let start = self.text.len();
+        push_cell(&mut self.text, array, i);
+        if needs_quotes(&self.text.as_bytes()[start..], start == 0, self.delimiter) {
+            let quoted = format!("\"{}\"", self.text[start..].replace('"', "\"\""));
             self.text.truncate(start);
             self.text.push_str(&quoted);
         }
     }
+}
+
+/// As Apache's CSV printer has it, which ksqlDB writes with: what begins a line is quoted unless it begins
+/// with a letter or a digit of ASCII, so that it is neither blank nor a comment.
+fn needs_quotes(field: &[u8], first: bool, delimiter: u8) -> bool {
+    let (Some(begins), Some(ends)) = (field.first(), field.last()) else { return first };
+    let special = |b: &u8| *b == delimiter || matches!(b, b'"' | b'\n' | b'\r');
+    (first && !begins.is_ascii_alphanumeric())
+        || *begins <= b'#'
+        || *ends <= b' '
+        || field.iter().any(special)
 }
 
 impl Writer for DelimitedWriter {

@@ -1,6 +1,6 @@
 //! Columns ↔ JSON Schema, as Connect's converter writes and reads it, and ksqlDB with it.
 
-use crate::format::codec::{Inference, Inferred, column_names};
+use crate::format::codec::{Inference, Inferred};
 use crate::registry::Resolved;
 use crate::registry::json::{Document, Node};
 use crate::types::{ColumnDef, Part, SqlType, StructField};
@@ -70,8 +70,8 @@ fn required(ty: &SqlType) -> Value {
 // ---- schema → columns ----
 
 /// The columns of the properties, or the single column of a schema without.
-pub fn columns_of(schema: &Resolved, key: bool) -> Result<Inferred, String> {
-    let (name, ty) = (if key { "ROWKEY" } else { "ROWVAL" }, whole(schema)?);
+pub fn columns_of(schema: &Resolved, key: bool, mut inference: Inference) -> Result<Inferred, String> {
+    let (name, ty) = (if key { "ROWKEY" } else { "ROWVAL" }, whole(schema, &mut inference)?);
     let (fields, bare) = match ty {
         SqlType::Struct(fields) => (fields, false),
         ty => (vec![StructField { name: name.into(), ty }], true),
@@ -81,17 +81,23 @@ pub fn columns_of(schema: &Resolved, key: bool) -> Result<Inferred, String> {
     Ok(Inferred { columns: columns.collect(), bare })
 }
 
-fn whole(schema: &Resolved) -> Result<SqlType, String> {
+fn whole(schema: &Resolved, inference: &mut Inference) -> Result<SqlType, String> {
     let document = Document::parse(&schema.schema.text, &schema.needed)?;
-    type_of(document.root(), "#", &mut Inference::default())
+    type_of(document.root(), "#", inference)
 }
 
-/// Each column must be in the schema that it is written with.
-pub fn check_fits(schema: &Resolved, columns: &[&ColumnDef]) -> Result<(), String> {
-    let SqlType::Struct(fields) = whole(schema)? else { return Ok(()) };
+/// Each column must be in the schema that it is written with; `bare`: the single column is all of it.
+pub fn check_fits(schema: &Resolved, columns: &[&ColumnDef], bare: bool) -> Result<(), String> {
+    let whole = whole(schema, &mut Inference::default())?;
+    if let ([column], true) = (columns, bare) {
+        return match fits(&whole, &column.ty) {
+            true => Ok(()),
+            false => Err(format!("column {} is {}, the schema {whole}", column.name, column.ty)),
+        };
+    }
+    let SqlType::Struct(fields) = whole else { return Ok(()) };
     for column in columns {
-        let same = |field: &&StructField| field.name == column.name.to_uppercase();
-        match fields.iter().find(same) {
+        match field(&fields, &column.name) {
             None => return Err(format!("it has no property for column {}", column.name)),
             Some(field) if !fits(&field.ty, &column.ty) => {
                 return Err(format!("column {} is {}, its property {}", column.name, column.ty, field.ty));
@@ -102,12 +108,24 @@ pub fn check_fits(schema: &Resolved, columns: &[&ColumnDef]) -> Result<(), Strin
     Ok(())
 }
 
-/// Whether values of the column are values of the property; the case of names does not matter.
+/// The property of a name, whose case does not matter: those of `fields` are in upper case.
+fn field<'a>(fields: &'a [StructField], name: &str) -> Option<&'a StructField> {
+    fields.iter().find(|field| field.name == name.to_uppercase())
+}
+
+/// Whether values of the column are values of the property.
 fn fits(property: &SqlType, column: &SqlType) -> bool {
     match (property, column) {
         (SqlType::Bigint, SqlType::Int) => true,
         (SqlType::Double, number) => number.is_numeric(),
-        _ => property.to_string().to_uppercase() == column.to_string().to_uppercase(),
+        (SqlType::Array(property), SqlType::Array(column)) => fits(property, column),
+        (SqlType::Map(key, property), SqlType::Map(column_key, column)) => {
+            key == column_key && fits(property, column)
+        }
+        (SqlType::Struct(properties), SqlType::Struct(columns)) => columns.iter().all(|column| {
+            field(properties, &column.name).is_some_and(|property| fits(&property.ty, &column.ty))
+        }),
+        (property, column) => property == column,
     }
 }
 
@@ -158,7 +176,7 @@ fn inferred(node: Node, path: &str, inference: &mut Inference) -> Result<SqlType
 
 /// With the places that `connect.index` gives them; those without one stay where they are, behind.
 fn fields(node: Node, path: &str, inference: &mut Inference) -> Result<Vec<(u64, StructField)>, String> {
-    let names = column_names(node.map("properties").map(|(name, _)| name), path)?;
+    let names = inference.column_names(node.map("properties").map(|(name, _)| name), path)?;
     let field = |(column, (name, property)): (String, (&str, Node))| {
         let ty = type_of(property, &format!("{path}/properties/{name}"), inference)?;
         let index = property.value.get("connect.index").and_then(Value::as_u64);
@@ -232,7 +250,7 @@ mod tests {
 
     fn columns(text: &str) -> Result<Inferred, String> {
         let schema = Arc::new(Schema::new(Kind::Json, text));
-        columns_of(&Resolved { id: 1, schema, needed: vec![] }, false)
+        columns_of(&Resolved { id: 1, schema, needed: vec![] }, false, Inference::default())
     }
 
     #[test]

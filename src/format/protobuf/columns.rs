@@ -1,14 +1,18 @@
 //! A registered message → SQL columns.
 
-use super::known::{Known, decimal_of, known, type_name};
+use super::known::{Known, decimal_of, entry_of, is_map, known, type_name};
 use crate::expr::decimal::PRECISION_MAX;
-use crate::format::codec::{Inference, Inferred, below, column_names};
+use crate::format::codec::{Inference, Inferred, below};
 use crate::types::{ColumnDef, Part, SqlType, StructField};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 /// The columns of the fields; the error names the field that has no SQL type.
-pub fn columns_of(message: &MessageDescriptor, key: bool) -> Result<Inferred, String> {
-    let fields = fields(message, "", &mut Inference::default())?;
+pub fn columns_of(
+    message: &MessageDescriptor,
+    key: bool,
+    mut inference: Inference,
+) -> Result<Inferred, String> {
+    let fields = fields(message, "", &mut inference)?;
     let columns =
         fields.into_iter().map(|field| ColumnDef { name: field.name, ty: field.ty, part: Part::key_if(key) });
     Ok(Inferred { columns: columns.collect(), bare: false })
@@ -22,7 +26,7 @@ fn fields(
     // As the text has them; without this they come by number.
     let mut written: Vec<FieldDescriptor> = message.fields().collect();
     written.sort_by_key(|field| field.path().last().copied());
-    let names = column_names(written.iter().map(FieldDescriptor::name), path)?;
+    let names = inference.column_names(written.iter().map(FieldDescriptor::name), path)?;
     let field = |(name, field): (String, &FieldDescriptor)| {
         Ok(StructField { name, ty: of(field, &below(path, field.name()), inference)? })
     };
@@ -30,10 +34,10 @@ fn fields(
 }
 
 fn of(field: &FieldDescriptor, path: &str, inference: &mut Inference) -> Result<SqlType, String> {
-    inference.part(path, |inference| match field.kind() {
-        Kind::Message(entry) if field.is_map() => {
-            let key = of(&entry.map_entry_key_field(), &below(path, "key"), inference)?;
-            let value = of(&entry.map_entry_value_field(), &below(path, "value"), inference)?;
+    inference.part(path, |inference| match entry_of(field) {
+        Some([key, value]) if is_map(field) => {
+            let key = of(&key, &below(path, "key"), inference)?;
+            let value = of(&value, &below(path, "value"), inference)?;
             Ok(SqlType::Map(Box::new(key), Box::new(value)))
         }
         _ if field.is_list() => Ok(SqlType::Array(Box::new(single(field, path, inference)?))),

@@ -29,6 +29,28 @@ pub fn known(message: &MessageDescriptor) -> Option<Known> {
     }
 }
 
+/// The key and the value of a map's entries: of Protobuf's own maps, and of those that Connect writes as a
+/// repeated message with the two fields.
+pub fn entry_of(field: &FieldDescriptor) -> Option<[FieldDescriptor; 2]> {
+    let Kind::Message(entry) = field.kind() else { return None };
+    if field.is_map() {
+        return Some([entry.map_entry_key_field(), entry.map_entry_value_field()]);
+    }
+    let named = |number, name| entry.get_field(number).filter(|part| part.name() == name && !part.is_list());
+    let is_entry = field.is_list() && !field.is_group() && entry.fields().len() == 2;
+    Some([named(1, "key")?, named(2, "value")?]).filter(|_| is_entry)
+}
+
+/// Whether the repeated message is a map to all who read the schema: by Protobuf's own mark, or by the name
+/// that Connect gives to entries.
+pub fn is_map(field: &FieldDescriptor) -> bool {
+    let Kind::Message(entry) = field.kind() else { return false };
+    let number = entry.name().strip_prefix("ConnectDefault").and_then(|name| name.strip_suffix("Entry"));
+    let is_named =
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+    field.is_map() || (is_named && entry_of(field).is_some())
+}
+
 /// The precision and the scale that a field of `confluent.type.Decimal` is declared with.
 pub fn decimal_of(field: &FieldDescriptor) -> Option<(u8, u8)> {
     let extension = field.parent_pool().get_extension_by_name("confluent.field_meta")?;

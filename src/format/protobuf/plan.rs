@@ -1,6 +1,6 @@
 //! A writer's message and the declared columns → what to do with each field, by its number.
 
-use super::known::{Known, known, type_name};
+use super::known::{Known, entry_of, known, type_name};
 use crate::format::codec::{below, match_names};
 use crate::types::{ColumnDef, SqlType};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Syntax, Value};
@@ -135,7 +135,7 @@ fn plan(message: &MessageDescriptor, declared: &[(&str, &SqlType)], path: &str) 
 }
 
 fn field(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<Field> {
-    let read = if field.is_map() {
+    let read = if field.is_map() || (matches!(ty, SqlType::Map(..)) && entry_of(field).is_some()) {
         map(field, ty, path)?
     } else if field.is_list() {
         let SqlType::Array(item) = ty else { return Err(unfit(field, ty, path)) };
@@ -161,17 +161,24 @@ fn oneof(field: &FieldDescriptor) -> Option<usize> {
     oneof.fields().map(|field| field.number() as usize).min()
 }
 
+/// The part of a map's entry that is its key.
+const KEY: usize = 0;
+
 fn map(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<Read> {
     let (Kind::Message(entry), SqlType::Map(key, value)) = (field.kind(), ty) else {
         return Err(unfit(field, ty, path));
     };
     let mut entry = plan(&entry, &[("key", key), ("value", value)], path)?;
-    // The value of an entry without one is a message without fields.
-    entry
-        .fields
-        .iter_mut()
-        .filter(|f| matches!(f.absent, Absent::Null))
-        .for_each(|f| f.absent = Absent::Empty);
+    // The value of a map's entry without one is a message without fields.
+    let is_absent = |f: &&mut Field| matches!(f.absent, Absent::Null);
+    let absent = entry.fields.iter_mut().filter(|f| field.is_map() || f.part == KEY).filter(is_absent);
+    absent.for_each(|f| f.absent = Absent::Empty);
+    // A key is never NULL: where there is none it is what an absent number or text is.
+    if let (Some([key, _]), Some(read)) = (entry_of(field), entry.fields.iter_mut().find(|f| f.part == KEY))
+        && let Read::Scalar(_) = read.read
+    {
+        read.absent = default_of(&key);
+    }
     Ok(Read::Map { entry, entries: 0 })
 }
 
@@ -255,6 +262,10 @@ fn absent(field: &FieldDescriptor) -> Absent {
     if field.supports_presence() && (is_proto3 || field.containing_oneof().is_some()) {
         return Absent::Null;
     }
+    default_of(field)
+}
+
+fn default_of(field: &FieldDescriptor) -> Absent {
     match field.default_value() {
         Value::Bool(value) => Absent::Bool(value),
         Value::I32(value) => Absent::Integer(value.into()),

@@ -1,6 +1,7 @@
 //! The schema that columns are registered with, as Connect's converter writes it for ksqlDB: fields are
 //! numbered in the order of the columns, and messages are `ConnectDefault` with a number, each within the
-//! one that needs it.
+//! one that needs it. A map is a repeated message with a key and a value, which on the wire is what
+//! Protobuf's own maps are.
 
 use crate::format::codec::check_name;
 use crate::types::{ColumnDef, SqlType};
@@ -62,7 +63,7 @@ impl Texts {
         for (number, (name, ty)) in (1..).zip(fields) {
             check_name(name, "PROTOBUF")?;
             let ty_text = self.field_type(&mut inner, depth, name, ty)?;
-            let _ = writeln!(out, "{margin}  {ty_text} {name} = {number}{};", self.options(ty));
+            let _ = writeln!(out, "{margin}  {ty_text} {name} = {number}{};", options(ty, &margin));
         }
         if !inner.is_empty() {
             let _ = write!(out, "\n{inner}");
@@ -96,8 +97,11 @@ impl Texts {
                         "column {name} has a map with keys of {key}; those of PROTOBUF are BOOLEAN, INTEGER, BIGINT or STRING"
                     ));
                 }
-                let (key, value) = (self.single(inner, depth, key)?, self.single(inner, depth, value)?);
-                Ok(format!("map<{key}, {value}>"))
+                self.default_names += 1;
+                let name = format!("ConnectDefault{}Entry", self.default_names);
+                let entry = [("key", &**key), ("value", &**value)];
+                self.message(inner, depth + 1, &name, entry.into_iter())?;
+                Ok(format!("repeated {name}"))
             }
             _ => {
                 let single = self.single(inner, depth, ty)?;
@@ -125,7 +129,6 @@ impl Texts {
             SqlType::Varchar => "string",
             SqlType::Bytes => "bytes",
             SqlType::Decimal { .. } => {
-                self.import("confluent/meta.proto");
                 self.import("confluent/type/decimal.proto");
                 "confluent.type.Decimal"
             }
@@ -165,16 +168,25 @@ impl Texts {
         self.import("google/protobuf/wrappers.proto");
         Some(wrapper)
     }
+}
 
-    /// A DECIMAL's digits are in the field's options.
-    fn options(&self, ty: &SqlType) -> String {
-        match ty {
-            SqlType::Decimal { precision, scale } => format!(
-                " [(confluent.field_meta) = {{ params: [ {{ key: \"precision\", value: \"{precision}\" }}, \
-                 {{ key: \"scale\", value: \"{scale}\" }} ] }}]"
-            ),
-            SqlType::Array(part) | SqlType::Map(_, part) => self.options(part),
-            _ => String::new(),
+/// A DECIMAL's digits are in the field's options.
+fn options(ty: &SqlType, margin: &str) -> String {
+    match ty {
+        SqlType::Decimal { precision, scale } => {
+            let param = |key, value: &u8, comma| {
+                format!(
+                    "{margin}      {{\n{margin}        value: \"{value}\",\n{margin}        key: \"{key}\"\n\
+                         {margin}      }}{comma}\n"
+                )
+            };
+            format!(
+                " [(confluent.field_meta) = {{\n{margin}    params: [\n{}{}{margin}    ]\n{margin}  }}]",
+                param("precision", precision, ","),
+                param("scale", scale, "")
+            )
         }
+        SqlType::Array(part) => options(part, margin),
+        _ => String::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Rows → bodies, as a message numbers its fields.
 
-use super::known::{Known, known, type_name};
+use super::known::{Known, entry_of, known, type_name};
 use super::plan::{FIXED32, FIXED64, LENGTH_DELIMITED, VARINT};
 use crate::batch::Column;
 use crate::format::body::{push_varint, zigzag};
@@ -36,6 +36,8 @@ enum Label {
     },
     Map {
         key: Write,
+        /// An entry without a value stands for one that is NULL.
+        nulls: bool,
     },
 }
 
@@ -98,10 +100,11 @@ fn plan(message: &MessageDescriptor, declared: &[(&str, &SqlType)], path: &str) 
 }
 
 fn labelled(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<(Label, Write)> {
-    match (field.kind(), ty) {
-        (Kind::Message(entry), SqlType::Map(key, value)) if field.is_map() => {
-            let key = single(&entry.map_entry_key_field(), key, path)?;
-            Ok((Label::Map { key }, single(&entry.map_entry_value_field(), value, path)?))
+    match (entry_of(field), ty) {
+        (Some([key_field, value_field]), SqlType::Map(key, value)) => {
+            let key = single(&key_field, key, path)?;
+            let nulls = value_field.supports_presence() && !field.is_map();
+            Ok((Label::Map { key, nulls }, single(&value_field, value, path)?))
         }
         (_, SqlType::Array(item)) if field.is_list() && !field.is_map() => {
             let write = single(field, item, path)?;
@@ -199,17 +202,7 @@ fn push_field(out: &mut Vec<u8>, field: &Written, cell: Cell<'_, '_>) -> Parsed<
         };
     }
     match &field.label {
-        Label::Plain => {
-            let start = out.len();
-            push_key(out, field.number, field.write.wire());
-            let value = out.len();
-            push_value(out, &field.write, cell)?;
-            // Numbers that are 0 and texts without length are what an absent field says.
-            if out[value..].iter().all(|byte| *byte == 0) {
-                out.truncate(start);
-            }
-            Ok(())
-        }
+        Label::Plain => push_unless_zero(out, field.number, &field.write, cell),
         Label::Present | Label::Required => {
             push_key(out, field.number, field.write.wire());
             push_value(out, &field.write, cell)
@@ -225,16 +218,31 @@ fn push_field(out: &mut Vec<u8>, field: &Written, cell: Cell<'_, '_>) -> Parsed<
                 push_item(out, &field.write, item)
             })
         }
-        Label::Map { key: write_key } => cell.entries().try_for_each(|[key, value]| {
+        Label::Map { key: write_key, nulls } => cell.entries().try_for_each(|[key, value]| {
             push_key(out, field.number, LENGTH_DELIMITED);
             push_sized(out, |out| {
                 push_key(out, 1, write_key.wire());
                 push_value(out, write_key, key)?;
+                if value.is_null() && *nulls {
+                    return Ok(());
+                }
                 push_key(out, 2, field.write.wire());
                 push_item(out, &field.write, value)
             })
         }),
     }
+}
+
+/// Numbers that are 0 and texts without length are what an absent field says.
+fn push_unless_zero(out: &mut Vec<u8>, number: u64, write: &Write, cell: Cell<'_, '_>) -> Parsed<()> {
+    let start = out.len();
+    push_key(out, number, write.wire());
+    let value = out.len();
+    push_value(out, write, cell)?;
+    if out[value..].iter().all(|byte| *byte == 0) {
+        out.truncate(start);
+    }
+    Ok(())
 }
 
 fn push_item(out: &mut Vec<u8>, write: &Write, item: Cell<'_, '_>) -> Parsed<()> {
@@ -262,10 +270,7 @@ fn push_value(out: &mut Vec<u8>, write: &Write, cell: Cell<'_, '_>) -> Parsed<()
         Write::Message(fields) => {
             push_sized(out, |out| push_fields(out, fields, |column| cell.field(column)))?;
         }
-        Write::Wrapper(write) => push_sized(out, |out| {
-            push_key(out, 1, write.wire());
-            push_value(out, write, cell)
-        })?,
+        Write::Wrapper(write) => push_sized(out, |out| push_unless_zero(out, 1, write, cell))?,
         Write::Timestamp => {
             let ms = cell.integer(1)?;
             push_numbers(out, &[ms.div_euclid(SECOND_MS), ms.rem_euclid(SECOND_MS) * 1_000_000])?;

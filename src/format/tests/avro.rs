@@ -69,7 +69,11 @@ fn known_bytes() {
         ("[\"string\",\"null\"]", "VARCHAR", &[0x02], "null"),
         ("[\"null\",\"string\"]", "VARCHAR", &[0x04], "A: branch 2 of a union that has 2 branches"),
         ("[\"null\",\"string\"]", "VARCHAR", &[0x01], "A: branch -1 of a union that has 2 branches"),
-        ("[\"null\",\"string\",\"int\"]", "VARCHAR", &[4, 2], "A: int cannot become STRING"),
+        ("[\"null\",\"string\",\"int\"]", "VARCHAR", &[4, 2], r#""1""#),
+        ("[\"null\",\"string\",\"float\"]", "VARCHAR", &[4, 2, 2, 2, 2], "A: float cannot become STRING"),
+        ("\"boolean\"", "VARCHAR", &[1], r#""true""#),
+        ("\"boolean\"", "VARCHAR", &[2], "A: byte 2 is no BOOLEAN"),
+        ("\"long\"", "VARCHAR", &[0x7f], r#""-64""#),
         ("\"null\"", "INT", &[], "null"),
         (&logical("int", "date"), "DATE", &[0xbe, 0x92, 0x02], r#""2018-02-05""#),
         (&logical("int", "time-millis"), "TIME", &[0xd0, 0x0f], r#""00:00:01""#),
@@ -164,7 +168,7 @@ fn bare_values() {
     let mut reader = avro::reader(&schema, &refs, true).unwrap();
     assert_eq!(read_bodies(&mut *reader, &columns, &[[0x02]]), [Ok(vec![Value::Int(1)])]);
     assert_eq!(avro::schema_text(&refs, true, avro::FULL_NAME).unwrap(), "\"int\"");
-    let inferred = avro::columns_of(&schema, true).unwrap();
+    let inferred = avro::columns_of(&schema, true, codec::Inference::default()).unwrap();
     assert!(
         inferred.bare
             && inferred.columns == [ColumnDef { name: "ROWKEY".into(), ty: SqlType::Int, part: Part::Key }]
@@ -181,7 +185,8 @@ fn what_cannot_become_the_column_is_refused_at_once() {
         ("[\"null\",\"boolean\"]", "INT", "column A is INTEGER, which boolean cannot become"),
         (r#"{"type":"int","logicalType":"date"}"#, "TIME", "column A is TIME, which int cannot become"),
         ("\"bytes\"", "DECIMAL(4,2)", "column A is DECIMAL(4, 2), which bytes cannot become"),
-        (POINT, "STRUCT<X VARCHAR>", "column A->X is STRING, which int cannot become"),
+        (POINT, "STRUCT<Y VARCHAR>", "column A->Y is STRING, which double cannot become"),
+        (r#"{"type":"int","logicalType":"date"}"#, "VARCHAR", "column A is STRING, which int cannot become"),
         (
             r#"{"type":"array","items":"long"}"#,
             "ARRAY<INT>",
@@ -205,18 +210,28 @@ fn schemas_of_columns() {
     let text = avro::schema_text(&refs, false, avro::FULL_NAME).unwrap();
     let expected = r#"{"type":"record","name":"KsqlDataSourceSchema","namespace":"io.confluent.ksql.avro_schemas","fields":[
         {"name":"ID","type":["null","int"],"default":null},
-        {"name":"P","type":["null",{"type":"record","name":"KsqlDataSourceSchema_P","namespace":"io.confluent.ksql.avro_schemas","fields":[
-            {"name":"X","type":["null",{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}],"default":null},
+        {"name":"P","type":["null",{"type":"record","name":"KsqlDataSourceSchema_P","fields":[
+            {"name":"X","type":["null",{"type":"bytes","logicalType":"decimal","precision":4,"scale":2,"connect.version":1,
+                "connect.parameters":{"scale":"2","connect.decimal.precision":"4"},
+                "connect.name":"org.apache.kafka.connect.data.Decimal"}],"default":null},
             {"name":"L","type":["null",{"type":"array","items":["null",
-                {"type":"record","name":"KsqlDataSourceSchema_P_L","namespace":"io.confluent.ksql.avro_schemas","fields":[
-                    {"name":"N","type":["null","string"],"default":null}]}]}],"default":null}]}],"default":null},
-        {"name":"M","type":["null",{"type":"array","items":{"type":"record","name":"KsqlDataSourceSchema_M","namespace":"io.confluent.ksql.avro_schemas","fields":[
+                {"type":"record","name":"KsqlDataSourceSchema_P_L","fields":[
+                    {"name":"N","type":["null","string"],"default":null}],
+                    "connect.name":"io.confluent.ksql.avro_schemas.KsqlDataSourceSchema_P_L"}]}],"default":null}],
+            "connect.name":"io.confluent.ksql.avro_schemas.KsqlDataSourceSchema_P"}],"default":null},
+        {"name":"M","type":["null",{"type":"array","items":{"type":"record","name":"KsqlDataSourceSchema_M","fields":[
             {"name":"key","type":["null","int"],"default":null},
-            {"name":"value","type":["null",{"type":"int","logicalType":"date"}],"default":null}],
-            "connect.internal.type":"MapEntry"}}],"default":null}]}"#;
+            {"name":"value","type":["null",{"type":"int","logicalType":"date","connect.version":1,
+                "connect.name":"org.apache.kafka.connect.data.Date"}],"default":null}],
+            "connect.internal.type":"MapEntry"},
+            "connect.name":"io.confluent.ksql.avro_schemas.KsqlDataSourceSchema_M"}],"default":null}],
+        "connect.name":"io.confluent.ksql.avro_schemas.KsqlDataSourceSchema"}"#;
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(json(&text), json(expected));
-    assert_eq!(avro::columns_of(&document(&text), false).unwrap().columns, columns);
+    assert_eq!(
+        avro::columns_of(&document(&text), false, codec::Inference::default()).unwrap().columns,
+        columns
+    );
 
     let columns = declared("A MAP<MAP<INT, INT>, INT>");
     let fault = avro::schema_text(&[&columns[0]], false, "M").unwrap_err();
@@ -235,7 +250,10 @@ fn schemas_of_columns() {
 
 #[test]
 fn columns_of_schemas() {
-    let of = |ty: &str| avro::columns_of(&document(&field(ty)), false).map(|i| i.columns[0].ty.to_string());
+    let of = |ty: &str| {
+        avro::columns_of(&document(&field(ty)), false, codec::Inference::default())
+            .map(|i| i.columns[0].ty.to_string())
+    };
     let cases = [
         ("[\"null\",\"float\"]", Ok("DOUBLE")),
         (r#"{"type":"long","logicalType":"timestamp-micros"}"#, Ok("BIGINT")),
@@ -314,7 +332,11 @@ fn hostile_schemas_and_bodies_end_soon() {
         shown(read_all(&schema, "A INT", &[b""]).remove(0), &[]),
         ": it claims to hold more values than it has bytes"
     );
-    assert!(avro::columns_of(&document(&schema), false).unwrap_err().contains("too large"));
+    assert!(
+        avro::columns_of(&document(&schema), false, codec::Inference::default())
+            .unwrap_err()
+            .contains("too large")
+    );
 
     // A list of itself, as deep as the body is long.
     let schema = r#"{"type":"record","name":"R","fields":[{"name":"next","type":["null","R"]}]}"#;

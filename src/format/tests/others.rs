@@ -43,7 +43,7 @@ fn keyed(changelog: bool) -> Serialization {
 }
 
 #[test]
-fn streams_reject_what_has_no_value() {
+fn streams_have_rows_of_messages_without_a_value() {
     let keys = [Some("1"), Some("x"), None, Some("4"), Some("z")];
     let values = [Some("a"), Some("a"), Some("a"), None, None];
     let read = read_messages(&keyed(false), &schema(KEYED), &messages(Some(&keys), &values));
@@ -51,10 +51,14 @@ fn streams_reject_what_has_no_value() {
         Ok(vec![Value::Int(1), Value::text("a")]),
         Err("column K: byte 0: expected a value, found 'x'".to_string()),
         Ok(vec![Value::Null, Value::text("a")]),
-        Err("no value".to_string()),
-        Err("no value".to_string()),
+        Ok(vec![Value::Int(4), Value::Null]),
+        Err("column K: byte 0: expected a value, found 'z'".to_string()),
     ];
     assert_eq!(read, expected);
+    let messages_of = messages(Some(&keys), &values);
+    let mut decoder = decoder(&keyed(false), &schema(KEYED), &Lookups::none()).unwrap();
+    let deleted = decoder.decode(&messages_of, &[true, true]).deleted.unwrap();
+    assert_eq!(deleted.iter().collect::<Vec<_>>(), [false, false, true]);
     let unkeyed = read_messages(&keyed(false), &schema(KEYED), &messages(None, &[Some("a")]));
     assert_eq!(unkeyed, [Ok(vec![Value::Null, Value::text("a")])]);
 }

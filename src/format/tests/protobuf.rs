@@ -14,7 +14,6 @@ import "google/protobuf/timestamp.proto";
 import "google/protobuf/wrappers.proto";
 import "google/type/date.proto";
 import "google/type/timeofday.proto";
-import "confluent/meta.proto";
 import "confluent/type/decimal.proto";
 "#;
 
@@ -266,7 +265,6 @@ fn schemas_of_columns() {
     let text = protobuf::schema_text(&refs, FULL_NAME, Nullable::Optional).unwrap();
     let expected = r#"syntax = "proto3";
 
-import "confluent/meta.proto";
 import "confluent/type/decimal.proto";
 import "google/protobuf/timestamp.proto";
 import "google/type/date.proto";
@@ -276,7 +274,7 @@ message ConnectDefault1 {
   optional int32 ID = 1;
   optional ConnectDefault2 S = 2;
   repeated ConnectDefault4 L = 3;
-  map<int64, google.type.Date> M = 4;
+  repeated ConnectDefault5Entry M = 4;
   optional google.type.TimeOfDay T = 5;
   optional google.protobuf.Timestamp TS = 6;
   optional bytes B = 7;
@@ -284,7 +282,18 @@ message ConnectDefault1 {
   optional bool O = 9;
 
   message ConnectDefault2 {
-    optional confluent.type.Decimal D = 1 [(confluent.field_meta) = { params: [ { key: "precision", value: "4" }, { key: "scale", value: "2" } ] }];
+    optional confluent.type.Decimal D = 1 [(confluent.field_meta) = {
+      params: [
+        {
+          value: "4",
+          key: "precision"
+        },
+        {
+          value: "2",
+          key: "scale"
+        }
+      ]
+    }];
     optional ConnectDefault3 P = 2;
 
     message ConnectDefault3 {
@@ -294,6 +303,10 @@ message ConnectDefault1 {
   message ConnectDefault4 {
     optional int64 X = 1;
   }
+  message ConnectDefault5Entry {
+    optional int64 key = 1;
+    optional google.type.Date value = 2;
+  }
 }
 "#;
     assert_eq!(text, expected);
@@ -302,7 +315,10 @@ message ConnectDefault1 {
         assert!(text.contains("package a.b;") && text.contains("message ConnectDefault1 {"), "{text}");
         let message = message(&text);
         assert_eq!(message.full_name(), "a.b.Row");
-        assert_eq!(protobuf::columns_of(&message, false).unwrap().columns, columns);
+        assert_eq!(
+            protobuf::columns_of(&message, false, codec::Inference::default()).unwrap().columns,
+            columns
+        );
     }
     for (columns, expected) in [
         (
@@ -318,14 +334,56 @@ message ConnectDefault1 {
 }
 
 #[test]
+fn maps_are_entries_with_a_key_and_a_value() {
+    let entries = |name: &str, parts: &str| {
+        message(&format!(
+            "syntax = \"proto3\"; message A {{ repeated {name} m = 1; message {name} {{ {parts} }} }}"
+        ))
+    };
+    let columns = declared("M MAP<VARCHAR, INT>");
+    let map = |key: &str, value| vec![Value::Map(vec![(Value::text(key), value)])];
+    let plain = entries("Pair", "string key = 1; int32 value = 2;");
+    let optional = entries("Pair", "optional string key = 1; optional int32 value = 2;");
+    for (message, absent) in [(&plain, Value::Int(0)), (&optional, Value::Null)] {
+        let mut reader = protobuf::reader(message, &[&columns[0]]).unwrap();
+        let bodies = [&b"\x0a\x05\x0a\x01a\x10\x07"[..], b"\x0a\x02\x10\x07", b"\x0a\x03\x0a\x01a"];
+        let read = read_bodies(&mut *reader, &columns, &bodies);
+        let expected = [map("a", Value::Int(7)), map("", Value::Int(7)), map("a", absent)];
+        assert_eq!(read, expected.map(Ok));
+    }
+    let written = |message| {
+        let mut writer = protobuf::writer(message, &[&columns[0]]).unwrap();
+        write_bodies(&mut writer, &columns, &[map("a", Value::Int(7)), map("a", Value::Null)])
+    };
+    let [known, null] = <[_; 2]>::try_from(written(&optional)).unwrap();
+    assert_eq!(known, Ok(b"\x0a\x05\x0a\x01a\x10\x07".to_vec()));
+    assert_eq!(null, Ok(b"\x0a\x03\x0a\x01a".to_vec()));
+    assert_eq!(written(&plain)[0], known);
+    assert!(written(&plain)[1].is_err());
+
+    // Only Connect's names say that a list of entries is a map; a column may say it of any.
+    let shown = |message| protobuf::columns_of(&message, false, codec::Inference::default()).unwrap().columns;
+    let ty = |name: &str, parts: &str| shown(entries(name, parts))[0].ty.to_string();
+    assert_eq!(ty("ConnectDefault12Entry", "int64 key = 1; string value = 2;"), "MAP<BIGINT, STRING>");
+    assert_eq!(ty("Pair", "int64 key = 1; string value = 2;"), "ARRAY<STRUCT<KEY BIGINT, VALUE STRING>>");
+    assert_eq!(ty("ConnectDefaultEntry", "int64 key = 1;"), "ARRAY<STRUCT<KEY BIGINT>>");
+}
+
+#[test]
 fn columns_of_messages() {
-    let of = |field: &str| protobuf::columns_of(&message(&fields(field)), false);
+    let of = |field: &str| protobuf::columns_of(&message(&fields(field)), false, codec::Inference::default());
     let text = "uint32 a = 3; Colour b = 1; google.protobuf.UInt64Value c = 2; repeated float d = 9; map<bool, bytes> e = 8;";
     let columns = of(text).unwrap().columns;
     let shown: Vec<String> = columns.iter().map(|c| format!("{} {}", c.name, c.ty)).collect();
     assert_eq!(shown, ["A BIGINT", "B STRING", "C BIGINT", "D ARRAY<DOUBLE>", "E MAP<BOOLEAN, BYTES>"]);
     let fault = of("confluent.type.Decimal a = 1;").unwrap_err();
     assert!(fault.starts_with("field a is confluent.type.Decimal without a precision"), "{fault}");
+    // Connect's decimals say their digits by an option whose file they do not import.
+    let text = "syntax = \"proto3\"; import \"confluent/type/decimal.proto\"; message A { confluent.type.Decimal \
+                d = 1 [(confluent.field_meta) = { params: [{ value: \"5\", key: \"precision\" }, { value: \"2\", \
+                key: \"scale\" }] }]; }";
+    let inferred = protobuf::columns_of(&message(text), false, codec::Inference::as_written()).unwrap();
+    assert_eq!(format!("{} {}", inferred.columns[0].name, inferred.columns[0].ty), "d DECIMAL(5, 2)");
     assert!(of("Point a = 1;").unwrap_err().starts_with("field a->next->next"));
 }
 
@@ -352,7 +410,7 @@ fn known_bytes_are_written() {
         ("string a = 1;", "VARCHAR", Value::text(""), Ok(&[])),
         ("Colour a = 1;", "VARCHAR", Value::text("RED"), Ok(&[0x08, 0x01])),
         ("Colour a = 1;", "VARCHAR", Value::text("BLUE"), Err("A: the enum has no 'BLUE'")),
-        ("google.protobuf.Int32Value a = 1;", "INT", Value::Int(0), Ok(&[0x0a, 0x02, 0x08, 0x00])),
+        ("google.protobuf.Int32Value a = 1;", "INT", Value::Int(0), Ok(&[0x0a, 0x00])),
         ("google.type.Date a = 1;", "DATE", Value::Date(17567), Ok(b"\x0a\x07\x08\xe2\x0f\x10\x02\x18\x05")),
         (
             "confluent.type.Decimal a = 1;",
@@ -413,7 +471,10 @@ fn deep_schemas_are_refused_or_read() {
     };
     let text: String = (0..200).map(chain).collect();
     let document = Document::parse(&format!("syntax = \"proto3\"; {text}"), &[]).unwrap();
-    let fault = protobuf::columns_of(&document.message(&[199]).unwrap(), false).unwrap_err();
+    let fault = protobuf::columns_of(&document.message(&[199]).unwrap(), false, codec::Inference::default())
+        .unwrap_err();
     assert!(fault.contains("nests too deeply or is too large"), "{fault}");
-    assert!(protobuf::columns_of(&document.message(&[50]).unwrap(), false).is_err());
+    assert!(
+        protobuf::columns_of(&document.message(&[50]).unwrap(), false, codec::Inference::default()).is_err()
+    );
 }

@@ -18,8 +18,10 @@ extend google.protobuf.EnumOptions { Meta enum_meta = 1088; }
 extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; }
 "#;
 
+/// Connect's schemas say a decimal's digits in `confluent.field_meta` and import no more than this.
 const DECIMAL: &str = r#"syntax = "proto3";
 package confluent.type;
+import public "confluent/meta.proto";
 option java_package = "io.confluent.protobuf.type";
 message Decimal {
   bytes value = 1;

@@ -1,6 +1,7 @@
 //! Tests of the parser as a whole.
 
 mod article;
+mod display;
 mod errors;
 mod robust;
 mod shapes;

@@ -2,7 +2,7 @@
 
 use super::{expression, query, show, statement};
 use crate::sql::ast::{Emit, Literal, SelectItem, Show, SourceKind, Statement};
-use crate::sql::{parse_script, parse_statement};
+use crate::sql::{Known, parse_script, parse_script_with, parse_statement};
 use crate::types::Part;
 
 #[test]
@@ -120,11 +120,11 @@ fn sources_with_all_types() {
                  TIMESTAMP ARRAY<MAP<STRING,STRUCT<a_ARRAY<INT>,\"b\"_INT>>> STRUCT<_A_STRUCT<_B_INT_>_>";
     let types: Vec<_> = types.split_whitespace().map(|t| t.replace('_', " ")).collect();
     let columns: Vec<_> = types.iter().enumerate().map(|(i, t)| format!("c{i} {t}")).collect();
-    let text = format!("CREATE OR REPLACE SOURCE TABLE t (id INT PRIMARY KEY, {});", columns.join(", "));
+    let text = format!("CREATE SOURCE TABLE t (id INT PRIMARY KEY, {});", columns.join(", "));
     let Statement::CreateSource { kind, read_only, or_replace, columns, .. } = statement(&text) else {
         panic!("{text}")
     };
-    assert_eq!((kind, read_only, or_replace), (SourceKind::Table, true, true));
+    assert_eq!((kind, read_only, or_replace), (SourceKind::Table, true, false));
     assert_eq!(columns[0].part, Part::Key);
     let shown: Vec<_> = columns[1..].iter().map(|c| c.ty.to_string()).collect();
     assert_eq!(
@@ -248,4 +248,35 @@ fn a_statement_knows_its_text() {
     assert!(parse_statement("SHOW STREAMS; ;").is_ok());
     assert!(parse_statement("SHOW STREAMS; SHOW TABLES").is_err());
     assert!(parse_statement("").is_err());
+}
+
+#[test]
+fn variables_stand_for_parts_of_statements() {
+    let text =
+        "DEFINE stage = 'test'; DEFINE fields = 'A, B->C'; DEFINE n = '3'; DEFINE what = '''it''''s''';
+        CREATE STREAM ${stage}_orders WITH (KAFKA_TOPIC='${Stage}-${none}', PARTITIONS=${n}) AS
+        SELECT ${fields}, ${what} AS `${stage} x` FROM a_${stage}_${n} -- ${none}
+        ;
+        DEFINE n = '4'; SHOW STREAMS; SELECT ${n} FROM t; UNDEFINE n; SELECT '${n}' FROM t";
+    let statements = parse_script(text).unwrap_or_else(|error| panic!("{}", error.in_text("t.sql", text)));
+    let printed = |i: usize| statements[i].statement.to_string();
+    assert_eq!(
+        printed(4),
+        "CREATE STREAM TEST_ORDERS WITH (KAFKA_TOPIC='test-${none}', PARTITIONS=3) AS \
+         SELECT A, B->C, 'it''s' AS `test x` FROM A_TEST_3"
+    );
+    assert_eq!([printed(7), printed(9)], ["SELECT 4 FROM T", "SELECT '${n}' FROM T"]);
+    // A statement's text is what was meant; its place is where it was written.
+    assert!(
+        statements[4]
+            .text
+            .starts_with("CREATE STREAM test_orders WITH (KAFKA_TOPIC='test-${none}', PARTITIONS=3)")
+    );
+    let span = statements[4].span;
+    assert!(text[span.start..span.end].starts_with("CREATE STREAM ${stage}_orders"));
+    assert_eq!(statements[7].text, "SELECT 4 FROM t");
+
+    let off = Known { variables: None, ..Known::default() };
+    let error = parse_script_with("DEFINE a = 'b'; SELECT ${a} FROM t", off).unwrap_err();
+    assert_eq!(error.message, "unexpected character `$`");
 }
