@@ -126,12 +126,47 @@ pub struct ColumnDef {
 pub enum Part {
     Key,
     /// WINDOWSTART and WINDOWEND of a windowed key, behind its columns: BIGINT, milliseconds.
-    Window,
+    Window(Bounds),
     Value,
     /// All headers, in their order; see [`headers_type`].
     Headers,
     /// What the last header of that name holds: BYTES.
     Header(String),
+}
+
+/// What of a window's bounds is in a message's key, behind the bytes of its columns: big-endian BIGINTs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bounds {
+    /// The start: all windows are so long.
+    Start { size_ms: i64 },
+    /// The end, then the start.
+    Both,
+}
+
+impl Bounds {
+    /// How many bytes they take.
+    pub fn bytes(self) -> usize {
+        if let Bounds::Both = self { 16 } else { 8 }
+    }
+
+    /// Appends them to a key.
+    pub fn write(self, start: i64, end: i64, key: &mut Vec<u8>) {
+        if let Bounds::Both = self {
+            key.extend(end.to_be_bytes());
+        }
+        key.extend(start.to_be_bytes());
+    }
+
+    /// A window's start and end from the end of a key; `None`: the key is too short for them.
+    pub fn read(self, key: &[u8]) -> Option<[i64; 2]> {
+        let (rest, start) = key.split_last_chunk()?;
+        let start = i64::from_be_bytes(*start);
+        let end = match self {
+            Bounds::Start { size_ms } => start.saturating_add(size_ms),
+            Bounds::Both => i64::from_be_bytes(*rest.last_chunk()?),
+        };
+        Some([start, end])
+    }
 }
 
 impl Part {
@@ -151,7 +186,7 @@ impl ColumnDef {
 
     /// Whether it is one of the columns that tell a table's rows apart.
     pub fn identifies(&self) -> bool {
-        matches!(self.part, Part::Key | Part::Window)
+        matches!(self.part, Part::Key | Part::Window(_))
     }
 }
 
@@ -161,7 +196,7 @@ impl fmt::Display for ColumnDef {
         write!(f, "{} {}", quote(&self.name), self.ty)?;
         match &self.part {
             Part::Key => f.write_str(" KEY"),
-            Part::Value | Part::Window => Ok(()),
+            Part::Value | Part::Window(_) => Ok(()),
             Part::Headers => f.write_str(" HEADERS"),
             Part::Header(name) => write!(f, " HEADER('{}')", name.replace('\'', "''")),
         }
@@ -188,7 +223,7 @@ impl Schema {
         let mut columns: Vec<_> = columns.into_iter().collect();
         columns.sort_by_key(|column| match column.part {
             Part::Key => 0,
-            Part::Window => 1,
+            Part::Window(_) => 1,
             Part::Value => 2,
             Part::Headers | Part::Header(_) => 3,
         });
@@ -238,6 +273,11 @@ impl Schema {
 
     /// Whether keys have windows.
     pub fn is_windowed(&self) -> bool {
-        self.columns.iter().any(|c| c.part == Part::Window)
+        self.bounds().is_some()
+    }
+
+    /// What of its windows is in its keys, where it has windows.
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.columns.iter().find_map(|c| if let Part::Window(bounds) = c.part { Some(bounds) } else { None })
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnS
 /// The types of columns of headers are given; there is one of all headers, or one each of some.
 fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
     let (word, ty, hint) = match &column.part {
-        Part::Key | Part::Window | Part::Value => return Ok(()),
+        Part::Key | Part::Window(_) | Part::Value => return Ok(()),
         Part::Headers => {
             ("HEADERS".to_string(), headers_type(), "name ARRAY<STRUCT<key STRING, value BYTES>> HEADERS")
         }

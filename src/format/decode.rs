@@ -6,11 +6,13 @@
 use super::headers::HeaderColumns;
 use super::{Decoded, Decoder};
 use crate::batch::{Column, MessageBatch, Range32, Reject};
-use crate::types::SqlType;
-use arrow_array::BooleanArray;
+use crate::types::{Bounds, SqlType};
+use arrow_array::{BooleanArray, Int64Array};
 use arrow_buffer::{BooleanBuffer, Buffer};
 use arrow_schema::DataType;
 use arrow_select::filter::FilterBuilder;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Decodes the columns that live in the messages' keys, or those in their values.
 pub trait Side {
@@ -113,6 +115,8 @@ pub struct Sides {
     /// The types of the key columns.
     pub key_types: Vec<DataType>,
     pub headers: HeaderColumns,
+    /// A window's bounds follow the key's columns.
+    pub bounds: Option<Bounds>,
     pub changelog: bool,
 }
 
@@ -131,11 +135,21 @@ impl Decoder for Sides {
         }
         let deleted = self.check_presence(messages, &mut rejects);
         let (key_wanted, wanted) = wanted.split_at(self.key_types.len());
+        let (windows_wanted, wanted) = wanted.split_at(if self.bounds.is_some() { 2 } else { 0 });
         let (value_wanted, headers_wanted) = wanted.split_at(wanted.len() - self.headers.len());
-        let mut columns = match &messages.keys {
+        let (keys, windows) = match (self.bounds, &messages.keys) {
+            (Some(bounds), Some(keys)) => {
+                let (keys, windows) = split_windows(bounds, &messages.buffer, keys, &mut rejects);
+                (Some(Cow::Owned(keys)), windows.to_vec())
+            }
+            (Some(_), None) => (None, no_keys(&[DataType::Int64, DataType::Int64], windows_wanted)),
+            (None, keys) => (keys.as_deref().map(Cow::Borrowed), Vec::new()),
+        };
+        let mut columns = match &keys {
             Some(keys) => self.key.decode(&messages.buffer, keys, key_wanted, &mut rejects),
             None => no_keys(&self.key_types, key_wanted),
         };
+        columns.extend(windows);
         columns.extend(self.value.decode(&messages.buffer, &messages.values, value_wanted, &mut rejects));
         columns.extend(self.headers.decode(&messages.headers, messages.len(), headers_wanted));
         finish(columns, deleted, rejects)
@@ -157,6 +171,29 @@ impl Sides {
         }
         Some(messages.values.iter().map(|range| range.is_null()).collect())
     }
+}
+
+/// Takes the windows' bounds off the ends of keys: what is left of the keys, WINDOWSTART and WINDOWEND.
+fn split_windows(
+    bounds: Bounds,
+    buffer: &[u8],
+    keys: &[Range32],
+    rejects: &mut Rejects,
+) -> (Vec<Range32>, [Column; 2]) {
+    let mut found: [Vec<Option<i64>>; 2] = Default::default();
+    let split = |(i, key): (usize, &Range32)| {
+        let read = key.of(buffer).map(|bytes| bounds.read(bytes));
+        if read == Some(None) {
+            rejects.add(i, None, || {
+                format!("the key is no windowed one: it needs {} bytes at its end", bounds.bytes())
+            });
+        }
+        let read = read.flatten();
+        found.iter_mut().enumerate().for_each(|(b, all)| all.push(read.map(|read| read[b])));
+        if read.is_some() { Range32 { end: key.end - bounds.bytes() as u32, ..*key } } else { *key }
+    };
+    let keys = keys.iter().enumerate().map(split).collect();
+    (keys, found.map(|all| Column::Array(Arc::new(Int64Array::from(all)))))
 }
 
 fn no_keys(types: &[DataType], wanted: &[bool]) -> Vec<Column> {

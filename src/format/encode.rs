@@ -4,6 +4,7 @@ use super::fault::Parsed;
 use super::{Encoded, Encoder};
 use crate::batch::{Batch, Column, Range32, Reject};
 use crate::number_text::{write_decimal, write_integer};
+use crate::types::Bounds;
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
@@ -37,12 +38,21 @@ pub struct Writers {
     pub key_len: usize,
     /// Keys of several columns that are all NULL are none.
     pub passes_keys: bool,
+    /// A window's bounds follow the key's columns.
+    pub bounds: Option<Bounds>,
 }
 
 impl Encoder for Writers {
     fn encode(&mut self, batch: &Batch, out: &mut Encoded) -> Vec<Reject> {
         let mut rejects = Vec::new();
-        let (keys, values) = batch.columns.split_at(self.key_len);
+        let (keys, mut values) = batch.columns.split_at(self.key_len);
+        let windows = self.bounds.map(|bounds| {
+            let (windows, rest) = values.split_at(2);
+            values = rest;
+            out.key_suffix = bounds.bytes();
+            let windows = [0, 1].map(|i| windows[i].to_array(batch.len));
+            (bounds, windows.map(|column| column.as_primitive::<Int64Type>().values().clone()))
+        });
         let (mut key_rows, mut value_rows) = (self.key.rows(keys), self.value.rows(values));
         for row in 0..batch.len {
             let deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
@@ -52,7 +62,13 @@ impl Encoder for Writers {
                 array.is_null(i)
             };
             let null_key = (keys.len() == 1 || self.passes_keys) && keys.iter().all(is_null);
-            let key = append(&mut out.buffer, |out| Ok(!null_key && key_rows(row, out)?));
+            let key = append(&mut out.buffer, |out| {
+                let is_key = !null_key && key_rows(row, out)?;
+                if let Some((bounds, [starts, ends])) = windows.as_ref().filter(|_| is_key) {
+                    bounds.write(starts[row], ends[row], out);
+                }
+                Ok(is_key)
+            });
             let value = append(&mut out.buffer, |out| Ok(!deleted && value_rows(row, out)?));
             let (key, value) = key.and_then(|key| Ok((key, value?))).unwrap_or_else(|fault| {
                 rejects.push(fault.into_reject(row));

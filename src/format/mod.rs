@@ -138,12 +138,14 @@ pub struct Encoded {
     pub buffer: Vec<u8>,
     pub keys: Vec<crate::batch::Range32>,
     pub values: Vec<crate::batch::Range32>,
+    /// So many bytes at the end of each key do not decide its partition.
+    pub key_suffix: usize,
 }
 
 impl Encoded {
     pub fn with_capacity(messages: usize, bytes: usize) -> Encoded {
         let ranges = || Vec::with_capacity(messages);
-        Encoded { buffer: Vec::with_capacity(bytes), keys: ranges(), values: ranges() }
+        Encoded { buffer: Vec::with_capacity(bytes), keys: ranges(), values: ranges(), key_suffix: 0 }
     }
 }
 
@@ -175,6 +177,7 @@ pub fn decoder(
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
         headers: HeaderColumns::new(schema.headers()),
+        bounds: schema.bounds(),
         key: side("key", serialization.key.of_keys(&keys), &keys, schemas)?,
         value: side("value", serialization.value, &values, schemas)?,
         changelog: serialization.changelog,
@@ -194,6 +197,7 @@ pub fn encoder(
     Ok(Box::new(Writers {
         key_len: keys.len(),
         passes_keys: written.passes_keys,
+        bounds: schema.bounds(),
         key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref(), key.as_deref())?,
         value: writer(serialization.value, &values, written.value.as_ref(), value.as_deref())?,
     }))

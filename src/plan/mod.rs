@@ -14,7 +14,7 @@ use crate::connector::{Layout, Place, Start, Survey};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Serialization, Written};
 use crate::sql::ast::WindowKind;
-use crate::types::{ColumnDef, Part, Schema, SqlType};
+use crate::types::{Bounds, ColumnDef, Part, Schema, SqlType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -301,6 +301,11 @@ impl Window {
         if let WindowKind::Session { .. } = self.kind { 2 } else { 1 }
     }
 
+    /// What of it is in the keys of messages.
+    pub fn in_keys(&self) -> Bounds {
+        self.size_ms().map_or(Bounds::Both, |size_ms| Bounds::Start { size_ms })
+    }
+
     /// How long a window takes, where that is fixed.
     pub fn size_ms(&self) -> Option<i64> {
         match self.kind {
@@ -381,10 +386,11 @@ impl SelectPlan {
     /// of GROUP BY, and the bounds of windows behind them.
     pub fn keys_first(mut self) -> SelectPlan {
         debug_assert!(self.order_by.is_empty());
-        if let Shape::Aggregate(Aggregation { window: Some(_), keys, post, .. }) = &mut self.shape {
+        if let Shape::Aggregate(Aggregation { window: Some(window), keys, post, .. }) = &mut self.shape {
             for (i, name) in BOUNDS.into_iter().enumerate() {
                 let bound = Expr { kind: ExprKind::Column(keys.len() + i), ty: SqlType::Bigint };
-                let column = ColumnDef { name: name.into(), ty: SqlType::Bigint, part: Part::Window };
+                let part = Part::Window(window.in_keys());
+                let column = ColumnDef { name: name.into(), ty: SqlType::Bigint, part };
                 post.insert(self.columns.len(), bound);
                 self.columns.push(column);
             }

@@ -225,7 +225,7 @@ fn bind_plain(
         let part = match bound.kind {
             Bound::Column(i) if query.partition_by.is_empty() && from.key.is_none() => {
                 match &from.schema.columns[i].part {
-                    part @ (Part::Key | Part::Window) => part.clone(),
+                    part @ (Part::Key | Part::Window(_)) => part.clone(),
                     _ => Part::Value,
                 }
             }

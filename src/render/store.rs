@@ -307,7 +307,7 @@ impl Dealer {
             let (key, value) = (encoded.keys[row], encoded.values[row]);
             let position = batch.origin.position(row);
             let partition = match key.of(&buffer) {
-                Some(key) => partition_of(key, self.partitions),
+                Some(key) => partition_of(&key[..key.len() - encoded.key_suffix], self.partitions),
                 None => position.partition.unsigned_abs() % self.partitions,
             };
             let headers = headers.map_or(Range32::NULL, |blocks| blocks[row]);

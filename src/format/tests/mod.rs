@@ -8,6 +8,7 @@ mod json;
 mod others;
 mod properties;
 mod protobuf;
+mod windowed;
 
 use super::*;
 use crate::batch::{Origin, Range32, Timestamps};
