@@ -1,5 +1,7 @@
 //! The SQL types, their Arrow shapes, and schemas.
 
+use crate::error::{Error, Result};
+use crate::plan::BOUNDS;
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -228,6 +230,24 @@ impl Schema {
             Part::Headers | Part::Header(_) => 3,
         });
         Schema { columns }
+    }
+
+    /// With the bounds of windows in its keys.
+    pub fn windowed(mut self, bounds: Bounds) -> Result<Schema> {
+        if self.keys().next().is_none() {
+            return Err(Error::statement(
+                "windows are told by the messages' keys, and no column is of the key",
+            )
+            .hint("declare a column as KEY, or as PRIMARY KEY of a table"));
+        }
+        for name in BOUNDS {
+            self.columns.push(ColumnDef {
+                name: name.into(),
+                ty: SqlType::Bigint,
+                part: Part::Window(bounds),
+            });
+        }
+        Ok(Schema::new(self.columns))
     }
 
     pub fn len(&self) -> usize {

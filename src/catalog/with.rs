@@ -10,6 +10,8 @@ use crate::expr::nearest::nearest;
 use crate::format::Format;
 use crate::format::protobuf::Nullable;
 use crate::sql::ast::{Literal, Property};
+use crate::sql::parser::parse_duration;
+use crate::types::Bounds;
 
 /// What VALUE_FORMAT and its like may name.
 pub const FORMATS: &str = "formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR";
@@ -26,6 +28,8 @@ pub struct With {
     pub timestamp: Option<(String, Span)>,
     pub timestamp_format: Option<String>,
     pub query_id: Option<String>,
+    /// WINDOW_TYPE and WINDOW_SIZE: what of windows is in the keys, and where that is written.
+    pub bounds: Option<(Bounds, Span)>,
     pub schemas: SchemaChoices,
 }
 
@@ -53,6 +57,8 @@ const PROPERTIES: &[&str] = &[
     "KEY_DELIMITER",
     "VALUE_DELIMITER",
     "QUERY_ID",
+    "WINDOW_TYPE",
+    "WINDOW_SIZE",
     "KEY_SCHEMA_ID",
     "VALUE_SCHEMA_ID",
     "KEY_SCHEMA_FULL_NAME",
@@ -101,6 +107,7 @@ impl With {
                 .transpose()?,
             timestamp_format: text("TIMESTAMP_FORMAT").map(string).transpose()?,
             query_id: text("QUERY_ID").map(string).transpose()?,
+            bounds: bounds(text("WINDOW_TYPE"), text("WINDOW_SIZE"))?,
             schemas: SchemaChoices {
                 key: choice("KEY_SCHEMA_ID", &["KEY_SCHEMA_FULL_NAME"])?,
                 value: choice("VALUE_SCHEMA_ID", &["VALUE_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME"])?,
@@ -248,6 +255,31 @@ fn number(property: &Property, most: u32) -> Result<u32> {
         Literal::Integer(n) if (1..=most.into()).contains(&n) => Ok(n as u32),
         _ => Err(needs(property, &format!("a number from 1 to {most}"))),
     }
+}
+
+fn bounds(kind: Option<&Property>, size: Option<&Property>) -> Result<Option<(Bounds, Span)>> {
+    let Some(kind) = kind else {
+        return match size {
+            Some(size) => Err(Error::statement("WINDOW_SIZE needs a WINDOW_TYPE").at(size.name.span)),
+            None => Ok(None),
+        };
+    };
+    let bounds = match (string(kind)?.to_uppercase().as_str(), size) {
+        ("SESSION", None) => Bounds::Both,
+        ("SESSION", Some(size)) => {
+            return Err(Error::statement("sessions have no WINDOW_SIZE: each has its own").at(size.name.span));
+        }
+        ("TUMBLING" | "HOPPING", Some(size)) => match parse_duration(&string(size)?) {
+            Ok(size_ms) if size_ms > 0 => Bounds::Start { size_ms },
+            _ => return Err(needs(size, "a size above 0, such as '10 SECONDS'")),
+        },
+        ("TUMBLING" | "HOPPING", None) => {
+            return Err(needs(kind, "a WINDOW_SIZE beside it")
+                .hint("the keys only tell where a window starts: WINDOW_SIZE='10 SECONDS'"));
+        }
+        _ => return Err(needs(kind, "'TUMBLING', 'HOPPING' or 'SESSION'")),
+    };
+    Ok(Some((bounds, kind.value_span)))
 }
 
 fn parse_schema_id(property: &Property) -> Result<u32> {

@@ -56,7 +56,10 @@ impl Coordinator {
         })?;
         let key = with.key_format(Some(defaults.key))?.unwrap_or(defaults.key);
         let (columns, value) = self.complete(name, columns, &with, &topic, [key, value])?;
-        let schema = declared_schema(*kind, name, &columns)?;
+        let mut schema = declared_schema(*kind, name, &columns)?;
+        if let Some((bounds, span)) = with.bounds {
+            schema = schema.windowed(bounds).map_err(|e| e.at(span))?;
+        }
         with.check_wrapping(value, schema.values().count())?;
         let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
         decoder(&serialization, &schema, &self.schemas)

@@ -94,7 +94,9 @@ impl Coordinator {
             return Err(Error::statement(reject.reason));
         }
         let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
-        let partition = key.map_or(0, |key| partition_of(key, source.layout.partitions));
+        let decides =
+            |key: &[u8]| partition_of(&key[..key.len() - encoded.key_suffix], source.layout.partitions);
+        let partition = key.map_or(0, decides);
         let record = Record { timestamp: rowtime, key, value, headers: &[] };
         self.write(target, |writer| match writer.append(0, partition, &record)? {
             Room::Taken => Ok(true),

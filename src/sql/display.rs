@@ -413,7 +413,7 @@ impl Display for Declared<'_> {
             (Part::Key, SourceKind::Table) => f.write_str(" PRIMARY KEY"),
             (Part::Headers, _) => f.write_str(" HEADERS"),
             (Part::Header(name), _) => write!(f, " HEADER({})", Text(name)),
-            (Part::Window, _) => unreachable!("no statement declares the bounds of windows"),
+            (Part::Window(_), _) => unreachable!("no statement declares the bounds of windows"),
         }
     }
 }

@@ -96,6 +96,13 @@ pub fn parse_statement_with(text: &str, known: Known) -> Result<Parsed> {
     Err(parser.expected("the end of the text", &[]).hint("give one statement at a time"))
 }
 
+/// Parses `5 MINUTES`, in milliseconds.
+pub fn parse_duration(text: &str) -> Result<i64> {
+    let mut parser = Parser::new(text, Known::default());
+    let ms = parser.duration()?;
+    if parser.at_end() { Ok(ms) } else { Err(parser.expected("the end of the text", &[])) }
+}
+
 pub(super) struct Parser<'a> {
     text: &'a str,
     pub(super) known: Known,
