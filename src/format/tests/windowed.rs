@@ -21,7 +21,7 @@ fn bounds_follow_the_key() {
     for (bounds, suffix) in suffixes {
         let schema = windowed(bounds);
         let row = vec![Value::text("a"), Value::Bigint(1_000), Value::Bigint(1_500), Value::Int(7)];
-        let batch = batch(&schema, &[row.clone()]);
+        let batch = batch(&schema, std::slice::from_ref(&row));
         let mut encoded = Encoded::with_capacity(1, 0);
         encoder(&serialization, &schema, &Written::default()).unwrap().encode(&batch, &mut encoded);
         let key = encoded.keys[0].of(&encoded.buffer).unwrap().to_vec();
