@@ -8,7 +8,7 @@ use crate::types::SqlType;
 use arrow_array::builder::*;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef, MapArray, StructArray, new_null_array};
+use arrow_array::{Array, ArrayRef, MapArray, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -166,7 +166,7 @@ impl Value {
                     .collect();
                 let arrow_schema::DataType::Struct(arrow_fields) = ty.arrow() else { unreachable!() };
                 if fields.is_empty() {
-                    return new_null_array(&ty.arrow(), rows.len());
+                    return Arc::new(StructArray::new_empty_fields(rows.len(), Some(nulls)));
                 }
                 Arc::new(StructArray::new(arrow_fields, columns, Some(nulls)))
             }

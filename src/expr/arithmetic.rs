@@ -3,7 +3,7 @@
 //! Integers wrap as in Java, division truncates, division by zero is NULL and a note; DOUBLE is IEEE.
 
 use super::node::{
-    Apply2, Child, Kernel1, Kernel2, Node, Validity, column, map2, parts, primitive, side, try_map2, validity,
+    Apply2, Child, Frame, Kernel1, Kernel2, Node, Validity, column, map2, parts, primitive, side, try_map2, validity,
 };
 use super::{decimal, node};
 use crate::batch::Column;
@@ -35,6 +35,23 @@ pub(crate) fn node(
         _ => return None,
     };
     Some(Box::new(Apply2 { left: left.0, right: right.0, kernel }))
+}
+
+/// Arithmetic in the body of a lambda function: there a NULL operand is a failure, not a NULL result.
+pub(crate) struct Strict(pub Child);
+
+impl Node for Strict {
+    fn eval(&mut self, frame: &mut Frame<'_>) -> Column {
+        let result = self.0.eval(frame);
+        let (array, constant) = parts(&result);
+        if array.null_count() > 0 {
+            let mut report = frame.report(constant);
+            for row in (0..array.len()).filter(|row| array.is_null(*row)) {
+                report.note(row, || "arithmetic with NULL".to_string());
+            }
+        }
+        result
+    }
 }
 
 /// `-x`

@@ -6,20 +6,25 @@
 
 mod calls;
 mod fold;
+mod lambda;
 mod operators;
 mod types;
 
 pub use types::{coerce, common_type};
+pub(crate) use types::{Literals, unify};
 
 use super::decimal::{self, PRECISION_MAX};
 use super::display::display;
 use super::nearest::nearest;
-use super::{Expr, ExprKind, Pseudo, cast};
+use super::{Expr, ExprKind, Pseudo, cast, functions};
 use crate::error::{Error, Result, Span};
 use crate::sql::ast;
 use crate::types::{Schema, SqlType, StructField, quote};
 use crate::value::Value;
 use fold::fold;
+use calls::given;
+use lambda::Frame;
+use std::cell::RefCell;
 
 /// Where names are looked up.
 pub struct Scope<'a> {
@@ -68,13 +73,15 @@ impl<'a> Scope<'a> {
 /// Binds one expression. An error points at the part that is wrong.
 pub fn bind(expr: &ast::Expr, scope: &Scope) -> Result<Expr> {
     let names = scope.schema.columns.iter().map(|c| c.name.clone()).collect();
-    Binder { scope, names }.typed(expr)
+    Binder { scope, names, lambdas: RefCell::default() }.typed(expr)
 }
 
 struct Binder<'a> {
     scope: &'a Scope<'a>,
     /// Column names, for messages.
     names: Vec<String>,
+    /// The lambda functions whose bodies are being bound, outermost first.
+    lambdas: RefCell<Vec<Frame>>,
 }
 
 /// A bound operand with its place; `None` is the bare literal NULL, which takes its type from where
@@ -108,10 +115,20 @@ impl Binder<'_> {
     fn operand(&self, expr: &ast::Expr) -> Result<Operand> {
         let bound = match &expr.kind {
             ast::ExprKind::Literal(ast::Literal::Null) => None,
-            _ if let Some(replaced) = self.scope.replace.and_then(|replace| replace(expr)) => Some(replaced?),
+            _ if let Some(replaced) = self.replaced(expr) => Some(self.captured(replaced?, 0)),
             _ => Some(fold(self.expr(expr).map_err(|error| error.at(expr.span))?)),
         };
         Ok(Operand { expr: bound, span: expr.span })
+    }
+
+    /// What the scope has in the place of an expression; a parameter of a lambda is nobody else's.
+    fn replaced(&self, expr: &ast::Expr) -> Option<Result<Expr>> {
+        let replace = self.scope.replace?;
+        match &expr.kind {
+            ast::ExprKind::Column { qualifier: None, name } if self.parameter(None, name).is_some() => None,
+            ast::ExprKind::Lambda { .. } => None,
+            _ => replace(expr),
+        }
     }
 
     fn operands(&self, exprs: &[ast::Expr]) -> Result<Vec<Operand>> {
@@ -153,6 +170,7 @@ impl Binder<'_> {
             ast::ExprKind::Array(items) => self.array(self.operands(items)?),
             ast::ExprKind::Map(entries) => self.map(entries),
             ast::ExprKind::Struct(fields) => self.structs(fields),
+            ast::ExprKind::Lambda { .. } => Err(Error::statement("a lambda function has no value here")),
         }
     }
 
@@ -168,6 +186,13 @@ impl Binder<'_> {
     }
 
     fn column(&self, qualifier: Option<&str>, name: &str) -> Result<Expr> {
+        match self.parameter(qualifier, name) {
+            Some(parameter) => Ok(parameter),
+            None => Ok(self.captured(self.column_of_row(qualifier, name)?, 0)),
+        }
+    }
+
+    fn column_of_row(&self, qualifier: Option<&str>, name: &str) -> Result<Expr> {
         if let Some(qualifier) = qualifier.filter(|q| self.scope.source(q).is_none()) {
             let names = self.scope.sources.iter().flat_map(|source| &source.names);
             let sources: Vec<String> = names.map(|n| quote(n)).collect();
@@ -203,7 +228,11 @@ impl Binder<'_> {
 
     fn unknown_column(&self, name: &str) -> Error {
         let error = Error::statement(format!("unknown column {}", quote(name)));
-        let near = nearest(name, self.names.iter().map(String::as_str));
+        if let Some(answer) = functions::foreign::answer(name).filter(|_| name.starts_with("CURRENT_")) {
+            return error.hint(format!("here it is {answer}"));
+        }
+        let names = self.names_here();
+        let near = nearest(name, names.iter().map(String::as_str));
         let listed = || self.names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
         let all = (!self.names.is_empty() && self.names.len() <= LISTED_MAX)
             .then(|| format!("the columns are {}", listed()));
@@ -226,7 +255,7 @@ impl Binder<'_> {
                 Some(near) => format!("did you mean {}?", quote(near)),
                 None => format!("the fields are {}", known.join(", ")),
             };
-            let what = display(&base, &self.names);
+            let what = self.shown(&base);
             let error = Error::statement(format!("{what} has no field {}", quote(&field.name)));
             return Err(error.at(field.span).hint(hint));
         };
@@ -265,7 +294,7 @@ impl Binder<'_> {
         if items.is_empty() {
             return Err(Error::statement("ARRAY[] has no type").hint("CAST(NULL AS ARRAY<…>)"));
         }
-        let (items, ty) = self.unify(items, "the elements of an ARRAY")?;
+        let (items, ty) = self.unify(items, "the elements of an ARRAY", Literals::All)?;
         Ok(Expr { kind: ExprKind::Array(items), ty: SqlType::Array(Box::new(ty)) })
     }
 
@@ -275,8 +304,8 @@ impl Binder<'_> {
         }
         let keys = entries.iter().map(|(key, _)| self.operand(key)).collect::<Result<_>>()?;
         let values = entries.iter().map(|(_, value)| self.operand(value)).collect::<Result<_>>()?;
-        let (keys, key) = self.unify(keys, "the keys of a MAP")?;
-        let (values, value) = self.unify(values, "the values of a MAP")?;
+        let (keys, key) = self.unify(keys, "the keys of a MAP", Literals::All)?;
+        let (values, value) = self.unify(values, "the values of a MAP", Literals::All)?;
         let entries = keys.into_iter().zip(values).collect();
         Ok(Expr { kind: ExprKind::Map(entries), ty: SqlType::Map(Box::new(key), Box::new(value)) })
     }
@@ -293,15 +322,17 @@ impl Binder<'_> {
             types.push(StructField { name: name.name.clone(), ty: value.ty.clone() });
             values.push(value);
         }
-        if values.is_empty() {
-            return Err(Error::statement("STRUCT() needs at least one field"));
-        }
         Ok(Expr { kind: ExprKind::Struct(values), ty: SqlType::Struct(types) })
+    }
+
+    /// An expression as text, for messages.
+    fn shown(&self, expr: &Expr) -> String {
+        display(expr, &self.names_here())
     }
 
     /// `CAPACITY is STRING`, for messages.
     fn describe(&self, expr: &Expr) -> String {
-        format!("{} is {}", display(expr, &self.names), expr.ty)
+        format!("{} is {}", self.shown(expr), expr.ty)
     }
 
     /// The operand as a type that its place asks for.
@@ -313,22 +344,17 @@ impl Binder<'_> {
     }
 
     /// Gives all operands one type. `place` names them for a message.
-    fn unify(&self, operands: Vec<Operand>, place: &str) -> Result<(Vec<Expr>, SqlType)> {
-        let exprs = || operands.iter().filter_map(|o| o.expr.as_ref().map(|e| (e, o.span)));
-        let mut ty: Option<SqlType> = None;
-        // Literal texts follow the others, since they may stand for a DATE, TIME or TIMESTAMP.
-        for (expr, span) in
-            exprs().filter(|(e, _)| !types::is_text(e)).chain(exprs().filter(|(e, _)| types::is_text(e)))
-        {
-            ty = Some(match ty {
-                None => expr.ty.clone(),
-                Some(ty) if types::is_text(expr) && types::is_temporal(&ty) => ty,
-                Some(ty) => common_type(&ty, &expr.ty).ok_or_else(|| {
-                    let what = self.describe(expr);
-                    Error::statement(format!("{what}, but {place} have type {ty}")).at(span)
-                })?,
-            });
-        }
+    fn unify(&self, operands: Vec<Operand>, place: &str, literals: Literals) -> Result<(Vec<Expr>, SqlType)> {
+        let ty = types::unify(&given(&operands), literals).map_err(|misfit| {
+            let Operand { expr: Some(expr), span } = &operands[misfit.index] else {
+                return Error::statement(format!("{place} have no type in common"));
+            };
+            if misfit.says_nothing {
+                return types::bad_text(&self.shown(expr), &misfit.ty).at(*span);
+            }
+            let what = self.describe(expr);
+            Error::statement(format!("{what}, but {place} have type {}", misfit.ty)).at(*span)
+        })?;
         let Some(ty) = ty else {
             return Err(untyped_null(operands.first().map_or(Span::default(), |o| o.span)));
         };
@@ -344,11 +370,15 @@ impl Binder<'_> {
 
     /// To a type that was found to be common.
     fn convert(&self, expr: Expr, ty: &SqlType, span: Span) -> Result<Expr> {
-        if types::is_text(&expr) && types::is_temporal(ty) {
-            let text = display(&expr, &self.names);
-            return coerce(expr, ty).ok_or_else(|| types::bad_text(&text, ty).at(span));
+        if expr.ty == *ty {
+            return Ok(expr);
         }
-        Ok(if expr.ty == *ty { expr } else { types::cast(expr, ty) })
+        if types::is_text(&expr) {
+            let text = self.shown(&expr);
+            let fitting = coerce(expr.clone(), ty).or_else(|| types::bent(expr, ty));
+            return fitting.ok_or_else(|| types::bad_text(&text, ty).at(span));
+        }
+        Ok(types::cast(expr, ty))
     }
 }
 

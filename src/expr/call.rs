@@ -66,7 +66,7 @@ impl Node for Call {
             let mut notes = Notes::default();
             let result = self.kernel.eval(&args, 1, &mut notes);
             let mut report = frame.report(true);
-            notes.notes.iter().for_each(|note| report.note(0, || note.reason.clone()));
+            notes.each(|_, reason| report.note(0, || reason.to_string()));
             return column(result, true);
         }
         match frame.mask.filter(|mask| mask.has_false()) {
@@ -93,11 +93,9 @@ impl Call {
                 other => other.clone(),
             })
             .collect();
-        let mut own = Notes::default();
+        let mut own = notes.alike(rows.len());
         let result = self.kernel.eval(&packed, rows.len(), &mut own);
-        for note in own.notes {
-            notes.note(rows[note.row] as usize, || note.reason);
-        }
+        own.each(|row, reason| notes.note(rows[row] as usize, || reason.to_string()));
         unpack(&result, &rows, mask.len())
     }
 }

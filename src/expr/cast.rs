@@ -8,6 +8,7 @@ mod nested;
 mod parse;
 mod print;
 
+pub(crate) use parse::{double, truth};
 pub use print::{text, write_text};
 
 use super::decimal::{self, fit, rescale};
@@ -70,9 +71,8 @@ fn from_int(to: &SqlType) -> Option<Kernel1> {
 
 fn from_bigint(to: &SqlType) -> Option<Kernel1> {
     match *to {
-        SqlType::Int => {
-            Some(partial::<Int64Type, Int32Type>(to, |v| i32::try_from(v).ok(), |v| v.to_string()))
-        }
+        // Wraps, as arithmetic does.
+        SqlType::Int => Some(total::<Int64Type, Int32Type>(to, |v| v as i32)),
         SqlType::Double => Some(total::<Int64Type, Float64Type>(to, |v| v as f64)),
         SqlType::Decimal { precision, scale } => Some(partial::<Int64Type, Decimal128Type>(
             to,

@@ -9,10 +9,12 @@ use super::call;
 use super::case::Case;
 use super::concat::Concat;
 use super::like::Like;
+use super::arithmetic::Strict;
 use super::logic::{self, IsNull, Logical, Truth, truth};
 use super::nested::{self, ArrayNode, MapNode, StructNode};
 use super::node::{Apply1, Apply2, Child, ColumnNode, Frame, Kernel1, Literal, Slot};
-use super::{Expr, ExprKind, Notes, arithmetic, cast, compare, membership};
+use super::function::{Binding, Higher};
+use super::{Expr, ExprKind, Lambda, Notes, arithmetic, cast, compare, functions, lambda, membership};
 use crate::batch::{Batch, Column};
 use crate::error::{Error, Result};
 use crate::sql::ast::BinaryOp;
@@ -59,9 +61,18 @@ pub struct Projection {
 
 impl Projection {
     pub fn compile(exprs: &[Expr]) -> Result<Projection> {
+        Projection::with(exprs, false)
+    }
+
+    /// The body of a lambda function, in which arithmetic with NULL fails.
+    pub(crate) fn of_lambda(body: &Expr) -> Result<Projection> {
+        Projection::with(std::slice::from_ref(body), true)
+    }
+
+    fn with(exprs: &[Expr], strict: bool) -> Result<Projection> {
         let mut uses = Uses::default();
         exprs.iter().for_each(|expr| uses.count(expr, false));
-        let mut compiler = Compiler { uses, slots: HashMap::new(), shared: Vec::new() };
+        let mut compiler = Compiler { uses, slots: HashMap::new(), shared: Vec::new(), strict };
         let outputs = exprs.iter().map(|expr| compiler.child(expr)).collect::<Result<_>>()?;
         Ok(Projection { shared: compiler.shared, outputs })
     }
@@ -120,7 +131,10 @@ impl Uses {
 }
 
 fn is_leaf(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Column(_) | ExprKind::Pseudo(_) | ExprKind::Literal(_))
+    matches!(
+        expr.kind,
+        ExprKind::Column(_) | ExprKind::Pseudo(_) | ExprKind::Literal(_) | ExprKind::Lambda(_)
+    )
 }
 
 /// Whether only the first operand is asked for every row.
@@ -136,6 +150,8 @@ struct Compiler {
     uses: Uses,
     slots: HashMap<Key, usize>,
     shared: Vec<Child>,
+    /// Whether arithmetic with NULL fails.
+    strict: bool,
 }
 
 impl Compiler {
@@ -173,7 +189,10 @@ impl Compiler {
             ExprKind::Literal(value) => {
                 Box::new(Literal(Column::Const(Value::array(&expr.ty, std::iter::once(value)))))
             }
-            ExprKind::Negate(operand) => self.apply(operand, arithmetic::negate(&expr.ty), expr)?,
+            ExprKind::Negate(operand) => {
+                let node = self.apply(operand, arithmetic::negate(&expr.ty), expr)?;
+                self.strictly(node)
+            }
             ExprKind::Not(operand) => {
                 self.apply(operand, Some(Box::new(|array, _| logic::not(array))), expr)?
             }
@@ -201,6 +220,10 @@ impl Compiler {
                 right: self.child(index)?,
                 kernel: nested::subscript(&base.ty).ok_or_else(|| unfit(expr))?,
             }),
+            ExprKind::Lambda(_) => return Err(unfit(expr)),
+            ExprKind::Call { function, args } if args.iter().any(|arg| lambda_of(arg).is_some()) => {
+                self.higher(function, args, expr)?
+            }
             ExprKind::Call { function, args } => {
                 let children = self.children(args)?;
                 call::node(function, expr, args, children)?
@@ -234,11 +257,37 @@ impl Compiler {
                 return Ok(Box::new(Logical { left: l, right: r, decides: op == BinaryOp::Or }));
             }
             BinaryOp::Plus | BinaryOp::Minus | BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo => {
-                arithmetic::node(op, (l, &left.ty), (r, &right.ty), &expr.ty)
+                arithmetic::node(op, (l, &left.ty), (r, &right.ty), &expr.ty).map(|node| self.strictly(node))
             }
             _ => compare::node(op, (l, &left.ty), (r, &right.ty)),
         };
         node.ok_or_else(|| unfit(expr))
+    }
+
+    fn strictly(&self, node: Child) -> Child {
+        if self.strict { Box::new(Strict(node)) } else { node }
+    }
+
+    /// A call of a function that takes functions.
+    fn higher(&mut self, function: &str, args: &[Expr], expr: &Expr) -> Result<Child> {
+        let binding = functions::find(function).map(|function| function.binding);
+        let Some(Binding::Lambda(higher)) = binding else { return Err(unfit(expr)) };
+        let mut lambdas = args
+            .iter()
+            .filter_map(lambda_of)
+            .map(|lambda| {
+                let (captured, body) = (self.children(&lambda.captured)?, Projection::of_lambda(&lambda.body)?);
+                Ok(lambda::Function { captured, body })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let collection = self.child(&args[0])?;
+        Ok(match (higher, lambdas.len()) {
+            (Higher::Reduce, 1) => {
+                let (start, function) = (self.child(&args[1])?, lambdas.swap_remove(0));
+                Box::new(lambda::Reduce { collection, start, function })
+            }
+            _ => Box::new(lambda::Each { collection, higher, functions: lambdas, ty: expr.ty.arrow() }),
+        })
     }
 
     fn case(&mut self, branches: &[(Expr, Expr)], otherwise: Option<&Expr>, ty: &SqlType) -> Result<Child> {
@@ -268,6 +317,13 @@ fn chain<'e>(expr: &'e Expr, parts: &mut Vec<&'e Expr>) {
             chain(right, parts);
         }
         _ => parts.push(expr),
+    }
+}
+
+fn lambda_of(expr: &Expr) -> Option<&Lambda> {
+    match &expr.kind {
+        ExprKind::Lambda(lambda) => Some(lambda),
+        _ => None,
     }
 }
 

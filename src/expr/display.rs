@@ -1,6 +1,6 @@
 //! Bound expressions as SQL text, for EXPLAIN and error messages.
 
-use super::{Expr, ExprKind, cast};
+use super::{Expr, ExprKind, Lambda, cast};
 use crate::sql::ast::BinaryOp;
 use crate::types::{SqlType, quote};
 use crate::value::Value;
@@ -133,6 +133,7 @@ impl Printer<'_> {
             }
             ExprKind::Map(entries) => self.map(entries),
             ExprKind::Struct(values) => self.structs(values, &expr.ty),
+            ExprKind::Lambda(lambda) => self.lambda(lambda),
         }
     }
 
@@ -171,6 +172,30 @@ impl Printer<'_> {
             self.expr(value, 0);
         }
         self.text(")");
+    }
+}
+
+impl Printer<'_> {
+    fn lambda(&mut self, lambda: &Lambda) {
+        let params: Vec<String> = lambda.params.iter().map(|name| quote(name)).collect();
+        match params.as_slice() {
+            [one] => self.text(one),
+            _ => self.text(&format!("({})", params.join(", "))),
+        }
+        self.text(" => ");
+        let names = lambda.names(self.names);
+        Printer { names: &names, out: self.out }.expr(&lambda.body, 0);
+    }
+}
+
+impl Lambda {
+    /// What the columns in the body are called, where `names` are those around it.
+    pub(super) fn names(&self, names: &[String]) -> Vec<String> {
+        let captured = self.captured.iter().map(|expr| match &expr.kind {
+            ExprKind::Column(index) if *index < names.len() => names[*index].clone(),
+            _ => display(expr, names),
+        });
+        self.params.iter().cloned().chain(captured).collect()
     }
 }
 

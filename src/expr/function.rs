@@ -15,9 +15,41 @@ pub struct Function {
     pub usage: &'static str,
     /// One sentence.
     pub summary: &'static str,
+    pub binding: Binding,
     /// From the arguments' types to what runs, or why they do not fit
     /// (lower case, names the argument: `argument 1 is STRING, needs a number`).
     pub resolve: fn(&[Arg]) -> Result<Overload, String>,
+}
+
+impl Function {
+    /// The same with another way of binding its calls.
+    pub(crate) const fn bound(mut self, binding: Binding) -> Function {
+        self.binding = binding;
+        self
+    }
+}
+
+/// What binding does with a call before it looks at the arguments' types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing: the arguments are expressions.
+    Plain,
+    /// The first argument may be a unit of time without quotes.
+    Unit,
+    /// Takes no arguments and is made of the record: RANDOM(), UUID().
+    OfRecord,
+    /// Without arguments it is the time of the tick: UNIX_TIMESTAMP(), UNIX_DATE().
+    Now,
+    /// The arguments behind the first ones are lambda functions.
+    Lambda(Higher),
+}
+
+/// A function that takes functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Higher {
+    Transform,
+    Filter,
+    Reduce,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +61,7 @@ pub enum Category {
     Collection,
     Json,
     Url,
+    Lambda,
 }
 
 impl Category {
@@ -41,6 +74,7 @@ impl Category {
             Category::Collection => "COLLECTION",
             Category::Json => "JSON",
             Category::Url => "URL",
+            Category::Lambda => "LAMBDA",
         }
     }
 }

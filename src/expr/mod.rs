@@ -22,16 +22,17 @@ pub mod cast;
 mod nested;
 mod call;
 mod texts;
+mod lambda;
 pub mod function;
 pub mod functions;
 
 #[cfg(test)]
 mod tests;
 
-pub use bind::{Scope, ScopeSource, bind, coerce};
+pub use bind::{Scope, ScopeSource, bind, coerce, common_type};
 pub use compile::{Projection, compile};
 pub use display::display;
-pub use walk::{references, rewrite};
+pub use walk::{references, rewrite, rewrite_everywhere};
 
 use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;
@@ -100,6 +101,21 @@ pub enum ExprKind {
     Array(Vec<Expr>),
     Map(Vec<(Expr, Expr)>),
     Struct(Vec<Expr>),
+    /// An argument of a function that takes functions; its type is that of what it returns.
+    Lambda(Lambda),
+}
+
+/// A function that stands among the arguments of a call: `x => x + OFFSET`.
+///
+/// The body is an expression over rows of its own: one for each item that it is called with. Its columns
+/// are the parameters, then what it captures of the rows around it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lambda {
+    /// Names, for EXPLAIN and messages.
+    pub params: Vec<String>,
+    /// Columns of the rows around it, or of the lambda around it.
+    pub captured: Vec<Expr>,
+    pub body: Box<Expr>,
 }
 
 /// Columns every stream has without declaring them.
@@ -144,6 +160,8 @@ impl Pseudo {
 #[derive(Debug, Default)]
 pub struct Notes {
     pub notes: Vec<Note>,
+    /// Every row that failed, also where there was no room for its note. Only for those who ask.
+    failed: Option<Vec<bool>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +178,37 @@ impl Notes {
     /// The most notes kept for one batch; what is over is counted by the caller's books, not kept.
     pub const CAP: usize = 1_000;
 
+    /// Notes that know every one of `rows` rows that failed.
+    pub(crate) fn of_every_row(rows: usize) -> Notes {
+        Notes { notes: Vec::new(), failed: Some(vec![false; rows]) }
+    }
+
+    /// Empty notes on other rows, as thorough as these are.
+    pub(crate) fn alike(&self, rows: usize) -> Notes {
+        if self.failed.is_some() { Notes::of_every_row(rows) } else { Notes::default() }
+    }
+
+    /// How many of so many rows there is a use in naming.
+    pub(crate) fn room(&self, rows: usize) -> usize {
+        if self.failed.is_some() { rows } else { rows.min(Notes::CAP) }
+    }
+
+    /// Calls `visit` with the rows that failed and why, in the rows' order where every one is known.
+    pub(crate) fn each(self, mut visit: impl FnMut(usize, &str)) {
+        let Some(failed) = self.failed else {
+            return self.notes.iter().for_each(|note| visit(note.row, &note.reason));
+        };
+        let mut reasons = vec![""; failed.len()];
+        for note in self.notes.iter().rev() {
+            reasons[note.row] = &note.reason;
+        }
+        (0..failed.len()).filter(|row| failed[*row]).for_each(|row| visit(row, reasons[row]));
+    }
+
     pub fn note(&mut self, row: usize, reason: impl FnOnce() -> String) {
+        if let Some(failed) = &mut self.failed {
+            failed[row] = true;
+        }
         if self.notes.len() < Notes::CAP {
             self.notes.push(Note { row, reason: reason(), origin: None });
         }

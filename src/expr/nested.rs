@@ -7,7 +7,7 @@ use crate::types::SqlType;
 use crate::value::Value;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, StringViewType};
-use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, MapArray, StringViewArray, StructArray, UInt32Array};
 use arrow_buffer::{BooleanBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Fields};
 use std::sync::Arc;
@@ -150,7 +150,8 @@ pub(crate) struct MapNode {
 
 impl Node for MapNode {
     fn eval(&mut self, frame: &mut Frame<'_>) -> Column {
-        let (keys, keys_constant) = eval_all(&mut self.keys, frame);
+        let (mut keys, keys_constant) = eval_all(&mut self.keys, frame);
+        keys.iter_mut().for_each(name_nulls);
         let (values, values_constant) = eval_all(&mut self.values, frame);
         let constant = keys_constant && values_constant;
         let rows = if constant { 1 } else { frame.rows() };
@@ -181,6 +182,17 @@ impl Node for MapNode {
         let nulls = BooleanBuffer::collect_bool(rows, |row| kept.of(row).is_some());
         let nulls = nulls.has_false().then(|| nulls.into());
         column(Arc::new(MapArray::new(Arc::clone(field), offsets, entries, nulls, false)), constant)
+    }
+}
+
+/// A key that is NULL is written as its text, as in JSON; only keys that are no text have none.
+fn name_nulls(keys: &mut Column) {
+    let (array, constant) = parts(keys);
+    if array.null_count() > 0
+        && let Some(texts) = array.as_string_view_opt()
+    {
+        let named: StringViewArray = texts.iter().map(|key| Some(key.unwrap_or("null"))).collect();
+        *keys = column(Arc::new(named), constant);
     }
 }
 

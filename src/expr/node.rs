@@ -68,10 +68,15 @@ impl<'a> Report<'a> {
         Report { mask: None, every: None, notes }
     }
 
+    /// Empty notes on other rows: those of the items within these.
+    pub fn notes_on(&self, rows: usize) -> Notes {
+        self.notes.alike(rows)
+    }
+
     pub fn note(&mut self, row: usize, reason: impl Fn() -> String) {
         match self.every {
             Some(rows) => {
-                for row in 0..rows.min(Notes::CAP) {
+                for row in 0..self.notes.room(rows) {
                     self.one(row, &reason);
                 }
             }

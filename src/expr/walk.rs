@@ -3,7 +3,8 @@
 use super::{Expr, ExprKind};
 
 impl Expr {
-    /// The operands, in the order they are evaluated.
+    /// The operands, in the order they are evaluated. Of a lambda that is what it captures: the columns in
+    /// its body are those of other rows.
     pub fn children(&self) -> Vec<&Expr> {
         match &self.kind {
             ExprKind::Column(_) | ExprKind::Pseudo(_) | ExprKind::Literal(_) => Vec::new(),
@@ -20,6 +21,7 @@ impl Expr {
                 args.iter().collect()
             }
             ExprKind::Map(entries) => entries.iter().flat_map(|(k, v)| [k, v]).collect(),
+            ExprKind::Lambda(lambda) => lambda.captured.iter().collect(),
         }
     }
 
@@ -41,6 +43,7 @@ impl Expr {
                 args.iter_mut().collect()
             }
             ExprKind::Map(entries) => entries.iter_mut().flat_map(|(k, v)| [k, v]).collect(),
+            ExprKind::Lambda(lambda) => lambda.captured.iter_mut().collect(),
         }
     }
 }
@@ -56,16 +59,27 @@ pub fn references(expr: &Expr, visit: &mut impl FnMut(usize)) {
 }
 
 /// Replaces subexpressions, outermost first: where `f` gives one, it stands as it is; its operands and
-/// those of what it replaced are not looked at.
+/// those of what it replaced are not looked at. Neither are the bodies of lambdas.
 pub fn rewrite(expr: &Expr, f: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Expr {
     let mut result = expr.clone();
-    rewrite_in_place(&mut result, f);
+    rewrite_in_place(&mut result, f, false);
     result
 }
 
-fn rewrite_in_place(expr: &mut Expr, f: &mut dyn FnMut(&Expr) -> Option<Expr>) {
-    match f(expr) {
-        Some(replacement) => *expr = replacement,
-        None => expr.children_mut().into_iter().for_each(|child| rewrite_in_place(child, f)),
+/// [`rewrite`] that goes into the bodies of lambdas too, where columns are those of other rows.
+pub fn rewrite_everywhere(expr: &Expr, f: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Expr {
+    let mut result = expr.clone();
+    rewrite_in_place(&mut result, f, true);
+    result
+}
+
+fn rewrite_in_place(expr: &mut Expr, f: &mut dyn FnMut(&Expr) -> Option<Expr>, bodies: bool) {
+    if let Some(replacement) = f(expr) {
+        *expr = replacement;
+        return;
+    }
+    expr.children_mut().into_iter().for_each(|child| rewrite_in_place(child, f, bodies));
+    if let (ExprKind::Lambda(lambda), true) = (&mut expr.kind, bodies) {
+        rewrite_in_place(&mut lambda.body, f, bodies);
     }
 }

@@ -356,7 +356,7 @@ mod tests {
         fn doubles_come_back(bits: u64) {
             let value = f64::from_bits(bits);
             let mut text = String::new();
-            crate::number_text::write_plain_double(value, &mut text);
+            crate::number_text::write_double(value, &mut text);
             let back = both(&text, double).unwrap();
             prop_assert!(back.to_bits() == bits || value.is_nan() && back.is_nan());
         }

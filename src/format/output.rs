@@ -1,8 +1,8 @@
 //! Rows of an answer as JSON for readers: as messages have it, but dates and times are ISO text.
 
-use super::json::{push_double, push_items, push_quoted, push_string};
+pub use super::json::push_string;
+use super::json::{push_double, push_items, push_quoted};
 use crate::expr::cast;
-use crate::number_text;
 use crate::time::iso;
 use crate::types::{ColumnDef, SqlType};
 use crate::value::Value;
@@ -28,10 +28,9 @@ pub fn json_value(value: &Value, ty: &SqlType, out: &mut String) {
     }
 }
 
-/// A value without parts, unquoted: as CAST has it but for these two.
+/// A value without parts, unquoted: as CAST has it but for times.
 fn push_plain(value: &Value, out: &mut String) {
     match value {
-        Value::Double(v) => number_text::write_plain_double(*v, out),
         Value::Time(ms) => iso::write_time_of_day(*ms, out),
         other => cast::write_text(other, out),
     }

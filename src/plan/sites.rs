@@ -5,7 +5,7 @@
 //! place and stays one call.
 
 use super::{SelectPlan, Shape};
-use crate::expr::{Expr, ExprKind, rewrite};
+use crate::expr::{Expr, ExprKind, rewrite_everywhere};
 use crate::types::SqlType;
 use crate::value::Value;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub fn number_sites(plan: &mut SelectPlan, source: &str) {
 /// Gives the last argument of every such call the text that `name` makes of its place.
 fn each_site(plan: &mut SelectPlan, name: &mut dyn FnMut(usize) -> String) {
     for expr in record_exprs(plan) {
-        *expr = rewrite(expr, &mut |e| {
+        *expr = rewrite_everywhere(expr, &mut |e| {
             let ExprKind::Call { function, args } = &e.kind else { return None };
             let [record @ .., Expr { kind: ExprKind::Literal(Value::Varchar(place)), .. }] = args.as_slice()
             else {

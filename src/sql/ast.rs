@@ -366,6 +366,12 @@ pub enum ExprKind {
     Map(Vec<(Expr, Expr)>),
     /// STRUCT(name := value, …)
     Struct(Vec<(Ident, Expr)>),
+    /// `x => body`, `(x, y) => body`: only among the arguments of a call. In the body a parameter is a
+    /// column without a qualifier.
+    Lambda {
+        params: Vec<Ident>,
+        body: Box<Expr>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -437,7 +443,7 @@ pub fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
     visit(expr);
     match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Column { .. } | ExprKind::CountStar => {}
-        ExprKind::Field { base, .. } => walk(base, visit),
+        ExprKind::Field { base, .. } | ExprKind::Lambda { body: base, .. } => walk(base, visit),
         ExprKind::Subscript { base, index } => {
             walk(base, visit);
             walk(index, visit);

@@ -55,9 +55,10 @@ pub(super) enum Missing {
 
 pub(super) fn missing(what: Missing, span: Span) -> Error {
     let (message, hint) = match what {
-        Missing::Lambda => {
-            ("lambda functions are not supported yet", "if `=>` was meant to compare, write `>=`")
-        }
+        Missing::Lambda => (
+            "a lambda function stands only among the arguments of a function",
+            "as in TRANSFORM(items, x => x + 1); if `=>` was meant to compare, write `>=`",
+        ),
         Missing::Subquery => (
             "subqueries are not supported",
             "give the inner query a name with CREATE STREAM … AS SELECT or CREATE TABLE … AS SELECT and read \

@@ -413,6 +413,18 @@ mod tests {
     }
 
     #[test]
+    fn names_may_begin_with_a_digit() {
+        use TokenKind::*;
+        assert_eq!(
+            kinds("2nd 1e3x 1e3 24_h"),
+            vec![Word("2ND".into()), Word("1E3X".into()), Double(1000.0), Word("24_H".into()), End]
+        );
+        for wrong in ["1.5x", "1e-3x", "2é"] {
+            assert!(matches!(kinds(wrong)[0], Bad(_)), "{wrong}");
+        }
+    }
+
+    #[test]
     fn comments_are_blanks() {
         assert_eq!(kinds("-- a ; ' \n/* b ' ; */ ;"), vec![TokenKind::Symbol(";"), TokenKind::End]);
     }

@@ -79,7 +79,7 @@ impl Parser<'_> {
 
     fn parenthesised(&mut self) -> Result<Expr> {
         let open = self.span();
-        if self.lambda_parameters() {
+        if self.at_lambda() {
             return Err(missing(Missing::Lambda, open));
         }
         self.advance();
@@ -90,15 +90,41 @@ impl Parser<'_> {
         Ok(inner)
     }
 
-    /// Whether `(x, y) =>` comes next.
-    fn lambda_parameters(&self) -> bool {
+    /// Whether `x =>` or `(x, y) =>` comes next.
+    fn at_lambda(&self) -> bool {
+        let is_name = |ahead| matches!(self.peek_ahead(ahead), TokenKind::Word(_) | TokenKind::Quoted(_));
+        if !self.at("(") {
+            return is_name(0) && self.ahead_is(1, "=>");
+        }
         let mut ahead = 1;
-        while matches!(self.peek_ahead(ahead), TokenKind::Word(_)) && self.ahead_is(ahead + 1, ",") {
+        while is_name(ahead) && self.ahead_is(ahead + 1, ",") {
             ahead += 2;
         }
-        matches!(self.peek_ahead(ahead), TokenKind::Word(_))
-            && self.ahead_is(ahead + 1, ")")
-            && self.ahead_is(ahead + 2, "=>")
+        is_name(ahead) && self.ahead_is(ahead + 1, ")") && self.ahead_is(ahead + 2, "=>")
+    }
+
+    /// An argument of a call: an expression or a lambda function.
+    fn argument(&mut self) -> Result<Expr> {
+        if !self.at_lambda() {
+            return self.expression();
+        }
+        let start = self.span();
+        let params = match self.at("(") {
+            true => {
+                let open = self.expect("(")?;
+                self.list(open, ")", |p| p.ident("a parameter"))?
+            }
+            false => vec![self.ident("a parameter")?],
+        };
+        for (i, param) in params.iter().enumerate() {
+            if params[..i].iter().any(|other| other.name == param.name) {
+                let error = Error::syntax(format!("the parameter {} is there twice", param.name));
+                return Err(error.at(param.span));
+            }
+        }
+        self.expect("=>")?;
+        let body = Box::new(self.expression()?);
+        Ok(self.node(start, ExprKind::Lambda { params, body }))
     }
 
     /// `name`, `source.name` or `name(…)`.
@@ -133,7 +159,7 @@ impl Parser<'_> {
         } else if self.eat(")") {
             ExprKind::Call { name, args: Vec::new() }
         } else {
-            let args = self.list(open, ")", Self::expression)?;
+            let args = self.list(open, ")", Self::argument)?;
             ExprKind::Call { name, args }
         };
         if self.at_word("OVER") && self.ahead_is(1, "(") {
@@ -196,8 +222,8 @@ impl Parser<'_> {
         let start = self.span();
         self.advance();
         let open = self.expect("(")?;
-        if self.at(")") {
-            return Err(self.expected("a field", &[]).hint("a struct has at least one field"));
+        if self.eat(")") {
+            return Ok(self.node(start, ExprKind::Struct(Vec::new())));
         }
         let fields = self.list(open, ")", |p| {
             let name = p.ident("a field name")?;

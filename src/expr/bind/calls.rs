@@ -3,7 +3,7 @@
 use super::{Binder, Operand, coerce, literal, null, types};
 use crate::aggregate;
 use crate::error::{Error, Result, Span};
-use crate::expr::function::{Arg, Function};
+use crate::expr::function::{Arg, Binding, Function};
 use crate::expr::nearest::nearest;
 use crate::expr::{Expr, ExprKind, Pseudo, call, functions};
 use crate::sql::ast;
@@ -17,17 +17,22 @@ pub(super) fn aggregate_here(name: &str) -> Error {
 impl Binder<'_> {
     pub(super) fn call(&self, name: &ast::Ident, args: &[ast::Expr]) -> Result<Expr> {
         match functions::find(&name.name) {
-            Some(function @ Function { name: "RANDOM" | "UUID", .. }) => {
-                self.call_of_record(function, name.span, args)
-            }
-            Some(function @ Function { name: "UNIX_TIMESTAMP" | "UNIX_DATE", .. }) if args.is_empty() => {
-                self.rowtime_as(function)
-            }
-            Some(function) if function.usage.contains("(unit,") => {
-                let args: Vec<ast::Expr> = args.iter().map(|arg| self.unit_as_text(arg)).collect();
-                self.call_function(function, self.operands(&args)?)
-            }
-            Some(function) => self.call_function(function, self.operands(args)?),
+            Some(function) => match function.binding {
+                Binding::OfRecord => self.call_of_record(function, name.span, args),
+                Binding::Now if args.is_empty() => self.rowtime_as(function),
+                Binding::Unit => {
+                    let args: Vec<ast::Expr> = args.iter().map(|arg| self.unit_as_text(arg)).collect();
+                    self.call_function(function, self.operands(&args)?)
+                }
+                Binding::Lambda(higher) => self.call_with_lambdas(function, higher, args),
+                Binding::Plain | Binding::Now => {
+                    if let Some(lambda) = args.iter().find(|arg| is_lambda(arg)) {
+                        let error = format!("{} takes no lambda function", function.name);
+                        return Err(Error::statement(error).at(lambda.span).hint(function.usage));
+                    }
+                    self.call_function(function, self.operands(args)?)
+                }
+            },
             None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
             None => Err(unknown_function(name)),
         }
@@ -66,7 +71,7 @@ impl Binder<'_> {
 
     fn pseudo(&self, pseudo: Pseudo, function: &str) -> Result<Expr> {
         if self.scope.pseudo {
-            return Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() });
+            return Ok(self.captured(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() }, 0));
         }
         Err(Error::statement(format!("{function}() is made of a stream's record, and there is none here"))
             .hint("it stands in queries of streams, in front of any grouping"))
@@ -102,7 +107,7 @@ impl Binder<'_> {
 
     fn argument(&self, function: &Function, i: usize, arg: &Operand, ty: &SqlType) -> Result<Expr> {
         let Some(expr) = &arg.expr else { return Ok(null(ty)) };
-        coerce(expr.clone(), ty).ok_or_else(|| {
+        coerce(expr.clone(), ty).or_else(|| types::bent(expr.clone(), ty)).ok_or_else(|| {
             if types::is_text(expr) && types::is_temporal(ty) {
                 return types::bad_text(&expr.to_string(), ty).at(arg.span);
             }
@@ -114,7 +119,11 @@ impl Binder<'_> {
     }
 }
 
-fn given(args: &[Operand]) -> Vec<Arg<'_>> {
+fn is_lambda(arg: &ast::Expr) -> bool {
+    matches!(arg.kind, ast::ExprKind::Lambda { .. })
+}
+
+pub(super) fn given(args: &[Operand]) -> Vec<Arg<'_>> {
     args.iter()
         .map(|arg| Arg {
             ty: arg.expr.as_ref().map(|e| &e.ty),
@@ -160,6 +169,9 @@ fn bad_literal(function: &Function, reason: &str, args: &[Operand], literals: &[
 
 fn unknown_function(name: &ast::Ident) -> Error {
     let error = Error::statement(format!("unknown function {}", quote(&name.name))).at(name.span);
+    if let Some(answer) = functions::foreign::answer(&name.name) {
+        return error.hint(format!("here it is {answer}"));
+    }
     match nearest(&name.name, functions::ALL.iter().map(|f| f.name)) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("SHOW FUNCTIONS lists them"),

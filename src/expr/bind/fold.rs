@@ -9,7 +9,8 @@ use crate::value::Value;
 /// the note names rows; calls stay, so that EXPLAIN shows them as they were written.
 pub(super) fn fold(expr: Expr) -> Expr {
     let constant = match &expr.kind {
-        ExprKind::Column(_) | ExprKind::Pseudo(_) | ExprKind::Literal(_) | ExprKind::Call { .. } => false,
+        ExprKind::Column(_) | ExprKind::Pseudo(_) | ExprKind::Literal(_) => false,
+        ExprKind::Call { .. } | ExprKind::Lambda(_) => false,
         _ => expr.children().iter().all(|child| matches!(child.kind, ExprKind::Literal(_))),
     };
     match constant.then(|| evaluate(&expr)).flatten() {

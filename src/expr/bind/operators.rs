@@ -1,9 +1,8 @@
 //! Operators: which operand types they take and what they make of them.
 
-use super::types::{self, as_decimal, bad_text, is_temporal, is_text};
+use super::types::{self, Literals, as_decimal, bad_text, is_temporal, is_text};
 use super::{Binder, Operand, common_type, integer, literal, null};
 use crate::error::{Error, Result};
-use crate::expr::display::display;
 use crate::expr::{Expr, ExprKind, Pseudo, decimal};
 use crate::sql::ast::{self, BinaryOp, UnaryOp};
 use crate::time::iso;
@@ -101,11 +100,11 @@ impl Binder<'_> {
         let error = Error::statement(format!("{a}, {b}: no {} for these", op.symbol()));
         let text = |e: &Expr| e.ty == SqlType::Varchar;
         let other = if text(left) { right } else { left };
-        let name = display(other, &self.names);
+        let name = self.shown(other);
         if op == BinaryOp::Concat || (op == BinaryOp::Plus && (text(left) || text(right))) {
             error.hint(format!("CAST({name} AS STRING)"))
         } else if text(left) || text(right) {
-            let name = display(if text(left) { left } else { right }, &self.names);
+            let name = self.shown(if text(left) { left } else { right });
             error.hint(format!("CAST({name} AS DOUBLE)"))
         } else if is_temporal(&left.ty) || is_temporal(&right.ty) {
             error.hint("DATEADD, TIMEADD and TIMESTAMPADD calculate with times")
@@ -157,13 +156,13 @@ impl Binder<'_> {
         }
         match iso::parse_timestamp(text.trim().as_bytes()) {
             Some(ms) => Ok(literal(Value::Bigint(ms), SqlType::Bigint)),
-            None => Err(bad_text(&display(&expr, &self.names), &SqlType::Timestamp).at(span)),
+            None => Err(bad_text(&self.shown(&expr), &SqlType::Timestamp).at(span)),
         }
     }
 
     fn no_comparison(&self, left: &Expr, right: &Expr) -> Error {
         let (a, b) = (self.describe(left), self.describe(right));
-        let name = display(left, &self.names);
+        let name = self.shown(left);
         Error::statement(format!("{a}, {b}: these cannot be compared"))
             .hint(format!("CAST({name} AS {}), or the other way round", right.ty))
     }
@@ -190,7 +189,7 @@ impl Binder<'_> {
             }
         }
         list.insert(0, Operand { expr: Some(expr), span: operand.span });
-        let (mut exprs, _) = self.unify(list, "the values before it in IN")?;
+        let (mut exprs, _) = self.unify(list, "the values before it in IN", Literals::All)?;
         let operand = Box::new(exprs.remove(0));
         Ok(boolean(ExprKind::In { operand, list: exprs, negated }))
     }
@@ -230,7 +229,7 @@ impl Binder<'_> {
         if let Some(otherwise) = otherwise {
             values.push(self.operand(otherwise)?);
         }
-        let (mut values, ty) = self.unify(values, "the branches of CASE")?;
+        let (mut values, ty) = self.unify(values, "the branches of CASE", Literals::Times)?;
         let otherwise = otherwise.and_then(|_| values.pop()).map(Box::new);
         let branches = conditions.into_iter().zip(values).collect();
         Ok(Expr { kind: ExprKind::Case { branches, otherwise }, ty })

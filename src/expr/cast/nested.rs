@@ -3,7 +3,6 @@
 //! Struct fields go by name; when no name occurs on both sides, by position. A field that the source
 //! lacks is NULL.
 
-use crate::expr::Notes;
 use crate::expr::node::{Kernel1, Report};
 use crate::types::{SqlType, StructField};
 use arrow_array::cast::AsArray;
@@ -60,16 +59,16 @@ fn elements(
     nulls: Option<&NullBuffer>,
     report: &mut Report,
 ) -> ArrayRef {
-    let mut notes = Notes::default();
+    let mut notes = report.notes_on(values.len());
     let result = kernel(values, &mut Report::new(&mut notes));
-    for note in notes.notes {
+    notes.each(|element, reason| {
         // Elements before the first and after the last offset belong to no row.
-        let after = offsets.partition_point(|offset| *offset as usize <= note.row);
+        let after = offsets.partition_point(|offset| *offset as usize <= element);
         let row = after.checked_sub(1).filter(|row| *row + 1 < offsets.len());
         if let Some(row) = row.filter(|row| nulls.is_none_or(|nulls| nulls.is_valid(*row))) {
-            report.note(row, || note.reason.clone());
+            report.note(row, || reason.to_string());
         }
-    }
+    });
     result
 }
 
@@ -103,13 +102,13 @@ fn field(
     nulls: Option<&NullBuffer>,
     report: &mut Report,
 ) -> ArrayRef {
-    let mut notes = Notes::default();
+    let mut notes = report.notes_on(column.len());
     let result = kernel(column, &mut Report::new(&mut notes));
-    for note in notes.notes {
-        if nulls.is_none_or(|nulls| nulls.is_valid(note.row)) {
-            report.note(note.row, || note.reason.clone());
+    notes.each(|row, reason| {
+        if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+            report.note(row, || reason.to_string());
         }
-    }
+    });
     result
 }
 
@@ -117,7 +116,7 @@ fn field(
 fn sources(from: &[StructField], to: &[StructField]) -> Option<Vec<Option<usize>>> {
     let named: Vec<Option<usize>> =
         to.iter().map(|target| from.iter().position(|f| f.name == target.name)).collect();
-    if named.iter().any(Option::is_some) {
+    if named.iter().any(Option::is_some) || from.is_empty() {
         return Some(named);
     }
     (from.len() == to.len()).then(|| (0..to.len()).map(Some).collect())

@@ -86,7 +86,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Digits, or Java's names `NaN` and `Infinity`.
-fn double(text: &str) -> Option<f64> {
+pub(crate) fn double(text: &str) -> Option<f64> {
     match text.trim_start_matches(['+', '-']) {
         "NaN" | "Infinity" => text.parse().ok(),
         // Rust reads `inf` and `nan` too; the dialect does not.
@@ -111,7 +111,7 @@ fn boolean(to: &SqlType) -> Kernel1 {
 }
 
 /// Any beginning of true, yes, false, no, in any case.
-fn truth(text: &str) -> Option<bool> {
+pub(crate) fn truth(text: &str) -> Option<bool> {
     let begins = |word: &str| {
         !text.is_empty() && word.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
     };

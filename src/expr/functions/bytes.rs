@@ -1,7 +1,7 @@
 //! Bytes and the texts and numbers they stand for.
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use crate::value::Value;
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -15,7 +15,7 @@ const fn of_bytes(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category, usage, summary, resolve }
+    Function { name, category, usage, summary, binding: Binding::Plain, resolve }
 }
 
 pub const ENCODE: Function = of_bytes(

@@ -5,6 +5,7 @@
 //! is; [`values`] is for types that are only known when the call is bound, and slower.
 
 use super::super::Notes;
+use super::super::bind;
 use super::super::function::{Arg, Kernel, Overload};
 use crate::batch::Column;
 use crate::types::SqlType;
@@ -416,38 +417,11 @@ pub fn one_of(args: &[Arg], candidates: &[fn(&[Arg]) -> Resolved]) -> Resolved {
     result
 }
 
-/// The type that all of these widen to.
+/// The type that all of these widen to; literals bend to it.
 pub fn common_type(args: &[Arg]) -> Result<SqlType, String> {
-    let mut common: Option<SqlType> = None;
-    for (i, arg) in args.iter().enumerate() {
-        common = match (common, arg.ty) {
-            (common, None) => common,
-            (None, Some(ty)) => Some(ty.clone()),
-            (Some(common), Some(ty)) => match widen(&common, ty) {
-                Some(wide) => Some(wide),
-                None => return misfit(args, i, common),
-            },
-        };
-    }
-    common.map_or_else(|| misfit(args, 0, "a type"), Ok)
-}
-
-fn widen(a: &SqlType, b: &SqlType) -> Option<SqlType> {
-    use SqlType::*;
-    let digits = |ty: &SqlType| match ty {
-        Int => Some((10, 0)),
-        Bigint => Some((19, 0)),
-        Decimal { precision, scale } => Some((*precision, *scale)),
-        _ => None,
-    };
-    match (a, b) {
-        _ if a == b => Some(a.clone()),
-        (Double, other) | (other, Double) if other.is_numeric() => Some(Double),
-        (Int, Bigint) | (Bigint, Int) => Some(Bigint),
-        _ => {
-            let ((p1, s1), (p2, s2)) = (digits(a)?, digits(b)?);
-            let scale = s1.max(s2);
-            Some(Decimal { precision: ((p1 - s1).max(p2 - s2) + scale).min(38), scale })
-        }
+    match bind::unify(args, bind::Literals::All) {
+        Ok(Some(ty)) => Ok(ty),
+        Ok(None) => misfit(args, 0, "a type"),
+        Err(why) => misfit(args, why.index, why.ty),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::call::*;
 use crate::expr::cast;
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use crate::types::{SqlType, StructField};
 use crate::value::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ const fn collection(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category: Category::Collection, usage, summary, resolve }
+    Function { name, category: Category::Collection, usage, summary, binding: Binding::Plain, resolve }
 }
 
 pub const ARRAY_CONCAT: Function = collection(
@@ -84,7 +84,7 @@ pub const ARRAY_UNION: Function =
 pub const ARRAY_JOIN: Function = collection(
     "ARRAY_JOIN",
     "ARRAY_JOIN(array[, delimiter]) → STRING",
-    "The items as text, with a delimiter, or a comma, between them.",
+    "The items as text, with a delimiter between them: a comma where none is given, nothing where it is NULL.",
     |args| {
         let ty = array(args, 0)?;
         match &ty {
@@ -96,8 +96,12 @@ pub const ARRAY_JOIN: Function = collection(
             2 => vec![ty, SqlType::Varchar],
             _ => return count(args, "1 or 2"),
         };
-        values(args, types, SqlType::Varchar, |given| {
-            let delimiter = if let Some(Value::Varchar(delimiter)) = given.get(1) { delimiter } else { "," };
+        values_or_null(args, types, SqlType::Varchar, |given| {
+            let delimiter = match given.get(1) {
+                Some(Value::Varchar(delimiter)) => delimiter,
+                Some(_) => "",
+                None => ",",
+            };
             let Value::Array(items) = &given[0] else { return Ok(None) };
             let texts: Vec<String> = items.iter().map(cast::text).collect();
             some(Value::Varchar(texts.join(delimiter).into()))
@@ -387,6 +391,7 @@ mod tests {
             ("ARRAY_UNION", &[ints(&[2, 1]), Null], Null),
             ("ARRAY_JOIN", &[holed()], s("3,null,1")),
             ("ARRAY_JOIN", &[list(&["a", "b"]), s(" - ")], s("a - b")),
+            ("ARRAY_JOIN", &[list(&["a", "b"]), Null], s("ab")),
             ("ARRAY_LENGTH", &[holed()], Int(3)),
             ("ARRAY_MAX", &[holed()], Int(3)),
             ("ARRAY_MIN", &[holed()], Int(1)),

@@ -2,7 +2,7 @@
 
 use super::call::*;
 use crate::batch::Column;
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use std::cmp::Ordering;
 
 pub const COALESCE: Function = Function {
@@ -10,6 +10,7 @@ pub const COALESCE: Function = Function {
     category: Category::Conditional,
     usage: "COALESCE(value, value, …) → the arguments' type",
     summary: "The first argument that is not NULL.",
+    binding: Binding::Plain,
     resolve: |args| if args.is_empty() { count(args, "1 or more") } else { first_value(args) },
 };
 
@@ -18,6 +19,7 @@ pub const IFNULL: Function = Function {
     category: Category::Conditional,
     usage: "IFNULL(value, otherwise) → the arguments' type",
     summary: "The value, or the other where it is NULL.",
+    binding: Binding::Plain,
     resolve: |args| if args.len() == 2 { first_value(args) } else { count(args, "2") },
 };
 
@@ -26,6 +28,7 @@ pub const NULLIF: Function = Function {
     category: Category::Conditional,
     usage: "NULLIF(value, unwanted) → the arguments' type",
     summary: "The value, or NULL where the two are equal.",
+    binding: Binding::Plain,
     resolve: |args| {
         if args.len() != 2 {
             return count(args, "2");
@@ -41,6 +44,7 @@ pub const GREATEST: Function = Function {
     category: Category::Numeric,
     usage: "GREATEST(value, value, …) → the arguments' type",
     summary: "The greatest of its arguments; NULLs are left out.",
+    binding: Binding::Plain,
     resolve: |args| extreme(args, Ordering::Greater),
 };
 
@@ -49,6 +53,7 @@ pub const LEAST: Function = Function {
     category: Category::Numeric,
     usage: "LEAST(value, value, …) → the arguments' type",
     summary: "The least of its arguments; NULLs are left out.",
+    binding: Binding::Plain,
     resolve: |args| extreme(args, Ordering::Less),
 };
 

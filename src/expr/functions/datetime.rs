@@ -6,7 +6,7 @@
 use super::call::*;
 use crate::batch::Column;
 use crate::expr::Notes;
-use crate::expr::function::{Arg, Category, Function, Kernel};
+use crate::expr::function::{Arg, Binding, Category, Function, Kernel};
 use crate::time::civil::DAY_MS;
 use crate::time::{ParseFailure, Pattern, Zone};
 use crate::types::SqlType;
@@ -21,7 +21,7 @@ const fn datetime(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category: Category::DateTime, usage, summary, resolve }
+    Function { name, category: Category::DateTime, usage, summary, binding: Binding::Plain, resolve }
 }
 
 pub const STRINGTOTIMESTAMP: Function = datetime(
@@ -128,7 +128,8 @@ pub const UNIX_DATE: Function = datetime(
     "The days from 1970-01-01 to a date; without one to the UTC day of the record's ROWTIME, not to today, so \
      that answers can be repeated.",
     |args| unary::<Date, Int>(args, some),
-);
+)
+.bound(Binding::Now);
 
 pub const FROM_UNIXTIME: Function = datetime(
     "FROM_UNIXTIME",
@@ -143,49 +144,56 @@ pub const UNIX_TIMESTAMP: Function = datetime(
     "The milliseconds from 1970-01-01T00:00Z to a timestamp; without one the record's ROWTIME, not the \
      clock, so that answers can be repeated.",
     |args| unary::<Timestamp, Bigint>(args, some),
-);
+)
+.bound(Binding::Now);
 
 pub const DATEADD: Function = datetime(
     "DATEADD",
     "DATEADD(unit, interval, date) → DATE",
     "A date moved forward; the unit is DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS.",
     |args| shift::<Date>(args, "DATEADD", 1, |days, ms| move_date("DATEADD", days, ms)),
-);
+)
+.bound(Binding::Unit);
 
 pub const DATESUB: Function = datetime(
     "DATESUB",
     "DATESUB(unit, interval, date) → DATE",
     "A date moved back; the unit is DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS.",
     |args| shift::<Date>(args, "DATESUB", -1, |days, ms| move_date("DATESUB", days, ms)),
-);
+)
+.bound(Binding::Unit);
 
 pub const TIMEADD: Function = datetime(
     "TIMEADD",
     "TIMEADD(unit, interval, time) → TIME",
     "A time of day moved forward, round the clock; the unit is HOURS, MINUTES, SECONDS or MILLISECONDS.",
     |args| shift::<Time>(args, "TIMEADD", 1, |time, ms| some((time as i64 + ms).rem_euclid(DAY_MS) as i32)),
-);
+)
+.bound(Binding::Unit);
 
 pub const TIMESUB: Function = datetime(
     "TIMESUB",
     "TIMESUB(unit, interval, time) → TIME",
     "A time of day moved back, round the clock; the unit is HOURS, MINUTES, SECONDS or MILLISECONDS.",
     |args| shift::<Time>(args, "TIMESUB", -1, |time, ms| some((time as i64 + ms).rem_euclid(DAY_MS) as i32)),
-);
+)
+.bound(Binding::Unit);
 
 pub const TIMESTAMPADD: Function = datetime(
     "TIMESTAMPADD",
     "TIMESTAMPADD(unit, interval, timestamp) → TIMESTAMP",
     "A timestamp moved forward; the unit is DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS.",
     |args| shift::<Timestamp>(args, "TIMESTAMPADD", 1, |at, ms| some(at.wrapping_add(ms))),
-);
+)
+.bound(Binding::Unit);
 
 pub const TIMESTAMPSUB: Function = datetime(
     "TIMESTAMPSUB",
     "TIMESTAMPSUB(unit, interval, timestamp) → TIMESTAMP",
     "A timestamp moved back; the unit is DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS.",
     |args| shift::<Timestamp>(args, "TIMESTAMPSUB", -1, |at, ms| some(at.wrapping_add(ms))),
-);
+)
+.bound(Binding::Unit);
 
 /// The pattern and zone arguments of a call site, compiled.
 struct Compiled {

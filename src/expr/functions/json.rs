@@ -1,11 +1,11 @@
 //! JSON held in text, and values as JSON.
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use super::json_tree::{Json, merge};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use crate::format::output::json_value;
 use crate::types::SqlType;
 use crate::value::Value;
-use serde_json::Value as Json;
 
 const fn json(
     name: &'static str,
@@ -13,7 +13,7 @@ const fn json(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category: Category::Json, usage, summary, resolve }
+    Function { name, category: Category::Json, usage, summary, binding: Binding::Plain, resolve }
 }
 
 pub const EXTRACTJSONFIELD: Function = json(
@@ -27,11 +27,11 @@ pub const EXTRACTJSONFIELD: Function = json(
             |made, s, path| {
                 let path = made.get(path).map_err(|reason| format!("EXTRACTJSONFIELD: {reason}"))?;
                 let root = parse("EXTRACTJSONFIELD", s)?;
-                let found = path.iter().try_fold(&root, |json, step| match step {
-                    Step::Field(name) => json.get(name),
-                    Step::Item(i) => json.get(i),
+                let found = path.iter().try_fold(&root, |json, step| match json {
+                    Json::Array(_) => json.item(step.parse().ok()?),
+                    _ => json.field(step),
                 });
-                Ok(found.filter(|json| !json.is_null()).map(text_of))
+                Ok(found.filter(|json| **json != Json::Null).map(Json::plain))
             },
         )
     },
@@ -64,8 +64,9 @@ pub const JSON_ARRAY_CONTAINS: Function = json(
             let Json::Array(items) = parse("JSON_ARRAY_CONTAINS", s)? else {
                 return some(Value::Boolean(false));
             };
-            let wanted = parse("JSON_ARRAY_CONTAINS", &json_text(wanted, &ty))?;
-            some(Value::Boolean(items.iter().any(|item| same(item, &wanted))))
+            let wanted = json_text(wanted, &ty);
+            let wanted = parse("JSON_ARRAY_CONTAINS", &wanted)?;
+            some(Value::Boolean(items.iter().any(|item| item.same(&wanted))))
         })
     },
 );
@@ -76,7 +77,8 @@ pub const JSON_ARRAY_LENGTH: Function = json(
     "How many items the array has that the text holds; NULL where it holds something else.",
     |args| {
         unary::<Text, Int>(args, |s| {
-            Ok(parse("JSON_ARRAY_LENGTH", s)?.as_array().map(|items| items.len() as i32))
+            let json = parse("JSON_ARRAY_LENGTH", s)?;
+            Ok(if let Json::Array(items) = json { Some(items.len() as i32) } else { None })
         })
     },
 );
@@ -92,7 +94,7 @@ pub const JSON_CONCAT: Function = json(
             let Some(parsed) = parsed.collect::<Result<Option<Vec<Json>>, String>>()? else {
                 return Ok(None);
             };
-            some(concat(parsed).to_string())
+            some(concat(parsed).json())
         }),
     },
 );
@@ -104,7 +106,8 @@ pub const JSON_ITEMS: Function = json(
     |args| {
         unary::<Text, Texts>(args, |s| {
             let json = parse("JSON_ITEMS", s)?;
-            Ok(json.as_array().map(|items| items.iter().map(Json::to_string).collect()))
+            let Json::Array(items) = json else { return Ok(None) };
+            some(items.iter().map(Json::json).collect())
         })
     },
 );
@@ -115,7 +118,8 @@ pub const JSON_KEYS: Function = json(
     "The names of the object that the text holds; NULL where it holds something else.",
     |args| {
         unary::<Text, Texts>(args, |s| {
-            Ok(parse("JSON_KEYS", s)?.as_object().map(|fields| fields.keys().cloned().collect()))
+            let Json::Object(fields) = parse("JSON_KEYS", s)? else { return Ok(None) };
+            some(fields.into_iter().map(|(name, _)| name.into_owned()).collect())
         })
     },
 );
@@ -123,13 +127,14 @@ pub const JSON_KEYS: Function = json(
 pub const JSON_RECORDS: Function = json(
     "JSON_RECORDS",
     "JSON_RECORDS(json) → MAP<STRING, STRING>",
-    "The fields, as JSON, of the object that the text holds; NULL where it holds something else.",
+    "The fields of the object that the text holds, strings as they are, all else as JSON; NULL where it \
+     holds something else.",
     |args| {
         let returns = SqlType::Map(Box::new(SqlType::Varchar), Box::new(SqlType::Varchar));
         values(args, vec![SqlType::Varchar], returns, |given| {
             let [Value::Varchar(s)] = given else { return Ok(None) };
             let Json::Object(fields) = parse("JSON_RECORDS", s)? else { return Ok(None) };
-            let entries = fields.iter().map(|(k, v)| (Value::text(k), Value::text(&v.to_string())));
+            let entries = fields.iter().map(|(k, v)| (Value::text(k), Value::text(&v.plain())));
             some(Value::Map(entries.collect()))
         })
     },
@@ -151,31 +156,14 @@ pub const TO_JSON_STRING: Function = json(
     },
 );
 
-fn parse(name: &str, text: &str) -> Result<Json, String> {
-    serde_json::from_str(text).map_err(|e| format!("{name}: {} is not JSON ({e})", shown(text)))
-}
-
-/// Strings without their quotes, all else as JSON.
-fn text_of(json: &Json) -> String {
-    match json {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// 1 and 1.0 are the same number.
-fn same(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Number(x), Json::Number(y)) => x == y || x.as_f64() == y.as_f64(),
-        _ => a == b,
-    }
+fn parse<'a>(name: &str, text: &'a str) -> Result<Json<'a>, String> {
+    Json::parse(text).map_err(|reason| format!("{name}: {} is not JSON ({reason})", shown(text)))
 }
 
 fn concat(parsed: Vec<Json>) -> Json {
-    if parsed.iter().all(Json::is_object) {
-        let objects =
-            parsed.into_iter().filter_map(|json| if let Json::Object(o) = json { Some(o) } else { None });
-        return Json::Object(objects.flatten().collect());
+    if parsed.iter().all(|json| matches!(json, Json::Object(_))) {
+        let fields = parsed.into_iter().flat_map(|json| if let Json::Object(o) = json { o } else { Vec::new() });
+        return Json::Object(merge(fields.collect()));
     }
     let items = parsed.into_iter().flat_map(|json| match json {
         Json::Array(items) => items,
@@ -184,34 +172,32 @@ fn concat(parsed: Vec<Json>) -> Json {
     Json::Array(items.collect())
 }
 
-enum Step {
-    Field(String),
-    Item(usize),
-}
-
-/// `$.name`, `$['name']`, `$[0]`, in any depth.
-fn parse_path(path: &str) -> Result<Vec<Step>, String> {
+/// `$.name`, `$["name"]`, `$['name']`, `$[0]`, in any depth. The steps are names; a number is the place of
+/// an item where the step leads into an array.
+fn parse_path(path: &str) -> Result<Vec<String>, String> {
     let wrong = || format!("{} is not a JSON path; hint: '$.field[0]'", shown(path));
     let mut rest = path.strip_prefix('$').ok_or_else(wrong)?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
-        if let Some(field) = rest.strip_prefix('.') {
-            let end = field.find(['.', '[']).unwrap_or(field.len());
-            steps.push(Step::Field(field[..end].to_string()));
-            rest = &field[end..];
+        let (step, behind) = if let Some(field) = rest.strip_prefix('.') {
+            field.split_at(field.find(['.', '[']).unwrap_or(field.len()))
         } else if let Some(quoted) = rest.strip_prefix("['") {
-            let (name, behind) = quoted.split_once("']").ok_or_else(wrong)?;
-            steps.push(Step::Field(name.to_string()));
-            rest = behind;
+            quoted.split_once("']").ok_or_else(wrong)?
+        } else if let Some(quoted) = rest.strip_prefix("[\"") {
+            quoted.split_once("\"]").ok_or_else(wrong)?
         } else {
             let (digits, behind) =
                 rest.strip_prefix('[').and_then(|r| r.split_once(']')).ok_or_else(wrong)?;
-            steps.push(Step::Item(digits.parse().map_err(|_| wrong())?));
-            rest = behind;
+            digits.parse::<usize>().map_err(|_| wrong())?;
+            (digits, behind)
+        };
+        if step.is_empty() || step == "*" {
+            return Err(wrong());
         }
+        steps.push(step.to_string());
+        rest = behind;
     }
-    let named = steps.iter().all(|step| !matches!(step, Step::Field(name) if name.is_empty() || name == "*"));
-    if named { Ok(steps) } else { Err(wrong()) }
+    Ok(steps)
 }
 
 fn json_text(value: &Value, ty: &SqlType) -> String {
@@ -231,7 +217,11 @@ mod tests {
         check(&[
             ("EXTRACTJSONFIELD", &[log(), s("$.a.b[0]")], s("1")),
             ("EXTRACTJSONFIELD", &[log(), s("$.a.b[1].c")], s("x")),
-            ("EXTRACTJSONFIELD", &[log(), s("$['a.b']")], s("2.5")),
+            ("EXTRACTJSONFIELD", &[log(), s("$['a.b']")], s("2.50")),
+            ("EXTRACTJSONFIELD", &[log(), s("$[\"a.b\"]")], s("2.50")),
+            ("EXTRACTJSONFIELD", &[s("[{\"x\":1e400}, 2]"), s("$.0.x")], s("1e400")),
+            ("EXTRACTJSONFIELD", &[s("{\"0\":\"zero\"} and more"), s("$.0")], s("zero")),
+            ("EXTRACTJSONFIELD", &[s("[1]"), s("$.x")], Null),
             ("EXTRACTJSONFIELD", &[log(), s("$.a")], s(r#"{"b":[1,{"c":"x"}]}"#)),
             ("EXTRACTJSONFIELD", &[log(), s("$.n")], Null),
             ("EXTRACTJSONFIELD", &[log(), s("$.x.y")], Null),
@@ -247,7 +237,11 @@ mod tests {
             ("JSON_CONCAT", &[s("[1]"), Null], Null),
             ("JSON_ITEMS", &[s("[1, \"a\", {}]")], list(&["1", "\"a\"", "{}"])),
             ("JSON_KEYS", &[s("{\"b\":1,\"a\":2}")], list(&["b", "a"])),
-            ("JSON_RECORDS", &[s("{\"b\":\"x\"}")], Map(vec![(s("b"), s("\"x\""))])),
+            (
+                "JSON_RECORDS",
+                &[s("{\"b\":\"x\",\"c\":[1.50]}")],
+                Map(vec![(s("b"), s("x")), (s("c"), s("[1.50]"))]),
+            ),
             ("TO_JSON_STRING", &[Array(vec![Int(1), Null])], s("[1,null]")),
             ("TO_JSON_STRING", &[Map(vec![(s("a"), Double(f64::NAN))])], s("{\"a\":\"NaN\"}")),
             ("TO_JSON_STRING", &[Decimal(-5, 2)], s("-0.05")),

@@ -3,6 +3,7 @@
 mod call;
 mod string;
 mod mask;
+mod java_regex;
 mod regexp;
 mod bytes;
 mod conditional;
@@ -12,7 +13,10 @@ mod random;
 mod datetime;
 pub use datetime::is_unit;
 mod collection;
+pub mod foreign;
+mod higher;
 mod json;
+mod json_tree;
 mod url;
 
 #[cfg(test)]
@@ -63,6 +67,7 @@ pub static ALL: &[Function] = &[
     numeric::EXP,
     json::EXTRACTJSONFIELD,
     string::FIELD,
+    higher::FILTER,
     numeric::FLOOR,
     datetime::FORMAT_DATE,
     datetime::FORMAT_TIME,
@@ -107,6 +112,7 @@ pub static ALL: &[Function] = &[
     numeric::POWER,
     numeric::RADIANS,
     random::RANDOM,
+    higher::REDUCE,
     regexp::REGEXP_EXTRACT,
     regexp::REGEXP_EXTRACT_ALL,
     regexp::REGEXP_REPLACE,
@@ -133,6 +139,7 @@ pub static ALL: &[Function] = &[
     datetime::TIMESUB,
     bytes::TO_BYTES,
     json::TO_JSON_STRING,
+    higher::TRANSFORM,
     string::TRIM,
     numeric::TRUNC,
     string::UCASE,
@@ -150,7 +157,8 @@ pub static ALL: &[Function] = &[
     random::UUID,
 ];
 
-/// Looks a function up by its upper-case name.
+/// Looks a function up by its upper-case name, or by one that other systems have for it.
 pub fn find(name: &str) -> Option<&'static Function> {
+    let name = foreign::name_of(name);
     ALL.binary_search_by(|f| f.name.cmp(name)).ok().map(|i| &ALL[i])
 }

@@ -5,7 +5,7 @@
 
 use super::call::*;
 use super::rounding::{round_double, trunc_double};
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use crate::types::SqlType;
 use crate::value::Value;
 
@@ -15,7 +15,7 @@ const fn numeric(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category: Category::Numeric, usage, summary, resolve }
+    Function { name, category: Category::Numeric, usage, summary, binding: Binding::Plain, resolve }
 }
 
 /// Functions from DOUBLE to DOUBLE: one line each.
@@ -177,7 +177,7 @@ pub const PI: Function =
 pub const GEO_DISTANCE: Function = numeric(
     "GEO_DISTANCE",
     "GEO_DISTANCE(latitude1, longitude1, latitude2, longitude2[, unit]) → DOUBLE",
-    "The length of the great circle between two places in degrees; in 'KM' or, by unit, 'MI'.",
+    "The length of the great circle between two places in degrees, in 'KM', as without a unit, or 'MI'.",
     |args| {
         let mut types = vec![SqlType::Double; 4];
         match args.len() {
@@ -185,7 +185,7 @@ pub const GEO_DISTANCE: Function = numeric(
             5 => types.push(SqlType::Varchar),
             _ => return count(args, "4 or 5"),
         }
-        values(args, types, SqlType::Double, |given| {
+        values_or_null(args, types, SqlType::Double, |given| {
             let [
                 Value::Double(lat1),
                 Value::Double(lon1),
@@ -247,13 +247,15 @@ fn decimal_type(args: &[Arg]) -> Result<(SqlType, u8, u8), String> {
     }
 }
 
-/// A function of a DECIMAL that keeps its type: of the digits, the digits that make 1 and, where
+/// A function of a DECIMAL that keeps its scale, and has one digit more since 9.9 may become 10.0: of the digits, the digits that make 1 and, where
 /// `arity` is 2, the digits that make one unit of the last place asked for.
 fn decimal(args: &[Arg], name: &'static str, arity: usize, f: fn(i128, i128, i128) -> i128) -> Resolved {
     let (ty, precision, scale) = decimal_type(args)?;
-    let mut types = vec![ty.clone(), SqlType::Int];
+    let mut types = vec![ty, SqlType::Int];
     types.truncate(arity);
-    values(args, types, ty, move |given| {
+    let precision = if name == "ABS" { precision } else { precision.saturating_add(1).min(38) };
+    let returns = SqlType::Decimal { precision, scale };
+    values(args, types, returns, move |given| {
         let (Value::Decimal(x, _), places) = (&given[0], given.get(1)) else { return Ok(None) };
         let places = if let Some(Value::Int(places)) = places { *places } else { 0 };
         // A unit beyond all digits leaves zero, whatever its size.
@@ -308,8 +310,10 @@ fn great_circle(a: [f64; 2], b: [f64; 2]) -> Result<f64, String> {
             return Err(format!("GEO_DISTANCE: longitude {longitude} is not within -180 and 180"));
         }
     }
-    let half_sine = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
-    let across = a[0].to_radians().cos() * b[0].to_radians().cos() * half_sine(a[1], b[1]);
+    // The steps and their order are those of Java's, so that the last digits are too.
+    let radians = |degrees: f64| degrees / 180.0 * std::f64::consts::PI;
+    let half_sine = |from: f64, to: f64| (radians(to - from) / 2.0).sin().powi(2);
+    let across = half_sine(a[1], b[1]) * radians(a[0]).cos() * radians(b[0]).cos();
     Ok(2.0 * (half_sine(a[0], b[0]) + across).sqrt().min(1.0).asin())
 }
 
@@ -354,6 +358,9 @@ mod tests {
             ("CEIL", &[Double(1.2)], Double(2.0)),
             ("CEIL", &[Decimal(-15, 1)], Decimal(-10, 1)),
             ("CEIL", &[Decimal(11, 1)], Decimal(20, 1)),
+            ("CEIL", &[Decimal(9_999_999_999, 1)], Decimal(10_000_000_000, 1)),
+            ("FLOOR", &[Decimal(-5, 10)], Decimal(-10_000_000_000, 10)),
+            ("ROUND", &[Decimal(9_995_000_000, 10), Int(2)], Decimal(10_000_000_000, 10)),
             ("FLOOR", &[Decimal(-15, 1)], Decimal(-20, 1)),
             ("FLOOR", &[Int(3)], Int(3)),
             ("ROUND", &[Double(2.5)], Bigint(3)),
@@ -387,11 +394,15 @@ mod tests {
                 &[Int(0), Int(0), Int(0), Int(90)],
                 Double(EARTH_KM * std::f64::consts::FRAC_PI_2),
             ),
+            (
+                "GEO_DISTANCE",
+                &[Double(53.8), Double(-1.55), Double(53.79), Double(-1.75), Null],
+                Double(13.183_010_932_973_595),
+            ),
             ("GENERATE_SERIES", &[Int(3), Int(1)], Array(vec![Int(3), Int(2), Int(1)])),
             ("GENERATE_SERIES", &[Int(1), Bigint(6), Int(3)], Array(vec![Bigint(1), Bigint(4)])),
         ]);
         check_errors(&[
-            ("CEIL", &[Decimal(9_999_999_999, 1)], "CEIL: the result for 999999999.9 does not fit 10 digits"),
             ("GENERATE_SERIES", &[Int(1), Int(2), Int(-1)], "steps of -1 do not lead from 1 to 2"),
             ("GENERATE_SERIES", &[Int(1), Int(1_000_000)], "GENERATE_SERIES: more than"),
             ("GENERATE_SERIES", &[Int(1), Int(2), Int(0)], "a step of 0 leads nowhere"),

@@ -6,7 +6,7 @@
 //! text that tells the call sites of all statements apart (`plan/sites.rs`).
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 pub const RANDOM: Function = Function {
@@ -15,6 +15,7 @@ pub const RANDOM: Function = Function {
     usage: "RANDOM() → DOUBLE",
     summary: "A number from 0 up to, not including, 1, made of the record's ROWTIME, source, partition and \
               offset: the same whenever these are.",
+    binding: Binding::OfRecord,
     resolve: |args| of_record::<Double>(args, |bits| (bits as u64 >> 11) as f64 / (1u64 << 53) as f64),
 };
 
@@ -24,6 +25,7 @@ pub const UUID: Function = Function {
     usage: "UUID() → STRING",
     summary: "A text in the form of a random UUID, made of the record's ROWTIME, source, partition and \
               offset: the same whenever these are.",
+    binding: Binding::OfRecord,
     resolve: |args| of_record::<Text>(args, uuid),
 };
 

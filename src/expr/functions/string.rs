@@ -3,7 +3,7 @@
 //! Positions and lengths count characters, from 1.
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 use crate::types::SqlType;
 use crate::value::Value;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub(super) const fn string(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category: Category::String, usage, summary, resolve }
+    Function { name, category: Category::String, usage, summary, binding: Binding::Plain, resolve }
 }
 
 pub const CHR: Function = string(

@@ -1,7 +1,7 @@
 //! Parts of URLs, and the escapes of their parameters.
 
 use super::call::*;
-use crate::expr::function::{Arg, Category, Function};
+use crate::expr::function::{Arg, Binding, Category, Function};
 
 const fn url(
     name: &'static str,
@@ -9,7 +9,7 @@ const fn url(
     summary: &'static str,
     resolve: fn(&[Arg]) -> Resolved,
 ) -> Function {
-    Function { name, category: Category::Url, usage, summary, resolve }
+    Function { name, category: Category::Url, usage, summary, binding: Binding::Plain, resolve }
 }
 
 pub const URL_DECODE_PARAM: Function = url(

@@ -296,7 +296,7 @@ impl Interpreter<'_> {
             (_, SqlType::Varchar) => Some(Value::text(&text)),
             (Value::Int(v), SqlType::Bigint) => Some(Value::Bigint(*v as i64)),
             (Value::Int(v), SqlType::Double) => Some(Value::Double(*v as f64)),
-            (Value::Bigint(v), SqlType::Int) => i32::try_from(*v).ok().map(Value::Int),
+            (Value::Bigint(v), SqlType::Int) => Some(Value::Int(*v as i32)),
             (Value::Bigint(v), SqlType::Double) => Some(Value::Double(*v as f64)),
             (Value::Double(v), SqlType::Int) => (v.trunc() >= i32::MIN as f64
                 && v.trunc() <= i32::MAX as f64)

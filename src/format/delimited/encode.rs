@@ -4,7 +4,7 @@ use crate::batch::Column;
 use crate::error::Result;
 use crate::format::encode::{Rows, Writer, push_plain};
 use crate::format::fault::Parsed;
-use crate::number_text::write_plain_double;
+use crate::number_text::write_double;
 use crate::types::ColumnDef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
@@ -79,7 +79,7 @@ fn push_cell(out: &mut String, array: &ArrayRef, i: usize) {
     }
     use DataType as D;
     match array.data_type() {
-        D::Float64 => write_plain_double(array.as_primitive::<Float64Type>().value(i), out),
+        D::Float64 => write_double(array.as_primitive::<Float64Type>().value(i), out),
         D::Utf8View => out.push_str(array.as_string_view().value(i)),
         D::BinaryView => STANDARD.encode_string(array.as_binary_view().value(i), out),
         other => unreachable!("no DELIMITED column has {other}"),

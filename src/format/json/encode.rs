@@ -137,8 +137,8 @@ pub fn push_items<T>(out: &mut String, items: impl Iterator<Item = T>, push: imp
 /// A DOUBLE; those that JSON has no number for as a string.
 pub fn push_double(out: &mut String, value: f64) {
     match value.is_finite() {
-        true => number_text::write_plain_double(value, out),
-        false => push_quoted(out, |out| number_text::write_plain_double(value, out)),
+        true => number_text::write_double(value, out),
+        false => push_quoted(out, |out| number_text::write_double(value, out)),
     }
 }
 

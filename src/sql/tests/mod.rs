@@ -68,6 +68,10 @@ fn show(expr: &Expr) -> String {
             let fields: Vec<_> = fields.iter().map(|(n, v)| format!("{} := {}", n.name, show(v))).collect();
             format!("STRUCT({})", fields.join(", "))
         }
+        ExprKind::Lambda { params, body } => {
+            let params: Vec<_> = params.iter().map(|p| p.name.as_str()).collect();
+            format!("(({}) => {})", params.join(", "), show(body))
+        }
     }
 }
 

@@ -53,6 +53,9 @@ fn operands() {
         ("COUNT(*) > count + map['x'] + array", "(COUNT(*) > ((COUNT + MAP['x']) + ARRAY))"),
         ("now() = `UCase`(struct)", "(NOW() = UCASE(STRUCT))"),
         ("true = NULL", "(true = NULL)"),
+        ("filter(a, x => x > 1 AND b)", "FILTER(A, ((X) => ((X > 1) AND B)))"),
+        ("reduce(a, 0, (s, `x`) => s + x)[1]", "REDUCE(A, 0, ((S, x) => (S + X)))[1]"),
+        ("f((x), (y) => g(z => y + z))", "F(X, ((Y) => G(((Z) => (Y + Z)))))"),
     ];
     for (text, expected) in cases {
         assert_eq!(expression(text), expected, "{text}");
