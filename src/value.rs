@@ -411,7 +411,15 @@ impl Ord for Value {
             (Value::Time(a), Value::Time(b)) => a.cmp(b),
             (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
             (Value::Array(a), Value::Array(b)) => a.cmp(b),
-            (Value::Map(a), Value::Map(b)) => a.cmp(b),
+            // Entries have no order.
+            (Value::Map(a), Value::Map(b)) => {
+                let sorted = |entries: &'_ [(Value, Value)]| -> Vec<(Value, Value)> {
+                    let mut entries = entries.to_vec();
+                    entries.sort_by(|a, b| a.0.cmp(&b.0));
+                    entries
+                };
+                if a.len() < 2 && b.len() < 2 { a.cmp(b) } else { sorted(a).cmp(&sorted(b)) }
+            }
             (Value::Struct(a), Value::Struct(b)) => a.cmp(b),
             _ => self.rank().cmp(&other.rank()),
         }

@@ -1,4 +1,4 @@
-//! COLLECT_LIST, COLLECT_SET and COUNT_DISTINCT: one element a row or value, kept beside the state of the
+//! COLLECT_LIST, and the calls that keep a set of values: one element a row or value, kept beside the state of the
 //! group, with a state of its own.
 //!
 //! An element is the call's number, for a list the position in bytes that sort as positions do, then
@@ -50,7 +50,7 @@ impl Elements {
     pub fn add(&mut self, call: usize, spec: &Spec, column: &View, origin: &Origin, rows: &Rows) {
         match spec {
             Spec::CollectList => self.add_list(call, column, origin, rows),
-            _ => self.add_set(call, *spec == Spec::CountDistinct, column, origin, rows),
+            _ => self.add_set(call, spec, column, origin, rows),
         }
     }
 
@@ -68,15 +68,16 @@ impl Elements {
         }
     }
 
-    fn add_set(&mut self, call: usize, distinct: bool, column: &View, origin: &Origin, rows: &Rows) {
+    fn add_set(&mut self, call: usize, spec: &Spec, column: &View, origin: &Origin, rows: &Rows) {
+        let (nulls, ordered) = (spec.set_holds_null(), *spec == Spec::CollectSet);
         let mut element = Vec::new();
-        for row in (0..rows.len).filter(|&row| !(distinct && column.is_null(row))) {
+        for row in (0..rows.len).filter(|&row| nulls || !column.is_null(row)) {
             element.clear();
             element.extend_from_slice(&(rows.slot(row) as u32).to_le_bytes());
             put(&mut element, call as u64);
             column.pack_ordered(row, &mut element);
             let id = self.sets.intern(&element) as usize;
-            let first = (!distinct).then(|| origin.position(row));
+            let first = ordered.then(|| origin.position(row));
             let rowtime = origin.rowtime.at(row);
             match self.known.get_mut(id) {
                 Some(known) => {
@@ -159,7 +160,7 @@ pub fn parse<'a>(element: &'a Element, specs: &[Spec]) -> Option<(usize, &'a [u8
     let call = usize::try_from(get(&mut bytes)?).ok()?;
     match specs.get(call)? {
         Spec::CollectList => Some((call, bytes.get(POSITION..)?)),
-        Spec::CollectSet | Spec::CountDistinct => Some((call, bytes)),
+        spec if spec.keeps_set() => Some((call, bytes)),
         _ => None,
     }
 }

@@ -5,7 +5,9 @@
 //! within); the rest goes to a fixed-point number that spans the whole range of doubles. NaN and the
 //! infinities are counted apart, so that a retraction undoes them as well.
 
+use super::quotient::Total;
 use super::varint;
+use num_bigint::BigInt;
 
 /// Bytes of the window below 2^0: its unit is 2^-72. Whole bytes, so that both forms encode alike.
 const WINDOW_FRACTION_BYTES: i64 = 9;
@@ -119,6 +121,20 @@ impl ExactSum {
                 all.to_f64()
             }
         }
+    }
+
+    /// The sum without any rounding; or NaN or an infinity where it is one.
+    pub fn total(&self) -> Result<Total, f64> {
+        let Some(rest) = &self.rest else {
+            return Ok(Total { digits: self.window.into(), exponent: -8 * WINDOW_FRACTION_BYTES });
+        };
+        let mut all = rest.clone();
+        all.add_window(self.window);
+        if [all.nan, all.infinite, all.negative_infinite] != [0; 3] {
+            return Err(all.to_f64());
+        }
+        let bytes: Vec<u8> = all.limbs.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+        Ok(Total { digits: BigInt::from_signed_bytes_le(&bytes), exponent: -(FRACTION_BITS as i64) })
     }
 
     /// Appends the canonical form: the byte count (doubled, plus one where specials follow), the place

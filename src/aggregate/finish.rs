@@ -2,14 +2,17 @@
 
 use super::elements;
 use super::exact::ExactSum;
-use super::spec::Spec;
+use super::moments::ProductSum;
+use super::quotient::{Quotient, Total};
+use super::spec::{Spec, Statistic};
 use super::state::{End, Entry, Reader};
-use super::sums::add_square;
+use super::sums::products;
 use super::wide::Wide;
 use super::{Element, State, packed};
 use crate::batch::Position;
 use crate::types::SqlType;
 use crate::value::Value;
+use num_bigint::{BigUint, Sign};
 use std::collections::BTreeMap;
 
 /// The result of each call. `elements` are the group's collection elements with their states,
@@ -22,7 +25,8 @@ pub fn finish(specs: &[Spec], state: &State, elements: &[(Element, State)]) -> V
     for (spec, collected) in specs.iter().zip(collected.drain(..)) {
         let entry = begun.and_then(|_| reader.next(&mut bytes)).and_then(Kept::read);
         let kept = match (spec, entry) {
-            (Spec::CollectList | Spec::CollectSet | Spec::CountDistinct, _) => Kept::Values(collected),
+            (Spec::CollectList, _) => Kept::Values(repeated(collected.into_iter()).collect()),
+            (spec, _) if spec.keeps_set() => Kept::Counted(collected),
             (_, entry) => entry.unwrap_or(Kept::Nothing),
         };
         kept.finish(spec, &mut results);
@@ -30,18 +34,18 @@ pub fn finish(specs: &[Spec], state: &State, elements: &[(Element, State)]) -> V
     results
 }
 
-/// The values that each call has collected, in its order: a list's in that of its rows, a set's in that
-/// of their first arrival.
-fn collect(specs: &[Spec], elements: &[(Element, State)]) -> Vec<Vec<Value>> {
-    let mut collected: Vec<Vec<Value>> = specs.iter().map(|_| Vec::new()).collect();
-    let mut sets: BTreeMap<(usize, Option<Position>, usize), Value> = BTreeMap::new();
+/// The values that each call has collected with how often they came, in its order: a list's in that of its
+/// rows, a set's in that of their first arrival.
+fn collect(specs: &[Spec], elements: &[(Element, State)]) -> Vec<Vec<(Value, i64)>> {
+    let mut collected: Vec<Vec<(Value, i64)>> = specs.iter().map(|_| Vec::new()).collect();
+    let mut sets: BTreeMap<(usize, Option<Position>, usize), (Value, i64)> = BTreeMap::new();
     for (n, (element, state)) in elements.iter().enumerate() {
         let count = state.rows();
         let Some((call, mut value)) = elements::parse(element, specs).filter(|_| count > 0) else { continue };
         let value = packed::unpack(&mut value).unwrap_or(Value::Null);
         match specs[call] {
-            Spec::CollectList => collected[call].extend(std::iter::repeat_n(value, count as usize)),
-            _ => drop(sets.insert((call, elements::first(state), n), value)),
+            Spec::CollectList => collected[call].push((value, count)),
+            _ => drop(sets.insert((call, elements::first(state), n), (value, count))),
         }
     }
     sets.into_iter().for_each(|((call, ..), value)| collected[call].push(value));
@@ -90,9 +94,11 @@ enum Kept {
     Exact(ExactSum),
     AvgWide(i64, Wide),
     AvgExact(i64, ExactSum),
-    Deviation(i64, ExactSum, ExactSum),
+    Moments(i64, Vec<ProductSum>),
     Value(Value),
     Values(Vec<Value>),
+    /// Distinct values with how often each came.
+    Counted(Vec<(Value, i64)>),
 }
 
 impl Kept {
@@ -104,7 +110,7 @@ impl Kept {
             Entry::SumExact(sum) => Kept::Exact(sum),
             Entry::AvgWide(count, sum) => Kept::AvgWide(count, sum),
             Entry::AvgExact(count, sum) => Kept::AvgExact(count, sum),
-            Entry::Deviation(count, sum, squares) => Kept::Deviation(count, sum, squares),
+            Entry::Moments(count, sums) => Kept::Moments(count, sums),
             Entry::Min(best) | Entry::Max(best) => Kept::Value(value(best?)?),
             Entry::Winner(_, winner) => Kept::Value(value(winner?.1)?),
             Entry::Winners(end, _, rows) => {
@@ -132,8 +138,25 @@ impl Kept {
             (Spec::Count | Spec::CountRows, _) => Value::Bigint(0),
             (Spec::Sum(ty), kept) => kept.sum(ty),
             (Spec::Avg(ty), kept) => kept.avg(ty).map_or(Value::Null, Value::Double),
-            (Spec::StddevSamp, Kept::Deviation(n, sum, squares)) => deviation(n, sum, squares),
-            (Spec::CountDistinct, Kept::Values(values)) => Value::Bigint(values.len() as i64),
+            (Spec::SumList(ty), kept) => kept.sum(ty),
+            (Spec::Spread { of, statistic }, Kept::Moments(n, sums)) => spread(*statistic, of, n, &sums),
+            (Spec::Spread { of, statistic }, _) => spread(*statistic, of, 0, &[]),
+            (Spec::Correlation(_), Kept::Moments(n, sums)) => Value::Double(correlation(n, &sums)),
+            (Spec::Correlation(_), _) => Value::Double(f64::NAN),
+            (Spec::CountDistinct, Kept::Counted(values)) => Value::Bigint(values.len() as i64),
+            (Spec::CollectSet, Kept::Counted(values)) => {
+                Value::Array(values.into_iter().map(|(value, _)| value).collect())
+            }
+            (Spec::Attr, Kept::Counted(mut values)) => match values.len() {
+                1 => values.swap_remove(0).0,
+                _ => Value::Null,
+            },
+            (Spec::Histogram, Kept::Counted(values)) => {
+                Value::Map(values.into_iter().map(|(value, n)| (value, Value::Bigint(n))).collect())
+            }
+            (Spec::Percentile { of, digits, scale }, Kept::Counted(values)) => {
+                percentile(of, *digits, *scale, values)
+            }
             (_, Kept::Value(value)) => value,
             (_, Kept::Values(values)) => Value::Array(values),
             (Spec::TopK { .. } | Spec::TopKDistinct { .. }, Kept::Nothing) => Value::Array(Vec::new()),
@@ -159,49 +182,116 @@ impl Kept {
         }
     }
 
+    /// The double nearest to the mean, of which nothing was rounded before.
     fn avg(self, ty: &SqlType) -> Option<f64> {
         let (count, sum) = match self {
-            Kept::AvgWide(count, sum) => (
-                count,
-                if let SqlType::Decimal { scale, .. } = ty { decimal(sum, *scale) } else { sum.to_f64() },
-            ),
-            Kept::AvgExact(count, sum) => (count, sum.to_f64()),
+            Kept::AvgWide(count, sum) => (count, sum.total()),
+            Kept::AvgExact(count, sum) => match sum.total() {
+                Ok(total) => (count, total),
+                Err(special) => return Some(special),
+            },
             _ => return None,
         };
-        (count != 0).then(|| sum / count as f64)
+        let count = u64::try_from(count).ok().filter(|count| *count > 0)?;
+        Some(sum.over(power(ty) * count).nearest())
     }
 }
 
-/// The double nearest to a sum of unscaled digits.
-fn decimal(sum: Wide, scale: u8) -> f64 {
-    match sum.to_i128() {
-        Some(digits) => format!("{digits}e-{scale}").parse().unwrap_or(f64::NAN),
-        None => sum.to_f64() / 10f64.powi(scale as i32),
+/// What a sum of DECIMAL's digits is divided by; 1 for other numbers.
+fn power(ty: &SqlType) -> BigUint {
+    let scale = if let SqlType::Decimal { scale, .. } = ty { *scale } else { 0 };
+    BigUint::from(10u32).pow(scale as u32)
+}
+
+/// n · Σxy − Σx · Σy, and for y = x n · Σx² − (Σx)²; or NaN.
+fn spread_of(n: i64, x: &ProductSum, y: &ProductSum, product: &ProductSum) -> Result<Total, f64> {
+    let (x, y, product) = (x.total()?, y.total()?, product.total()?);
+    Ok(product.times(&n.into()).minus(x.times(&y)))
+}
+
+fn spread(statistic: Statistic, of: &SqlType, n: i64, sums: &[ProductSum]) -> Value {
+    use Statistic::*;
+    let of_all = matches!(statistic, PopulationVariance | PopulationDeviation);
+    let [sum, squares] = sums else { return too_few(statistic) };
+    if n < if of_all { 1 } else { 2 } {
+        return too_few(statistic);
+    }
+    let Ok(spread) = spread_of(n, sum, sum, squares) else { return Value::Double(f64::NAN) };
+    let n = BigUint::from(n.unsigned_abs());
+    let fewer = if of_all { n.clone() } else { &n - 1u32 };
+    let variance = spread.over(n * fewer * power(of).pow(2));
+    Value::Double(match statistic {
+        Variance | PopulationVariance | StddevSamp => variance.nearest(),
+        Deviation | PopulationDeviation | StddevSample => variance.root(),
+    })
+}
+
+fn too_few(statistic: Statistic) -> Value {
+    match statistic {
+        Statistic::StddevSamp | Statistic::StddevSample => Value::Double(0.0),
+        _ => Value::Null,
     }
 }
 
-/// The root of (Σx² − (Σx)²/n) / (n − 1), the difference in twice the precision of a double.
-fn deviation(count: i64, sum: ExactSum, squares: ExactSum) -> Value {
-    if count < 2 {
+/// Pearson's coefficient; NaN of fewer than two pairs, and where one side never varies.
+fn correlation(n: i64, sums: &[ProductSum]) -> f64 {
+    let [x, y, squares_x, squares_y, both] = sums else { return f64::NAN };
+    let parts = (spread_of(n, x, y, both), spread_of(n, x, x, squares_x), spread_of(n, y, y, squares_y));
+    let (Ok(together), Ok(of_x), Ok(of_y)) = parts else { return f64::NAN };
+    let product = of_x.times(&of_y);
+    if product.digits.sign() != Sign::Plus {
+        return f64::NAN;
+    }
+    // The root of the square of what is asked for: units and powers of ten go out of it.
+    let exponent = 2 * together.exponent - product.exponent;
+    let (negative, numerator) = (together.digits.sign() == Sign::Minus, together.digits.pow(2));
+    let root = Quotient { numerator, denominator: product.digits.magnitude().clone(), exponent }.root();
+    if negative { -root } else { root }
+}
+
+/// The value at so much of the way through the ordered values, between two of them in proportion.
+fn percentile(of: &SqlType, digits: u64, scale: u8, mut values: Vec<(Value, i64)>) -> Value {
+    values.sort_by(|a, b| a.0.cmp(&b.0));
+    let total: i64 = values.iter().map(|(_, times)| times).sum();
+    if total < 1 {
         return Value::Null;
     }
-    let n = count as f64;
-    let (sum, sum_low) = two_parts(sum);
-    let (squares, squares_low) = two_parts(squares);
-    // n·Σx² − (Σx)², leading terms and what rounding took from each.
-    let (a, b) = (n * squares, sum * sum);
-    let lost = n.mul_add(squares, -a) - sum.mul_add(sum, -b);
-    let spread = (a - b) + (lost + (n * squares_low - 2.0 * sum * sum_low));
-    Value::Double((if spread < 0.0 { 0.0 } else { spread / n / (n - 1.0) }).sqrt())
+    let unit = 10u128.pow(scale as u32);
+    let place = digits as u128 * (total - 1) as u128;
+    let (whole, rest) = ((place / unit) as i64, place % unit);
+    let at = |place: i64| {
+        let mut before = 0;
+        let found = values.iter().find(|(_, times)| {
+            before += times;
+            before > place
+        });
+        found.map(|(value, _)| value)
+    };
+    let (Some(low), Some(high)) = (at(whole), at(whole + i64::from(rest > 0))) else { return Value::Null };
+    let (Some(from), Some(to)) = (number(low), number(high)) else {
+        // NaN and the infinities have nothing between them.
+        return if let Value::Double(_) = low { low.clone() } else { Value::Null };
+    };
+    let digits = |n: u128| Total { digits: n.into(), exponent: 0 };
+    let step = to.minus(from.clone()).times(&digits(rest));
+    let place = from.times(&digits(unit)).plus(step);
+    Value::Double(place.over(BigUint::from(unit) * power(of)).nearest())
 }
 
-fn two_parts(mut sum: ExactSum) -> (f64, f64) {
-    let high = sum.to_f64();
-    if !high.is_finite() {
-        return (high, 0.0);
+/// A finite number without any rounding.
+fn number(value: &Value) -> Option<Total> {
+    match value {
+        Value::Double(v) => {
+            let mut sum = ExactSum::default();
+            sum.add(*v);
+            sum.total().ok()
+        }
+        other => Some(Total { digits: integer(other)?.into(), exponent: 0 }),
     }
-    sum.sub(high);
-    (high, sum.to_f64())
+}
+
+fn repeated(values: impl Iterator<Item = (Value, i64)>) -> impl Iterator<Item = Value> {
+    values.flat_map(|(value, times)| std::iter::repeat_n(value, times.max(0) as usize))
 }
 
 /// One call over rows that may be taken back.
@@ -211,66 +301,96 @@ struct Present {
     wrapping: i64,
     wide: Wide,
     exact: ExactSum,
-    squares: ExactSum,
+    moments: Vec<ProductSum>,
     distinct: BTreeMap<Value, i64>,
     list: Vec<Value>,
 }
 
 impl Present {
     fn add(&mut self, spec: &Spec, value: &Value, times: i64) {
-        match spec {
-            Spec::CountRows => self.count = self.count.wrapping_add(times),
-            Spec::CollectList => {
+        match (spec, value) {
+            (Spec::CountRows, _) => self.count = self.count.wrapping_add(times),
+            (Spec::CollectList, _) => {
                 self.list.extend(std::iter::repeat_n(value.clone(), times.max(0) as usize));
             }
-            Spec::CollectSet => *self.distinct.entry(value.clone()).or_default() += times,
-            _ if value.is_null() => {}
-            Spec::Min | Spec::Max | Spec::CountDistinct | Spec::TopK { .. } | Spec::TopKDistinct { .. } => {
+            _ if value.is_null() && !spec.set_holds_null() => {}
+            (Spec::Min | Spec::Max | Spec::TopK { .. } | Spec::TopKDistinct { .. }, _) => {
                 *self.distinct.entry(value.clone()).or_default() += times;
             }
+            _ if spec.keeps_set() => *self.distinct.entry(value.clone()).or_default() += times,
+            (Spec::SumList(_), Value::Array(items)) => {
+                items.iter().for_each(|item| self.add_number(item, times));
+            }
+            (Spec::Spread { .. }, _) => self.add_moments(value, None, times),
+            (Spec::Correlation(_), Value::Struct(pair)) => match pair.as_slice() {
+                [x, y] => self.add_moments(x, Some(y), times),
+                _ => {}
+            },
             _ => self.add_number(value, times),
+        }
+    }
+
+    fn add_moments(&mut self, x: &Value, y: Option<&Value>, times: i64) {
+        self.count = self.count.wrapping_add(times);
+        let sums = if y.is_some() { 5 } else { 2 };
+        match (x, y) {
+            (Value::Double(x), y) => {
+                self.moments.resize(sums, ProductSum::of_doubles());
+                let y = if let Some(Value::Double(y)) = y { Some(*y) } else { None };
+                products(&mut self.moments, *x, y, 1.0, |sum, x, y| sum.add_doubles(x, y, times));
+            }
+            _ => {
+                self.moments.resize(sums, ProductSum::of_integers());
+                let Some(x) = integer(x) else { return };
+                products(&mut self.moments, x, y.and_then(integer), 1, |sum, x, y| sum.add_integers(x, y, times));
+            }
         }
     }
 
     fn add_number(&mut self, value: &Value, times: i64) {
         self.count = self.count.wrapping_add(times);
-        let integer = match value {
-            Value::Int(v) => *v as i64,
-            Value::Bigint(v) => *v,
-            Value::Decimal(v, _) => return self.wide.add_times(*v, times),
-            Value::Double(v) => {
-                self.exact.add_times(*v, times);
-                return add_square(&mut self.squares, *v, times);
-            }
-            _ => return,
-        };
-        self.wrapping = self.wrapping.wrapping_add(integer.wrapping_mul(times));
-        self.wide.add_times(integer as i128, times);
+        if let Value::Double(v) = value {
+            return self.exact.add_times(*v, times);
+        }
+        let Some(integer) = integer(value) else { return };
+        self.wrapping = self.wrapping.wrapping_add((integer as i64).wrapping_mul(times));
+        self.wide.add_times(integer, times);
     }
 
     fn kept(self, spec: &Spec) -> Kept {
-        let Present { count, wrapping, wide, exact, squares, distinct, list } = self;
+        let Present { count, wrapping, wide, exact, moments, distinct, list } = self;
         let mut values = distinct.into_iter().filter(|(_, times)| *times > 0);
         match spec {
             Spec::CountRows | Spec::Count => Kept::Integer(count),
-            Spec::Sum(SqlType::Double) => Kept::Exact(exact),
-            Spec::Sum(SqlType::Decimal { .. }) => Kept::Wide(wide),
-            Spec::Sum(_) => Kept::Integer(wrapping),
+            Spec::Sum(SqlType::Double) | Spec::SumList(SqlType::Double) => Kept::Exact(exact),
+            Spec::Sum(SqlType::Decimal { .. }) | Spec::SumList(SqlType::Decimal { .. }) => Kept::Wide(wide),
+            Spec::Sum(_) | Spec::SumList(_) => Kept::Integer(wrapping),
             Spec::Avg(SqlType::Double) => Kept::AvgExact(count, exact),
             Spec::Avg(_) => Kept::AvgWide(count, wide),
-            Spec::StddevSamp => Kept::Deviation(count, exact, squares),
+            Spec::Spread { .. } | Spec::Correlation(_) => Kept::Moments(count, moments),
             Spec::Min => values.next().map_or(Kept::Nothing, |(value, _)| Kept::Value(value)),
             Spec::Max => values.next_back().map_or(Kept::Nothing, |(value, _)| Kept::Value(value)),
             Spec::CollectList => Kept::Values(list),
-            Spec::CollectSet | Spec::CountDistinct => Kept::Values(values.map(|(value, _)| value).collect()),
             Spec::TopKDistinct { k } => {
                 Kept::Values(values.rev().map(|(value, _)| value).take(*k as usize).collect())
             }
-            Spec::TopK { k } => {
-                let repeated = values.rev().flat_map(|(v, n)| std::iter::repeat_n(v, n as usize));
-                Kept::Values(repeated.take(*k as usize).collect())
-            }
+            Spec::TopK { k } => Kept::Values(repeated(values.rev()).take(*k as usize).collect()),
             Spec::Latest { .. } | Spec::Earliest { .. } | Spec::LatestRow { .. } => Kept::Nothing,
+            Spec::CountDistinct
+            | Spec::CollectSet
+            | Spec::Attr
+            | Spec::Histogram
+            | Spec::Percentile { .. } => Kept::Counted(values.collect()),
         }
+    }
+}
+
+/// An integer, or DECIMAL's unscaled digits.
+fn integer(value: &Value) -> Option<i128> {
+    match value {
+        Value::Int(v) => Some(*v as i128),
+        Value::Bigint(v) => Some(*v as i128),
+        Value::Decimal(v, _) => Some(*v),
+        _ => None,
     }
 }

@@ -1,95 +1,180 @@
 //! The list of aggregates: names, and which overload fits the arguments.
 
-use super::spec::Spec;
-use super::{Aggregate, Overload};
+use super::spec::{Spec, Statistic};
+use super::{Aggregate, Overload, Pack};
+use crate::expr::common_type;
 use crate::expr::function::Arg;
-use crate::types::SqlType;
+use crate::types::{SqlType, StructField};
 use crate::value::Value;
 
 pub static ALL: &[Aggregate] = &[
     Aggregate {
+        name: "ATTR",
+        usage: "ATTR(x) → type of x",
+        summary: "The value that all rows have, NULL included; NULL where there are several.",
+        extension: false,
+        resolve: |args| one_of_set(args, Spec::Attr),
+    },
+    Aggregate {
         name: "AVG",
         usage: "AVG(number) → DOUBLE",
         summary: "The mean of the values that are not NULL; of none, NULL.",
+        extension: false,
         resolve: avg,
     },
     Aggregate {
         name: "COLLECT_LIST",
         usage: "COLLECT_LIST(x) → ARRAY<type of x>",
         summary: "All values with their NULLs, in the order of arrival.",
+        extension: false,
         resolve: |args| collect(args, Spec::CollectList),
     },
     Aggregate {
         name: "COLLECT_SET",
         usage: "COLLECT_SET(x) → ARRAY<type of x>",
         summary: "The distinct values, in the order of their first arrival; NULL counts as a value.",
+        extension: false,
         resolve: |args| collect(args, Spec::CollectSet),
+    },
+    Aggregate {
+        name: "CORRELATION",
+        usage: "CORRELATION(x, y) → DOUBLE",
+        summary: "Pearson's coefficient of the pairs of which neither is NULL, from exact sums; of fewer than two NaN.",
+        extension: false,
+        resolve: correlation,
     },
     Aggregate {
         name: "COUNT",
         usage: "COUNT(*) → BIGINT; COUNT(x) → BIGINT",
         summary: "The number of rows, or of values that are not NULL.",
+        extension: false,
         resolve: count,
     },
     Aggregate {
         name: "COUNT_DISTINCT",
         usage: "COUNT_DISTINCT(x) → BIGINT",
         summary: "The exact number of distinct values that are not NULL.",
+        extension: false,
         resolve: |args| Ok(overload(vec![any(one(args)?)?], SqlType::Bigint, Spec::CountDistinct)),
     },
     Aggregate {
         name: "EARLIEST_BY_OFFSET",
         usage: "EARLIEST_BY_OFFSET(x [, n] [, ignore_nulls]) → type of x; with n an ARRAY of it",
         summary: "The first value, or the n first, in the order of arrival; NULLs are skipped unless ignore_nulls is false.",
+        extension: false,
         resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Earliest { ignore_nulls, n }),
+    },
+    Aggregate {
+        name: "HISTOGRAM",
+        usage: "HISTOGRAM(text) → MAP<STRING, BIGINT>",
+        summary: "Each text that is not NULL with how often it comes.",
+        extension: false,
+        resolve: histogram,
     },
     Aggregate {
         name: "LATEST_BY_OFFSET",
         usage: "LATEST_BY_OFFSET(x [, n] [, ignore_nulls]) → type of x; with n an ARRAY of it",
         summary: "The last value, or the n last, in the order of arrival; NULLs are skipped unless ignore_nulls is false.",
+        extension: false,
         resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Latest { ignore_nulls, n }),
     },
     Aggregate {
         name: "MAX",
         usage: "MAX(x) → type of x",
         summary: "The greatest value that is not NULL; NaN is the greatest DOUBLE.",
+        extension: false,
         resolve: |args| extreme(args, Spec::Max),
+    },
+    Aggregate {
+        name: "MEDIAN",
+        usage: "MEDIAN(number) → DOUBLE",
+        summary: "The value in the middle, or half-way between the two there; exact, all distinct values are kept.",
+        extension: true,
+        resolve: |args| percentile(one(args)?, 5, 1),
     },
     Aggregate {
         name: "MIN",
         usage: "MIN(x) → type of x",
         summary: "The least value that is not NULL; NaN is the greatest DOUBLE.",
+        extension: false,
         resolve: |args| extreme(args, Spec::Min),
+    },
+    Aggregate {
+        name: "PERCENTILE",
+        usage: "PERCENTILE(number, p) → DOUBLE",
+        summary: "The value that lies above the part p, from 0 to 1, of all others, between two of them in proportion; exact, all distinct values are kept.",
+        extension: true,
+        resolve: percentile_of,
+    },
+    Aggregate {
+        name: "STDDEV",
+        usage: "STDDEV(number) → DOUBLE",
+        summary: "The standard deviation of a sample, from exact sums; of fewer than two values NULL.",
+        extension: true,
+        resolve: |args| spread(args, Statistic::Deviation),
+    },
+    Aggregate {
+        name: "STDDEV_POP",
+        usage: "STDDEV_POP(number) → DOUBLE",
+        summary: "The standard deviation of all there is, from exact sums; of no values NULL.",
+        extension: true,
+        resolve: |args| spread(args, Statistic::PopulationDeviation),
     },
     Aggregate {
         name: "STDDEV_SAMP",
         usage: "STDDEV_SAMP(number) → DOUBLE",
-        summary: "The standard deviation of a sample; of fewer than two values, NULL.",
-        resolve: deviation,
+        summary: "The variance of a sample, which the dialect calls so; of fewer than two values 0. STDDEV is the deviation.",
+        extension: false,
+        resolve: |args| spread(args, Statistic::StddevSamp),
     },
     Aggregate {
         name: "STDDEV_SAMPLE",
         usage: "STDDEV_SAMPLE(number) → DOUBLE",
-        summary: "Another name of STDDEV_SAMP.",
-        resolve: deviation,
+        summary: "The standard deviation of a sample; of fewer than two values 0.",
+        extension: false,
+        resolve: |args| spread(args, Statistic::StddevSample),
     },
     Aggregate {
         name: "SUM",
         usage: "SUM(number) → INT, BIGINT, DOUBLE or DECIMAL, as the number",
         summary: "The sum of the values that are not NULL; of none, 0. Integers wrap, doubles are summed exactly, a DECIMAL out of range is NULL.",
+        extension: false,
         resolve: sum,
     },
     Aggregate {
+        name: "SUM_LIST",
+        usage: "SUM_LIST(array) → the items' type",
+        summary: "The sum of all items of all arrays that are not NULL; of none, 0.",
+        extension: false,
+        resolve: sum_list,
+    },
+    Aggregate {
         name: "TOPK",
-        usage: "TOPK(x, k) → ARRAY<type of x>",
-        summary: "The k greatest values that are not NULL, descending.",
+        usage: "TOPK(x, k) → ARRAY<type of x>; TOPK(x, y, …, k) → ARRAY<STRUCT<sort_col, col0, …>>",
+        summary: "The k greatest values that are not NULL, descending; with more columns the rows of the greatest x.",
+        extension: false,
         resolve: |args| top(args, |k| Spec::TopK { k }),
     },
     Aggregate {
         name: "TOPKDISTINCT",
-        usage: "TOPKDISTINCT(x, k) → ARRAY<type of x>",
-        summary: "The k greatest distinct values that are not NULL, descending.",
+        usage: "TOPKDISTINCT(x, k) → ARRAY<type of x>; TOPKDISTINCT(x, y, …, k) → ARRAY<STRUCT<sort_col, col0, …>>",
+        summary: "The k greatest distinct values that are not NULL, descending; with more columns the distinct rows of the greatest x.",
+        extension: false,
         resolve: |args| top(args, |k| Spec::TopKDistinct { k }),
+    },
+    Aggregate {
+        name: "VARIANCE",
+        usage: "VARIANCE(number) → DOUBLE",
+        summary: "The variance of a sample, from exact sums; of fewer than two values NULL.",
+        extension: true,
+        resolve: |args| spread(args, Statistic::Variance),
+    },
+    Aggregate {
+        name: "VAR_POP",
+        usage: "VAR_POP(number) → DOUBLE",
+        summary: "The variance of all there is, from exact sums; of no values NULL.",
+        extension: true,
+        resolve: |args| spread(args, Statistic::PopulationVariance),
     },
 ];
 
@@ -99,7 +184,7 @@ pub fn find(name: &str) -> Option<&'static Aggregate> {
 }
 
 fn overload(args: Vec<SqlType>, returns: SqlType, spec: Spec) -> Overload {
-    Overload { args, returns, spec }
+    Overload { args, pack: Pack::Each, returns, spec }
 }
 
 fn one<'a, 'b>(args: &'a [Arg<'b>]) -> Result<&'a Arg<'b>, String> {
@@ -138,13 +223,17 @@ fn count(args: &[Arg]) -> Result<Overload, String> {
 
 fn sum(args: &[Arg]) -> Result<Overload, String> {
     let ty = number(one(args)?)?;
-    let returns = match ty {
+    let returns = sum_type(&ty);
+    Ok(overload(vec![ty], returns.clone(), Spec::Sum(returns)))
+}
+
+fn sum_type(of: &SqlType) -> SqlType {
+    match *of {
         SqlType::Decimal { precision, scale } => {
             SqlType::Decimal { precision: precision.saturating_add(10).min(38), scale }
         }
         ref same => same.clone(),
-    };
-    Ok(overload(vec![ty], returns.clone(), Spec::Sum(returns)))
+    }
 }
 
 fn avg(args: &[Arg]) -> Result<Overload, String> {
@@ -152,9 +241,60 @@ fn avg(args: &[Arg]) -> Result<Overload, String> {
     Ok(overload(vec![ty.clone()], SqlType::Double, Spec::Avg(ty)))
 }
 
-fn deviation(args: &[Arg]) -> Result<Overload, String> {
-    number(one(args)?)?;
-    Ok(overload(vec![SqlType::Double], SqlType::Double, Spec::StddevSamp))
+fn spread(args: &[Arg], statistic: Statistic) -> Result<Overload, String> {
+    let of = number(one(args)?)?;
+    Ok(overload(vec![of.clone()], SqlType::Double, Spec::Spread { of, statistic }))
+}
+
+fn correlation(args: &[Arg]) -> Result<Overload, String> {
+    let [x, y] = args else { return Err(format!("takes 2 arguments, {} given", args.len())) };
+    let (x, y) = (number(x)?, number(y).map_err(|reason| reason.replace("argument 1", "argument 2"))?);
+    let of = common_type(&x, &y).ok_or_else(|| format!("{x} and {y} have no type in common"))?;
+    let pack = Pack::Row { fields: vec!["x".into(), "y".into()], needed: 2 };
+    let spec = Spec::Correlation(of.clone());
+    Ok(Overload { args: vec![of.clone(), of], pack, returns: SqlType::Double, spec })
+}
+
+fn sum_list(args: &[Arg]) -> Result<Overload, String> {
+    let given = any(one(args)?)?;
+    let item = match &given {
+        SqlType::Array(item) if item.is_numeric() => item,
+        ty => return Err(format!("argument 1 is {ty}, needs an ARRAY of numbers")),
+    };
+    let returns = sum_type(item);
+    Ok(overload(vec![given.clone()], returns.clone(), Spec::SumList(returns)))
+}
+
+fn one_of_set(args: &[Arg], spec: Spec) -> Result<Overload, String> {
+    let ty = any(one(args)?)?;
+    Ok(overload(vec![ty.clone()], ty, spec))
+}
+
+fn histogram(args: &[Arg]) -> Result<Overload, String> {
+    match any(one(args)?)? {
+        SqlType::Varchar => {
+            let returns = SqlType::Map(Box::new(SqlType::Varchar), Box::new(SqlType::Bigint));
+            Ok(overload(vec![SqlType::Varchar], returns, Spec::Histogram))
+        }
+        ty => Err(format!("argument 1 is {ty}, needs STRING; hint: CAST(… AS STRING)")),
+    }
+}
+
+fn percentile_of(args: &[Arg]) -> Result<Overload, String> {
+    let [value, part] = args else { return Err(format!("takes 2 arguments, {} given", args.len())) };
+    let (digits, scale) = match part.literal {
+        Some(Value::Int(n @ 0..=1)) => (*n as u64, 0),
+        Some(Value::Decimal(digits, scale @ ..=18)) if (0..=10i128.pow(*scale as u32)).contains(digits) => {
+            (*digits as u64, *scale)
+        }
+        _ => return Err("argument 2 needs to be a literal from 0 to 1, such as 0.95".into()),
+    };
+    percentile(value, digits, scale)
+}
+
+fn percentile(value: &Arg, digits: u64, scale: u8) -> Result<Overload, String> {
+    let of = number(value)?;
+    Ok(overload(vec![of.clone()], SqlType::Double, Spec::Percentile { of, digits, scale }))
 }
 
 fn extreme(args: &[Arg], spec: Spec) -> Result<Overload, String> {
@@ -168,12 +308,26 @@ fn collect(args: &[Arg], spec: Spec) -> Result<Overload, String> {
 }
 
 fn top(args: &[Arg], spec: fn(u32) -> Spec) -> Result<Overload, String> {
-    let [value, k] = args else {
-        return Err(format!("takes 2 arguments, {} given", args.len()));
+    let [value, others @ .., k] = args else {
+        return Err(format!("takes 2 arguments or more, {} given", args.len()));
     };
     let ty = scalar(value)?;
-    let k = size(k).ok_or("argument 2 needs to be a literal integer of at least 1")?;
-    Ok(overload(vec![ty.clone()], SqlType::Array(Box::new(ty)), spec(k)))
+    let k = size(k).ok_or_else(|| {
+        format!("argument {} needs to be a literal integer of at least 1", args.len())
+    })?;
+    if others.is_empty() {
+        return Ok(overload(vec![ty.clone()], SqlType::Array(Box::new(ty)), spec(k)));
+    }
+    let mut types = vec![ty];
+    let mut fields = vec!["sort_col".to_string()];
+    for (i, other) in others.iter().enumerate() {
+        let ty = other.ty.ok_or_else(|| format!("argument {} is the literal NULL, needs a type", i + 2))?;
+        types.push(ty.clone());
+        fields.push(format!("col{i}"));
+    }
+    let row = fields.iter().zip(&types).map(|(name, ty)| StructField { name: name.clone(), ty: ty.clone() });
+    let returns = SqlType::Array(Box::new(SqlType::Struct(row.collect())));
+    Ok(Overload { args: types, pack: Pack::Row { fields, needed: 1 }, returns, spec: spec(k) })
 }
 
 fn by_offset(args: &[Arg], spec: fn(bool, Option<u32>) -> Spec) -> Result<Overload, String> {

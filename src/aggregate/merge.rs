@@ -103,10 +103,9 @@ fn merge_entries(a: Entry, b: Entry, writer: &mut Writer) -> Option<()> {
             a.merge(&b);
             writer.avg_exact(n.wrapping_add(m), &a);
         }
-        (Entry::Deviation(n, mut a, mut a2), Entry::Deviation(m, b, b2)) => {
-            a.merge(&b);
-            a2.merge(&b2);
-            writer.deviation(n.wrapping_add(m), &a, &a2);
+        (Entry::Moments(n, mut a), Entry::Moments(m, b)) if a.len() == b.len() => {
+            a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
+            writer.moments(n.wrapping_add(m), &a);
         }
         (Entry::Min(a), Entry::Min(b)) => write_extreme(writer, false, a, b),
         (Entry::Max(a), Entry::Max(b)) => write_extreme(writer, true, a, b),

@@ -14,6 +14,8 @@ mod varint;
 mod packed;
 pub mod exact;
 mod wide;
+mod moments;
+mod quotient;
 mod state;
 mod merge;
 mod elements;
@@ -36,10 +38,12 @@ mod tests;
 pub use finish::{aggregate_rows, finish, row_deleted};
 pub use list::{ALL, find};
 pub use preaggregate::PreAggregator;
-pub use spec::{Spec, keeps_elements, order_sensitive};
+pub use spec::{Spec, Statistic, keeps_elements, order_sensitive};
 
 use crate::expr::function::Arg;
-use crate::types::SqlType;
+use crate::expr::{Expr, ExprKind};
+use crate::sql::ast::BinaryOp;
+use crate::types::{SqlType, StructField};
 use serde::{Deserialize, Serialize};
 
 /// One entry of the list of aggregates.
@@ -48,6 +52,8 @@ pub struct Aggregate {
     pub name: &'static str,
     pub usage: &'static str,
     pub summary: &'static str,
+    /// Whether the dialect lacks it.
+    pub extension: bool,
     /// COUNT(*) comes without arguments.
     pub resolve: fn(&[Arg]) -> Result<Overload, String>,
 }
@@ -57,8 +63,38 @@ pub struct Aggregate {
 pub struct Overload {
     /// The type each *column* argument is coerced to; literal parameters (the K of TOPK) are consumed.
     pub args: Vec<SqlType>,
+    /// What becomes of the arguments before they are aggregated.
+    pub pack: Pack,
     pub returns: SqlType,
     pub spec: Spec,
+}
+
+/// What becomes of a call's arguments before they are aggregated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pack {
+    /// They are columns of the call.
+    Each,
+    /// They become one struct with these field names; NULL where one of the first `needed` is.
+    Row { fields: Vec<String>, needed: usize },
+}
+
+impl Pack {
+    /// The expressions of the call's columns.
+    pub fn apply(self, args: Vec<Expr>) -> Vec<Expr> {
+        let Pack::Row { fields, needed } = self else { return args };
+        let boolean = |kind| Expr { kind, ty: SqlType::Boolean };
+        let given = args[..needed]
+            .iter()
+            .map(|arg| boolean(ExprKind::IsNull { operand: Box::new(arg.clone()), negated: true }))
+            .reduce(|left, right| {
+                boolean(ExprKind::Binary { op: BinaryOp::And, left: Box::new(left), right: Box::new(right) })
+            });
+        let types = fields.into_iter().zip(&args).map(|(name, arg)| StructField { name, ty: arg.ty.clone() });
+        let ty = SqlType::Struct(types.collect());
+        let row = Expr { kind: ExprKind::Struct(args), ty: ty.clone() };
+        let Some(given) = given else { return vec![row] };
+        vec![Expr { kind: ExprKind::Case { branches: vec![(given, row)], otherwise: None }, ty }]
+    }
 }
 
 /// The accumulators of one group, one behind the other, in a self-describing stable byte form:
@@ -100,7 +136,7 @@ impl State {
     }
 }
 
-/// One element of a collection aggregate (COLLECT_LIST, COLLECT_SET, COUNT_DISTINCT), kept apart from
+/// One element of a collection aggregate (COLLECT_LIST and what [`Spec::keeps_set`]), kept apart from
 /// the state of its group and with a state of its own: call index, then what orders it, then the value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Element(pub Box<[u8]>);

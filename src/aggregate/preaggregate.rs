@@ -8,7 +8,7 @@ use super::groups::{Groups, rows_with_key};
 use super::latest::{Kind, Winning, WinningN};
 use super::spec::Spec;
 use super::state::{End, Writer};
-use super::sums::{AvgInt, Deviations, ExactSums, WideSums, Wrapping};
+use super::sums::{AvgInt, ExactSums, ListSums, Moments, WideSums, Wrapping};
 use super::view::View;
 use super::{Element, Key, State, packed};
 use crate::batch::{Batch, Column, Origin};
@@ -219,7 +219,9 @@ fn keeper(spec: &Spec, ty: Option<&SqlType>, latest: &mut Winning, earliest: &mu
         Spec::Avg(ty) => Keeper::Dense(avg(ty)),
         Spec::Min => Keeper::Dense(extreme(ty, false)),
         Spec::Max => Keeper::Dense(extreme(ty, true)),
-        Spec::StddevSamp => Keeper::Dense(Box::<Deviations>::default()),
+        Spec::Spread { of, .. } => Keeper::Dense(Box::new(Moments::new(of, 1))),
+        Spec::Correlation(of) => Keeper::Dense(Box::new(Moments::new(of, 2))),
+        Spec::SumList(ty) => Keeper::Dense(Box::new(ListSums(sum(ty)))),
         Spec::TopK { k } => Keeper::Dense(Box::new(Top { distinct: false, k: *k as u64, best: Vec::new() })),
         Spec::TopKDistinct { k } => {
             Keeper::Dense(Box::new(Top { distinct: true, k: *k as u64, best: Vec::new() }))
@@ -233,7 +235,12 @@ fn keeper(spec: &Spec, ty: Option<&SqlType>, latest: &mut Winning, earliest: &mu
         Spec::Latest { ignore_nulls, n: Some(n) } => winner_n(End::Latest, *n, *ignore_nulls),
         Spec::Earliest { ignore_nulls, n: Some(n) } => winner_n(End::Earliest, *n, *ignore_nulls),
         Spec::LatestRow { .. } => Keeper::Winner(End::Latest, latest.call(Kind::Row)),
-        Spec::CountDistinct | Spec::CollectList | Spec::CollectSet => Keeper::Elements,
+        Spec::CollectList => Keeper::Elements,
+        Spec::CountDistinct
+        | Spec::CollectSet
+        | Spec::Attr
+        | Spec::Histogram
+        | Spec::Percentile { .. } => Keeper::Elements,
     }
 }
 

@@ -36,7 +36,25 @@ pub enum Spec {
     TopKDistinct {
         k: u32,
     },
-    StddevSamp,
+    /// Of the values of a number's type.
+    Spread {
+        of: SqlType,
+        statistic: Statistic,
+    },
+    /// Of structs of two numbers of one type, neither of them NULL.
+    Correlation(SqlType),
+    /// The sum of the items of arrays; the type of the result.
+    SumList(SqlType),
+    /// The one value that all have, NULL included.
+    Attr,
+    /// Each text with how often it comes.
+    Histogram,
+    /// The value below which so much of all lies: `digits / 10^scale` of it.
+    Percentile {
+        of: SqlType,
+        digits: u64,
+        scale: u8,
+    },
     /// The present row of a key in a source table: its arguments are `columns` value columns and a
     /// BOOLEAN that says the row was deleted. Its result is `columns` values.
     LatestRow {
@@ -44,7 +62,47 @@ pub enum Spec {
     },
 }
 
+/// What is told of how far values lie apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statistic {
+    /// Of a sample: of fewer than two values NULL.
+    Variance,
+    Deviation,
+    /// Of all there is: of no values NULL.
+    PopulationVariance,
+    PopulationDeviation,
+    /// As the dialect has them: of fewer than two values 0.
+    StddevSamp,
+    StddevSample,
+}
+
+impl Statistic {
+    pub fn name(self) -> &'static str {
+        match self {
+            Statistic::Variance => "VARIANCE",
+            Statistic::Deviation => "STDDEV",
+            Statistic::PopulationVariance => "VAR_POP",
+            Statistic::PopulationDeviation => "STDDEV_POP",
+            Statistic::StddevSamp => "STDDEV_SAMP",
+            Statistic::StddevSample => "STDDEV_SAMPLE",
+        }
+    }
+}
+
 impl Spec {
+    /// Whether the call keeps each distinct value with how often it came, beside the state.
+    pub fn keeps_set(&self) -> bool {
+        matches!(
+            self,
+            Spec::CountDistinct | Spec::CollectSet | Spec::Attr | Spec::Histogram | Spec::Percentile { .. }
+        )
+    }
+
+    /// Whether NULL counts as a value of such a set.
+    pub fn set_holds_null(&self) -> bool {
+        matches!(self, Spec::CollectSet | Spec::Attr)
+    }
+
     /// How many columns the call reads.
     pub fn columns(&self) -> usize {
         match self {
@@ -68,7 +126,7 @@ pub fn order_sensitive(spec: &Spec) -> bool {
 
 /// Whether any of the calls keeps collection elements.
 pub fn keeps_elements(specs: &[Spec]) -> bool {
-    specs.iter().any(|spec| matches!(spec, Spec::CountDistinct | Spec::CollectList | Spec::CollectSet))
+    specs.iter().any(|spec| *spec == Spec::CollectList || spec.keeps_set())
 }
 
 impl fmt::Display for Spec {
@@ -94,7 +152,14 @@ impl fmt::Display for Spec {
             Spec::CollectSet => f.write_str("COLLECT_SET"),
             Spec::TopK { k } => write!(f, "TOPK(k = {k})"),
             Spec::TopKDistinct { k } => write!(f, "TOPKDISTINCT(k = {k})"),
-            Spec::StddevSamp => f.write_str("STDDEV_SAMP"),
+            Spec::Spread { of, statistic } => write!(f, "{}(of {of})", statistic.name()),
+            Spec::Correlation(of) => write!(f, "CORRELATION(of {of})"),
+            Spec::SumList(ty) => write!(f, "SUM_LIST(returns {ty})"),
+            Spec::Attr => f.write_str("ATTR"),
+            Spec::Histogram => f.write_str("HISTOGRAM"),
+            Spec::Percentile { of, digits, scale } => {
+                write!(f, "PERCENTILE(of {of}, p = {})", crate::number_text::decimal(*digits as i128, *scale))
+            }
             Spec::LatestRow { columns } => write!(f, "LATEST_ROW({columns} columns)"),
         }
     }

@@ -9,6 +9,7 @@
 
 use super::State;
 use super::exact::ExactSum;
+use super::moments::ProductSum;
 use super::packed;
 use super::varint::{byte, get, get_signed, put, put_signed};
 use super::wide::Wide;
@@ -29,7 +30,7 @@ const LATEST_N: u8 = 10;
 const EARLIEST_N: u8 = 11;
 const TOP: u8 = 12;
 const TOP_DISTINCT: u8 = 13;
-const DEVIATION: u8 = 14;
+const MOMENTS: u8 = 14;
 const ELEMENTS: u8 = 15;
 
 /// Details of LATEST and EARLIEST: no row yet; a position that was not written before follows; a
@@ -83,7 +84,8 @@ pub enum Entry<'a> {
         k: u64,
         values: Values<'a>,
     },
-    Deviation(i64, ExactSum, ExactSum),
+    /// How many values, and sums of them and of their products.
+    Moments(i64, Vec<ProductSum>),
     /// The call keeps elements beside the state.
     Elements,
 }
@@ -195,11 +197,11 @@ impl Writer {
         sum.encode(&mut self.out);
     }
 
-    pub fn deviation(&mut self, count: i64, sum: &ExactSum, squares: &ExactSum) {
-        self.kind(DEVIATION, 0);
+    /// At most seven sums.
+    pub fn moments(&mut self, count: i64, sums: &[ProductSum]) {
+        self.kind(MOMENTS, sums.len() as u8);
         put_signed(&mut self.out, count);
-        sum.encode(&mut self.out);
-        squares.encode(&mut self.out);
+        sums.iter().for_each(|sum| sum.encode(&mut self.out));
     }
 
     /// The head of a MIN or MAX; the packed value goes behind it.
@@ -286,8 +288,10 @@ impl Reader {
             SUM_EXACT => Entry::SumExact(ExactSum::decode(bytes)?),
             AVG_WIDE => Entry::AvgWide(get_signed(bytes)?, Wide::decode(bytes)?),
             AVG_EXACT => Entry::AvgExact(get_signed(bytes)?, ExactSum::decode(bytes)?),
-            DEVIATION => {
-                Entry::Deviation(get_signed(bytes)?, ExactSum::decode(bytes)?, ExactSum::decode(bytes)?)
+            MOMENTS => {
+                let count = get_signed(bytes)?;
+                let sums = (0..head & 7).map(|_| ProductSum::decode(bytes)).collect::<Option<_>>()?;
+                Entry::Moments(count, sums)
             }
             MIN => Entry::Min(read_extreme(head & 7, bytes)?),
             MAX => Entry::Max(read_extreme(head & 7, bytes)?),

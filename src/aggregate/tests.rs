@@ -76,6 +76,7 @@ fn calls() -> Vec<(Spec, Vec<SqlType>)> {
         add(Spec::CountDistinct, ty);
         add(Spec::CollectList, ty);
         add(Spec::CollectSet, ty);
+        add(Spec::Attr, ty);
     }
     for ty in scalars() {
         [Spec::Min, Spec::Max, Spec::TopK { k: 3 }, Spec::TopKDistinct { k: 3 }]
@@ -84,9 +85,14 @@ fn calls() -> Vec<(Spec, Vec<SqlType>)> {
         if ty.is_numeric() {
             add(Spec::Sum(ty.clone()), &ty);
             add(Spec::Avg(ty.clone()), &ty);
+            add(Spec::Percentile { of: ty.clone(), digits: 25, scale: 2 }, &ty);
+            for statistic in [Statistic::Deviation, Statistic::StddevSamp] {
+                add(Spec::Spread { of: ty.clone(), statistic }, &ty);
+            }
         }
     }
-    add(Spec::StddevSamp, &SqlType::Double);
+    add(Spec::Histogram, &SqlType::Varchar);
+    add(Spec::SumList(SqlType::Int), &SqlType::Array(Box::new(SqlType::Int)));
     calls.push((Spec::LatestRow { columns: 2 }, vec![SqlType::Int, SqlType::Varchar, SqlType::Boolean]));
     calls
 }
@@ -352,12 +358,23 @@ fn oracle(spec: &Spec, rows: &[&Row], call: usize) -> Vec<Value> {
         }
         Spec::Sum(_) => return vec![],
         Spec::Avg(_) if count == 0 => Value::Null,
-        Spec::Avg(SqlType::Double) => Value::Double(exact(&numbers()) / count as f64),
-        Spec::Avg(SqlType::Decimal { scale, .. }) => match wide() {
-            Some(sum) => Value::Double(format!("{sum}e-{scale}").parse::<f64>().unwrap() / count as f64),
+        Spec::Avg(SqlType::Double) => {
+            let mut sum = exact::ExactSum::default();
+            numbers().iter().for_each(|x| sum.add(*x));
+            Value::Double(match sum.total() {
+                Ok(total) => total.over(count.into()).nearest(),
+                Err(special) => special,
+            })
+        }
+        Spec::Avg(ty) => match wide() {
+            Some(sum) => {
+                let scale = if let SqlType::Decimal { scale, .. } = ty { *scale } else { 0 };
+                let denominator = num_bigint::BigUint::from(count) * 10u128.pow(scale as u32);
+                let total = quotient::Total { digits: sum.into(), exponent: 0 };
+                Value::Double(total.over(denominator).nearest())
+            }
             None => return vec![],
         },
-        Spec::Avg(_) => Value::Double(wide().unwrap() as f64 / count as f64),
         Spec::Min => sorted_values.first().cloned().unwrap_or(Value::Null),
         Spec::Max => sorted_values.last().cloned().unwrap_or(Value::Null),
         Spec::Latest { ignore_nulls, n } => by_offset(*ignore_nulls, *n, true),
@@ -376,18 +393,49 @@ fn oracle(spec: &Spec, rows: &[&Row], call: usize) -> Vec<Value> {
         }
         Spec::TopK { k } => Value::Array(sorted_values.into_iter().rev().take(*k as usize).collect()),
         Spec::TopKDistinct { k } => Value::Array(distinct.into_iter().rev().take(*k as usize).collect()),
-        Spec::StddevSamp => {
+        Spec::Spread { statistic, .. } => {
             let numbers = numbers();
-            if count < 2 {
-                Value::Null
-            } else if numbers.iter().any(|x| !x.is_finite() || x.abs() > 1e100) {
+            if numbers.iter().any(|x| !x.is_finite() || x.abs() > 1e100) {
                 return vec![];
-            } else {
-                let mean = exact(&numbers) / count as f64;
-                let squares: f64 = numbers.iter().map(|x| (x - mean) * (x - mean)).sum();
-                Value::Double((squares / (count - 1) as f64).sqrt())
+            }
+            let mean = exact(&numbers) / count as f64;
+            let squares: f64 = numbers.iter().map(|x| (x - mean) * (x - mean)).sum();
+            match (statistic, count) {
+                (Statistic::StddevSamp, 0 | 1) => Value::Double(0.0),
+                (_, 0 | 1) => Value::Null,
+                (Statistic::StddevSamp, _) => Value::Double(squares / (count - 1) as f64),
+                _ => Value::Double((squares / (count - 1) as f64).sqrt()),
             }
         }
+        Spec::Attr => {
+            let mut all: Vec<Value> = sorted.iter().map(&arg).collect();
+            all.sort();
+            all.dedup();
+            if all.len() == 1 { all.remove(0) } else { Value::Null }
+        }
+        Spec::Histogram => {
+            let times = |value: &Value| sorted_values.iter().filter(|other| *other == value).count() as i64;
+            Value::Map(distinct.iter().map(|value| (value.clone(), Value::Bigint(times(value)))).collect())
+        }
+        Spec::SumList(_) => {
+            let items = |value: &Value| if let Value::Array(items) = value { items.clone() } else { vec![] };
+            let int = |item: &Value| if let Value::Int(v) = item { *v } else { 0 };
+            let all = sorted_values.iter().flat_map(items);
+            Value::Int(all.fold(0i32, |sum, item| sum.wrapping_add(int(&item))))
+        }
+        Spec::Percentile { .. } if count == 0 => Value::Null,
+        Spec::Percentile { .. } => {
+            let mut numbers = numbers();
+            numbers.sort_by(f64::total_cmp);
+            let place = (count - 1) as f64 * 0.25;
+            let low = numbers[place.floor() as usize];
+            let high = numbers[place.ceil() as usize];
+            if !low.is_finite() || !high.is_finite() || low.abs().max(high.abs()) > 1e100 {
+                return vec![];
+            }
+            Value::Double(low + (high - low) * place.fract())
+        }
+        Spec::Correlation(_) => return vec![],
         Spec::LatestRow { columns } => {
             let kept = |row: &&&Row| {
                 let mut bytes = Vec::new();
@@ -412,8 +460,8 @@ fn call_has_argument(spec: &Spec) -> bool {
 
 fn close(a: &Value, b: &Value, spec: &Spec) -> bool {
     match (spec, a, b) {
-        (Spec::StddevSamp, Value::Double(x), Value::Double(y)) => {
-            a == b || (x - y).abs() <= 1e-9 * y.abs().max(1.0)
+        (Spec::Spread { .. } | Spec::Percentile { .. }, Value::Double(x), Value::Double(y)) => {
+            a == b || (x - y).abs() <= 1e-6 * y.abs().max(1.0)
         }
         _ => a == b,
     }
@@ -523,7 +571,11 @@ fn results_of_nothing() {
         Spec::Min,
         Spec::Latest { ignore_nulls: true, n: None },
         Spec::CollectSet,
-        Spec::StddevSamp,
+        Spec::Spread { of: SqlType::Int, statistic: Statistic::Deviation },
+        Spec::Spread { of: SqlType::Int, statistic: Statistic::StddevSample },
+        Spec::Attr,
+        Spec::SumList(SqlType::Bigint),
+        Spec::Percentile { of: SqlType::Int, digits: 5, scale: 1 },
         Spec::LatestRow { columns: 2 },
     ];
     let expected = [
@@ -536,6 +588,10 @@ fn results_of_nothing() {
         Value::Null,
         Value::Array(vec![]),
         Value::Null,
+        Value::Double(0.0),
+        Value::Null,
+        Value::Bigint(0),
+        Value::Null,
         Value::Null,
         Value::Null,
     ];
@@ -545,12 +601,71 @@ fn results_of_nothing() {
     assert!(row_deleted(&specs, &nothing));
 }
 
-#[test]
-fn deviations_survive_cancellation() {
-    let rows = [1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0].map(|x| [Value::Double(x)]);
+/// One call over rows of one column.
+fn over(spec: Spec, rows: &[Value]) -> Value {
+    let rows: Vec<[Value; 1]> = rows.iter().map(|value| [value.clone()]).collect();
     let given: Vec<(&[Value], i64)> = rows.iter().map(|row| (&row[..], 1)).collect();
-    assert_eq!(aggregate_rows(&[Spec::StddevSamp], &given), [Value::Double(30f64.sqrt())]);
-    assert_eq!(aggregate_rows(&[Spec::StddevSamp], &given[..1]), [Value::Null]);
+    aggregate_rows(&[spec], &given).remove(0)
+}
+
+/// The expected values are those of Python's `fractions` and `decimal`, rounded once.
+#[test]
+fn statistics_are_exact() {
+    let doubles = |all: &[f64]| all.iter().map(|x| Value::Double(*x)).collect::<Vec<_>>();
+    let decimal = SqlType::Decimal { precision: 10, scale: 2 };
+    let decimals = |all: &[i128]| all.iter().map(|x| Value::Decimal(*x, 2)).collect::<Vec<_>>();
+    let spread = |of: &SqlType, statistic| Spec::Spread { of: of.clone(), statistic };
+    for (spec, rows, expected) in [
+        (Spec::Avg(decimal.clone()), decimals(&[10, 10, 10]), 0.1),
+        (Spec::Avg(SqlType::Bigint), vec![Value::Bigint(i64::MAX), Value::Bigint(i64::MAX - 3)], 9_223_372_036_854_775_806.0),
+        (Spec::Avg(SqlType::Double), doubles(&[0.1, 0.2, 0.3]), 0.2),
+        (Spec::Avg(SqlType::Double), doubles(&[f64::MAX, f64::MAX, f64::MAX]), f64::MAX),
+        (spread(&SqlType::Double, Statistic::Deviation), doubles(&[1e14 + 4.0, 1e14 + 7.0, 1e14 + 13.0, 1e14 + 16.0]), 30f64.sqrt()),
+        (spread(&SqlType::Double, Statistic::Variance), doubles(&[1e14 + 4.0, 1e14 + 7.0, 1e14 + 13.0, 1e14 + 16.0]), 30.0),
+        (spread(&SqlType::Double, Statistic::PopulationVariance), doubles(&[1.0, 2.0, 3.0, 4.0]), 1.25),
+        (spread(&SqlType::Double, Statistic::PopulationDeviation), doubles(&[7.0]), 0.0),
+        (spread(&SqlType::Double, Statistic::Deviation), doubles(&[1e200, 3e200]), 1.414_213_562_373_095e200),
+        (spread(&SqlType::Double, Statistic::Variance), doubles(&[1e200, 3e200]), f64::INFINITY),
+        (spread(&SqlType::Double, Statistic::Deviation), doubles(&[1e-300, 3e-300]), 1.414_213_562_373_095e-300),
+        (spread(&SqlType::Double, Statistic::StddevSample), doubles(&[5.0]), 0.0),
+        (spread(&SqlType::Double, Statistic::StddevSamp), doubles(&[10.0, 12.0]), 2.0),
+        (spread(&decimal, Statistic::Variance), decimals(&[10, 20, 40]), 0.023_333_333_333_333_334),
+        (Spec::Percentile { of: decimal.clone(), digits: 5, scale: 1 }, decimals(&[10, 30, 20, 40]), 0.25),
+        (Spec::Percentile { of: SqlType::Bigint, digits: 1, scale: 0 }, vec![Value::Bigint(3), Value::Bigint(5)], 5.0),
+    ] {
+        let found = over(spec.clone(), &rows);
+        let near = matches!(found, Value::Double(x) if x == expected || (x / expected - 1.0).abs() < 3e-16);
+        assert!(near, "{spec} of {rows:?}: {found:?}, expected {expected:?}");
+    }
+    let few = over(spread(&SqlType::Double, Statistic::Deviation), &doubles(&[1.0]));
+    assert_eq!(few, Value::Null);
+}
+
+#[test]
+fn correlations() {
+    let pairs = |all: &[(i32, i32)]| -> Vec<Value> {
+        all.iter().map(|(x, y)| Value::Struct(vec![Value::Int(*x), Value::Int(*y)])).collect()
+    };
+    let spec = || Spec::Correlation(SqlType::Int);
+    assert_eq!(over(spec(), &pairs(&[(1, 8), (-1, -2), (-4, -1)])), Value::Double(0.745_528_408_878_016_9));
+    assert_eq!(over(spec(), &pairs(&[(1, 2), (2, 4), (7, 14)])), Value::Double(1.0));
+    assert_eq!(over(spec(), &pairs(&[(1, 2), (2, 1)])), Value::Double(-1.0));
+    for few in [&[(1, 2)][..], &[(1, 2), (1, 3)], &[]] {
+        assert!(matches!(over(spec(), &pairs(few)), Value::Double(x) if x.is_nan()));
+    }
+    // Batches give what rows give.
+    let rows = pairs(&[(1, 8), (-1, -2), (-4, -1)]);
+    let field = |name: &str| StructField { name: name.into(), ty: SqlType::Int };
+    let ty = SqlType::Struct(vec![field("x"), field("y")]);
+    let mut aggregator = PreAggregator::new(&[spec()], &[vec![ty.clone()]]);
+    let keys = [Column::Const(Value::array(&SqlType::Int, [Value::Int(1)].iter()))];
+    let mut state = State(Box::new([]));
+    for cut in [&rows[..1], &rows[1..]] {
+        let args = vec![vec![Column::Array(Value::array(&ty, cut.iter()))]];
+        aggregator.add(&keys, &args, &Origin::none(cut.len()), cut.len());
+        aggregator.flush(&mut |_, part, _| state.merge(&part));
+    }
+    assert_eq!(finish(&[spec()], &state, &[]), [over(spec(), &rows)]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Sums of integers and of DECIMAL's unscaled digits in 192 bits: no number of rows overflows them.
 
+use super::quotient::Total;
 use super::varint;
+use num_bigint::BigInt;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wide {
@@ -47,6 +49,11 @@ impl Wide {
     pub fn to_i128(self) -> Option<i128> {
         let value = self.low as i128;
         ((value >> 127) as i64 == self.high).then_some(value)
+    }
+
+    /// The value.
+    pub fn total(self) -> Total {
+        Total { digits: (BigInt::from(self.high) << 128u32) + BigInt::from(self.low), exponent: 0 }
     }
 
     /// The nearest double.

@@ -1,6 +1,7 @@
 //! Plans as text: what EXPLAIN prints is exactly what runs.
 
 use super::*;
+use crate::number_text;
 use crate::expr::display;
 use crate::sql::ast::{JoinKind, WindowKind};
 use std::fmt::Write;
@@ -200,6 +201,9 @@ fn call(call: &Call, columns: &[String]) -> String {
         Spec::Latest { ignore_nulls, n } | Spec::Earliest { ignore_nulls, n } => {
             args.extend(n.map(|n| n.to_string()));
             args.extend((!ignore_nulls).then(|| "FALSE".into()));
+        }
+        Spec::Percentile { digits, scale, .. } if call.text != "MEDIAN" => {
+            args.push(number_text::decimal(*digits as i128, *scale));
         }
         _ => {}
     }

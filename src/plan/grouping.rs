@@ -160,6 +160,7 @@ impl<'a> Grouping<'a> {
             coerce(arg, ty).ok_or_else(misfit)
         };
         let args = overload.args.iter().zip(bound).map(coerced).collect::<Result<_>>()?;
+        let args = overload.pack.apply(args);
         Ok(Call { text: name.to_string(), spec: overload.spec, args, returns: overload.returns })
     }
 
