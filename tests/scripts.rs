@@ -137,7 +137,9 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
         Ok(Outcome::Variables(all)) => lines(&all, |(name, value)| format!("{name} = {value}")),
         Ok(Outcome::Source(source)) => describe(&source),
         Ok(Outcome::Sources(sources)) => lines(&sources, describe),
-        Ok(Outcome::Function(f)) => format!("{} {}: {}\n{}\n", f.kind, f.name, f.usage, f.summary),
+        Ok(Outcome::Function(f)) => {
+            format!("{} {}: {}\n{}\n{}\n", f.kind, f.name, f.usage, f.summary, f.example)
+        }
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
         Ok(Outcome::Explanations(all)) => lines(&all, |e| e.plan.clone()),
         Ok(Outcome::Answer(answer)) => rows(Watch::new(answer)),

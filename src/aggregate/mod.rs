@@ -52,6 +52,8 @@ pub struct Aggregate {
     pub name: &'static str,
     pub usage: &'static str,
     pub summary: &'static str,
+    /// A call, an array of the values that its column X has, and the result as text.
+    pub example: (&'static str, &'static str, &'static str),
     /// Whether the dialect lacks it.
     pub extension: bool,
     /// COUNT(*) comes without arguments.

@@ -186,8 +186,19 @@ fn explanation(query: &Value, out: &mut dyn Write) -> io::Result<()> {
 
 fn function(function: &Value, out: &mut dyn Write) -> io::Result<()> {
     line(out, text(function, "type"), text(function, "name"))?;
-    if !text(function, "usage").is_empty() {
-        line(out, "usage", text(function, "usage"))?;
+    for (i, variant) in text(function, "usage").lines().enumerate() {
+        line(out, if i == 0 { "usage" } else { "" }, variant)?;
+    }
+    if !text(function, "example").is_empty() {
+        line(out, "example", text(function, "example"))?;
+    }
+    let aliases: Vec<&str> =
+        function["aliases"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !aliases.is_empty() {
+        line(out, "also", &aliases.join(", "))?;
+    }
+    if function["extension"] == true {
+        line(out, "extension", "ksqlDB does not have it")?;
     }
     writeln!(out, "{}", text(function, "description"))
 }
@@ -293,9 +304,9 @@ CREATE STREAM …;
 "#,
             ),
             (
-                json!({ "@type": "describe_function", "name": "COUNT", "type": "AGGREGATE", "usage": "COUNT(x)",
-                        "description": "How many." }),
-                "\naggregate   COUNT\nusage       COUNT(x)\nHow many.\n",
+                json!({ "@type": "describe_function", "name": "COUNT", "type": "AGGREGATE",
+                        "usage": "COUNT(*)\nCOUNT(x)", "example": "COUNT(X) → 1", "description": "How many." }),
+                "\naggregate   COUNT\nusage       COUNT(*)\n            COUNT(x)\nexample     COUNT(X) → 1\nHow many.\n",
             ),
             (
                 json!({ "@type": "queryDescription", "queryDescription": { "id": "", "executionPlan": "scan X\n" } }),

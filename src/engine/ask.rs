@@ -9,7 +9,7 @@ use crate::aggregate::Key;
 use crate::catalog::{Origin, Source};
 use crate::connector::Start;
 use crate::error::{Error, Result};
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{Expr, ExprKind, coerce};
 use crate::plan::select::Purpose;
 use crate::plan::{
     DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, Strategy, TableId,
@@ -370,11 +370,14 @@ pub(super) fn key_lookup(select: &SelectPlan, schema: &Schema) -> Option<Vec<Key
                 pending.extend([left.as_ref(), right.as_ref()])
             }
             ExprKind::Binary { op: BinaryOp::Eq, left, right } => {
-                let (ExprKind::Column(column), ExprKind::Literal(value)) = (&left.kind, &right.kind) else {
-                    continue;
-                };
-                if let Some(slot) = found.get_mut(*column) {
-                    *slot = Some(value.clone());
+                let ExprKind::Column(column) = &left.kind else { continue };
+                // Keys are equal by value, and found by the bytes that their own type has: 1.5 is 1.50.
+                let literal = Some(right.as_ref()).filter(|right| matches!(right.kind, ExprKind::Literal(_)));
+                let of_key = literal.and_then(|right| coerce(right.clone(), &left.ty));
+                if let (Some(slot), Some(Expr { kind: ExprKind::Literal(value), .. })) =
+                    (found.get_mut(*column), of_key)
+                {
+                    *slot = Some(value);
                 }
             }
             _ => {}

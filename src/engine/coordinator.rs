@@ -197,7 +197,7 @@ impl Coordinator {
             Statement::Show(show) => Ok(self.show(show, session)),
             Statement::DescribeAll { kind, .. } => Ok(self.describe_all(*kind)),
             Statement::Describe { name, extended } => self.describe(name, *extended),
-            Statement::DescribeFunction { name } => super::describe::function(name),
+            Statement::DescribeFunction { name } => super::functions::function(name),
             Statement::ExplainStatement(inner) => self.explain_statement(inner, session),
             Statement::ExplainQuery { id } => self.explain_query(id),
             Statement::Print { topic, from_beginning, interval, limit } => {

@@ -7,12 +7,10 @@ use super::{Measures, Session, properties};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{self, Place};
 use crate::error::{Error, Result};
-use crate::expr::nearest::nearest;
 use crate::plan::explain::{explain, explain_select};
 use crate::plan::{DataflowPlan, SelectPlan};
 use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
 use crate::types::SqlType;
-use crate::{aggregate, expr};
 
 impl Coordinator {
     pub(super) fn show(&self, show: &Show, session: &Session) -> Outcome {
@@ -24,7 +22,7 @@ impl Coordinator {
             Show::Topics { .. } => Outcome::Topics(self.topics()),
             Show::Queries { extended: false } => Outcome::Queries(self.queries()),
             Show::Queries { extended: true } => Outcome::Explanations(self.explanations()),
-            Show::Functions => Outcome::Functions(functions()),
+            Show::Functions => Outcome::Functions(super::functions::all()),
             Show::Properties => Outcome::Properties(properties::list(session)),
             Show::Types => Outcome::Types(self.types()),
             Show::Variables => Outcome::Variables(session.variables.clone().into_iter().collect()),
@@ -334,38 +332,5 @@ fn describe_place(place: &Place) -> (String, String) {
         Place::Generator(spec) => ("generator".into(), spec.feed.clone()),
         Place::Stdin { .. } => ("stdin".into(), String::new()),
         Place::Kafka { cluster, topic } => ("kafka".into(), format!("topic {topic} on {cluster}")),
-    }
-}
-
-fn functions() -> Vec<FunctionInfo> {
-    let info = |name: &str, kind: &str, category, usage: &str, summary: &str| FunctionInfo {
-        name: name.into(),
-        kind: kind.into(),
-        category,
-        usage: usage.into(),
-        summary: summary.into(),
-    };
-    let scalar =
-        expr::functions::ALL.iter().map(|f| info(f.name, "SCALAR", f.category.name(), f.usage, f.summary));
-    let aggregates =
-        aggregate::ALL.iter().map(|a| info(a.name, "AGGREGATE", "AGGREGATE", a.usage, a.summary));
-    let mut all: Vec<FunctionInfo> = scalar.chain(aggregates).collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    all
-}
-
-/// DESCRIBE FUNCTION
-pub(super) fn function(name: &Ident) -> Result<Outcome> {
-    let wanted = name.name.to_uppercase();
-    let all = functions();
-    match all.iter().find(|f| f.name == wanted) {
-        Some(found) => Ok(Outcome::Function(found.clone())),
-        None => {
-            let error = Error::statement(format!("there is no function {}", name.name)).at(name.span);
-            Err(match nearest(&wanted, all.iter().map(|f| f.name.as_str())) {
-                Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.hint("SHOW FUNCTIONS lists them"),
-            })
-        }
     }
 }

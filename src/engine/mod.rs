@@ -19,6 +19,7 @@ mod ask;
 mod derived;
 mod local;
 mod describe;
+pub mod functions;
 pub mod measures;
 pub mod shared;
 mod worker;

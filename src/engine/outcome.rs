@@ -98,12 +98,19 @@ pub struct Traffic {
 #[derive(Clone, Debug)]
 pub struct FunctionInfo {
     pub name: String,
-    /// `SCALAR` or `AGGREGATE`
+    /// `SCALAR`, `AGGREGATE` or `TABLE`
     pub kind: String,
     /// As `SHOW FUNCTIONS` of ksqlDB groups them.
     pub category: &'static str,
+    /// Its variants, a line each: `NAME(a[, b]) → TYPE`.
     pub usage: String,
     pub summary: String,
+    /// A call and what it gives: `ABS(-5) → 5`.
+    pub example: String,
+    /// Other names for it.
+    pub aliases: Vec<&'static str>,
+    /// Whether ksqlDB lacks it.
+    pub extension: bool,
 }
 
 #[derive(Clone, Debug)]

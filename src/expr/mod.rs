@@ -23,6 +23,7 @@ mod nested;
 mod call;
 mod texts;
 mod lambda;
+pub mod expand;
 pub mod function;
 pub mod functions;
 
@@ -38,6 +39,7 @@ use crate::sql::ast::BinaryOp;
 use crate::types::SqlType;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A bound expression: every node knows its type, operands are coerced already.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,6 +132,9 @@ pub enum Pseudo {
     Roworigin,
     /// BIGINT
     Rowoffset,
+    /// BIGINT, milliseconds: the wall clock when the row's tick was cut, the same for all rows of it on
+    /// all workers. It is written UNIX_TIMESTAMP().
+    Now,
 }
 
 impl Pseudo {
@@ -145,21 +150,25 @@ impl Pseudo {
             Pseudo::Rowpartition => "ROWPARTITION",
             Pseudo::Roworigin => "ROWORIGIN",
             Pseudo::Rowoffset => "ROWOFFSET",
+            Pseudo::Now => "UNIX_TIMESTAMP()",
         }
     }
 
     pub fn ty(self) -> SqlType {
         match self {
-            Pseudo::Rowtime | Pseudo::Roworigin | Pseudo::Rowoffset => SqlType::Bigint,
+            Pseudo::Rowtime | Pseudo::Roworigin | Pseudo::Rowoffset | Pseudo::Now => SqlType::Bigint,
             Pseudo::Rowpartition => SqlType::Int,
         }
     }
 }
 
-/// What went wrong in single rows. One note a row and stage is kept: the first.
+/// What an evaluation is told of its moment and tells of single rows in which something went wrong. One
+/// note a row and stage is kept: the first.
 #[derive(Debug, Default)]
 pub struct Notes {
     pub notes: Vec<Note>,
+    /// What UNIX_TIMESTAMP() is: the tick's time. `None` outside of ticks, where it is that of asking.
+    now: Option<i64>,
     /// Every row that failed, also where there was no room for its note. Only for those who ask.
     failed: Option<Vec<bool>>,
 }
@@ -180,7 +189,18 @@ impl Notes {
 
     /// Notes that know every one of `rows` rows that failed.
     pub(crate) fn of_every_row(rows: usize) -> Notes {
-        Notes { notes: Vec::new(), failed: Some(vec![false; rows]) }
+        Notes { failed: Some(vec![false; rows]), ..Notes::default() }
+    }
+
+    /// For rows of a tick that was cut at that time, milliseconds since 1970.
+    pub fn at(now: i64) -> Notes {
+        Notes { now: Some(now), ..Notes::default() }
+    }
+
+    /// The time that all rows of this evaluation take for now.
+    fn now(&mut self) -> i64 {
+        let wall = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64);
+        *self.now.get_or_insert_with(wall)
     }
 
     /// Empty notes on other rows, as thorough as these are.

@@ -316,6 +316,7 @@ impl Node for Pseudo {
                     }
                 }
             }
+            Pseudo::Now => Column::Const(Arc::new(Int64Array::from(vec![frame.notes.now()]))),
             Pseudo::Rowoffset => Column::Array(Arc::new(Int64Array::new(origin.offsets.clone(), None))),
         }
     }

@@ -343,6 +343,11 @@ impl Clock {
         Duration::from_micros(self.now().saturating_sub(tick))
     }
 
+    /// Wall clock when a tick was cut, milliseconds since 1970: the same on all workers.
+    pub fn wall_ms(&self, tick: Tick) -> i64 {
+        self.epoch_ms + (tick / 1_000) as i64
+    }
+
     /// Wall clock, milliseconds since 1970, never running backwards.
     pub fn now_ms(&self) -> i64 {
         self.epoch_ms + self.epoch.elapsed().as_millis() as i64

@@ -142,7 +142,7 @@ pub fn transform<'s>(
                     if let Some(hub) = &feeds {
                         transform.want(&hub.wanted.borrow().columns);
                     }
-                    let mut notes = Notes::default();
+                    let mut notes = Notes::at(context.clock.wall_ms(tick));
                     let out = transform.apply(&batch, &mut notes);
                     if batch.len > 0 {
                         context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);

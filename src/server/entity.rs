@@ -187,7 +187,7 @@ fn function_name(function: &FunctionInfo) -> Value {
     json!({ "name": function.name, "type": function.kind, "category": function.category })
 }
 
-/// `usage` is an addition: how the function is written.
+/// `usage` and what follows it are additions: how the function is written.
 fn function(function: &FunctionInfo) -> Value {
     json!({
         "@type": "describe_function",
@@ -196,10 +196,28 @@ fn function(function: &FunctionInfo) -> Value {
         "author": "",
         "version": "",
         "path": "internal",
-        "functions": [],
+        "functions": each(&function.usage.lines().collect::<Vec<_>>(), |usage| variant(usage, function)),
         "type": function.kind,
         "usage": function.usage,
+        "example": function.example,
+        "aliases": function.aliases,
+        "extension": function.extension,
     })
+}
+
+/// One way to call a function, from `NAME(a[, b]) → TYPE`.
+fn variant(usage: &str, function: &FunctionInfo) -> Value {
+    let (call, returns) = usage.split_once(" → ").unwrap_or((usage, ""));
+    let inside = call.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or_default();
+    let mut arguments: Vec<Value> = Vec::new();
+    for name in inside.split([',', '[', ']']).map(str::trim).filter(|name| !name.is_empty()) {
+        match (name, arguments.last_mut()) {
+            ("…", Some(last)) => last["isVariadic"] = json!(true),
+            _ => arguments
+                .push(json!({ "name": name, "type": "", "description": "", "isVariadic": false })),
+        }
+    }
+    json!({ "arguments": arguments, "returnType": returns, "description": function.summary })
 }
 
 fn properties(properties: &[PropertyInfo]) -> Value {
@@ -442,6 +460,9 @@ mod tests {
             category: "AGGREGATE",
             usage: "COUNT(x)".into(),
             summary: "How many are not NULL.".into(),
+            example: "COUNT(X) over ARRAY[1, NULL] → 1".into(),
+            aliases: vec![],
+            extension: false,
         };
         check(
             show(),
@@ -453,7 +474,7 @@ mod tests {
             show(),
             "DESCRIBE FUNCTION COUNT",
             Outcome::Function(count),
-            r#"{"@type":"describe_function","statementText":"DESCRIBE FUNCTION COUNT;","name":"COUNT","description":"How many are not NULL.","author":"","version":"","path":"internal","functions":[],"type":"AGGREGATE","usage":"COUNT(x)","warnings":[]}"#,
+            r#"{"@type":"describe_function","statementText":"DESCRIBE FUNCTION COUNT;","name":"COUNT","description":"How many are not NULL.","author":"","version":"","path":"internal","functions":[{"arguments":[{"name":"x","type":"","description":"","isVariadic":false}],"returnType":"","description":"How many are not NULL."}],"type":"AGGREGATE","usage":"COUNT(x)","example":"COUNT(X) over ARRAY[1, NULL] → 1","aliases":[],"extension":false,"warnings":[]}"#,
         );
         let reset = PropertyInfo {
             name: "auto.offset.reset".into(),

@@ -5,7 +5,7 @@ use crate::aggregate;
 use crate::error::{Error, Result, Span};
 use crate::expr::function::{Arg, Binding, Function};
 use crate::expr::nearest::nearest;
-use crate::expr::{Expr, ExprKind, Pseudo, call, functions};
+use crate::expr::{Expr, ExprKind, Pseudo, call, expand, functions};
 use crate::sql::ast;
 use crate::types::{SqlType, quote};
 use crate::value::Value;
@@ -19,7 +19,7 @@ impl Binder<'_> {
         match functions::find(&name.name) {
             Some(function) => match function.binding {
                 Binding::OfRecord => self.call_of_record(function, name.span, args),
-                Binding::Now if args.is_empty() => self.rowtime_as(function),
+                Binding::Now if args.is_empty() => self.now(function),
                 Binding::Unit => {
                     let args: Vec<ast::Expr> = args.iter().map(|arg| self.unit_as_text(arg)).collect();
                     self.call_function(function, self.operands(&args)?)
@@ -34,6 +34,9 @@ impl Binder<'_> {
                 }
             },
             None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
+            None if expand::find(&name.name).is_some() => {
+                Err(Error::statement(format!("{} makes rows, and stands only in the SELECT list of a query of a stream", name.name)))
+            }
             None => Err(unknown_function(name)),
         }
     }
@@ -55,17 +58,17 @@ impl Binder<'_> {
         self.call_function(function, operands)
     }
 
-    /// What UNIX_TIMESTAMP() and UNIX_DATE() stand for: nothing here reads a clock.
-    fn rowtime_as(&self, function: &Function) -> Result<Expr> {
-        let rowtime = self.pseudo(Pseudo::Rowtime, function.name)?;
+    /// UNIX_TIMESTAMP() and UNIX_DATE(): one time for all rows of a tick.
+    fn now(&self, function: &Function) -> Result<Expr> {
+        let now = self.pseudo(Pseudo::Now, function.name)?;
         if function.name == "UNIX_TIMESTAMP" {
-            return Ok(rowtime);
+            return Ok(now);
         }
         let call = |function: &str, arg, ty| Expr {
             kind: ExprKind::Call { function: function.to_string(), args: vec![arg] },
             ty,
         };
-        let timestamp = call("FROM_UNIXTIME", rowtime, SqlType::Timestamp);
+        let timestamp = call("FROM_UNIXTIME", now, SqlType::Timestamp);
         Ok(call("UNIX_DATE", types::cast(timestamp, &SqlType::Date), SqlType::Int))
     }
 

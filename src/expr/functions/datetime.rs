@@ -125,8 +125,8 @@ pub const FROM_DAYS: Function =
 pub const UNIX_DATE: Function = datetime(
     "UNIX_DATE",
     "UNIX_DATE(date) → INTEGER\nUNIX_DATE() → INTEGER",
-    "The days from 1970-01-01 to a date; without one to the UTC day of the record's ROWTIME, not to today, so \
-     that answers can be repeated.",
+    "The days from 1970-01-01 to a date; without one to the present day in UTC, which is one day for all rows \
+     of a tick.",
     |args| unary::<Date, Int>(args, some),
 )
 .bound(Binding::Now);
@@ -141,8 +141,8 @@ pub const FROM_UNIXTIME: Function = datetime(
 pub const UNIX_TIMESTAMP: Function = datetime(
     "UNIX_TIMESTAMP",
     "UNIX_TIMESTAMP(timestamp) → BIGINT\nUNIX_TIMESTAMP() → BIGINT",
-    "The milliseconds from 1970-01-01T00:00Z to a timestamp; without one the record's ROWTIME, not the \
-     clock, so that answers can be repeated.",
+    "The milliseconds from 1970-01-01T00:00Z to a timestamp; without one to now, which is one time for all \
+     rows of a tick. ROWTIME is the record's own.",
     |args| unary::<Timestamp, Bigint>(args, some),
 )
 .bound(Binding::Now);

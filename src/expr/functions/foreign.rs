@@ -101,6 +101,11 @@ pub fn name_of<'a>(name: &'a str) -> &'a str {
     }
 }
 
+/// Other names for a function.
+pub fn aliases(name: &str) -> Vec<&'static str> {
+    ALIASES.iter().filter(|(_, ours)| *ours == name).map(|(alias, _)| *alias).collect()
+}
+
 /// What to write instead of a function, or a column such as CURRENT_DATE, of another system.
 pub fn answer(name: &str) -> Option<&'static str> {
     ANSWERS.binary_search_by_key(&name, |(foreign, _)| foreign).ok().map(|i| ANSWERS[i].1)

@@ -14,6 +14,7 @@ mod datetime;
 pub use datetime::is_unit;
 mod collection;
 pub mod foreign;
+pub mod examples;
 mod higher;
 mod json;
 mod json_tree;

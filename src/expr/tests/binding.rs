@@ -42,8 +42,8 @@ fn expressions_bind_and_fold() {
             "!a comparison with NULL is never true; hint: IS NULL, or IS NOT NULL",
             double.clone(),
         ),
-        (call("UNIX_TIMESTAMP", vec![]), "ROWTIME", SqlType::Bigint),
-        (call("UNIX_DATE", vec![]), "UNIX_DATE(CAST(FROM_UNIXTIME(ROWTIME) AS DATE))", SqlType::Int),
+        (call("UNIX_TIMESTAMP", vec![]), "UNIX_TIMESTAMP()", SqlType::Bigint),
+        (call("UNIX_DATE", vec![]), "UNIX_DATE(CAST(FROM_UNIXTIME(UNIX_TIMESTAMP()) AS DATE))", SqlType::Int),
         (call("RANDOM", vec![]), "RANDOM(ROWTIME, ROWORIGIN, ROWOFFSET, '0')", double.clone()),
         (
             call("UUID", vec![int(1)]),

@@ -294,5 +294,6 @@ fn what_is_random_is_a_function_of_the_record() {
     numbers.sort_by(f64::total_cmp);
     numbers.dedup();
     assert_eq!(numbers.len(), rows.len());
-    assert_eq!(run(&call("UNIX_DATE", vec![]), &rows[..1]).0, [Value::Int(18_262)]);
+    // The day of asking, which is not that of the record.
+    assert!(matches!(run(&call("UNIX_DATE", vec![]), &rows[..1]).0[0], Value::Int(20_000..)));
 }
