@@ -342,7 +342,9 @@ impl Present {
             _ => {
                 self.moments.resize(sums, ProductSum::of_integers());
                 let Some(x) = integer(x) else { return };
-                products(&mut self.moments, x, y.and_then(integer), 1, |sum, x, y| sum.add_integers(x, y, times));
+                products(&mut self.moments, x, y.and_then(integer), 1, |sum, x, y| {
+                    sum.add_integers(x, y, times)
+                });
             }
         }
     }

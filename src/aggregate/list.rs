@@ -336,9 +336,8 @@ fn top(args: &[Arg], spec: fn(u32) -> Spec) -> Result<Overload, String> {
         return Err(format!("takes 2 arguments or more, {} given", args.len()));
     };
     let ty = scalar(value)?;
-    let k = size(k).ok_or_else(|| {
-        format!("argument {} needs to be a literal integer of at least 1", args.len())
-    })?;
+    let k = size(k)
+        .ok_or_else(|| format!("argument {} needs to be a literal integer of at least 1", args.len()))?;
     if others.is_empty() {
         return Ok(overload(vec![ty.clone()], SqlType::Array(Box::new(ty)), spec(k)));
     }

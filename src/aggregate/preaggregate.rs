@@ -236,11 +236,9 @@ fn keeper(spec: &Spec, ty: Option<&SqlType>, latest: &mut Winning, earliest: &mu
         Spec::Earliest { ignore_nulls, n: Some(n) } => winner_n(End::Earliest, *n, *ignore_nulls),
         Spec::LatestRow { .. } => Keeper::Winner(End::Latest, latest.call(Kind::Row)),
         Spec::CollectList => Keeper::Elements,
-        Spec::CountDistinct
-        | Spec::CollectSet
-        | Spec::Attr
-        | Spec::Histogram
-        | Spec::Percentile { .. } => Keeper::Elements,
+        Spec::CountDistinct | Spec::CollectSet | Spec::Attr | Spec::Histogram | Spec::Percentile { .. } => {
+            Keeper::Elements
+        }
     }
 }
 

@@ -143,9 +143,12 @@ mod tests {
         ] {
             assert_eq!(quotient(n, d, exponent).nearest(), expected, "{n} / {d} · 2^{exponent}");
         }
-        for (n, d, exponent, expected) in
-            [(2, 1, 0, std::f64::consts::SQRT_2), (1, 4, 0, 0.5), (-1, 1, 0, 0.0), (1, 1, 2000, 2f64.powi(1000))]
-        {
+        for (n, d, exponent, expected) in [
+            (2, 1, 0, std::f64::consts::SQRT_2),
+            (1, 4, 0, 0.5),
+            (-1, 1, 0, 0.0),
+            (1, 1, 2000, 2f64.powi(1000)),
+        ] {
             assert_eq!(quotient(n, d, exponent).root(), expected);
         }
     }

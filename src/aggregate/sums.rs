@@ -277,7 +277,8 @@ impl Dense for ListSums {
             places.extend(offsets[i] as u32..offsets[i + 1] as u32);
             slots.resize(places.len(), rows.slot(row) as u32);
         }
-        let items = take(lists.values(), &UInt32Array::from(places), None).expect("places are within the lists");
+        let items =
+            take(lists.values(), &UInt32Array::from(places), None).expect("places are within the lists");
         let len = slots.len();
         let items = Column::Array(items);
         self.0.add(&View::of(&items), &Rows { slots: Slots::Each(&slots), len, groups: rows.groups });

@@ -618,21 +618,41 @@ fn statistics_are_exact() {
     let spread = |of: &SqlType, statistic| Spec::Spread { of: of.clone(), statistic };
     for (spec, rows, expected) in [
         (Spec::Avg(decimal.clone()), decimals(&[10, 10, 10]), 0.1),
-        (Spec::Avg(SqlType::Bigint), vec![Value::Bigint(i64::MAX), Value::Bigint(i64::MAX - 3)], 9_223_372_036_854_775_806.0),
+        (
+            Spec::Avg(SqlType::Bigint),
+            vec![Value::Bigint(i64::MAX), Value::Bigint(i64::MAX - 3)],
+            9_223_372_036_854_775_806.0,
+        ),
         (Spec::Avg(SqlType::Double), doubles(&[0.1, 0.2, 0.3]), 0.2),
         (Spec::Avg(SqlType::Double), doubles(&[f64::MAX, f64::MAX, f64::MAX]), f64::MAX),
-        (spread(&SqlType::Double, Statistic::Deviation), doubles(&[1e14 + 4.0, 1e14 + 7.0, 1e14 + 13.0, 1e14 + 16.0]), 30f64.sqrt()),
-        (spread(&SqlType::Double, Statistic::Variance), doubles(&[1e14 + 4.0, 1e14 + 7.0, 1e14 + 13.0, 1e14 + 16.0]), 30.0),
+        (
+            spread(&SqlType::Double, Statistic::Deviation),
+            doubles(&[1e14 + 4.0, 1e14 + 7.0, 1e14 + 13.0, 1e14 + 16.0]),
+            30f64.sqrt(),
+        ),
+        (
+            spread(&SqlType::Double, Statistic::Variance),
+            doubles(&[1e14 + 4.0, 1e14 + 7.0, 1e14 + 13.0, 1e14 + 16.0]),
+            30.0,
+        ),
         (spread(&SqlType::Double, Statistic::PopulationVariance), doubles(&[1.0, 2.0, 3.0, 4.0]), 1.25),
         (spread(&SqlType::Double, Statistic::PopulationDeviation), doubles(&[7.0]), 0.0),
         (spread(&SqlType::Double, Statistic::Deviation), doubles(&[1e200, 3e200]), 1.414_213_562_373_095e200),
         (spread(&SqlType::Double, Statistic::Variance), doubles(&[1e200, 3e200]), f64::INFINITY),
-        (spread(&SqlType::Double, Statistic::Deviation), doubles(&[1e-300, 3e-300]), 1.414_213_562_373_095e-300),
+        (
+            spread(&SqlType::Double, Statistic::Deviation),
+            doubles(&[1e-300, 3e-300]),
+            1.414_213_562_373_095e-300,
+        ),
         (spread(&SqlType::Double, Statistic::StddevSample), doubles(&[5.0]), 0.0),
         (spread(&SqlType::Double, Statistic::StddevSamp), doubles(&[10.0, 12.0]), 2.0),
         (spread(&decimal, Statistic::Variance), decimals(&[10, 20, 40]), 0.023_333_333_333_333_334),
         (Spec::Percentile { of: decimal.clone(), digits: 5, scale: 1 }, decimals(&[10, 30, 20, 40]), 0.25),
-        (Spec::Percentile { of: SqlType::Bigint, digits: 1, scale: 0 }, vec![Value::Bigint(3), Value::Bigint(5)], 5.0),
+        (
+            Spec::Percentile { of: SqlType::Bigint, digits: 1, scale: 0 },
+            vec![Value::Bigint(3), Value::Bigint(5)],
+            5.0,
+        ),
     ] {
         let found = over(spec.clone(), &rows);
         let near = matches!(found, Value::Double(x) if x == expected || (x / expected - 1.0).abs() < 3e-16);

@@ -103,7 +103,8 @@ mod tests {
         let schema = Schema::new([ColumnDef { name: "X".into(), ty: (*ty).clone(), part: Part::Value }]);
         let query = query(&format!("SELECT {call} AS R FROM S GROUP BY 1 = 1 EMIT CHANGES"));
         let source = Source { name: "S", kind: SourceKind::Stream, schema: &schema, ordinal: 0 };
-        let plan = bind_select(&query, &[source], Purpose::Answer).unwrap_or_else(|error| panic!("{call}: {error}"));
+        let plan =
+            bind_select(&query, &[source], Purpose::Answer).unwrap_or_else(|error| panic!("{call}: {error}"));
         let Shape::Aggregate(aggregation) = plan.shape else { panic!("{call}") };
         let call = &aggregation.calls[0];
         let len = values.len();

@@ -3,7 +3,8 @@
 //! Integers wrap as in Java, division truncates, division by zero is NULL and a note; DOUBLE is IEEE.
 
 use super::node::{
-    Apply2, Child, Frame, Kernel1, Kernel2, Node, Validity, column, map2, parts, primitive, side, try_map2, validity,
+    Apply2, Child, Frame, Kernel1, Kernel2, Node, Validity, column, map2, parts, primitive, side, try_map2,
+    validity,
 };
 use super::{decimal, node};
 use crate::batch::Column;

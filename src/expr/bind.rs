@@ -10,8 +10,8 @@ mod lambda;
 mod operators;
 mod types;
 
-pub use types::{coerce, common_type};
 pub(crate) use types::{Literals, unify};
+pub use types::{coerce, common_type};
 
 use super::decimal::{self, PRECISION_MAX};
 use super::display::display;
@@ -21,8 +21,8 @@ use crate::error::{Error, Result, Span};
 use crate::sql::ast;
 use crate::types::{Schema, SqlType, StructField, quote};
 use crate::value::Value;
-use fold::fold;
 use calls::given;
+use fold::fold;
 use lambda::Frame;
 use std::cell::RefCell;
 

@@ -5,15 +5,15 @@
 //! gets a slot: a slot is filled without a mask, and the branch that a row does not take must not
 //! leave notes.
 
+use super::arithmetic::Strict;
 use super::call;
 use super::case::Case;
 use super::concat::Concat;
+use super::function::{Binding, Higher};
 use super::like::Like;
-use super::arithmetic::Strict;
 use super::logic::{self, IsNull, Logical, Truth, truth};
 use super::nested::{self, ArrayNode, MapNode, StructNode};
 use super::node::{Apply1, Apply2, Child, ColumnNode, Frame, Kernel1, Literal, Slot};
-use super::function::{Binding, Higher};
 use super::{Expr, ExprKind, Lambda, Notes, arithmetic, cast, compare, functions, lambda, membership};
 use crate::batch::{Batch, Column};
 use crate::error::{Error, Result};
@@ -276,7 +276,8 @@ impl Compiler {
             .iter()
             .filter_map(lambda_of)
             .map(|lambda| {
-                let (captured, body) = (self.children(&lambda.captured)?, Projection::of_lambda(&lambda.body)?);
+                let (captured, body) =
+                    (self.children(&lambda.captured)?, Projection::of_lambda(&lambda.body)?);
                 Ok(lambda::Function { captured, body })
             })
             .collect::<Result<Vec<_>>>()?;

@@ -104,7 +104,10 @@ pub struct Expander {
 impl Expander {
     pub fn compile(calls: &[TableCall]) -> Result<Expander> {
         let args: Vec<Expr> = calls.iter().map(|call| call.arg.clone()).collect();
-        Ok(Expander { args: Projection::compile(&args)?, kinds: calls.iter().map(|call| call.kind).collect() })
+        Ok(Expander {
+            args: Projection::compile(&args)?,
+            kinds: calls.iter().map(|call| call.kind).collect(),
+        })
     }
 
     /// The rows that the batch becomes: its columns, and behind them one of each call. A row whose
@@ -327,7 +330,13 @@ mod tests {
 
     #[test]
     fn cubes_have_all_variants() {
-        let a = [array(&[Some(1), Some(2)]), array(&[Some(1), None]), array(&[]), Value::Null, array(&[Some(5); 17])];
+        let a = [
+            array(&[Some(1), Some(2)]),
+            array(&[Some(1), None]),
+            array(&[]),
+            Value::Null,
+            array(&[Some(5); 17]),
+        ];
         let (rows, notes) = expanded(&[call("CUBE_EXPLODE", 0)], &batch(&[&a]));
         assert_eq!(
             rows,

@@ -7,7 +7,9 @@ use crate::types::SqlType;
 use crate::value::Value;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, StringViewType};
-use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, MapArray, StringViewArray, StructArray, UInt32Array};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, ListArray, MapArray, StringViewArray, StructArray, UInt32Array,
+};
 use arrow_buffer::{BooleanBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Fields};
 use std::sync::Arc;

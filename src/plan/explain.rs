@@ -1,8 +1,8 @@
 //! Plans as text: what EXPLAIN prints is exactly what runs.
 
 use super::*;
-use crate::number_text;
 use crate::expr::display;
+use crate::number_text;
 use crate::sql::ast::{JoinKind, WindowKind};
 use std::fmt::Write;
 

@@ -213,8 +213,7 @@ fn variant(usage: &str, function: &FunctionInfo) -> Value {
     for name in inside.split([',', '[', ']']).map(str::trim).filter(|name| !name.is_empty()) {
         match (name, arguments.last_mut()) {
             ("…", Some(last)) => last["isVariadic"] = json!(true),
-            _ => arguments
-                .push(json!({ "name": name, "type": "", "description": "", "isVariadic": false })),
+            _ => arguments.push(json!({ "name": name, "type": "", "description": "", "isVariadic": false })),
         }
     }
     json!({ "arguments": arguments, "returnType": returns, "description": function.summary })

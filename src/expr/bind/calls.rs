@@ -34,9 +34,10 @@ impl Binder<'_> {
                 }
             },
             None if aggregate::find(&name.name).is_some() => Err(aggregate_here(&name.name)),
-            None if expand::find(&name.name).is_some() => {
-                Err(Error::statement(format!("{} makes rows, and stands only in the SELECT list of a query of a stream", name.name)))
-            }
+            None if expand::find(&name.name).is_some() => Err(Error::statement(format!(
+                "{} makes rows, and stands only in the SELECT list of a query of a stream",
+                name.name
+            ))),
             None => Err(unknown_function(name)),
         }
     }

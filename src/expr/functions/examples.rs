@@ -28,7 +28,11 @@ static EXAMPLES: &[(&str, &str, &str)] = &[
     ("COALESCE", "COALESCE(NULL, 'a', 'b')", "a"),
     ("CONCAT", "CONCAT('Leeds', ', ', 'UK')", "Leeds, UK"),
     ("CONCAT_WS", "CONCAT_WS('-', 'a', NULL, 'b')", "a-b"),
-    ("CONVERT_TZ", "CONVERT_TZ(TIMESTAMP '2024-07-01T12:00:00', 'UTC', 'Europe/London')", "2024-07-01T13:00:00.000"),
+    (
+        "CONVERT_TZ",
+        "CONVERT_TZ(TIMESTAMP '2024-07-01T12:00:00', 'UTC', 'Europe/London')",
+        "2024-07-01T13:00:00.000",
+    ),
     ("COS", "COS(0)", "1.0"),
     ("COSH", "COSH(0)", "1.0"),
     ("COT", "COT(1)", "0.6420926159343306"),
@@ -47,7 +51,11 @@ static EXAMPLES: &[(&str, &str, &str)] = &[
     ("FLOOR", "FLOOR(-0.5)", "-1.0"),
     ("FORMAT_DATE", "FORMAT_DATE(DATE '2024-02-29', 'dd MMM yyyy')", "29 Feb 2024"),
     ("FORMAT_TIME", "FORMAT_TIME(TIME '10:30:00', 'HH.mm')", "10.30"),
-    ("FORMAT_TIMESTAMP", "FORMAT_TIMESTAMP(TIMESTAMP '2024-07-01T12:00:00', 'yyyy-MM-dd HH:mm z', 'Europe/London')", "2024-07-01 13:00 BST"),
+    (
+        "FORMAT_TIMESTAMP",
+        "FORMAT_TIMESTAMP(TIMESTAMP '2024-07-01T12:00:00', 'yyyy-MM-dd HH:mm z', 'Europe/London')",
+        "2024-07-01 13:00 BST",
+    ),
     ("FROM_BYTES", "FROM_BYTES(TO_BYTES('hi', 'utf8'), 'hex')", "6869"),
     ("FROM_DAYS", "FROM_DAYS(19782)", "2024-02-29"),
     ("FROM_UNIXTIME", "FROM_UNIXTIME(1709164800000)", "2024-02-29T00:00:00.000"),
@@ -83,7 +91,11 @@ static EXAMPLES: &[(&str, &str, &str)] = &[
     ("NULLIF", "NULLIF('n/a', 'n/a')", "null"),
     ("PARSE_DATE", "PARSE_DATE('29.02.2024', 'dd.MM.yyyy')", "2024-02-29"),
     ("PARSE_TIME", "PARSE_TIME('10.30', 'HH.mm')", "10:30"),
-    ("PARSE_TIMESTAMP", "PARSE_TIMESTAMP('2024-07-01 12:00', 'yyyy-MM-dd HH:mm', 'Europe/London')", "2024-07-01T11:00:00.000"),
+    (
+        "PARSE_TIMESTAMP",
+        "PARSE_TIMESTAMP('2024-07-01 12:00', 'yyyy-MM-dd HH:mm', 'Europe/London')",
+        "2024-07-01T11:00:00.000",
+    ),
     ("PI", "PI()", "3.141592653589793"),
     ("POWER", "POWER(2, 10)", "1024.0"),
     ("RADIANS", "RADIANS(180)", "3.141592653589793"),
@@ -104,7 +116,11 @@ static EXAMPLES: &[(&str, &str, &str)] = &[
     ("SPLIT_TO_MAP", "SPLIT_TO_MAP('a=1;b=2', ';', '=')", "{a=1, b=2}"),
     ("SQRT", "SQRT(16)", "4.0"),
     ("STRINGTODATE", "STRINGTODATE('29.02.2024', 'dd.MM.yyyy')", "19782"),
-    ("STRINGTOTIMESTAMP", "STRINGTOTIMESTAMP('2024-07-01 12:00', 'yyyy-MM-dd HH:mm', 'Europe/London')", "1719831600000"),
+    (
+        "STRINGTOTIMESTAMP",
+        "STRINGTOTIMESTAMP('2024-07-01 12:00', 'yyyy-MM-dd HH:mm', 'Europe/London')",
+        "1719831600000",
+    ),
     ("SUBSTRING", "SUBSTRING('stream', 3, 2)", "re"),
     ("TAN", "TAN(0)", "0.0"),
     ("TANH", "TANH(0)", "0.0"),
@@ -158,7 +174,8 @@ mod tests {
         let mut wrong = String::new();
         for (name, call, result) in EXAMPLES {
             assert!(call.starts_with(&format!("{name}(")), "{call}");
-            let Statement::Select(query) = parse_statement(&format!("SELECT {call} FROM S")).unwrap().statement
+            let Statement::Select(query) =
+                parse_statement(&format!("SELECT {call} FROM S")).unwrap().statement
             else {
                 panic!("{call}")
             };

@@ -40,7 +40,10 @@ static ANSWERS: &[(&str, &str)] = &[
     ("DATE_FORMAT", "FORMAT_TIMESTAMP(timestamp, 'yyyy-MM-dd HH:mm')"),
     ("DATE_PART", "CAST(FORMAT_TIMESTAMP(timestamp, 'yyyy') AS INT) is the year"),
     ("DATE_SUB", "DATESUB(DAYS, 1, date), TIMESTAMPSUB(HOURS, 1, timestamp)"),
-    ("DATE_TRUNC", "PARSE_TIMESTAMP(FORMAT_TIMESTAMP(timestamp, 'yyyy-MM-dd HH'), 'yyyy-MM-dd HH') is the hour"),
+    (
+        "DATE_TRUNC",
+        "PARSE_TIMESTAMP(FORMAT_TIMESTAMP(timestamp, 'yyyy-MM-dd HH'), 'yyyy-MM-dd HH') is the hour",
+    ),
     ("DAY", "CAST(FORMAT_TIMESTAMP(timestamp, 'd') AS INT)"),
     ("DECODE", "CASE value WHEN a THEN x … ELSE y END"),
     ("FIRST", "EARLIEST_BY_OFFSET(x) takes the first value of a group"),

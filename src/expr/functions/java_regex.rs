@@ -166,8 +166,7 @@ impl Translator<'_> {
     }
 
     fn digits(&mut self, count: usize, kind: char) -> Result<u32, String> {
-        let digits: String =
-            (0..count).map_while(|_| self.rest.next_if(char::is_ascii_hexdigit)).collect();
+        let digits: String = (0..count).map_while(|_| self.rest.next_if(char::is_ascii_hexdigit)).collect();
         match u32::from_str_radix(&digits, 16) {
             Ok(code) if digits.len() == count => Ok(code),
             _ => Err(format!("\\{kind} needs {count} hexadecimal digits")),

@@ -162,7 +162,8 @@ fn parse<'a>(name: &str, text: &'a str) -> Result<Json<'a>, String> {
 
 fn concat(parsed: Vec<Json>) -> Json {
     if parsed.iter().all(|json| matches!(json, Json::Object(_))) {
-        let fields = parsed.into_iter().flat_map(|json| if let Json::Object(o) = json { o } else { Vec::new() });
+        let fields =
+            parsed.into_iter().flat_map(|json| if let Json::Object(o) = json { o } else { Vec::new() });
         return Json::Object(merge(fields.collect()));
     }
     let items = parsed.into_iter().flat_map(|json| match json {

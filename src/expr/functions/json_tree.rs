@@ -88,9 +88,7 @@ impl<'a> Json<'a> {
     pub fn same(&self, other: &Json) -> bool {
         match (self, other) {
             (Json::Number(a), Json::Number(b)) => amount(a) == amount(b),
-            (Json::Array(a), Json::Array(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
-            }
+            (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
             (Json::Object(a), Json::Object(b)) => {
                 a.len() == b.len()
                     && a.iter().all(|(name, value)| other.field(name).is_some_and(|b| value.same(b)))
@@ -115,7 +113,8 @@ fn amount(number: &str) -> (bool, String, i64) {
         return (false, String::new(), 0);
     }
     // An exponent beyond 64 bits is as good as without end.
-    let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') { i64::MIN } else { i64::MAX });
+    let exponent =
+        exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') { i64::MIN } else { i64::MAX });
     let shift = (digits.len() - kept.len()) as i64 - fraction.len() as i64;
     (negative, kept.to_string(), exponent.saturating_add(shift))
 }
@@ -339,10 +338,12 @@ const COMPARED_MAX: usize = 8;
 /// Fields of one name become one.
 fn merged<'a>(fields: Vec<(Cow<'a, str>, Json<'a>)>) -> Vec<(Cow<'a, str>, Json<'a>)> {
     let twice = match fields.len() {
-        ..=COMPARED_MAX => fields.iter().enumerate().any(|(i, (name, _))| {
-            fields[..i].iter().any(|(other, _)| other == name)
-        }),
-        _ => fields.iter().map(|(name, _)| name).collect::<std::collections::HashSet<_>>().len() < fields.len(),
+        ..=COMPARED_MAX => {
+            fields.iter().enumerate().any(|(i, (name, _))| fields[..i].iter().any(|(other, _)| other == name))
+        }
+        _ => {
+            fields.iter().map(|(name, _)| name).collect::<std::collections::HashSet<_>>().len() < fields.len()
+        }
     };
     if twice { merge(fields) } else { fields }
 }
@@ -391,8 +392,10 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused() {
         let deep = "[".repeat(200);
-        for text in ["", " ", "{", "[1,", "{\"a\"}", "{a:1}", "\"x", "\"\\q\"", "01", "1.", "1x", "-", "nul", "'a'", "\"\n\"", &deep]
-        {
+        for text in [
+            "", " ", "{", "[1,", "{\"a\"}", "{a:1}", "\"x", "\"\\q\"", "01", "1.", "1x", "-", "nul", "'a'",
+            "\"\n\"", &deep,
+        ] {
             assert!(Json::parse(text).is_err(), "{text}");
         }
     }

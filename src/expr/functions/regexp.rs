@@ -173,7 +173,11 @@ mod tests {
             ("REGEXP_REPLACE", &[s("ab"), s("(a)(?<n>b)"), s("${n}$10")], s("ba0")),
             ("REGEXP_SPLIT_TO_ARRAY", &[s("1a23b"), s("[a-z]")], list(&["1", "23", ""])),
             ("REGEXP_SPLIT_TO_ARRAY", &[s("aé"), s("")], list(&["a", "é"])),
-            ("REGEXP_SPLIT_TO_ARRAY", &[s("one, two ,three"), s("\\s*,\\s*")], list(&["one", "two", "three"])),
+            (
+                "REGEXP_SPLIT_TO_ARRAY",
+                &[s("one, two ,three"), s("\\s*,\\s*")],
+                list(&["one", "two", "three"]),
+            ),
             ("REGEXP_EXTRACT", &[s("(?<=£)\\d+"), s("for £120")], s("120")),
             ("REGEXP_EXTRACT", &[s("(\\w)\\1"), s("letters")], s("tt")),
             ("REGEXP_EXTRACT", &[s("(?<c>.)\\k<c>"), s("abbc")], s("bb")),
