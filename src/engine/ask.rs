@@ -209,6 +209,7 @@ impl Coordinator {
                     from: Relation::Scan(0),
                     columns,
                     filter: None,
+                    expand: Vec::new(),
                     shape: Shape::Project(exprs),
                     order_by: Vec::new(),
                     limit: None,

@@ -544,6 +544,7 @@ pub(super) fn books_query() -> QueryPlan {
             from: Relation::Scan(0),
             columns,
             filter: None,
+            expand: Vec::new(),
             shape: Shape::Aggregate(aggregation),
             order_by: Vec::new(),
             limit: None,

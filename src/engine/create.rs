@@ -168,6 +168,7 @@ impl Coordinator {
                 from: Relation::Scan(0),
                 columns: source.schema.columns.clone(),
                 filter: None,
+                expand: Vec::new(),
                 shape: Shape::Aggregate(aggregation),
                 order_by: Vec::new(),
                 limit: None,

@@ -60,6 +60,7 @@ fn everything(from: &Relation, sources: &[Source]) -> SelectPlan {
         from: from.clone(),
         columns: exprs.iter().enumerate().map(named).collect(),
         filter: None,
+        expand: Vec::new(),
         shape: Shape::Project(exprs),
         order_by: Vec::new(),
         limit: None,

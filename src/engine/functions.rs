@@ -57,7 +57,7 @@ pub(super) fn function(name: &Ident) -> Result<Outcome> {
     }
     let error = Error::statement(format!("there is no function {}", name.name)).at(name.span);
     if let Some(answer) = functions::foreign::answer(&wanted) {
-        return Err(error.hint(format!("here it is {answer}")));
+        return Err(error.hint(answer));
     }
     Err(match nearest(&wanted, all.iter().map(|f| f.name.as_str())) {
         Some(near) => error.hint(format!("did you mean {near}?")),

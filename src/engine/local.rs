@@ -28,6 +28,7 @@ use arrow_array::types::Int64Type;
 use arrow_buffer::ScalarBuffer;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -241,6 +242,8 @@ struct WayReader {
     decoder: RowDecoder,
     wanted: Wanted,
     through: Vec<Transform>,
+    /// What table functions have made of one batch, and was not asked for yet.
+    ready: VecDeque<Batch>,
     first: bool,
     /// Messages whose schemas are not there yet.
     waiting: Option<MessageBatch>,
@@ -270,7 +273,7 @@ impl WayReader {
             let Shape::Project(exprs) = &select.shape else {
                 unreachable!("a stream is never written by an aggregate")
             };
-            let transform = Transform::new(select.filter.as_ref(), exprs.clone())?;
+            let transform = Transform::new(select.filter.as_ref(), exprs.clone())?.expanding(&select.expand)?;
             let mut transform = transform.into_stream(&select.columns);
             transform.want(wanted);
             through.push(transform);
@@ -282,6 +285,7 @@ impl WayReader {
             decoder: RowDecoder::new(&way.source, schemas)?,
             wanted,
             through,
+            ready: VecDeque::new(),
             first: way.first,
             waiting: None,
             done: false,
@@ -289,8 +293,24 @@ impl WayReader {
         })
     }
 
+    /// Decoded rows through the steps on their way.
+    fn push_through(&mut self, batch: Batch) {
+        let mut batches = vec![batch];
+        for transform in &mut self.through {
+            let mut made = Vec::new();
+            for batch in &batches {
+                transform.each(batch, &mut Notes::default(), |out| made.push(out));
+            }
+            batches = made;
+        }
+        self.ready.extend(batches.into_iter().filter(|batch| batch.len > 0));
+    }
+
     /// The next rows; `None` when there are none now.
     fn next(&mut self, about: &About) -> Result<Option<Batch>> {
+        if let Some(ready) = self.ready.pop_front() {
+            return Ok(Some(ready));
+        }
         while !self.done {
             let polled = match self.waiting.take() {
                 Some(messages) => Poll::Messages(messages),
@@ -302,15 +322,13 @@ impl WayReader {
                     return Ok(None);
                 }
                 Poll::Messages(messages) => {
-                    let (mut batch, rejects) = self.decoder.decode(&messages, &self.wanted);
+                    let (batch, rejects) = self.decoder.decode(&messages, &self.wanted);
                     if self.first {
                         about.reject(&self.plan, &messages, &rejects);
                     }
-                    for transform in &mut self.through {
-                        batch = transform.apply(&batch, &mut Notes::default());
-                    }
-                    if batch.len > 0 {
-                        return Ok(Some(batch));
+                    self.push_through(batch);
+                    if let Some(ready) = self.ready.pop_front() {
+                        return Ok(Some(ready));
                     }
                 }
                 Poll::Pending => return Ok(None),
@@ -351,7 +369,7 @@ impl LocalSelect {
             }
         };
         Ok(LocalSelect {
-            transform,
+            transform: transform.expanding(&select.expand)?,
             columns: select.columns.len(),
             grouping,
             order_by: select.order_by.clone(),
@@ -363,11 +381,11 @@ impl LocalSelect {
     /// What failed on some rows; they go on.
     fn add(&mut self, batch: &Batch) -> Notes {
         let mut notes = Notes::default();
-        let batch = self.transform.apply(batch, &mut notes);
-        match &mut self.grouping {
+        let (grouping, rows) = (&mut self.grouping, &mut self.rows);
+        self.transform.each(batch, &mut notes, |batch| match grouping {
             Some(grouping) => grouping.add(&batch),
-            None => self.rows.extend((0..batch.len).map(|i| batch.row(i))),
-        }
+            None => rows.extend((0..batch.len).map(|i| batch.row(i))),
+        });
         notes
     }
 

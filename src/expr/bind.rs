@@ -197,6 +197,14 @@ impl Binder<'_> {
             let names = self.scope.sources.iter().flat_map(|source| &source.names);
             let sources: Vec<String> = names.map(|n| quote(n)).collect();
             let error = Error::statement(format!("unknown source {}", quote(qualifier)));
+            if let [column] = self.scope.columns(None, qualifier)[..] {
+                let (of, part) = (quote(qualifier), quote(name));
+                return Err(match &self.scope.schema.columns[column].ty {
+                    SqlType::Struct(_) => error.hint(format!("a field of the column {of} is {of}->{part}")),
+                    SqlType::Map(..) => error.hint(format!("an entry of the column {of} is {of}['{name}']")),
+                    _ => error.hint(format!("{of} is a column")),
+                });
+            }
             return Err(match sources.is_empty() {
                 true => error,
                 false => error.hint(format!("columns come from {}", sources.join(" or "))),
@@ -229,7 +237,7 @@ impl Binder<'_> {
     fn unknown_column(&self, name: &str) -> Error {
         let error = Error::statement(format!("unknown column {}", quote(name)));
         if let Some(answer) = functions::foreign::answer(name).filter(|_| name.starts_with("CURRENT_")) {
-            return error.hint(format!("here it is {answer}"));
+            return error.hint(answer);
         }
         let names = self.names_here();
         let near = nearest(name, names.iter().map(String::as_str));
@@ -239,6 +247,11 @@ impl Binder<'_> {
         match (near, all) {
             (Some(near), Some(all)) => error.hint(format!("did you mean {}? {all}", quote(near))),
             (Some(near), None) => error.hint(format!("did you mean {}?", quote(near))),
+            // What is not written in capitals had double quotes around it.
+            (None, all) if name.chars().any(char::is_lowercase) => {
+                let error = error.hint(format!("a text has single quotes: '{name}'"));
+                all.into_iter().fold(error, Error::hint)
+            }
             (None, Some(all)) => error.hint(all),
             (None, None) => error,
         }
@@ -246,7 +259,11 @@ impl Binder<'_> {
 
     fn field(&self, base: Expr, field: &ast::Ident) -> Result<Expr> {
         let SqlType::Struct(fields) = &base.ty else {
-            return Err(Error::statement(format!("{}, -> needs a STRUCT", self.describe(&base))));
+            let error = Error::statement(format!("{}, -> needs a STRUCT", self.describe(&base)));
+            return Err(match &base.ty {
+                SqlType::Map(..) => error.hint(format!("{}['{}']", self.shown(&base), field.name)),
+                _ => error,
+            });
         };
         let Some(index) = fields.iter().position(|f| f.name == field.name) else {
             let near = nearest(&field.name, fields.iter().map(|f| f.name.as_str()));
@@ -285,7 +302,14 @@ impl Binder<'_> {
             return Ok(expr);
         }
         if !cast::castable(&expr.ty, ty) {
-            return Err(Error::statement(format!("{}, CAST to {ty} is not possible", self.describe(&expr))));
+            let error = Error::statement(format!("{}, CAST to {ty} is not possible", self.describe(&expr)));
+            return Err(match ty {
+                SqlType::Boolean if expr.ty.is_numeric() => error.hint(format!("{} <> 0", self.shown(&expr))),
+                SqlType::Int | SqlType::Bigint if expr.ty == SqlType::Boolean => {
+                    error.hint(format!("CASE WHEN {} THEN 1 ELSE 0 END", self.shown(&expr)))
+                }
+                _ => error,
+            });
         }
         Ok(types::cast(expr, ty))
     }

@@ -149,6 +149,12 @@ pub struct Expansion {
 }
 
 impl Expansion {
+    /// How many of the rows become at least one.
+    pub fn sources(&self) -> usize {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).filter(|(start, end)| start < end).count()
+    }
+
     /// How many rows come in all.
     pub fn rows(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)

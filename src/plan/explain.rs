@@ -95,6 +95,13 @@ pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String)
     if let Some(filter) = &select.filter {
         let _ = writeln!(out, "  filter {}", display(filter, columns));
     }
+    let mut columns = columns.to_vec();
+    for call in &select.expand {
+        let made = format!("{}({})", call.name(), display(&call.arg, &columns));
+        let _ = writeln!(out, "  expand {made}");
+        columns.push(made);
+    }
+    let columns = columns.as_slice();
     match &select.shape {
         Shape::Project(exprs) => {
             out.push_str("  project\n");

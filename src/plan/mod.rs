@@ -11,6 +11,7 @@ pub use relation::{Join, Method, RECORD_COLUMNS, Relation, Side, Within};
 
 use crate::aggregate::Spec;
 use crate::connector::{Layout, Place, Start, Survey};
+use crate::expr::expand::TableCall;
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Serialization, Written};
 use crate::sql::ast::WindowKind;
@@ -259,6 +260,9 @@ pub struct SelectPlan {
     /// The result's columns, in the order of `shape`'s expressions.
     pub columns: Vec<ColumnDef>,
     pub filter: Option<Expr>,
+    /// Table functions over the rows that pass: they make several rows of one, with a column of each call
+    /// behind those of `from`.
+    pub expand: Vec<TableCall>,
     pub shape: Shape,
     pub order_by: Vec<OrderKey>,
     pub limit: Option<u64>,
@@ -365,8 +369,12 @@ impl SelectPlan {
     pub fn reads(&self, len: usize, wanted: Option<&[bool]>) -> Vec<bool> {
         let mut reads = vec![false; len];
         let mut mark = |expr: &Expr| {
-            crate::expr::references(expr, &mut |column| reads[column] = true);
+            // What lies behind the input's columns is made by table functions.
+            crate::expr::references(expr, &mut |column| {
+                reads.iter_mut().nth(column).into_iter().for_each(|r| *r = true)
+            });
         };
+        self.expand.iter().for_each(|call| mark(&call.arg));
         self.filter.iter().for_each(&mut mark);
         match &self.shape {
             Shape::Project(exprs) => exprs

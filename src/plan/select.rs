@@ -5,6 +5,7 @@ use super::grouping::{Grouping, aggregates};
 use super::sites::number_sites;
 use super::{OrderKey, SelectPlan, Shape, Window};
 use crate::error::{Error, Result, Span};
+use crate::expr::expand::{TableCall, TableFunction, find};
 use crate::expr::{Expr, ExprKind as Bound};
 use crate::expr::{Scope, bind};
 use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind, WindowKind};
@@ -37,9 +38,13 @@ pub struct Item {
 /// Binds `query`, which reads `sources`: that of its FROM, then those of its joins.
 pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Result<SelectPlan> {
     let from = bind_from(query, sources)?;
-    let scope = from.scope();
-    let items = expand(query, &from, &scope)?;
-    let filter = query.filter.as_ref().map(|e| bind_boolean(e, |e| bind(e, &scope), "WHERE")).transpose()?;
+    let row_scope = from.scope();
+    let items = expand(query, &from, &row_scope)?;
+    let filter =
+        query.filter.as_ref().map(|e| bind_boolean(e, |e| bind(e, &row_scope), "WHERE")).transpose()?;
+    let calls = table_calls(&items, &from, &row_scope)?;
+    let replace = |expr: &ast::Expr| table_column(expr, &calls, &row_scope);
+    let scope = Scope { replace: (!calls.is_empty()).then_some(&replace as &_), ..from.scope() };
     let grouped = !query.group_by.is_empty() || items.iter().any(|i| !aggregates(&i.expr).is_empty());
     if !grouped {
         check_ungrouped(query)?;
@@ -49,6 +54,7 @@ pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Resul
     } else {
         bind_plain(query, &from, &scope, &items, purpose)?
     };
+    plan.expand = calls;
     plan.filter = filter;
     plan.limit = query.limit;
     number_sites(&mut plan, sources[0].name);
@@ -58,6 +64,51 @@ pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Resul
             .hint("give one of them another name with AS"));
     }
     Ok(plan)
+}
+
+/// The calls of table functions in a select list, each once.
+fn table_calls(items: &[Item], from: &From, scope: &Scope) -> Result<Vec<TableCall>> {
+    let mut found = Vec::new();
+    for item in items {
+        ast::walk(&item.expr, &mut |expr| {
+            found.extend(table_function(expr).map(|function| (function, expr)))
+        });
+    }
+    let mut calls = Vec::new();
+    for (function, expr) in found {
+        if from.kind == SourceKind::Table {
+            let error = format!("{} makes rows of a stream's, and this reads a table", function.name);
+            return Err(Error::statement(error).at(expr.span));
+        }
+        let call = table_call(function, expr, scope)?;
+        if !calls.contains(&call) {
+            calls.push(call);
+        }
+    }
+    Ok(calls)
+}
+
+fn table_function(expr: &ast::Expr) -> Option<&'static TableFunction> {
+    match &expr.kind {
+        ExprKind::Call { name, .. } => find(&name.name),
+        _ => None,
+    }
+}
+
+fn table_call(function: &TableFunction, expr: &ast::Expr, scope: &Scope) -> Result<TableCall> {
+    let ExprKind::Call { args, .. } = &expr.kind else { unreachable!("a table function is called") };
+    let args = args.iter().map(|arg| bind(arg, scope)).collect::<Result<_>>()?;
+    function.call(args).map_err(|error| error.at(expr.span))
+}
+
+/// The column that a call of a table function stands for, behind those of the rows it is made of.
+fn table_column(expr: &ast::Expr, calls: &[TableCall], scope: &Scope) -> Option<Result<Expr>> {
+    let call = match table_call(table_function(expr)?, expr, scope) {
+        Ok(call) => call,
+        Err(error) => return Some(Err(error)),
+    };
+    let place = calls.iter().position(|known| *known == call)?;
+    Some(Ok(Expr { kind: Bound::Column(scope.schema.len() + place), ty: call.returns }))
 }
 
 /// What only makes sense with GROUP BY.
@@ -223,7 +274,9 @@ fn bind_plain(
         // A column of headers becomes one of the value: what is written of it is a value like any other,
         // and the headers themselves are passed on beside it.
         let part = match bound.kind {
-            Bound::Column(i) if query.partition_by.is_empty() && from.key.is_none() => {
+            Bound::Column(i)
+                if query.partition_by.is_empty() && from.key.is_none() && i < from.schema.len() =>
+            {
                 match &from.schema.columns[i].part {
                     part @ (Part::Key | Part::Window(_)) => part.clone(),
                     _ => Part::Value,
@@ -249,6 +302,7 @@ fn bind_plain(
         from: relation,
         columns,
         filter: None,
+        expand: Vec::new(),
         shape: Shape::Project(exprs),
         order_by,
         limit: None,
@@ -389,7 +443,7 @@ fn bind_grouped(query: &Query, from: &From, scope: &Scope, items: &[Item]) -> Re
     }
     let shape = Shape::Aggregate(grouping.finish(window, having, post));
     let relation = from.relation.clone();
-    Ok(SelectPlan { from: relation, columns, filter: None, shape, order_by, limit: None })
+    Ok(SelectPlan { from: relation, columns, filter: None, expand: Vec::new(), shape, order_by, limit: None })
 }
 
 /// The select items whose names an expression uses.

@@ -48,7 +48,8 @@ fn record_exprs(plan: &mut SelectPlan) -> impl Iterator<Item = &mut Expr> {
         Shape::Aggregate(aggregation) => (&mut aggregation.keys, Some(&mut aggregation.calls)),
     };
     let args = calls.into_iter().flatten().flat_map(|call| &mut call.args);
-    plan.filter.iter_mut().chain(exprs).chain(args)
+    let expanded = plan.expand.iter_mut().map(|call| &mut call.arg);
+    plan.filter.iter_mut().chain(expanded).chain(exprs).chain(args)
 }
 
 #[cfg(test)]

@@ -7,17 +7,20 @@ use super::rejects::RejectedRecord;
 use crate::batch::{Batch, Column};
 use crate::error::Result;
 use crate::expr::compile::{Evaluator, Projection, compile};
+use crate::expr::expand::{Expander, TableCall};
 use crate::expr::{Expr, Notes};
 use crate::plan::{QueryPlan, Sink};
 use crate::types::ColumnDef;
+use arrow_array::BooleanArray;
 use std::rc::Rc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-/// A compiled filter and projection.
+/// A compiled filter, table functions and projection.
 pub struct Transform {
     filter: Option<Evaluator>,
+    expand: Option<Expander>,
     exprs: Vec<Expr>,
     /// The input columns that each expression reads.
     reads: Vec<Vec<usize>>,
@@ -35,6 +38,7 @@ impl Transform {
         let all = vec![true; exprs.len()];
         Ok(Transform {
             filter: filter.map(compile).transpose()?,
+            expand: None,
             projection: Projection::compile(&exprs)?,
             reads: exprs.iter().map(columns_of).collect(),
             valued: vec![false; exprs.len()],
@@ -49,6 +53,14 @@ impl Transform {
     pub fn into_stream(mut self, columns: &[ColumnDef]) -> Transform {
         self.valued.iter_mut().zip(columns).for_each(|(valued, column)| *valued = !column.is_key());
         self
+    }
+
+    /// With table functions between filter and projection.
+    pub fn expanding(mut self, calls: &[TableCall]) -> Result<Transform> {
+        if !calls.is_empty() {
+            self.expand = Some(Expander::compile(calls)?);
+        }
+        Ok(self)
     }
 
     /// Computes only the marked expressions from now on; an empty list marks all.
@@ -71,27 +83,63 @@ impl Transform {
         }
     }
 
+    /// The rows that pass, projected, in batches: several where table functions make rows. Notes refer to
+    /// rows of the input or of what is given. Returns how many rows of the input gave none.
+    pub fn each(&mut self, batch: &Batch, notes: &mut Notes, mut give: impl FnMut(Batch)) -> usize {
+        if batch.len == 0 {
+            give(self.nothing(batch));
+            return 0;
+        }
+        let Some(mut expander) = self.expand.take() else {
+            let out = self.apply(batch, notes);
+            let filtered = batch.len - out.len;
+            give(out);
+            return filtered;
+        };
+        let kept = self.pass(batch, notes);
+        let before = notes.notes.len();
+        let expansion = expander.expand(&kept, notes);
+        notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(kept.origin.position(n.row)));
+        let filtered = batch.len - expansion.sources();
+        if expansion.rows() == 0 {
+            give(self.nothing(&kept.filter(&none_of(kept.len))));
+        }
+        for piece in expansion {
+            give(self.project(&piece, notes));
+        }
+        self.expand = Some(expander);
+        filtered
+    }
+
     /// The rows that pass, projected. A filter lets no row without a value pass, as it looks at values. Notes
     /// refer to rows of the returned origin.
     pub fn apply(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
+        debug_assert!(self.expand.is_none(), "rows are made by `each`");
         if batch.len == 0 {
-            let columns = vec![Column::Absent; self.exprs.len()];
-            return Batch { columns, ..batch.clone() };
+            return self.nothing(batch);
         }
+        let kept = self.pass(batch, notes);
+        self.project(&kept, notes)
+    }
+
+    /// What a batch without rows says beside them.
+    fn nothing(&self, batch: &Batch) -> Batch {
+        Batch { columns: vec![Column::Absent; self.exprs.len()], ..batch.clone() }
+    }
+
+    /// The rows that the filter lets through.
+    fn pass(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
+        let Some(filter) = &mut self.filter else { return batch.clone() };
+        let valued = batch.with_values();
+        let batch = &*valued;
+        let keep = filter.filter(batch, notes);
+        // A note of the filter names a row of the input: record it by what that row becomes.
+        notes.notes.iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
+        batch.filter(&keep)
+    }
+
+    fn project(&mut self, batch: &Batch, notes: &mut Notes) -> Batch {
         self.settle(batch);
-        let kept;
-        let batch = match &mut self.filter {
-            None => batch,
-            Some(filter) => {
-                let valued = batch.with_values();
-                let batch = &*valued;
-                let keep = filter.filter(batch, notes);
-                // A note of the filter names a row of the input: record it by what that row becomes.
-                notes.notes.iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
-                kept = batch.filter(&keep);
-                &kept
-            }
-        };
         let before = notes.notes.len();
         let mut values = self.projection.eval(batch, notes).into_iter();
         notes.notes[before..].iter_mut().for_each(|n| n.origin = Some(batch.origin.position(n.row)));
@@ -112,6 +160,10 @@ impl Transform {
     }
 }
 
+fn none_of(rows: usize) -> BooleanArray {
+    BooleanArray::from(vec![false; rows])
+}
+
 fn columns_of(expr: &Expr) -> Vec<usize> {
     let mut columns = Vec::new();
     crate::expr::references(expr, &mut |column| columns.push(column));
@@ -126,7 +178,7 @@ pub fn transform<'s>(
     feeds: Option<Rc<super::hub::Hub>>,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Batch>> {
-    let transform = Transform::new(plan.select.filter.as_ref(), exprs)?;
+    let transform = Transform::new(plan.select.filter.as_ref(), exprs)?.expanding(&plan.select.expand)?;
     let mut transform = match plan.sink {
         Sink::Stream { .. } => transform.into_stream(&plan.select.columns),
         _ => transform,
@@ -143,15 +195,18 @@ pub fn transform<'s>(
                         transform.want(&hub.wanted.borrow().columns);
                     }
                     let mut notes = Notes::at(context.clock.wall_ms(tick));
-                    let out = transform.apply(&batch, &mut notes);
+                    let mut rows = 0;
+                    let filtered = transform.each(&batch, &mut notes, |out| {
+                        rows += out.len;
+                        if out.says_something() {
+                            session.give(out);
+                        }
+                    });
                     if batch.len > 0 {
-                        context.books.record(stage, tick, batch.len, out.len, batch.len - out.len, 0);
+                        context.books.record(stage, tick, batch.len, rows, filtered, 0);
                     }
                     let noted = |n| RejectedRecord::note(&plan, "transform", n);
                     context.rejects.write(tick, notes.notes.iter().map(noted));
-                    if out.says_something() {
-                        session.give(out);
-                    }
                 }
             });
         }

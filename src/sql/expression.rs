@@ -247,10 +247,22 @@ impl Parser<'_> {
             let hint = "fields of a struct are reached with `->`";
             return Err(self.expected("an operator", &[]).hint(hint));
         }
+        if self.at_any(&["ILIKE", "RLIKE", "REGEXP"]) && matches!(self.peek_ahead(1), TokenKind::Text(_)) {
+            return Err(self.foreign_match());
+        }
         if self.at_words(&["AT", "TIME", "ZONE"]) {
             return Err(missing(Missing::TimeZone, self.span()));
         }
         Ok(base)
+    }
+
+    /// An operator that other systems compare texts by.
+    fn foreign_match(&self) -> Error {
+        let hint = match self.at_word("ILIKE") {
+            true => "LCASE(text) LIKE 'a pattern in small letters'",
+            false => "REGEXP_EXTRACT(expression, text) IS NOT NULL",
+        };
+        Error::syntax(format!("{} is not an operator", self.source(self.span()))).at(self.span()).hint(hint)
     }
 
     /// An expression from `start` to the token last taken.

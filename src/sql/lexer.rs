@@ -365,6 +365,8 @@ fn stray_hint(c: char) -> &'static str {
         '#' => "comments start with `--`",
         '!' => "write NOT",
         '$' => "a variable is written ${name}",
+        '~' => "write REGEXP_EXTRACT(expression, text) IS NOT NULL",
+        '^' => "write POWER(x, y)",
         '{' | '}' => "a struct is built with STRUCT(name := value)",
         ':' => "fields of a struct are reached with `->`",
         '\\' => "a quote inside a string is written twice: ''",

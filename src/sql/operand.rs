@@ -37,6 +37,11 @@ impl Parser<'_> {
         {
             return self.typed_literal(word, start);
         }
+        if word == "INTERVAL" && matches!(self.peek_ahead(1), TokenKind::Text(_) | TokenKind::Integer(_)) {
+            return Err(Error::syntax("there are no intervals").at(start).hint(
+                "TIMESTAMPADD(DAYS, 1, timestamp), DATEADD(DAYS, 1, date), TIMEADD(MINUTES, 5, time)",
+            ));
+        }
         match word {
             "NULL" => return Ok(self.word_literal(Literal::Null)),
             "TRUE" => return Ok(self.word_literal(Literal::Boolean(true))),
@@ -159,7 +164,9 @@ impl Parser<'_> {
         } else if self.eat(")") {
             ExprKind::Call { name, args: Vec::new() }
         } else {
-            let args = self.list(open, ")", Self::argument)?;
+            let args = self.list(open, ")", Self::argument);
+            let args =
+                args.map_err(|error| foreign_call(&name).map_or(error, |instead| instead.at(start)))?;
             ExprKind::Call { name, args }
         };
         if self.at_word("OVER") && self.ahead_is(1, "(") {
@@ -264,4 +271,15 @@ impl Parser<'_> {
         }
         Ok(self.node(start, ExprKind::Case { operand, branches, otherwise }))
     }
+}
+
+/// What to write instead of a call that other systems write with words in it.
+fn foreign_call(name: &Ident) -> Option<Error> {
+    let hint = match name.name.as_str() {
+        "EXTRACT" => "CAST(FORMAT_TIMESTAMP(timestamp, 'yyyy') AS INT) is the year",
+        "POSITION" => "INSTR(text, part)",
+        "TRY_CAST" | "SAFE_CAST" => "CAST(value AS type): what does not fit is NULL",
+        _ => return None,
+    };
+    Some(Error::syntax(format!("{} is not written so", name.name)).hint(hint))
 }

@@ -174,7 +174,7 @@ fn bad_literal(function: &Function, reason: &str, args: &[Operand], literals: &[
 fn unknown_function(name: &ast::Ident) -> Error {
     let error = Error::statement(format!("unknown function {}", quote(&name.name))).at(name.span);
     if let Some(answer) = functions::foreign::answer(&name.name) {
-        return error.hint(format!("here it is {answer}"));
+        return error.hint(answer);
     }
     match nearest(&name.name, functions::ALL.iter().map(|f| f.name)) {
         Some(near) => error.hint(format!("did you mean {near}?")),

@@ -107,7 +107,8 @@ impl Binder<'_> {
             let name = self.shown(if text(left) { left } else { right });
             error.hint(format!("CAST({name} AS DOUBLE)"))
         } else if is_temporal(&left.ty) || is_temporal(&right.ty) {
-            error.hint("DATEADD, TIMEADD and TIMESTAMPADD calculate with times")
+            error
+                .hint("DATEADD, TIMEADD and TIMESTAMPADD move times; UNIX_TIMESTAMP(a) - UNIX_TIMESTAMP(b) are milliseconds")
         } else {
             error
         }

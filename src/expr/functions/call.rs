@@ -287,6 +287,18 @@ pub fn choose(
     skip: usize,
     pick: impl Fn(&[Column], usize) -> Option<usize> + Copy + 'static,
 ) -> Resolved {
+    // Literals that bend to the common type have been found to fit.
+    let args: Vec<Arg> = args
+        .iter()
+        .zip(types.iter().chain(std::iter::repeat(&types[0])))
+        .map(|(arg, ty)| {
+            let both = [Arg { ty: Some(ty), literal: None }, Arg { ty: arg.ty, literal: arg.literal }];
+            let bends = arg.literal.is_some()
+                && matches!(bind::unify(&both, bind::Literals::All), Ok(Some(common)) if common == *ty);
+            Arg { ty: if bends { Some(ty) } else { arg.ty }, literal: arg.literal }
+        })
+        .collect();
+    let args = args.as_slice();
     let returns = types[types.len() - 1].clone();
     let null = new_null_array(&returns.arrow(), 1);
     overload(args, types, returns, move |_| {
