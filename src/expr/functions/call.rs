@@ -301,7 +301,7 @@ pub fn choose(
     let args = args.as_slice();
     let returns = types[types.len() - 1].clone();
     let null = new_null_array(&returns.arrow(), 1);
-    overload(args, types, returns, move |_| {
+    overload(args, types.clone(), returns, move |_| {
         let null = Arc::clone(&null);
         Ok(move |args: &[Column], rows: usize, _: &mut Notes| {
             let mut sources: Vec<&dyn Array> = args[skip..].iter().map(|c| c.at(0).0.as_ref()).collect();
