@@ -107,7 +107,11 @@ fn expressions_bind_and_fold() {
             double.clone(),
         ),
         (bin(col("A"), And, col("F")), "!A is INTEGER, AND needs BOOLEAN", double.clone()),
-        (cast(col("F"), SqlType::Int), "!F is BOOLEAN, CAST to INTEGER is not possible; hint: CASE WHEN F THEN 1 ELSE 0 END", double.clone()),
+        (
+            cast(col("F"), SqlType::Int),
+            "!F is BOOLEAN, CAST to INTEGER is not possible; hint: CASE WHEN F THEN 1 ELSE 0 END",
+            double.clone(),
+        ),
         (call("NOPE", vec![]), "!unknown function NOPE; hint: SHOW FUNCTIONS lists them", double.clone()),
         (
             syntax(ExprKind::CountStar),
