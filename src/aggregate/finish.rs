@@ -322,10 +322,11 @@ impl Present {
                 items.iter().for_each(|item| self.add_number(item, times));
             }
             (Spec::Spread { .. }, _) => self.add_moments(value, None, times),
-            (Spec::Correlation(_), Value::Struct(pair)) => match pair.as_slice() {
-                [x, y] => self.add_moments(x, Some(y), times),
-                _ => {}
-            },
+            (Spec::Correlation(_), Value::Struct(pair)) => {
+                if let [x, y] = pair.as_slice() {
+                    self.add_moments(x, Some(y), times);
+                }
+            }
             _ => self.add_number(value, times),
         }
     }

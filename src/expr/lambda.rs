@@ -99,12 +99,12 @@ impl Lists {
         let (offsets, values) = inside(array);
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         let mut valid = vec![false; len];
-        for row in 0..len {
+        for (row, valid) in valid.iter_mut().enumerate() {
             let i = if one { 0 } else { row };
             if array.is_null(i) || mask.is_some_and(|mask| !mask.value(row)) {
                 continue;
             }
-            valid[row] = true;
+            *valid = true;
             let (start, end) = (offsets[i] as u32, offsets[i + 1] as u32);
             rows.resize(rows.len() + (end - start) as usize, row as u32);
             places.extend(start..end);

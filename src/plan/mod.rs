@@ -371,7 +371,7 @@ impl SelectPlan {
         let mut mark = |expr: &Expr| {
             // What lies behind the input's columns is made by table functions.
             crate::expr::references(expr, &mut |column| {
-                reads.iter_mut().nth(column).into_iter().for_each(|r| *r = true)
+                reads.get_mut(column).into_iter().for_each(|r| *r = true)
             });
         };
         self.expand.iter().for_each(|call| mark(&call.arg));

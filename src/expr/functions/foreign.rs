@@ -97,7 +97,7 @@ static ANSWERS: &[(&str, &str)] = &[
 ];
 
 /// The dialect's name of a function.
-pub fn name_of<'a>(name: &'a str) -> &'a str {
+pub fn name_of(name: &str) -> &str {
     match ALIASES.binary_search_by_key(&name, |(alias, _)| alias) {
         Ok(i) => ALIASES[i].1,
         Err(_) => name,
