@@ -273,7 +273,8 @@ impl WayReader {
             let Shape::Project(exprs) = &select.shape else {
                 unreachable!("a stream is never written by an aggregate")
             };
-            let transform = Transform::new(select.filter.as_ref(), exprs.clone())?.expanding(&select.expand)?;
+            let transform =
+                Transform::new(select.filter.as_ref(), exprs.clone())?.expanding(&select.expand)?;
             let mut transform = transform.into_stream(&select.columns);
             transform.want(wanted);
             through.push(transform);

@@ -266,6 +266,9 @@ impl Display for Expr {
                 let fields = fields.iter().map(|(name, value)| Assigned(Name(&name.name), value));
                 write!(f, "STRUCT({})", List(fields))
             }
+            ExprKind::Lambda { params, body } => {
+                write!(f, "({}) => {body}", List(params.iter().map(|param| Name(&param.name))))
+            }
         }
     }
 }
