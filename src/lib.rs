@@ -23,5 +23,7 @@ pub mod engine;
 pub mod registry;
 pub mod flow;
 pub mod dashboard;
+pub mod gateway;
 pub mod server;
+pub mod client;
 pub mod cli;

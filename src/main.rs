@@ -22,6 +22,13 @@ fn main() -> ExitCode {
         Command::Explain(args) => cli::explain::run(args),
         Command::Generate(args) => cli::generate::run(args),
         Command::Registry(args) => cli::registry::run(args),
+        Command::Gateway(args) => cli::gateway::run(args),
+        Command::Schema(args) => cli::events::schema(args),
+        Command::Consume(args) => cli::events::consume(args),
+        Command::Subscriptions(args) => cli::events::subscriptions(args),
+        Command::Watch(args) => cli::events::watch(args),
+        Command::Trace(args) => cli::events::trace(args),
+        Command::Archive(args) => cli::archive::run(args),
         Command::Bench(args) => cli::bench::run(args),
         Command::BenchPart(args) => cli::bench::part::run(args),
     };

@@ -23,16 +23,36 @@
 //! user = "wharfe"
 //! password = { env = "SCHEMAS_PASSWORD" }
 //! ca = "ca.pem"                 # who signs its certificate, if it is none of the usual ones
+//!
+//! [zones.mfp]                   # where events live; without clusters: a log of the gateway
+//! clusters = ["prod"]
+//! archive = { url = "file:///var/archive", format = "jsonl" }
+//!
+//! [events."mfp/FoodEntryCreated"]
+//! zone = "mfp"
+//! key = "user_id"
+//!
+//! [gateway]
+//! callbacks = ["127.0.0.1"]     # private addresses that call-backs may go to
+//!
+//! [tokens.diary]                # without tokens everybody may do everything
+//! secret = { env = "DIARY_TOKEN" }
+//! publish = ["mfp"]
 //! ```
 
 mod cluster;
+mod event;
 mod parse;
+mod zones;
 
 use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::error::{Error, Result, reason};
 use crate::registry::Address;
+pub use event::EventName;
+pub use parse::parse_duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+pub use zones::*;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
@@ -41,6 +61,8 @@ pub struct Topology {
     default: Option<PlaceSpec>,
     /// `None`: the engine's own.
     pub registry: Option<Address>,
+    /// Of events: the gateway's.
+    pub zones: Zones,
 }
 
 /// What was given for a topic; [`Topology::resolve`] makes a place of it.

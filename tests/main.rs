@@ -21,5 +21,6 @@ mod live;
 mod processes;
 mod rest;
 mod registry;
+mod gateway;
 mod interop;
 mod cli;

@@ -3,8 +3,11 @@
 //! `run` and `explain` have an engine of their own; `query`, `lag` and `shell` talk to one that serves.
 
 pub mod log;
+pub mod archive;
 pub mod bench;
+pub mod events;
 pub mod explain;
+pub mod gateway;
 pub mod generate;
 pub mod lag;
 pub mod query;
@@ -48,6 +51,13 @@ pub enum Command {
     Explain(explain::Args),
     Generate(generate::Args),
     Registry(registry::Args),
+    Gateway(gateway::Args),
+    Schema(events::SchemaArgs),
+    Consume(events::ConsumeArgs),
+    Subscriptions(events::SubscriptionsArgs),
+    Watch(events::WatchArgs),
+    Trace(events::TraceArgs),
+    Archive(archive::Args),
     Bench(bench::Args),
     /// What `bench` starts for some of its measurements
     #[command(hide = true)]
@@ -60,6 +70,7 @@ impl Command {
         match self {
             Command::Run(args) => args.log,
             Command::Registry(args) => args.log,
+            Command::Gateway(args) => args.log,
             _ => log::Args::default(),
         }
     }

@@ -8,12 +8,15 @@ use super::answers::Answers;
 use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
-use super::{interrupt, live, log, progress, settings};
+use super::{gateway, interrupt, live, log, progress, settings};
 use crate::dashboard::{self, Dashboard};
 use crate::engine::{Engine, Outcome};
 use crate::error::{Code, Error, Result};
+use crate::gateway::Gateway;
+use crate::registry::Client;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const REJECTS_UNDER_STRICT: u8 = 3;
@@ -98,6 +101,13 @@ pub struct Args {
     /// the file's name up to .dashboard.toml.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub dashboard: Vec<PathBuf>,
+
+    /// Serve events by name on the same address, too; see `wharfe gateway --help`
+    #[arg(long, requires = "data_dir", conflicts_with = "once", help_heading = "Gateway")]
+    pub gateway: bool,
+
+    #[command(flatten)]
+    pub more: gateway::More,
 
     #[command(flatten)]
     pub log: log::Args,
@@ -202,7 +212,8 @@ fn lead(
         let problems = dashboards.iter().flat_map(|dashboard| dashboard::problems(dashboard, engine));
         problems.flatten().for_each(|problem| tracing::warn!("{problem}"));
     }
-    let start = |(listener, dashboards)| Serving::start(listener, engine.clone(), dashboards);
+    let events = args.gateway.then_some(|| events(engine, args));
+    let start = |(listener, dashboards)| Serving::start(listener, engine.clone(), dashboards, events);
     let serving = served.map(start).transpose()?;
     if args.once {
         if let Some(serving) = &serving {
@@ -221,6 +232,17 @@ fn lead(
         live::watch(engine, &args.script, &serving.url, &pages)?;
     }
     serving.map_or(Ok(()), Serving::stop)
+}
+
+/// The gateway beside the engine: in the same directory, with the same registry.
+fn events(engine: &Engine, args: &Args) -> Result<Arc<Gateway>> {
+    let dir = args.data_dir.as_deref().ok_or_else(|| Error::usage("--gateway needs --data-dir"))?;
+    let topology = settings::topology(&args.script, args.topology.as_deref(), &[])?;
+    let client = match engine.registry() {
+        Some(own) => Client::Own(own),
+        None => Client::open(topology.registry.as_ref(), dir)?,
+    };
+    gateway::open(dir, topology, client, &args.more)
 }
 
 /// A misspelt topic would go unnoticed, and nothing would be read.

@@ -4,9 +4,11 @@ use super::run;
 use crate::dashboard::Dashboard;
 use crate::engine::Engine;
 use crate::error::{Error, Result, reason};
+use crate::gateway::Gateway;
 use crate::server;
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
@@ -53,7 +55,13 @@ pub struct Serving {
 }
 
 impl Serving {
-    pub fn start(listener: TcpListener, engine: Engine, dashboards: Vec<Dashboard>) -> Result<Serving> {
+    /// `events` opens the gateway that is served beside, if there is to be one.
+    pub fn start(
+        listener: TcpListener,
+        engine: Engine,
+        dashboards: Vec<Dashboard>,
+        events: Option<impl FnOnce() -> Result<Arc<Gateway>>>,
+    ) -> Result<Serving> {
         let failed = |e: io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -62,10 +70,18 @@ impl Serving {
             .enable_all()
             .build()
             .map_err(failed)?;
+        let gateway = {
+            let _inside = runtime.enter();
+            events.map(|open| open()).transpose()?
+        };
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             let stopped = async { drop(stopped.await) };
-            let served = runtime.block_on(server::serve(listener, engine, dashboards, stopped));
+            let served =
+                runtime.block_on(server::serve(listener, engine, dashboards, gateway.clone(), stopped));
+            if let Some(gateway) = gateway {
+                runtime.block_on(gateway.close());
+            }
             // Requests that block in the engine end with it; there is nobody left to answer.
             runtime.shutdown_background();
             served

@@ -12,6 +12,7 @@ mod clerk;
 mod client;
 mod courier;
 mod partition;
+mod post;
 mod produce;
 mod queue;
 mod sink;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 pub use bare::run as bare_loop;
 use client::{Trouble, ask};
 pub use courier::{Courier, Delivery};
+pub use post::{OnAnswer, Post};
 use sink::KafkaWriter;
 use source::KafkaSource;
 

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Longer records are refused.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
@@ -53,6 +54,30 @@ pub fn ends(dir: &Path) -> Result<Ends> {
         ends.insert(number, end);
     }
     Ok(ends)
+}
+
+/// The offset that the next record of each partition gets. Only the last segments are read.
+pub fn next_offsets(dir: &Path) -> Result<Ends> {
+    let mut ends = Ends::new();
+    for (number, dir) in segment::partitions(dir)? {
+        let last = segment::list(&dir)?.pop();
+        ends.insert(number, last.map_or(Ok(0), |last| segment::scan(&last).map(|extent| extent.next))?);
+    }
+    Ok(ends)
+}
+
+/// Of each partition the first offset of the oldest segment that was written to since `oldest_ms`.
+pub fn newest_segments(dir: &Path, oldest_ms: i64) -> Result<Ends> {
+    let mut starts = Ends::new();
+    for (number, dir) in segment::partitions(dir)? {
+        let is_new = |segment: &&segment::Segment| {
+            let changed = segment.path.metadata().and_then(|metadata| metadata.modified());
+            let since_1970 = changed.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            since_1970.is_none_or(|at| at.as_millis() as i64 >= oldest_ms)
+        };
+        starts.extend(segment::list(&dir)?.iter().find(is_new).map(|first| (number, first.base)));
+    }
+    Ok(starts)
 }
 
 /// The offset of the first record that is still there, of each partition that has one.

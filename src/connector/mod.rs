@@ -284,6 +284,14 @@ pub trait Writer: Send {
     fn ends(&self) -> Vec<(u32, i64)>;
 }
 
+/// Why a single record is not on its cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unposted {
+    /// Trying again later may help.
+    Away(String),
+    Refused(Error),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     Taken,

@@ -25,6 +25,7 @@ mod state;
 mod storage;
 
 pub use client::{Address, Client, Found, Lookups, Resolved, Trouble};
+pub use compatibility::check as compare;
 pub use fault::{Fault, Result};
 pub use model::{At, Deleted, Incompatibility, Kind, Level, Reference, Schema, Version};
 

@@ -9,7 +9,11 @@ use std::fmt::{Display, Write};
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub async fn metrics(State(app): State<App>) -> Response {
-    ([("content-type", MEDIA_TYPE)], text(&app.engine.measures())).into_response()
+    let mut page = text(&app.engine.measures());
+    if let Some(gateway) = &app.gateway {
+        page.push_str(&super::gateway::metrics(gateway));
+    }
+    ([("content-type", MEDIA_TYPE)], page).into_response()
 }
 
 #[derive(Clone, Copy)]

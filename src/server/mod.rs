@@ -7,6 +7,7 @@ mod check;
 mod console;
 mod dashboards;
 pub mod entity;
+pub mod gateway;
 mod error;
 mod events;
 mod flow;
@@ -23,6 +24,7 @@ mod rows;
 use crate::dashboard::Dashboard;
 use crate::engine::Engine;
 use crate::error::{Error, Result, reason};
+use crate::gateway::Gateway;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -47,6 +49,8 @@ struct App {
     commands: Arc<info::Commands>,
     events: Arc<Events>,
     dashboards: Arc<[Dashboard]>,
+    /// Where events are served beside.
+    gateway: Option<Arc<Gateway>>,
     /// Becomes true when the server stops: streams end themselves then.
     closing: watch::Receiver<bool>,
 }
@@ -56,6 +60,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     engine: Engine,
     dashboards: Vec<Dashboard>,
+    gateway: Option<Arc<Gateway>>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
@@ -69,7 +74,12 @@ pub async fn serve(
     let events = Events::new();
     tokio::spawn(Arc::clone(&events).watch(engine.clone(), closing.clone()));
     let dashboards = Arc::from(dashboards);
-    let mut router = router(App { engine, commands: Arc::default(), events, dashboards, closing });
+    let by_name = gateway.clone().map(|gateway| gateway::routes(gateway, closing.clone()));
+    let app = App { engine, commands: Arc::default(), events, dashboards, gateway, closing };
+    let mut router = router(app);
+    if let Some(by_name) = by_name {
+        router = router.merge(by_name);
+    }
     // Who configures clients has one address for both.
     if let Some(registry) = registry {
         router = router.merge(registry::routes(registry));

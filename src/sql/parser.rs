@@ -103,6 +103,16 @@ pub fn parse_duration(text: &str) -> Result<i64> {
     if parser.at_end() { Ok(ms) } else { Err(parser.expected("the end of the text", &[])) }
 }
 
+/// Parses an expression that stands alone.
+pub fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let mut parser = Parser::new(text, Known::default());
+    let expr = parser.expression()?;
+    match parser.at_end() {
+        true => Ok(expr),
+        false => Err(parser.expected("the end of the expression", &[])),
+    }
+}
+
 pub(super) struct Parser<'a> {
     text: &'a str,
     pub(super) known: Known,

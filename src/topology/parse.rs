@@ -1,6 +1,7 @@
 //! TOML → places, with the place in the text of whatever is wrong.
 
 mod registry;
+mod zones;
 
 use super::cluster::{Clusters, cluster, kafka};
 use super::{PlaceSpec, Topology, check_name};
@@ -11,8 +12,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
+pub use zones::parse_duration;
 
-const SECTIONS: &[&str] = &["topics", "clusters", "default", "registry"];
+const SECTIONS: &[&str] =
+    &["topics", "clusters", "default", "registry", "zones", "events", "gateway", "tokens"];
 const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka"];
 /// Of topics that are not named: what needs no more than their name.
 const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka"];
@@ -53,6 +56,7 @@ pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
     if let Some((name, value)) = table.get_key_value("registry") {
         topology.registry = Some(registry::address(&Keys::of("registry", name.span(), value)?, base_dir)?);
     }
+    topology.zones = zones::zones(table, base_dir, &clusters)?;
     Ok(topology)
 }
 

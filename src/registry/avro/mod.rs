@@ -94,6 +94,8 @@ pub struct Field {
     pub aliases: Vec<String>,
     pub ty: Type,
     pub has_default: bool,
+    /// As the text has it; what is written where a value is left out.
+    pub default: Option<serde_json::Value>,
 }
 
 impl Document {

@@ -165,7 +165,8 @@ impl Parser {
             self.defaults.push((path.clone(), ty.clone(), default.clone()));
         }
         let aliases = texts(object, "aliases").map_err(|e| format!("{}{e}", at(&path)))?;
-        Ok(Field { name: name.into(), aliases, ty, has_default: object.contains_key("default") })
+        let default = object.get("default").cloned();
+        Ok(Field { name: name.into(), aliases, ty, has_default: default.is_some(), default })
     }
 }
 

@@ -1,0 +1,234 @@
+//! The gateway over HTTP: its routes, who asks, and how what is refused is told.
+//!
+//! ```text
+//! POST /produce                             publish             produce
+//! GET  /events/NS/TYPE                      consume             events
+//! GET  /topology…  PUT, DELETE              where events live   topology
+//! /event-schemas…                           their schemas       schemas
+//! /subscriptions…                           call-backs          subscriptions
+//! GET  /watch/ZONE /trace/ID /lag /metrics  look on             observe
+//! ```
+
+mod events;
+mod observe;
+mod produce;
+mod schemas;
+mod subscriptions;
+mod topology;
+
+use crate::error::{Code, Error, Result, reason};
+use crate::gateway::{Gateway, Who};
+use crate::registry::Client;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// A request's events.
+const BODY_BYTES_MAX: usize = 8 << 20;
+/// All requests that are being stored, together, in KiB; more are asked to come again.
+const STORING_KIB_MAX: usize = 64 << 10;
+/// Consumers that are connected and watchers: a thread and some MiB each.
+const STREAMS_MAX: usize = 256;
+/// How long open connections may take to finish once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct App {
+    gateway: Arc<Gateway>,
+    budget: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    /// Becomes true when the server stops: streams end themselves then.
+    closing: watch::Receiver<bool>,
+}
+
+/// Serves a gateway alone, with its registry, until `stop` is done.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    gateway: Arc<Gateway>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+    let (close, closing) = watch::channel(false);
+    let mut closed = closing.clone();
+    let mut router = routes(Arc::clone(&gateway), closing)
+        .route("/metrics", get(observe::metrics_of).with_state(Arc::clone(&gateway)));
+    if let Client::Own(registry) = gateway.schemas.client() {
+        router = router.merge(super::registry::routes(registry.clone()));
+    }
+    router = router.fallback(|| async { Failure::new(404, "there is nothing at this path") });
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        stop.await;
+        close.send_replace(true);
+    });
+    let overdue = async move {
+        if closed.wait_for(|closed| *closed).await.is_ok() {
+            tokio::time::sleep(DRAIN).await;
+        }
+    };
+    tokio::select! {
+        served = serving => served.map_err(failed),
+        () = overdue => Ok(()),
+    }
+}
+
+/// What is served beside the engine's own paths and the registry's, none of which it has.
+pub fn routes(gateway: Arc<Gateway>, closing: watch::Receiver<bool>) -> Router {
+    let app = App {
+        gateway,
+        budget: Arc::new(Semaphore::new(STORING_KIB_MAX)),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        closing,
+    };
+    Router::new()
+        .route("/produce", post(produce::produce))
+        .route("/golden-gate-proxy/produce", post(produce::produce))
+        .route("/events/{namespace}/{event_type}", get(events::consume))
+        .route("/watch/{zone}", get(events::watch_zone))
+        .route("/topology", get(topology::all))
+        .route("/topology/changes", get(topology::changes))
+        .route(
+            "/topology/events/{namespace}/{event_type}",
+            get(topology::get).put(topology::put).delete(topology::delete),
+        )
+        .route("/event-schemas", get(schemas::list).post(schemas::register))
+        .route("/event-schemas/{id}", get(schemas::show))
+        .route("/event-schemas/{id}/schema", get(schemas::text))
+        .route("/event-schemas/{id}/diff", get(schemas::diff))
+        .route("/event-schemas/{id}/{action}", post(schemas::act))
+        .route("/subscriptions", get(subscriptions::list))
+        .route(
+            "/subscriptions/{name}",
+            get(subscriptions::show).put(subscriptions::put).delete(subscriptions::delete),
+        )
+        .route("/subscriptions/{name}/{action}", post(subscriptions::act))
+        .route("/trace/{id}", get(observe::trace))
+        .route("/lag", get(observe::lag))
+        .route("/gateway", get(observe::about))
+        .method_not_allowed_fallback(|| async { Failure::new(405, "this path does not take this method") })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(app)
+}
+
+/// The gateway's part of `/metrics`.
+pub fn metrics(gateway: &Gateway) -> String {
+    observe::metrics(gateway)
+}
+
+/// What a request that failed is answered.
+#[derive(Debug)]
+pub struct Failure {
+    status: u16,
+    body: Value,
+    retry_after_s: Option<u64>,
+}
+
+impl Failure {
+    pub fn new(status: u16, message: impl Into<String>) -> Failure {
+        let body = json!({ "error": { "status": status, "message": message.into() } });
+        Failure { status, body, retry_after_s: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.body["error"]["hint"] = hint.into().into();
+        self
+    }
+
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Failure {
+        self.body["error"][name] = json!(value);
+        self
+    }
+
+    pub fn retry_after(mut self, seconds: u64) -> Failure {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let status = match error.code {
+            Code::Syntax | Code::Statement | Code::Topology | Code::Usage => 400,
+            Code::Runtime | Code::Interrupted => 503,
+        };
+        let failure = Failure::new(status, error.rendered.unwrap_or(error.message));
+        match error.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = super::json(status, &self.body);
+        let seconds = self.retry_after_s.or((self.status == 503).then_some(1));
+        if let Some(seconds) = seconds {
+            response.headers_mut().insert("retry-after", seconds.into());
+        }
+        if self.status == 401 {
+            response.headers_mut().insert("www-authenticate", axum::http::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+type Reply = std::result::Result<Response, Failure>;
+
+impl App {
+    /// Who asks, by `Authorization: Bearer SECRET`.
+    fn who(&self, headers: &HeaderMap) -> std::result::Result<Who, Failure> {
+        let given = headers.get("authorization").and_then(|value| value.to_str().ok());
+        let secret = given.and_then(|text| text.strip_prefix("Bearer ")).map(str::trim);
+        self.gateway.rights.who(secret).ok_or_else(|| {
+            let message = if given.is_some() { "nobody has this token" } else { "a token is needed" };
+            Failure::new(401, message).hint("Authorization: Bearer SECRET, of a [tokens.…] of the topology")
+        })
+    }
+
+    /// Fails unless who asks may.
+    fn check(&self, who: &Who, may: bool, what: &str, namespace: &str) -> std::result::Result<(), Failure> {
+        match may {
+            true => Ok(()),
+            false => Err(Failure::new(403, format!("{} may not {what} namespace {namespace}", who.name()))),
+        }
+    }
+
+    fn administers(&self, headers: &HeaderMap, namespace: &str) -> std::result::Result<Who, Failure> {
+        let who = self.who(headers)?;
+        self.check(&who, who.may_administer(namespace), "administer", namespace)?;
+        Ok(who)
+    }
+
+    fn consumes(&self, headers: &HeaderMap, namespace: &str) -> std::result::Result<Who, Failure> {
+        let who = self.who(headers)?;
+        self.check(&who, who.may_consume(namespace), "consume from", namespace)?;
+        Ok(who)
+    }
+}
+
+fn ok(body: &impl Serialize) -> Reply {
+    Ok(super::json(StatusCode::OK, body))
+}
+
+/// The event that a path names.
+fn event_of(namespace: &str, event_type: &str) -> std::result::Result<crate::topology::EventName, Failure> {
+    crate::topology::EventName::new(namespace, event_type).map_err(|why| Failure::new(400, why))
+}
+
+/// A body of JSON, of any content type.
+fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> std::result::Result<T, Failure> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    T::deserialize(&mut reader).map_err(|e| Failure::new(400, format!("the body is not understood: {e}")))
+}
