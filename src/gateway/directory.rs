@@ -127,7 +127,6 @@ impl Directory {
                 publish: Default::default(),
                 away: Default::default(),
                 archive: None,
-                probe: None,
             };
             zones.zones.insert(all.name.clone(), all);
         }

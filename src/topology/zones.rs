@@ -30,8 +30,6 @@ pub struct Zone {
     pub publish: PublishRule,
     pub away: AwayRule,
     pub archive: Option<ArchiveSpec>,
-    /// How often an event is sent through the zone to measure how long it takes.
-    pub probe: Option<Duration>,
 }
 
 /// Which of a zone's clusters an event is published to.

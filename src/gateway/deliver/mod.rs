@@ -15,12 +15,12 @@ mod push;
 pub mod sign;
 
 use super::Gateway;
-use super::reader::begins;
+use super::reader::{Cursor, begins};
 use super::subscriptions::{State, Subscription};
 use crate::error::{Error, Result};
 use guard::{Guard, Target};
 use lanes::Lanes;
-use progress::{Feed, Progress};
+use progress::{Feed, Nexts, Progress};
 use push::{Ask, Pusher};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -51,7 +51,7 @@ pub struct Status {
 struct Texts {
     failure: Option<String>,
     trouble: Option<String>,
-    cursor: Option<super::reader::Cursor>,
+    nexts: Nexts,
 }
 
 impl Status {
@@ -67,11 +67,6 @@ impl Status {
     /// What keeps the gateway itself from going on.
     pub fn last_trouble(&self) -> Option<String> {
         self.texts().trouble.clone()
-    }
-
-    /// The first of each partition that is not finished.
-    pub fn cursor(&self) -> Option<super::reader::Cursor> {
-        self.texts().cursor.clone()
     }
 
     fn failure(&self, why: &str) {
@@ -98,7 +93,7 @@ impl Status {
     fn note(&self, progress: &Progress, lanes: &Lanes) {
         self.parked.store(lanes.parked() as u64, Ordering::Relaxed);
         self.measure(lanes);
-        self.texts().cursor = progress.cursor(Feed::Event);
+        self.texts().nexts = progress.nexts(Feed::Event);
     }
 }
 
@@ -175,6 +170,16 @@ pub async fn end(gateway: &Gateway, name: &str) {
     }
 }
 
+/// Notes where an event ends now, so that a new subscription from `latest` misses nothing that is published
+/// before its delivery begins. Blocks.
+pub fn begin_at_latest(gateway: &Gateway, subscription: &Subscription) -> Result<()> {
+    let Some(route) = gateway.directory.route(&subscription.spec.event) else { return Ok(()) };
+    let next = gateway.stores.ends(&route.current().site)?;
+    let mut progress = Progress::default();
+    progress.begin(Feed::Event, &Cursor { generation: route.current().number, next });
+    super::files::write_json(&push::state_path(gateway, &subscription.name), &progress.save())
+}
+
 /// Forgets how far a subscription is.
 pub fn forget(gateway: &Gateway, name: &str) {
     // It may never have been kept.
@@ -215,10 +220,11 @@ pub async fn check_url(gateway: &Gateway, url: &str) -> Result<()> {
 
 /// How far a subscription is behind: events that are stored and not delivered, by partition.
 pub fn behind(gateway: &Gateway, subscription: &Subscription, status: &Status) -> Option<u64> {
-    let cursor = status.cursor()?;
+    let nexts = status.texts().nexts.clone();
+    let first = nexts.keys().map(|(generation, ..)| *generation).min()?;
     let route = gateway.directory.route(&subscription.spec.event)?;
     let mut behind = 0u64;
-    for (at, generation) in route.generations.iter().enumerate().skip(cursor.generation as usize) {
+    for (at, generation) in route.generations.iter().enumerate().skip(first as usize) {
         let ends = match &generation.sealed {
             Some(sealed) => sealed.clone(),
             None if generation.site.clusters.is_empty() => gateway.stores.ends(&generation.site).ok()?,
@@ -226,14 +232,13 @@ pub fn behind(gateway: &Gateway, subscription: &Subscription, status: &Status) -
             None => BTreeMap::new(),
         };
         // Of one that is not begun, what is behind where it begins.
-        let next =
-            if generation.number == cursor.generation { cursor.next.clone() } else { begins(&route, at) };
+        let begins = begins(&route, at);
         for (cluster, ends) in ends {
-            let next = next.get(&cluster);
-            let left = |(partition, end): (u32, i64)| {
-                (end - next.and_then(|next| next.get(&partition)).copied().unwrap_or(0)).max(0) as u64
-            };
-            behind += ends.into_iter().map(left).sum::<u64>();
+            for (partition, end) in ends {
+                let begin = begins.get(&cluster).and_then(|ends| ends.get(&partition)).copied().unwrap_or(0);
+                let next = nexts.get(&(generation.number, cluster.clone(), partition)).copied();
+                behind += (end - next.unwrap_or(begin)).max(0) as u64;
+            }
         }
     }
     Some(behind.max(status.waiting.load(Ordering::Relaxed)))

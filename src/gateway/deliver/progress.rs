@@ -37,6 +37,8 @@ struct Part {
     done: Vec<(i64, i64)>,
 }
 
+pub type Nexts = BTreeMap<(u32, String, u32), i64>;
+
 type PartKey = (Feed, u32, Arc<str>, u32);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -113,6 +115,15 @@ impl Progress {
             }
         }
         Some(Cursor { generation, next })
+    }
+
+    /// By generation, cluster and partition: the first event that is not finished.
+    pub fn nexts(&self, feed: Feed) -> Nexts {
+        let mine = self.parts.iter().filter(|((of, ..), _)| *of == feed);
+        let next = |((_, generation, cluster, partition), live): (&PartKey, &Live)| {
+            ((*generation, cluster.to_string(), *partition), live.part().next)
+        };
+        mine.map(next).collect()
     }
 
     /// Whether an earlier run has finished it.

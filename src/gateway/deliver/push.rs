@@ -6,7 +6,7 @@ use super::http::{Answer, Client};
 use super::lanes::{Call, Item, Lanes};
 use super::progress::{Feed, Progress, Saved};
 use super::{Status, dead, sign};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::reader::{Cursor, From};
 use crate::gateway::subscriptions::{State, Subscription, Wish};
 use crate::gateway::trace::Step;
@@ -59,6 +59,8 @@ pub struct Pusher {
     next_call: Instant,
     stop_feeds: Arc<AtomicBool>,
     is_over: bool,
+    /// Nobody reads for it any more, though it was not asked to stop.
+    is_deserted: bool,
 }
 
 pub fn state_path(gateway: &Gateway, name: &str) -> std::path::PathBuf {
@@ -90,6 +92,7 @@ impl Pusher {
             next_call: Instant::now(),
             stop_feeds: Arc::default(),
             is_over: false,
+            is_deserted: false,
             status,
             subscription,
         };
@@ -126,7 +129,10 @@ impl Pusher {
             }
         }
         self.finish(&mut outcomes).await;
-        Ok(())
+        match self.is_deserted {
+            true => Err(Error::runtime("what reads for it has ended; the log says why")),
+            false => Ok(()),
+        }
     }
 
     fn feed(&self, feed: Feed, bounded: bool) -> Result<mpsc::Receiver<News>> {
@@ -166,7 +172,7 @@ impl Pusher {
             Some(News::Trouble(why)) => self.status.trouble(&why),
             Some(News::End) => {}
             // The thread ends only when it is asked to.
-            None => self.is_over = true,
+            None => (self.is_over, self.is_deserted) = (true, true),
         }
     }
 

@@ -85,6 +85,13 @@ pub async fn put(State(app): State<App>, Path(name): Path<String>, headers: Head
     deliver::end(&app.gateway, &name).await;
     commit(&app, who.name(), Wish::Put { name: name.clone(), spec }).await?;
     let subscription = find(&app, &name)?;
+    if is_new && subscription.spec.from == "latest" {
+        let (gateway, new) = (Arc::clone(&app.gateway), subscription.clone());
+        // Where a cluster is away, its end is known when it is back.
+        if let Err(error) = blocking(move || deliver::begin_at_latest(&gateway, &new)).await {
+            tracing::warn!("subscription {name}: {error}");
+        }
+    }
     deliver::begin(&app.gateway, subscription.clone());
     let mut body = told(&app.gateway, &subscription);
     // Told once, to whoever makes it: nobody can ask for it later.

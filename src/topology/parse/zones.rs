@@ -40,7 +40,7 @@ pub fn zones(table: &DeTable, base_dir: &Path, clusters: &Clusters) -> Result<Zo
 }
 
 fn zone(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<Zone> {
-    keys.allow(&["clusters", "namespaces", "publish", "away", "archive", "probe"])?;
+    keys.allow(&["clusters", "namespaces", "publish", "away", "archive"])?;
     let mut found = Vec::new();
     for name in keys.optional("clusters", strings)?.unwrap_or_default() {
         let names: Vec<&str> = clusters.keys().map(String::as_str).collect();
@@ -65,7 +65,6 @@ fn zone(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<Zone> {
             .optional("away", |v| choice(v, &[("next", AwayRule::Next), ("wait", AwayRule::Wait)]))?
             .unwrap_or_default(),
         archive,
-        probe: keys.optional("probe", duration)?,
     })
 }
 
