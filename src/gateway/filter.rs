@@ -6,6 +6,7 @@ use crate::batch::{Batch, MessageBatch, Origin, Partitions, SourcePartition, Tim
 use crate::error::{Error, Result};
 use crate::expr::compile::Evaluator;
 use crate::expr::{Expr, Notes, Scope, bind, compile, references};
+use crate::format::codec::Inference;
 use crate::format::{self, Decoder, Format, Serialization};
 use crate::headers::Headers;
 use crate::registry::{Kind, Lookups, Resolved};
@@ -24,7 +25,7 @@ fn bound(text: &str, of: &EventSchema) -> Result<Bound> {
     let wrong = |why: String| Error::statement(format!("schema {}: {why}", of.id));
     let resolved =
         Resolved { id: of.confluent_id.unwrap_or(0), schema: Arc::new(of.schema.clone()), needed: vec![] };
-    let inferred = format::columns_of(&resolved, false, None).map_err(wrong)?;
+    let inferred = format::columns_of(&resolved, false, None, Inference::default()).map_err(wrong)?;
     let format = match of.schema.kind {
         Kind::Avro => Format::Avro { wrap_single: true },
         Kind::Json => Format::JsonSr { wrap_single: true },

@@ -16,4 +16,6 @@ mod types;
 mod tests;
 
 pub use lexer::Variables;
-pub use parser::{parse_expression, Known, Reader, parse_script, parse_script_with, parse_statement, parse_statement_with};
+pub use parser::{
+    Known, Reader, parse_expression, parse_script, parse_script_with, parse_statement, parse_statement_with,
+};
