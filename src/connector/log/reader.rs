@@ -313,6 +313,7 @@ impl Partition {
             timestamps: Timestamps::Each(times.into()),
             values,
             torn: Vec::new(),
+            names: None,
         };
         (Some(batch), stop)
     }
