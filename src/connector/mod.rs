@@ -242,6 +242,10 @@ impl Lag {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and nearly always it is the large one"
+)]
 pub enum Poll {
     Messages(MessageBatch),
     /// Nothing now; more may come.

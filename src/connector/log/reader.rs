@@ -163,6 +163,10 @@ impl Source for LogReader {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and nearly always it is the large one"
+)]
 enum Step {
     Messages(MessageBatch),
     Dry,
