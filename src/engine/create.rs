@@ -447,7 +447,7 @@ impl Coordinator {
         Ok(Some(QueryPlan {
             id: self.id(),
             inputs: vec![target.input(Input::Table(table))],
-            select: SelectPlan { from: Relation::Scan(0), ..plan.select.clone() },
+            select: SelectPlan::all_of(&target.schema),
             sink: Sink::Changelog(store),
             restore: Default::default(),
             ..plan.clone()

@@ -366,6 +366,20 @@ impl Aggregation {
 }
 
 impl SelectPlan {
+    /// All columns of a plan's first input, as they are.
+    pub fn all_of(schema: &Schema) -> SelectPlan {
+        let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };
+        SelectPlan {
+            from: Relation::Scan(0),
+            columns: schema.columns.clone(),
+            filter: None,
+            expand: Vec::new(),
+            shape: Shape::Project(schema.columns.iter().enumerate().map(column).collect()),
+            order_by: Vec::new(),
+            limit: None,
+        }
+    }
+
     /// The input columns that the plan reads, of `len` there are. `wanted`: which of its own columns
     /// somebody reads.
     pub fn reads(&self, len: usize, wanted: Option<&[bool]>) -> Vec<bool> {
