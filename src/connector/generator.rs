@@ -195,7 +195,6 @@ impl GeneratorSource {
             timestamps: Timestamps::All(timestamp),
             headers: Headers::None,
             torn: Vec::new(),
-            names: None,
         }
     }
 }

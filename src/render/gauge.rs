@@ -103,7 +103,6 @@ mod tests {
             timestamps: Timestamps::All(timestamp),
             headers: Headers::None,
             torn: Vec::new(),
-            names: None,
         }
     }
 

@@ -154,7 +154,6 @@ impl Collecting {
             offsets: self.offsets.into(),
             timestamps: Timestamps::Each(self.times.into()),
             torn: self.torn,
-            names: None,
         }
     }
 }
