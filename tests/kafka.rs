@@ -528,14 +528,13 @@ fn poison_is_rejected_with_its_reason() {
     let all = [r#"{"L":4,"N":1}"#, r#"{"L":1000000,"N":1}"#];
     run.until("SELECT * FROM T", |rows| rows == all);
     let reasons =
-        run.until("SELECT TOPIC_OFFSET AS O, REASON FROM WHARFE_REJECTS ORDER BY O", |r| r.len() == 6);
+        run.until("SELECT TOPIC_OFFSET AS O, REASON FROM WHARFE_REJECTS ORDER BY O", |r| r.len() == 5);
     let said = [
         (1, "begins with 0x01"),
         (2, "schema id 99"),
         (3, "ends too early"),
         (4, "ends within its schema id"),
         (6, "empty"),
-        (7, "no value"),
     ];
     for ((offset, reason), row) in said.iter().zip(&reasons) {
         assert!(
@@ -543,6 +542,7 @@ fn poison_is_rejected_with_its_reason() {
             "{offset} {reason}: {reasons:#?}"
         );
     }
+    // The last one has no value: a row that only has what is not of the value, and that no group counts.
     let books = "SELECT ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS WHERE STAGE = 'decode' AND SOURCE_NAME = 'P'";
-    run.until(books, |rows| rows == [r#"{"ROWS_IN":8,"ROWS_OUT":2,"ROWS_REJECTED":6}"#]);
+    run.until(books, |rows| rows == [r#"{"ROWS_IN":8,"ROWS_OUT":3,"ROWS_REJECTED":5}"#]);
 }
