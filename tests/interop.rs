@@ -127,7 +127,8 @@ fn confluents_deserialisers_read_what_is_written() {
         (
             "protobuf",
             [
-                r#"{"AT": {"LAT": 53.8}, "EXTRA": {"x": 1}, "IS_OPEN": true, "NAME": "W\u00e4rtens", "PCT": 12.5, "SPACES": -1, "TAGS": ["a", ""], "TOTAL": "1099511627776"}"#,
+                // Connect's maps are lists of entries.
+                r#"{"AT": {"LAT": 53.8}, "EXTRA": [{"key": "x", "value": 1}], "IS_OPEN": true, "NAME": "W\u00e4rtens", "PCT": 12.5, "SPACES": -1, "TAGS": ["a", ""], "TOTAL": "1099511627776"}"#,
                 r#"{"SPACES": 0}"#,
             ],
         ),
