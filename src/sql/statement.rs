@@ -89,14 +89,19 @@ impl Parser<'_> {
         self.advance();
         let name = self.variable_name()?;
         self.expect("=")?;
-        let value = match self.peek() {
+        let value = self.string_value()?;
+        Ok(Statement::Define { name, value })
+    }
+
+    /// What SET and DEFINE give a value of: a string, whatever is in it.
+    fn string_value(&mut self) -> Result<String> {
+        match self.peek() {
             TokenKind::Integer(_) | TokenKind::Decimal(_) | TokenKind::Word(_) => {
                 let hint = format!("write the value as a string: '{}'", self.source(self.span()));
-                return Err(self.expected("a string", &[]).hint(hint));
+                Err(self.expected("a string", &[]).hint(hint))
             }
-            _ => self.text_literal("a string")?,
-        };
-        Ok(Statement::Define { name, value })
+            _ => self.text_literal("a string"),
+        }
     }
 
     fn undefine(&mut self) -> Result<Statement> {
@@ -157,13 +162,7 @@ impl Parser<'_> {
         self.advance();
         let property = self.property_text()?;
         self.expect("=")?;
-        let value = match self.peek() {
-            TokenKind::Integer(_) | TokenKind::Decimal(_) | TokenKind::Word(_) => {
-                let hint = format!("write the value as a string: '{}'", self.source(self.span()));
-                return Err(self.expected("a string", &[]).hint(hint));
-            }
-            _ => self.text_literal("a string")?,
-        };
+        let value = self.string_value()?;
         Ok(Statement::Set { property, value })
     }
 
