@@ -63,13 +63,7 @@ pub async fn serve(
     gateway: Option<Arc<Gateway>>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    // A row must leave when it is written; a connection that refuses the option still works.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let (close, closing) = watch::channel(false);
-    let mut closed = closing.clone();
     let registry = engine.registry();
     let events = Events::new();
     tokio::spawn(Arc::clone(&events).watch(engine.clone(), closing.clone()));
@@ -84,7 +78,23 @@ pub async fn serve(
     if let Some(registry) = registry {
         router = router.merge(registry::routes(registry));
     }
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+    serve_routes(listener, router, close, stop).await
+}
+
+/// Serves routes until `stop` is done. Then `close` becomes true, and open connections have [`DRAIN`] to finish.
+async fn serve_routes(
+    listener: std::net::TcpListener,
+    routes: Router,
+    close: watch::Sender<bool>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    // A row must leave when it is written; a connection that refuses the option still works.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+    let mut closed = close.subscribe();
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
         stop.await;
         close.send_replace(true);
     });

@@ -16,7 +16,7 @@ mod schemas;
 mod subscriptions;
 mod topology;
 
-use crate::error::{Code, Error, Result, reason};
+use crate::error::{Code, Error, Result};
 use crate::gateway::{Gateway, Who};
 use crate::registry::Client;
 use axum::Router;
@@ -24,11 +24,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 /// A request's events.
@@ -37,8 +35,6 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 const STORING_KIB_MAX: usize = 64 << 10;
 /// Consumers that are connected and watchers: a thread and some MiB each.
 const STREAMS_MAX: usize = 256;
-/// How long open connections may take to finish once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct App {
@@ -55,31 +51,14 @@ pub async fn serve(
     gateway: Arc<Gateway>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let (close, closing) = watch::channel(false);
-    let mut closed = closing.clone();
     let mut router = routes(Arc::clone(&gateway), closing)
         .route("/metrics", get(observe::metrics_of).with_state(Arc::clone(&gateway)));
     if let Client::Own(registry) = gateway.schemas.client() {
         router = router.merge(super::registry::routes(registry.clone()));
     }
     router = router.fallback(|| async { Failure::new(404, "there is nothing at this path") });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        stop.await;
-        close.send_replace(true);
-    });
-    let overdue = async move {
-        if closed.wait_for(|closed| *closed).await.is_ok() {
-            tokio::time::sleep(DRAIN).await;
-        }
-    };
-    tokio::select! {
-        served = serving => served.map_err(failed),
-        () = overdue => Ok(()),
-    }
+    super::serve_routes(listener, router, close, stop).await
 }
 
 /// What is served beside the engine's own paths and the registry's, none of which it has.
