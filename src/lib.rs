@@ -16,6 +16,7 @@ pub mod aggregate;
 pub mod plan;
 pub mod topology;
 pub mod connector;
+pub mod journal;
 pub mod partition;
 pub mod format;
 pub mod render;

@@ -8,7 +8,7 @@
 //! begins another: consumers read each to its ends before the next, so that the order of a key's events
 //! stays through a move. An entry in the file holds until a PUT changes it, and again after a DELETE.
 
-use super::journal::{Change, Journal};
+use super::journal::{Change, Journal, WORDS};
 use super::now_ms;
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
@@ -131,7 +131,7 @@ impl Directory {
             zones.zones.insert(all.name.clone(), all);
         }
         let mut state = State::default();
-        let journal = Journal::open(&dir.join("topology"), |change| state.apply(change))?;
+        let journal = Journal::open(&dir.join("topology"), WORDS, |change| state.apply(change))?;
         Ok(Directory { zones, state: RwLock::new(state), journal: Mutex::new(journal) })
     }
 
@@ -152,7 +152,7 @@ impl Directory {
     pub fn commit(&self, who: &str, what: Moved) -> Result<()> {
         let change = Change { who: who.into(), at_ms: now_ms(), what };
         let mut journal = self.journal();
-        journal.append(&change)?;
+        journal.append(change.at_ms, &change)?;
         self.state.write().unwrap_or_else(PoisonError::into_inner).apply(change);
         Ok(())
     }

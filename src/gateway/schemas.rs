@@ -6,7 +6,7 @@
 //! is meant, so that a publisher names the id and nothing else.
 
 use super::codec::Codec;
-use super::journal::{Change, Journal};
+use super::journal::{Change, Journal, WORDS};
 use super::now_ms;
 use crate::error::{Error, Result};
 use crate::registry::parsed::Parsed;
@@ -167,7 +167,7 @@ impl Schemas {
     pub fn open(dir: &Path, client: Client) -> Result<Schemas> {
         let mut state = State::default();
         let mut bad = None;
-        let journal = Journal::open(&dir.join("schemas"), |change| {
+        let journal = Journal::open(&dir.join("schemas"), WORDS, |change| {
             if let Err(why) = state.apply(change) {
                 bad.get_or_insert(why);
             }
@@ -279,7 +279,7 @@ impl Schemas {
 
     fn commit(&self, journal: &mut Journal<Life>, who: &str, what: Life) -> Result<()> {
         let change = Change { who: who.into(), at_ms: now_ms(), what };
-        journal.append(&change)?;
+        journal.append(change.at_ms, &change)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.apply(change).map_err(Error::runtime)
     }

@@ -2,7 +2,7 @@
 //! are `deliver`'s.
 
 use super::deliver::{Handle, sign};
-use super::journal::{Change, Journal};
+use super::journal::{Change, Journal, WORDS};
 use super::now_ms;
 use crate::error::{Error, Result};
 use crate::expr::nearest::nearest;
@@ -169,7 +169,7 @@ impl Subscriptions {
     pub fn open(dir: &Path) -> Result<Subscriptions> {
         let mut inner = Inner::default();
         let dir = dir.join("subscriptions");
-        let journal = Journal::open(&dir, |change| inner.apply(change))?;
+        let journal = Journal::open(&dir, WORDS, |change| inner.apply(change))?;
         Ok(Subscriptions { dir, inner: Mutex::new(inner), journal: Mutex::new(journal) })
     }
 
@@ -205,7 +205,7 @@ impl Subscriptions {
     pub fn commit(&self, who: &str, what: Wish) -> Result<()> {
         let change = Change { who: who.into(), at_ms: now_ms(), what };
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.append(&change)?;
+        journal.append(change.at_ms, &change)?;
         self.lock().apply(change);
         Ok(())
     }

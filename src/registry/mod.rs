@@ -29,12 +29,13 @@ pub use compatibility::check as compare;
 pub use fault::{Fault, Result};
 pub use model::{At, Deleted, Incompatibility, Kind, Level, Reference, Schema, Version};
 
+use crate::error::Error;
 use parsed::Parsed;
 use state::State;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use storage::{Event, Storage};
+use storage::{Event, Storage, WORDS};
 
 /// A handle; clones share one registry.
 #[derive(Clone)]
@@ -67,7 +68,7 @@ impl Registry {
     /// `level` holds until another one is set.
     pub fn open_with(dir: &Path, level: Level) -> crate::error::Result<Registry> {
         let mut state = State::default();
-        let storage = Storage::open(dir, |event| state.apply(event))?;
+        let storage = Storage::open(dir, WORDS, |event| state.apply(event))?;
         Ok(Registry::of(state, Some(storage), level))
     }
 
@@ -85,7 +86,7 @@ impl Registry {
     /// Changes nothing any more, whoever still has a handle; its directory may be opened again.
     pub fn close(&self) {
         if let Some(storage) = &mut self.write().storage {
-            storage.close();
+            storage.close(Error::runtime("the registry is closed"));
         }
     }
 
@@ -237,7 +238,7 @@ impl Inner {
     /// Stores a change, then makes it seen.
     fn commit(&mut self, event: Event) -> Result<()> {
         if let Some(storage) = &mut self.storage {
-            storage.append(&event).map_err(|e| Fault::storage(&e))?;
+            storage.append(chrono::Utc::now().timestamp_millis(), &event).map_err(|e| Fault::storage(&e))?;
         }
         self.state.apply(event);
         Ok(())

@@ -2,10 +2,11 @@
 //! process 0 writes.
 
 use super::{Resolved, Result, Trouble};
+use crate::journal;
 use crate::registry::model::{At, Deleted, Reference, Schema};
 use crate::registry::references::closure;
 use crate::registry::state::State;
-use crate::registry::storage;
+use crate::registry::storage::WORDS;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl Nearby {
     /// As it is now. It is read anew each time; a schema that was found is not asked for again.
     fn state(&self) -> Result<State> {
         let mut state = State::default();
-        storage::read(&self.dir, &mut |event| state.apply(event))
+        journal::read(&self.dir, WORDS, |event| state.apply(event))
             .map_err(|error| Trouble::Away(error.to_string()))?;
         Ok(state)
     }
