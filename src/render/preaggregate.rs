@@ -70,10 +70,13 @@ impl Keeping<'_> {
     }
 
     /// Elements go where their group is.
-    fn elements(&self, elements: Updates<'_>, name: &str) -> Option<Trace> {
+    fn keep_elements(&self, elements: Updates<'_>, name: &str) -> Trace {
         let routing = Routing::Front(self.aggregation.stored_keys());
-        keeps_elements(&self.aggregation.specs())
-            .then(|| keep(elements, name, routing, self.plan, self.probe, self.context))
+        keep(elements, name, routing, self.plan, self.probe, self.context)
+    }
+
+    fn elements(&self, elements: Updates<'_>, name: &str) -> Option<Trace> {
+        keeps_elements(&self.aggregation.specs()).then(|| self.keep_elements(elements, name))
     }
 
     /// Windows: their rows are those that are not late, and they go when their time is over.
@@ -103,17 +106,21 @@ impl Keeping<'_> {
         marks: StreamVec<'s, Tick, Reached>,
         after: i64,
     ) -> ((Trace, Option<Trace>), [Updates<'s>; 2]) {
-        let kept: [Later; 2] = Default::default();
-        let leave = |kept: &Later| {
-            let feeds = self.plan.feeds(&self.plan.select.from);
-            window::leave(marks.clone(), after, &feeds, Rc::clone(kept), self.probe, self.context)
+        let feeds = self.plan.feeds(&self.plan.select.from);
+        let leaving = |updates: Updates<'s>, keep: &dyn Fn(Updates<'s>) -> Trace| {
+            let kept = Later::default();
+            let left =
+                window::leave(marks.clone(), after, &feeds, Rc::clone(&kept), self.probe, self.context);
+            let trace = keep(updates.concat(window::expired(left.clone())));
+            kept.replace(Some(trace.clone()));
+            (trace, left)
         };
-        let ((states_out, states_moved), (elements_out, elements_moved)) = (leave(&kept[0]), leave(&kept[1]));
-        let states = self.keep(states.concat(states_out), names[0]);
-        let elements = self.elements(elements.concat(elements_out), names[1]);
-        kept[0].replace(Some(states.clone()));
-        kept[1].replace(elements.clone());
-        ((states, elements), [states_moved, elements_moved])
+        let (states, states_left) = leaving(states, &|states| self.keep(states, names[0]));
+        if !keeps_elements(&self.aggregation.specs()) {
+            return ((states, None), [states_left, elements]);
+        }
+        let (kept, elements_left) = leaving(elements, &|elements| self.keep_elements(elements, names[1]));
+        ((states, Some(kept)), [states_left, elements_left])
     }
 }
 

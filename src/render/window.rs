@@ -36,7 +36,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::Handle;
-use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::progress::Antichain;
 
 impl Window {
@@ -195,10 +195,8 @@ pub type Later = Rc<RefCell<Option<TraceAgent<StateSpine>>>>;
 /// When the sources have ended, windows close at the first tick after, and what has closed may go at the next.
 const ROUNDS_AT_END: usize = 2;
 
-/// Takes the groups of windows out of an arrangement when the time of their sources has passed the windows'
-/// start by `after`; where there is somewhere to move them, they go there.
-///
-/// Returns what goes out, as updates for the arrangement that is read, and what goes elsewhere.
+/// The groups of windows whose start the time of their sources has passed by `after`, with what an arrangement
+/// has of them: it is to be told that they have [`expired`].
 pub fn leave<'s>(
     marks: StreamVec<'s, Tick, Reached>,
     after: i64,
@@ -206,11 +204,11 @@ pub fn leave<'s>(
     kept: Later,
     probe: &Handle<Tick>,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, StateUpdate>) {
+) -> StreamVec<'s, Tick, StateUpdate> {
     let mut clock = Clock::new(feeds, context.peers);
     let probe = probe.clone();
     let scope = marks.scope();
-    let moved = marks.unary_frontier::<CapacityContainerBuilder<Vec<(bool, StateUpdate)>>, _, _, _>(
+    marks.unary_frontier::<CapacityContainerBuilder<Vec<StateUpdate>>, _, _, _>(
         Pipeline,
         "Leave",
         move |capability, info| {
@@ -246,9 +244,7 @@ pub fn leave<'s>(
                 if let Some(passed) = passed {
                     let mut session = output.session(&*cap);
                     for_each_passed(trace, as_of, passed, &mut |key, state| {
-                        let out = State::expiring(state.rows());
-                        session.give((false, ((Blob(key.clone()), ()), now, out)));
-                        session.give((true, ((Blob(key), ()), now, state)));
+                        session.give(((Blob(key), ()), now, state));
                     });
                 }
                 compact(trace, &Antichain::from_elem(as_of), &Antichain::from_elem(now));
@@ -260,27 +256,12 @@ pub fn leave<'s>(
                 }
             }
         },
-    );
-    split(moved)
+    )
 }
 
-fn split<'s>(
-    moved: StreamVec<'s, Tick, (bool, StateUpdate)>,
-) -> (StreamVec<'s, Tick, StateUpdate>, StreamVec<'s, Tick, StateUpdate>) {
-    let pick = |stream: StreamVec<'s, Tick, (bool, StateUpdate)>, wanted: bool| {
-        stream.unary::<CapacityContainerBuilder<Vec<StateUpdate>>, _, _, _>(Pipeline, "Pick", move |_, _| {
-            move |input, output| {
-                input.for_each(|cap, updates| {
-                    let mut session = output.session(&cap);
-                    updates
-                        .drain(..)
-                        .filter(|(elsewhere, _)| *elsewhere == wanted)
-                        .for_each(|(_, update)| session.give(update));
-                });
-            }
-        })
-    };
-    (pick(moved.clone(), false), pick(moved, true))
+/// What takes groups out of where they were kept.
+pub fn expired<'s>(left: StreamVec<'s, Tick, StateUpdate>) -> StreamVec<'s, Tick, StateUpdate> {
+    left.map(|(group, tick, state)| (group, tick, State::expiring(state.rows())))
 }
 
 /// Visits the groups of all windows that start no later than `passed`. Windows come first in the order of
