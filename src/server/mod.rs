@@ -20,6 +20,7 @@ mod query;
 pub mod registry;
 mod request;
 mod rows;
+mod unread;
 
 use crate::dashboard::Dashboard;
 use crate::engine::Engine;
@@ -94,6 +95,7 @@ async fn serve_routes(
     // A row must leave when it is written; a connection that refuses the option still works.
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let mut closed = close.subscribe();
+    let routes = routes.layer(axum::middleware::from_fn(unread::read_to_its_end));
     let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
         stop.await;
         close.send_replace(true);

@@ -112,12 +112,16 @@ impl Stores {
             return self.waiting.append(self, site, records).await;
         }
         let mut answers: Vec<Option<Result<Stored, NotStored>>> = records.iter().map(|_| None).collect();
+        // Looked at once: a cluster that is found to be away on the way would move the others in the order,
+        // and one of them would never be tried.
+        let is_away = |name: &String| self.posts(name).is_ok_and(|posts| posts.is_away());
+        let away: Vec<bool> = site.clusters.iter().map(is_away).collect();
         // Each record goes down its own list of clusters, all of the same list together.
         for attempt in 0..site.clusters.len() {
             let mut by_cluster: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
             for (i, record) in records.iter().enumerate() {
                 let is_open = matches!(answers[i], None | Some(Err(NotStored::Away(_))));
-                if let (true, Some(cluster)) = (is_open, self.choice(zone, site, record, attempt)) {
+                if let (true, Some(cluster)) = (is_open, choice(zone, &away, record, attempt)) {
                     by_cluster.entry(cluster).or_default().push(i);
                 }
             }
@@ -159,23 +163,6 @@ impl Stores {
                 answers[i] = answer;
             }
         }
-    }
-
-    /// The cluster that a record goes to at the n-th attempt: those that are up come first.
-    fn choice(&self, zone: &Zone, site: &Site, record: &NewRecord, attempt: usize) -> Option<usize> {
-        let count = site.clusters.len();
-        let first = match (zone.publish, &record.key) {
-            (PublishRule::Key, Some(key)) => partition_of(key, count as u32) as usize,
-            _ => 0,
-        };
-        let order = (0..count).map(|i| (first + i) % count);
-        if zone.away == AwayRule::Wait {
-            // Its place in the order would be lost on another one.
-            return if attempt == 0 { Some(first) } else { None };
-        }
-        let is_away = |i: &usize| self.posts(&site.clusters[*i]).is_ok_and(|posts| posts.is_away());
-        let (away, up): (Vec<usize>, Vec<usize>) = order.partition(is_away);
-        up.into_iter().chain(away).nth(attempt)
     }
 
     async fn append_cluster(
@@ -265,4 +252,20 @@ impl Stores {
     pub fn waiting(&self, site: &Site) -> u64 {
         self.waiting.count(site)
     }
+}
+
+/// The cluster that a record goes to at the n-th attempt, when those of `away` are: those that are up come
+/// first.
+fn choice(zone: &Zone, away: &[bool], record: &NewRecord, attempt: usize) -> Option<usize> {
+    let count = away.len();
+    let first = match (zone.publish, &record.key) {
+        (PublishRule::Key, Some(key)) => partition_of(key, count as u32) as usize,
+        _ => 0,
+    };
+    if zone.away == AwayRule::Wait {
+        // Its place in the order would be lost on another one.
+        return if attempt == 0 { Some(first) } else { None };
+    }
+    let order = || (0..count).map(|i| (first + i) % count);
+    order().filter(|i| !away[*i]).chain(order().filter(|i| away[*i])).nth(attempt)
 }

@@ -11,7 +11,7 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::registry::{Fault, Registry};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -42,10 +42,8 @@ pub async fn serve(
     registry: Registry,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {e}"));
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    axum::serve(listener, router(registry)).with_graceful_shutdown(stop).await.map_err(failed)
+    let (close, _) = tokio::sync::watch::channel(false);
+    super::serve_routes(listener, router(registry), close, stop).await
 }
 
 pub fn router(registry: Registry) -> Router {
