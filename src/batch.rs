@@ -44,6 +44,8 @@ pub struct MessageBatch {
     pub headers: Headers,
     /// Set by a connector that could not frame a message: (index, reason); decoded as a reject.
     pub torn: Vec<(usize, String)>,
+    /// The line that names the fields of its messages, where one does.
+    pub names: Option<Arc<[u8]>>,
 }
 
 impl MessageBatch {

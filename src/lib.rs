@@ -8,6 +8,7 @@ pub mod value;
 pub mod headers;
 pub mod batch;
 pub mod number_text;
+pub mod dialect;
 pub mod time;
 pub mod sql;
 pub mod catalog;

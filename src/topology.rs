@@ -4,6 +4,11 @@
 //! [topics.carparks]
 //! connector = "file"            # file | log | generator | stdin | kafka
 //! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
+//! framing = "csv"               # line | json | csv: what a message is, if the format does not say it
+//! header = "names"              # true: the first line is no record; "names": it names the columns
+//! quote = "'"                   # "": nothing is a quote
+//! null = "NULL"                 # the word for it; an empty field is NULL, too
+//! key = ["ID"]                  # columns of the key that are fields of the value
 //!
 //! [clusters.prod]               # librdkafka's settings
 //! "bootstrap.servers" = "broker:9092"
@@ -46,6 +51,7 @@ mod parse;
 mod zones;
 
 use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
+use crate::dialect::Dialect;
 use crate::error::{Error, Result, reason};
 use crate::registry::Address;
 pub use event::EventName;
@@ -70,16 +76,18 @@ pub struct Topology {
 pub enum PlaceSpec {
     File {
         path: PathBuf,
-        /// `None`: JSON for `*.json`, else lines.
+        /// `None`: JSON for `*.json`, else what the format of the values suggests.
         framing: Option<Framing>,
         header: bool,
         follow: bool,
+        dialect: Dialect,
     },
     Log,
     Generator(GeneratorSpec),
     Stdin {
         framing: Framing,
         header: bool,
+        dialect: Dialect,
     },
     Kafka {
         cluster: Cluster,
@@ -144,13 +152,13 @@ impl Topology {
     /// are created with so many partitions.
     pub fn resolve(&self, topic: &str, data_dir: &Path, partitions: u32) -> Option<Place> {
         Some(match self.place(topic)?.clone() {
-            PlaceSpec::File { path, framing, header, follow } => {
+            PlaceSpec::File { path, framing, header, follow, dialect } => {
                 let framing = framing.unwrap_or_else(|| framing_of(&path));
-                Place::File { path, framing, header, follow }
+                Place::File { path, framing, header, follow, dialect }
             }
             PlaceSpec::Log => Place::Log { dir: data_dir.join("topics").join(topic), partitions },
             PlaceSpec::Generator(spec) => Place::Generator(spec),
-            PlaceSpec::Stdin { framing, header } => Place::Stdin { framing, header },
+            PlaceSpec::Stdin { framing, header, dialect } => Place::Stdin { framing, header, dialect },
             PlaceSpec::Kafka { cluster, topic: name } => {
                 Place::Kafka { cluster, topic: name.unwrap_or_else(|| topic.to_string()) }
             }
@@ -160,23 +168,27 @@ impl Topology {
 
 impl PlaceSpec {
     fn over(old: Option<&PlaceSpec>, path: &str) -> PlaceSpec {
-        let (framing, header, follow) = match old {
-            Some(PlaceSpec::File { framing, header, follow, .. }) => (*framing, *header, *follow),
-            Some(PlaceSpec::Stdin { framing, header }) => (Some(*framing), *header, true),
-            _ => (None, false, true),
+        let (framing, header, follow, dialect) = match old {
+            Some(PlaceSpec::File { framing, header, follow, dialect, .. }) => {
+                (*framing, *header, *follow, dialect.clone())
+            }
+            Some(PlaceSpec::Stdin { framing, header, dialect }) => {
+                (Some(*framing), *header, true, dialect.clone())
+            }
+            _ => (None, false, true, Dialect::default()),
         };
         match path {
-            "-" => PlaceSpec::Stdin { framing: framing.unwrap_or(Framing::Line), header },
-            _ => PlaceSpec::File { path: PathBuf::from(path), framing, header, follow },
+            "-" => PlaceSpec::Stdin { framing: framing.unwrap_or(Framing::Default), header, dialect },
+            _ => PlaceSpec::File { path: PathBuf::from(path), framing, header, follow, dialect },
         }
     }
 }
 
+/// As the name says, which may go on with how the file is packed.
 fn framing_of(path: &Path) -> Framing {
-    match path.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("json") => Framing::Json,
-        _ => Framing::Line,
-    }
+    let has = |path: &Path, wanted: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(wanted));
+    let bare = if has(path, "gz") || has(path, "zst") { path.with_extension("") } else { path.into() };
+    if has(&bare, "json") { Framing::Json } else { Framing::Default }
 }
 
 /// As Kafka has it, so that a topic can move there; a name is a directory name too.

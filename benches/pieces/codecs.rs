@@ -104,5 +104,6 @@ fn messages(written: Encoded) -> MessageBatch {
         timestamps: Timestamps::All(0),
         headers: Headers::None,
         torn: vec![],
+        names: None,
     }
 }

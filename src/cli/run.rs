@@ -205,6 +205,9 @@ fn lead(
         asked.extend(script::ask(engine, question, &session)?);
     }
     check_topics(engine, args)?;
+    for (placed, read) in engine.misplaced() {
+        tracing::warn!("the topology places topic {placed}, which nothing reads; did you mean {read}?");
+    }
     engine.begin()?;
     let mut pages = vec!["console".to_string()];
     if let Some((_, dashboards)) = &served {

@@ -6,17 +6,20 @@
 //! to number them, two could come to different numbers.
 
 mod arrival;
+mod contents;
 mod dispenser;
+mod identity;
 mod reader;
 mod watch;
 
 use super::dealing::{Dealer, Moment, ReadTo, Team};
 use super::framing::Between;
 use super::position::{Mark, ReadFile};
-use super::{Dealt, Framing, Lag, Opening, Poll, Source, Survey, io_error};
+use super::{Dealt, Framing, Lag, Opening, Poll, Source, Survey, TextLayout, io_error};
 use crate::error::{Error, Result};
 use arrival::Arrivals;
 pub use dispenser::Dispenser;
+pub use identity::{Head, Inode, recognise};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +27,10 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     framing: Framing,
+    /// The first line is no message.
     header: bool,
+    /// It names the columns.
+    names: bool,
     message_bytes_max: usize,
     /// Files are looked at for growth at most this often.
     check_ms: i64,
@@ -49,18 +55,29 @@ pub fn survey(path: &Path, follow: bool) -> Result<Survey> {
     Ok(Survey { files, ..Survey::default() })
 }
 
+/// The first line of each file of a place that is there and has one.
+pub fn first_lines(path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut lines = Vec::new();
+    for (path, len) in watch::list(path)?.into_iter().filter(|(_, len)| *len > 0) {
+        let line = contents::first_line(&path, len).map_err(|e| io_error("read", &path, e))?;
+        lines.push((path, line));
+    }
+    Ok(lines)
+}
+
 /// Opens what a survey found.
 pub fn open(
     path: &Path,
-    framing: Framing,
-    header: bool,
+    layout: TextLayout,
     follow: bool,
     opening: Opening,
     survey: &Survey,
     team: &Team,
 ) -> FileSource {
+    let TextLayout { framing, header, names } = layout;
     let message_bytes_max = super::framing::MESSAGE_BYTES_MAX;
-    let reading = Reading { framing, header, message_bytes_max, check_ms: CHECK_MS };
+    let header = header || names;
+    let reading = Reading { framing, header, names, message_bytes_max, check_ms: CHECK_MS };
     open_reading(path, reading, follow, opening, survey, team)
 }
 
@@ -88,7 +105,7 @@ impl Reading {
         let (next, between) = match self.framing {
             _ if len == 0 => (0, self.start()),
             // The last byte is looked at once more: a line may begin behind it.
-            Framing::Line => (len - 1, Between::Line),
+            Framing::Line | Framing::Default | Framing::Csv(_) => (len - 1, Between::Line),
             Framing::Json => (len, Between::Boundary),
         };
         Mark { next, between, time: i64::MIN }
@@ -105,10 +122,8 @@ struct Found {
 /// The files in the order of their partitions: those that an earlier start knew keep theirs.
 fn reconcile(survey: &Survey) -> Vec<Found> {
     let Some(resumed) = &survey.resumed else {
-        let new = |(path, len): &(PathBuf, u64)| {
-            let file = ReadFile { path: path.clone(), found: *len, mark: None };
-            Found { file, len: Some(*len) }
-        };
+        let new =
+            |(path, len): &(PathBuf, u64)| Found { file: ReadFile::new(path.clone(), *len), len: Some(*len) };
         return survey.files.iter().map(new).collect();
     };
     let len = |path: &Path| survey.files.iter().find(|(found, _)| found == path).map(|(_, len)| *len);
@@ -117,7 +132,7 @@ fn reconcile(survey: &Survey) -> Vec<Found> {
     // What an earlier start has not seen is new, wherever that one began.
     let start = Mark { next: 0, between: Between::Message, time: i64::MIN };
     let new = survey.files.iter().filter(is_new).map(|(path, len)| Found {
-        file: ReadFile { path: path.clone(), found: 0, mark: Some(start) },
+        file: ReadFile { mark: Some(start), ..ReadFile::new(path.clone(), 0) },
         len: Some(*len),
     });
     known.chain(new).collect()
@@ -125,11 +140,15 @@ fn reconcile(survey: &Survey) -> Vec<Found> {
 
 impl Source for FileSource {
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
-        Ok(match self.deal(max_bytes, now_ms, Moment::default())? {
-            Dealt::Messages(messages, _) => Poll::Messages(messages),
-            Dealt::Pending | Dealt::Busy => Poll::Pending,
-            Dealt::Done => Poll::Done,
-        })
+        loop {
+            return Ok(match self.deal(max_bytes, now_ms, Moment::default())? {
+                Dealt::Messages(messages, _) => Poll::Messages(messages),
+                Dealt::Pending => Poll::Pending,
+                Dealt::Done => Poll::Done,
+                // Who is alone waits for nobody: it is to go on.
+                Dealt::Busy => continue,
+            });
+        }
     }
 
     fn deal(&mut self, max_bytes: usize, now_ms: i64, moment: Moment) -> Result<Dealt> {

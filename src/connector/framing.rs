@@ -8,6 +8,7 @@
 //! *Boundaries* are the places where framing recovers behind what is no message: the start of a line,
 //! or for JSON a `{` in column 0 that no `:`, `,` or `[` asks for (see [`json`]).
 
+mod csv;
 mod json;
 mod masks;
 
@@ -61,11 +62,21 @@ pub enum Between {
     Line,
     /// What comes before the next boundary of JSON values belongs to no message.
     Boundary,
+    /// As [`Between::Message`], in a file that is one JSON array: its elements are the messages.
+    Element,
+    /// As [`Between::Boundary`], there.
+    ElementBoundary,
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 pub struct Framer {
     framing: Framing,
+    /// Not whether it is in an array.
     between: Between,
+    in_array: bool,
+    /// A message has begun, or the array that they are the elements of.
+    begun: bool,
     before: Before,
     message_bytes_max: usize,
 }
@@ -74,17 +85,26 @@ impl Framer {
     /// Reads from offset 0.
     pub fn at_start(framing: Framing, header: bool) -> Framer {
         let between = if header { Between::Line } else { Between::Message };
-        Framer::resume(framing, between, Before::START)
+        Framer { begun: false, ..Framer::resume(framing, between, Before::START) }
     }
 
     /// Goes on where another one stopped.
     pub fn resume(framing: Framing, between: Between, before: Before) -> Framer {
-        Framer { framing, between, before, message_bytes_max: MESSAGE_BYTES_MAX }
+        let (between, in_array) = match between {
+            Between::Element => (Between::Message, true),
+            Between::ElementBoundary => (Between::Boundary, true),
+            other => (other, false),
+        };
+        Framer { framing, between, in_array, begun: true, before, message_bytes_max: MESSAGE_BYTES_MAX }
     }
 
     /// How what was consumed last lies between messages.
     pub fn between(&self) -> Between {
-        self.between
+        match self.between {
+            Between::Message if self.in_array => Between::Element,
+            Between::Boundary if self.in_array => Between::ElementBoundary,
+            other => other,
+        }
     }
 
     pub fn message_bytes_max(self, bytes: usize) -> Framer {
@@ -95,7 +115,13 @@ impl Framer {
     /// consumed bytes ended. `last`: nothing follows the block. How many bytes are consumed: the rest of
     /// the block has to be handed in again with more behind it.
     pub fn scan(&mut self, block: &[u8], base: u64, last: bool, out: &mut Frames) -> usize {
+        let is_fresh = base == 0 && !last && !self.begun && self.between == Between::Message;
         let mut at = 0;
+        if base == 0 && block.starts_with(BYTE_ORDER_MARK) {
+            at = BYTE_ORDER_MARK.len();
+        } else if base == 0 && !last && BYTE_ORDER_MARK.starts_with(block) {
+            return 0;
+        }
         loop {
             match self.skipped(block, at) {
                 Some(to) => (at, self.between) = (to, Between::Message),
@@ -105,12 +131,17 @@ impl Framer {
                 }
             }
             at = match self.framing {
-                Framing::Line => self.lines(block, at, base, last, out),
+                Framing::Line | Framing::Default => self.lines(block, at, base, last, out),
+                Framing::Csv(csv) => self.records(csv, block, at, base, last, out),
                 Framing::Json => self.values(block, at, base, last, out),
             };
             if self.between == Between::Message {
                 break;
             }
+        }
+        // An array is recognised by being the first that there is: all before it is looked at again.
+        if is_fresh && !self.begun && self.framing == Framing::Json {
+            return 0;
         }
         self.before = self.before.and(&block[..at]);
         at
@@ -119,9 +150,9 @@ impl Framer {
     /// Where the next message may begin, if that is in this block.
     fn skipped(&self, block: &[u8], at: usize) -> Option<usize> {
         match self.between {
-            Between::Message => Some(at),
+            Between::Message | Between::Element => Some(at),
             Between::Line => memchr(b'\n', &block[at..]).map(|i| at + i + 1),
-            Between::Boundary => {
+            Between::Boundary | Between::ElementBoundary => {
                 memchr_iter(b'{', &block[at..]).map(|i| at + i).find(|i| self.is_boundary(block, *i))
             }
         }
@@ -206,7 +237,13 @@ pub(super) mod tests {
     pub(in crate::connector) type Message = (i64, Vec<u8>, bool);
 
     /// Reads `text` in reads of `step` bytes, as a source does. `anew`: each by another framer.
-    fn read(framing: Framing, text: &[u8], step: usize, max: usize, anew: bool) -> Vec<Message> {
+    pub(in crate::connector) fn read(
+        framing: Framing,
+        text: &[u8],
+        step: usize,
+        max: usize,
+        anew: bool,
+    ) -> Vec<Message> {
         let mut framer = Framer::at_start(framing, false).message_bytes_max(max);
         let (mut base, mut end, mut messages) = (0, 0, Vec::new());
         loop {
@@ -222,7 +259,8 @@ pub(super) mod tests {
             if end == text.len() {
                 return messages;
             }
-            if anew {
+            // Where nothing was consumed one begins at the start again.
+            if anew && base > 0 {
                 let before = Before::START.and(&text[..base]);
                 framer = Framer::resume(framing, framer.between(), before).message_bytes_max(max);
             }
@@ -240,6 +278,7 @@ pub(super) mod tests {
     fn lines_lose_their_ends_and_empty_ones_are_no_messages() {
         assert_eq!(all(Framing::Line, "a,1\r\n\n\r\n b\nlast"), ["a,1", " b", "last"]);
         assert_eq!(all(Framing::Line, ""), Vec::<String>::new());
+        assert_eq!(all(Framing::Line, "\u{feff}ann\n\u{feff}bob"), ["ann", "\u{feff}bob"]);
     }
 
     #[test]
@@ -249,7 +288,11 @@ pub(super) mod tests {
                 "{\"a\": [1,\n 2]}\n {\"b\":\"}\\\"{\"}  [1]",
                 vec!["{\"a\": [1,\n 2]}", "{\"b\":\"}\\\"{\"}", "[1]"],
             ),
-            ("[\n{\"a\":1},\n{\"a\":2}\n]\n", vec!["[\n{\"a\":1},\n{\"a\":2}\n]"]),
+            (" [\n{\"a\":1},\n{\"a\":[2,\n3]}\n]\n", vec!["{\"a\":1}", "{\"a\":[2,\n3]}"]),
+            ("[{\"a\":1},{\"a\":2}] [3]", vec!["{\"a\":1}", "{\"a\":2}", "[3]"]),
+            ("[ ]\n", vec![]),
+            ("[1,2]\n[{}]", vec!["[1,2]", "[{}]"]),
+            ("\u{feff}{\"a\":1}", vec!["{\"a\":1}"]),
             ("{\"a\":1},\n{\"a\":2},\n", vec!["{\"a\":1}", "{\"a\":2}"]),
             ("oops {\"a\":1}\r\n{\"a\":2} }\n12\n", vec!["oops {\"a\":1}", "{\"a\":2}", "}", "12"]),
             ("{\"a\":\"cut\n{\"a\":2}\n", vec!["torn {\"a\":\"cut", "{\"a\":2}"]),
@@ -286,7 +329,10 @@ pub(super) mod tests {
             3 => "[{}\\[\\]\",:\\\\ \na]{1,12}",
             2 => "\n{0,3}",
         ];
-        prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat().into_bytes())
+        let start =
+            prop_oneof![4 => Just(""), 1 => Just("\u{feff}"), 2 => Just("[\n"), 1 => Just("\u{feff} [")];
+        let pieces = prop::collection::vec(piece, 0..20);
+        (start, pieces).prop_map(|(start, pieces)| [start.to_string(), pieces.concat()].concat().into_bytes())
     }
 
     proptest! {

@@ -195,6 +195,7 @@ impl GeneratorSource {
             timestamps: Timestamps::All(timestamp),
             headers: Headers::None,
             torn: Vec::new(),
+            names: None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod read_at;
 pub mod stdin;
 
 use crate::batch::MessageBatch;
+use crate::dialect::Dialect;
 use crate::error::{Error, Result, reason};
 pub use cluster::{BOOTSTRAP, Cluster, Notes, Setting};
 pub use dealing::{Dispensers, Moment, ReadTo, Team, Ticket};
@@ -28,8 +29,10 @@ pub enum Place {
     File {
         path: PathBuf,
         framing: Framing,
+        /// The first line is no record.
         header: bool,
         follow: bool,
+        dialect: Dialect,
     },
     /// A durable local topic in the data directory.
     Log {
@@ -41,6 +44,7 @@ pub enum Place {
     Stdin {
         framing: Framing,
         header: bool,
+        dialect: Dialect,
     },
     /// A topic on a cluster, under the name that it has there.
     Kafka {
@@ -68,14 +72,64 @@ impl Place {
     pub fn is_writable(&self) -> bool {
         matches!(self, Place::Log { .. } | Place::Kafka { .. })
     }
+
+    /// How text is laid out there, where somebody else has written it.
+    pub fn dialect(&self) -> Option<&Dialect> {
+        match self {
+            Place::File { dialect, .. } | Place::Stdin { dialect, .. } => Some(dialect),
+            _ => None,
+        }
+    }
+
+    /// The place as it is read for values of separated fields with that delimiter, or for others: they
+    /// are records that may span lines, unless it is said otherwise.
+    pub fn framed_for(mut self, delimiter: Option<u8>) -> Place {
+        if let Place::File { framing, dialect, .. } | Place::Stdin { framing, dialect, .. } = &mut self {
+            *framing = match (*framing, delimiter) {
+                (Framing::Default | Framing::Csv(_), Some(delimiter)) => {
+                    Framing::Csv(Csv { delimiter, quote: dialect.quote })
+                }
+                (Framing::Default, None) => Framing::Line,
+                (framing, _) => framing,
+            };
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Framing {
+    /// Nobody has said: what the format of the values suggests, else lines.
+    Default,
     /// A line is a message.
     Line,
     /// A JSON value is a message; it may span lines.
     Json,
+    /// A record of separated fields is a message; quoted ones may span lines.
+    Csv(Csv),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Csv {
+    pub delimiter: u8,
+    /// `None`: nothing is a quote, and a record is a line.
+    pub quote: Option<u8>,
+}
+
+/// How text is cut into messages.
+#[derive(Clone, Copy, Debug)]
+pub struct TextLayout {
+    pub framing: Framing,
+    /// The first line is no message.
+    pub header: bool,
+    /// It names the columns.
+    pub names: bool,
+}
+
+impl TextLayout {
+    fn of(framing: Framing, header: bool, dialect: &Dialect) -> TextLayout {
+        TextLayout { framing, header: header || dialect.names, names: dialect.names }
+    }
 }
 
 /// What the generator makes; the same for the same seed.
@@ -188,6 +242,10 @@ impl Lag {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and nearly always it is the large one"
+)]
 pub enum Poll {
     Messages(MessageBatch),
     /// Nothing now; more may come.
@@ -236,6 +294,22 @@ pub fn survey(place: &Place, once: bool) -> Result<Survey> {
     }
 }
 
+/// Finds out what became of what an earlier run has read, which the survey says.
+pub fn recognise(place: &Place, survey: &mut Survey) -> Result<()> {
+    match place {
+        Place::File { .. } => file::recognise(survey),
+        _ => Ok(()),
+    }
+}
+
+/// The first lines of the files that are there.
+pub fn first_lines(place: &Place) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    match place {
+        Place::File { path, .. } => file::first_lines(path),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Opens one worker's reader of a topic as it was surveyed.
 pub fn open_surveyed(
     place: &Place,
@@ -244,12 +318,15 @@ pub fn open_surveyed(
     team: &Team,
 ) -> Result<Box<dyn Source>> {
     Ok(match place {
-        Place::File { path, framing, header, follow } => {
-            Box::new(file::open(path, *framing, *header, *follow, opening, survey, team))
+        Place::File { path, framing, header, follow, dialect } => {
+            let layout = TextLayout::of(*framing, *header, dialect);
+            Box::new(file::open(path, layout, *follow, opening, survey, team))
         }
         Place::Log { dir, .. } => Box::new(log::open(dir, opening, survey)?),
         Place::Generator(spec) => Box::new(generator::open(spec, opening, survey, team)?),
-        Place::Stdin { framing, header } => Box::new(stdin::open(*framing, *header, opening)?),
+        Place::Stdin { framing, header, dialect } => {
+            Box::new(stdin::open(TextLayout::of(*framing, *header, dialect), opening)?)
+        }
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
     })
 }

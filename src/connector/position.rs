@@ -1,5 +1,6 @@
 //! How far a topic is read: what a checkpoint keeps of a source, and where the next run goes on.
 
+use super::file::{Head, Inode};
 use super::framing::Between;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +25,11 @@ pub struct ReadFile {
     pub found: u64,
     /// `None`: another process tells, which reads it.
     pub mark: Option<Mark>,
+    /// `None`: it was not opened yet.
+    pub inode: Option<Inode>,
+    pub head: Head,
+    /// Offsets are those of what comes out of it.
+    pub packed: bool,
 }
 
 /// A place between two messages of a file.
@@ -50,6 +56,13 @@ impl Split {
     pub const OPEN: u64 = u64::MAX;
 }
 
+impl ReadFile {
+    /// A file that is not read yet. `found`: the bytes that it has, where it was there at the first start.
+    pub fn new(path: PathBuf, found: u64) -> ReadFile {
+        ReadFile { path, found, mark: None, inode: None, head: Head::default(), packed: false }
+    }
+}
+
 impl Position {
     /// Puts together what several workers say of one topic.
     pub fn merge(&mut self, other: Position) {
@@ -60,7 +73,9 @@ impl Position {
         };
         self.files = longer;
         for (file, other) in self.files.iter_mut().zip(other_files) {
-            file.mark = file.mark.or(other.mark);
+            if file.mark.is_none() {
+                *file = other;
+            }
         }
         self.splits.extend(other.splits);
         for (partition, stamp) in other.stamps {

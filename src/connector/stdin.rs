@@ -4,12 +4,14 @@
 //! in has no end until its writer closes it, so a bounded reader waits for that, too.
 
 use super::framing::{Framer, Frames};
-use super::{Framing, Lag, Opening, Poll, ReadTo, Share, Source};
+use super::{Lag, Opening, Poll, ReadTo, Share, Source, TextLayout};
 use crate::batch::{MessageBatch, Timestamps};
 use crate::error::{Error, Result, reason};
 use crate::headers::Headers;
 use arrow_buffer::Buffer;
+use memchr::memchr;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
@@ -25,17 +27,20 @@ pub struct StdinSource {
     carry: Vec<u8>,
     /// The offset of the first byte of `carry`.
     base: u64,
+    /// The first line names the columns, and is still to come.
+    unnamed: bool,
+    names: Option<Arc<[u8]>>,
 }
 
-pub fn open(framing: Framing, header: bool, opening: Opening) -> Result<StdinSource> {
+pub fn open(layout: TextLayout, opening: Opening) -> Result<StdinSource> {
     static OPENED: AtomicBool = AtomicBool::new(false);
     match opening.share {
-        Share::Part { index, .. } if index > 0 => Ok(StdinSource::over(None, framing, header)),
+        Share::Part { index, .. } if index > 0 => Ok(StdinSource::over(None, layout)),
         _ if OPENED.swap(true, Ordering::SeqCst) => {
             Err(Error::runtime("standard input can be read only once")
                 .hint("put the data into a file, or let one stream read it and derive the others from that"))
         }
-        _ => Ok(StdinSource::over(Some(spawn(io::stdin())), framing, header)),
+        _ => Ok(StdinSource::over(Some(spawn(io::stdin())), layout)),
     }
 }
 
@@ -67,8 +72,10 @@ fn forward(mut input: impl Read, blocks: &SyncSender<io::Result<Vec<u8>>>) {
 }
 
 impl StdinSource {
-    fn over(blocks: Option<Receiver<io::Result<Vec<u8>>>>, framing: Framing, header: bool) -> StdinSource {
-        StdinSource { blocks, framer: Framer::at_start(framing, header), carry: Vec::new(), base: 0 }
+    fn over(blocks: Option<Receiver<io::Result<Vec<u8>>>>, layout: TextLayout) -> StdinSource {
+        let TextLayout { framing, header, names } = layout;
+        let framer = Framer::at_start(framing, header);
+        StdinSource { blocks, framer, carry: Vec::new(), base: 0, unnamed: names, names: None }
     }
 
     fn frame(&mut self, block: Vec<u8>, last: bool, now_ms: i64) -> Option<MessageBatch> {
@@ -77,6 +84,13 @@ impl StdinSource {
             bytes = block;
         } else {
             bytes.extend_from_slice(&block);
+        }
+        if self.unnamed {
+            let Some(line) = memchr(b'\n', &bytes).or(last.then_some(bytes.len())) else {
+                self.carry = bytes;
+                return None;
+            };
+            (self.names, self.unnamed) = (Some(bytes[..line].into()), false);
         }
         let mut frames = Frames::default();
         let consumed = self.framer.scan(&bytes, self.base, last, &mut frames);
@@ -99,6 +113,7 @@ impl StdinSource {
             timestamps: Timestamps::All(now_ms),
             headers: Headers::None,
             torn: frames.torn,
+            names: self.names.clone(),
         })
     }
 }
@@ -140,14 +155,18 @@ impl Source for StdinSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::Start;
+    use crate::connector::{Framing, Start};
+
+    fn layout(framing: Framing) -> TextLayout {
+        TextLayout { framing, header: false, names: false }
+    }
 
     fn source(blocks: &[&str], framing: Framing) -> StdinSource {
         let (sender, receiver) = sync_channel(100);
         for block in blocks {
             sender.send(Ok(block.as_bytes().to_vec())).unwrap();
         }
-        StdinSource::over(Some(receiver), framing, false)
+        StdinSource::over(Some(receiver), layout(framing))
     }
 
     fn drain(source: &mut StdinSource) -> Vec<String> {
@@ -175,7 +194,7 @@ mod tests {
     #[test]
     fn an_open_pipe_is_waited_for() {
         let (sender, receiver) = sync_channel(1);
-        let mut source = StdinSource::over(Some(receiver), Framing::Line, false);
+        let mut source = StdinSource::over(Some(receiver), layout(Framing::Line));
         assert!(matches!(source.poll(1, 0).unwrap(), Poll::Pending));
         sender.send(Ok(b"a\n".to_vec())).unwrap();
         assert_eq!(drain(&mut source), ["0:a"]);
@@ -194,10 +213,10 @@ mod tests {
     #[test]
     fn it_is_read_once_and_by_one() {
         let opening = |share| Opening { share, start: Start::Earliest, bounded: false, opened_ms: 0 };
-        let mut other = open(Framing::Line, false, opening(Share::Part { index: 1, of: 2 })).unwrap();
+        let mut other = open(layout(Framing::Line), opening(Share::Part { index: 1, of: 2 })).unwrap();
         assert!(matches!(other.poll(1, 0).unwrap(), Poll::Done));
-        let _first = open(Framing::Line, false, opening(Share::All));
-        let error = open(Framing::Line, false, opening(Share::All)).err().unwrap();
+        let _first = open(layout(Framing::Line), opening(Share::All));
+        let error = open(layout(Framing::Line), opening(Share::All)).err().unwrap();
         assert_eq!(error.message, "standard input can be read only once");
     }
 }

@@ -6,12 +6,12 @@
 use super::ask::Watcher;
 use super::checkpoint::Resumed;
 use super::outcome::{Outcome, Status};
+use super::placed;
 use super::resume::{Durable, Planning, not_durable};
 use super::shared::{Command, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, BOOKS_TABLE, Session};
 use crate::aggregate::{self};
 use crate::catalog::{Catalog, Origin, Source};
-use crate::connector::log::log_info;
 use crate::connector::{self, Layout, Place, Start, Survey, Writer};
 use crate::error::{Error, Result, reason};
 use crate::expr::{Expr, ExprKind};
@@ -244,12 +244,16 @@ impl Coordinator {
     /// `started_ms`: what messages that are there already and have no time get as theirs, at the first
     /// start.
     fn send_at(&mut self, mut plans: Vec<DataflowPlan>, started_ms: i64) -> Result<()> {
+        let written: Vec<(DataflowId, PathBuf)> =
+            self.active.values().chain(&plans).filter_map(placed::logs).collect();
         for plan in &mut plans {
             if let DataflowPlan::Source(source) = plan {
+                source.behind = placed::writers(&source.place, &written);
                 let resumed = source.survey.resumed.take();
                 let survey = connector::survey(&source.place, source.bounded)
                     .map_err(|e| Error { message: format!("topic {}: {}", source.topic, e.message), ..e })?;
                 source.survey = Survey { resumed, at_ms: now_ms(), ..survey };
+                connector::recognise(&source.place, &mut source.survey)?;
             }
         }
         self.stale.drain(..).try_for_each(|dir| clear(&dir))?;
@@ -490,22 +494,6 @@ impl Coordinator {
         let plans = std::mem::take(&mut self.waiting);
         self.active.extend(plans.iter().map(|p| (p.id(), p.clone())));
         super::replay::Planned { plans, wanted: self.changed_wants() }
-    }
-
-    /// Topics that are read without having a place, and hold nothing: most likely a place is missing.
-    pub(super) fn unplaced(&self) -> Vec<String> {
-        let sources = self.active.values().filter_map(|plan| match plan {
-            DataflowPlan::Source(source) if self.topology.place(&source.topic).is_none() => Some(source),
-            _ => None,
-        });
-        let is_empty = |place: &Place| match place {
-            Place::Log { dir, .. } => log_info(dir).is_ok_and(|info| info.records == 0),
-            _ => false,
-        };
-        let mut topics: Vec<String> =
-            sources.filter(|s| is_empty(&s.place)).map(|s| s.topic.clone()).collect();
-        topics.dedup();
-        topics
     }
 
     /// Plans that wait for [`Coordinator::begin`].

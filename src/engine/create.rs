@@ -4,6 +4,7 @@ use super::Session;
 use super::coordinator::{Coordinator, created, start_of, status, word};
 use super::declared::{Defaults, declared_schema, timestamp_expr};
 use super::outcome::Outcome;
+use super::placed;
 use super::rules::{check_compiles, check_persistent, check_projection, check_shape, fit, passes_keys};
 use super::session::{OR_REPLACE, TOPIC_PREFIX};
 use crate::aggregate::Spec;
@@ -85,7 +86,7 @@ impl Coordinator {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
         }
         // The place must make sense before anything starts.
-        self.place(&source)?;
+        placed::check(&source, &self.place(&source)?, &columns, name)?;
         self.replace(found, name)?;
         self.catalog.insert(source);
         if *kind == SourceKind::Table {

@@ -203,6 +203,7 @@ impl Objects {
             timestamps: Timestamps::All(0),
             headers: Headers::None,
             torn: Vec::new(),
+            names: None,
         };
         let decoded = self.decoder.decode(&messages, &self.wanted);
         if let Some(reject) = decoded.rejects.first() {

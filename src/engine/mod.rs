@@ -4,6 +4,7 @@
 //! keeps the catalog and turns statements into plans, and the timely workers run them.
 
 pub mod outcome;
+mod placed;
 mod session;
 mod data_dir;
 mod coordinator;
@@ -247,6 +248,11 @@ impl Engine {
     /// Topics that queries read, though nobody has said where they are and nothing was inserted.
     pub fn unplaced(&self) -> Vec<String> {
         self.coordinator().map_or_else(|_| Vec::new(), |coordinator| coordinator.unplaced())
+    }
+
+    /// Topics that the topology places and nobody declares, each with the topic that was most likely meant.
+    pub fn misplaced(&self) -> Vec<(String, String)> {
+        self.coordinator().map_or_else(|_| Vec::new(), |coordinator| coordinator.misplaced())
     }
 
     fn coordinator(&self) -> Result<MutexGuard<'_, Coordinator>> {

@@ -401,7 +401,7 @@ impl DataflowPlan {
 }
 
 impl QueryPlan {
-    fn stores(&self) -> Option<&StorePlan> {
+    pub(super) fn stores(&self) -> Option<&StorePlan> {
         match &self.sink {
             Sink::Stream { store, .. } => store.as_ref(),
             Sink::Changelog(store) => Some(store),

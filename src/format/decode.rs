@@ -7,7 +7,7 @@ use super::headers::HeaderColumns;
 use super::{Decoded, Decoder};
 use crate::batch::{Column, MessageBatch, Range32, Reject};
 use crate::types::{Bounds, SqlType};
-use arrow_array::{BooleanArray, Int64Array};
+use arrow_array::{Array, BooleanArray, Int64Array};
 use arrow_buffer::{BooleanBuffer, Buffer};
 use arrow_schema::DataType;
 use arrow_select::filter::FilterBuilder;
@@ -16,6 +16,9 @@ use std::sync::Arc;
 
 /// Decodes the columns that live in the messages' keys, or those in their values.
 pub trait Side {
+    /// What comes now are messages whose fields this line names.
+    fn named_by(&mut self, _line: Option<&Arc<[u8]>>) {}
+
     /// Whether messages can be decoded now. False: what they need is not there yet; ask again.
     fn is_ready(&mut self, _buffer: &Buffer, _ranges: &[Range32]) -> bool {
         true
@@ -118,6 +121,8 @@ pub struct Sides {
     /// A window's bounds follow the key's columns.
     pub bounds: Option<Bounds>,
     pub changelog: bool,
+    /// So many of the value's columns, its first, are the key: messages have none of their own.
+    pub keys_in_value: usize,
 }
 
 impl Decoder for Sides {
@@ -137,6 +142,17 @@ impl Decoder for Sides {
         let (key_wanted, wanted) = wanted.split_at(self.key_types.len());
         let (windows_wanted, wanted) = wanted.split_at(if self.bounds.is_some() { 2 } else { 0 });
         let (value_wanted, headers_wanted) = wanted.split_at(wanted.len() - self.headers.len());
+        self.value.named_by(messages.names.as_ref());
+        let looks_at_keys = self.changelog && self.keys_in_value > 0;
+        let with_keys: Vec<bool>;
+        let value_wanted = match looks_at_keys {
+            false => value_wanted,
+            true => {
+                let is_wanted = |(i, wanted): (usize, &bool)| *wanted || i < self.keys_in_value;
+                with_keys = value_wanted.iter().enumerate().map(is_wanted).collect();
+                &with_keys
+            }
+        };
         let (keys, windows) = match (self.bounds, &messages.keys) {
             (Some(bounds), Some(keys)) => {
                 let (keys, windows) = split_windows(bounds, &messages.buffer, keys, &mut rejects);
@@ -151,12 +167,26 @@ impl Decoder for Sides {
         };
         columns.extend(windows);
         columns.extend(self.value.decode(&messages.buffer, &messages.values, value_wanted, &mut rejects));
+        if looks_at_keys {
+            self.check_keys(&columns, messages.len(), &mut rejects);
+        }
         columns.extend(self.headers.decode(&messages.headers, messages.len(), headers_wanted));
         finish(columns, deleted, rejects)
     }
 }
 
 impl Sides {
+    /// Rejects messages without a key, where it is in the value.
+    fn check_keys(&self, columns: &[Column], messages: usize, rejects: &mut Rejects) {
+        for column in &columns[..self.keys_in_value] {
+            let (array, _) = column.at(0);
+            let is_const = matches!(column, Column::Const(_));
+            for message in (0..messages).filter(|i| array.is_null(if is_const { 0 } else { *i })) {
+                rejects.add(message, None, || "no key".to_string());
+            }
+        }
+    }
+
     /// Rejects messages that lack their key; answers which ones have no value, if any is so.
     fn check_presence(&self, messages: &MessageBatch, rejects: &mut Rejects) -> Option<BooleanBuffer> {
         if self.changelog && !self.key_types.is_empty() {

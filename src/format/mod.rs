@@ -32,12 +32,14 @@ mod typed;
 mod wire;
 
 use crate::batch::{Batch, Column, MessageBatch, Reject};
+use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::registry::{self, Kind, Lookups, Resolved};
 use crate::types::{ColumnDef, Schema, SqlType};
 use arrow_buffer::BooleanBuffer;
 use codec::{Inference, Inferred};
 use decode::{NoColumns, Side, Sides};
+pub use delimited::missing;
 use delimited::{DelimitedSide, DelimitedWriter};
 use encode::{NothingWriter, Writer, Writers};
 use explained::{Explained, OneSchema, ReaderOf, push_indices};
@@ -85,6 +87,14 @@ impl Format {
             "PROTOBUF_NOSR" => Format::ProtobufNoSr { nullable: Nullable::Plain },
             _ => return None,
         })
+    }
+
+    /// What separates fields, where that is how they are told apart.
+    pub fn delimiter(self) -> Option<u8> {
+        match self {
+            Format::Delimited { delimiter } => Some(delimiter),
+            _ => None,
+        }
     }
 
     /// As statements write it.
@@ -172,15 +182,31 @@ pub fn decoder(
     schema: &Schema,
     schemas: &Lookups,
 ) -> Result<Box<dyn Decoder>> {
-    let (keys, values) = sides(schema);
+    decoder_in(&Dialect::default(), serialization, schema, schemas)
+}
+
+/// The same, for messages that are laid out in a dialect.
+pub fn decoder_in(
+    dialect: &Dialect,
+    serialization: &Serialization,
+    schema: &Schema,
+    schemas: &Lookups,
+) -> Result<Box<dyn Decoder>> {
+    let (mut keys, mut values) = sides(schema);
     check_keys(&keys)?;
+    let mut keys_in_value = 0;
+    if !dialect.key.is_empty() {
+        keys_in_value = keys.len();
+        values.splice(0..0, keys.drain(..));
+    }
     Ok(Box::new(Sides {
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
         headers: HeaderColumns::new(schema.headers()),
         bounds: schema.bounds(),
-        key: side("key", serialization.key.of_keys(&keys), &keys, schemas)?,
-        value: side("value", serialization.value, &values, schemas)?,
+        key: side("key", serialization.key.of_keys(&keys), &keys, schemas, &Dialect::default())?,
+        value: side("value", serialization.value, &values, schemas, dialect)?,
         changelog: serialization.changelog,
+        keys_in_value,
     }))
 }
 
@@ -343,13 +369,14 @@ fn side(
     format: Format,
     columns: &[&ColumnDef],
     schemas: &Lookups,
+    dialect: &Dialect,
 ) -> Result<Box<dyn Side>> {
     Ok(match format {
         Format::None => {
             no_columns(columns)?;
             Box::new(NoColumns)
         }
-        Format::Delimited { delimiter } => Box::new(DelimitedSide::new(delimiter, columns)?),
+        Format::Delimited { delimiter } => Box::new(DelimitedSide::new(delimiter, columns, dialect)?),
         Format::Json { wrap_single } => Box::new(JsonSide::new(columns, !wrap_single)?),
         Format::Kafka => Box::new(KafkaSide::new(columns)?),
         Format::JsonSr { wrap_single } => {

@@ -1,7 +1,7 @@
 //! Text → numbers, as Java reads them: what DELIMITED fields and JSON texts and numbers are parsed with.
 //!
 //! Each parser defines one language: checking a field (`….is_some()`) and converting it accept exactly
-//! the same texts. No blanks are trimmed. Fields of up to eight digits are converted a word at a time,
+//! the same texts. Only a DOUBLE may stand between blanks. Fields of up to eight digits are converted a word at a time,
 //! without a loop whose length the processor would have to guess.
 
 use super::field::Field;
@@ -79,7 +79,7 @@ fn long_integer(negative: bool, text: &[u8]) -> Option<i64> {
     if negative { Some(value) } else { value.checked_neg() }
 }
 
-/// A DOUBLE as `Double.parseDouble` reads it, but for hexadecimal forms and surrounding blanks.
+/// A DOUBLE as `Double.parseDouble` reads it, but for hexadecimal forms.
 #[inline(always)]
 pub fn double(field: Field<'_>) -> Option<f64> {
     let (negative, rest) = sign(field);
@@ -122,9 +122,17 @@ fn short_double(field: Field<'_>) -> Option<(u64, usize)> {
     Some((whole * SHORT_POWERS[places] + fraction, places))
 }
 
+/// As `String.trim` has it; of numbers only a DOUBLE may stand between blanks.
+fn without_blanks(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| *byte > b' ').unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| *byte > b' ').map_or(start, |last| last + 1);
+    &text[start..end]
+}
+
 /// Any other DOUBLE: many digits, exponents, Java's suffixes, NaN and Infinity.
 #[inline(never)]
 fn long_double(text: &[u8]) -> Option<f64> {
+    let text = without_blanks(text);
     let (negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -294,8 +302,10 @@ mod tests {
             ("nan", None),
             ("infinity", None),
             ("-+1", None),
-            (" 1", None),
-            ("1 ", None),
+            (" 1", Some(1.0)),
+            ("\t1.5e3 ", Some(1500.0)),
+            ("1 2", None),
+            (" ", None),
             ("1_0", None),
             ("0x1p3", None),
             ("1dd", None),

@@ -31,11 +31,11 @@ impl Stops {
     }
 
     /// Scans bytes `start..end`.
-    pub fn scan(&mut self, buffer: &[u8], start: usize, end: usize, delimiter: u8) {
+    pub fn scan(&mut self, buffer: &[u8], start: usize, end: usize, delimiter: u8, quote: u8) {
         self.quotes.clear();
         self.found = 0;
         self.ascii = true;
-        imp::scan(self, &buffer[start..end], start as u32, delimiter);
+        imp::scan(self, &buffer[start..end], start as u32, delimiter, quote);
         self.delimiters[self.found] = u32::MAX;
         self.quotes.push(u32::MAX);
     }
@@ -198,22 +198,22 @@ mod imp {
 
     /// Finding the positions of bits is what takes most of the time, and twice as long without the
     /// instructions for it that came with AVX2.
-    pub fn scan(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8) {
+    pub fn scan(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8, quote: u8) {
         let modern = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("popcnt");
         if modern {
             // SAFETY: the processor has what the function is compiled for.
-            unsafe { scan_avx2(stops, region, start, delimiter) }
+            unsafe { scan_avx2(stops, region, start, delimiter, quote) }
         } else {
-            stops.scan_with(region, start, |word| super::classes_of_blocks(word, delimiter));
+            stops.scan_with(region, start, |word| super::classes_of_blocks(word, delimiter, quote));
         }
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn scan_avx2(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8) {
+    fn scan_avx2(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8, quote: u8) {
         let delimiter = _mm256_set1_epi8(delimiter as i8);
-        let quote = _mm256_set1_epi8(b'"' as i8);
+        let quote = _mm256_set1_epi8(quote as i8);
         let join = |low: __m256i, high: __m256i| {
             u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
         };
@@ -233,13 +233,13 @@ mod imp {
 
 /// As it is done without anything newer than [`Block`].
 #[inline(always)]
-fn classes_of_blocks(word: &[u8; 64], delimiter: u8) -> Classes {
+fn classes_of_blocks(word: &[u8; 64], delimiter: u8, quote: u8) -> Classes {
     let (blocks, _) = word.as_chunks::<16>();
     let mut classes = Classes { delimiters: 0, quotes: 0, not_ascii: 0 };
     for (i, block) in blocks.iter().enumerate() {
         let block = Block(imp::load(block));
         classes.delimiters |= u64::from(block.equal(delimiter)) << (16 * i);
-        classes.quotes |= u64::from(block.equal(b'"')) << (16 * i);
+        classes.quotes |= u64::from(block.equal(quote)) << (16 * i);
         classes.not_ascii |= u64::from(block.not_ascii());
     }
     classes
@@ -249,8 +249,8 @@ fn classes_of_blocks(word: &[u8; 64], delimiter: u8) -> Classes {
 mod imp {
     use super::Stops;
 
-    pub fn scan(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8) {
-        stops.scan_with(region, start, |word| super::classes_of_blocks(word, delimiter));
+    pub fn scan(stops: &mut Stops, region: &[u8], start: u32, delimiter: u8, quote: u8) {
+        stops.scan_with(region, start, |word| super::classes_of_blocks(word, delimiter, quote));
     }
 
     pub type Bytes = [u8; 16];
@@ -305,8 +305,8 @@ mod tests {
                 all.chain([u32::MAX]).collect::<Vec<_>>()
             };
             let (mut best, mut portable) = (Stops::default(), Stops::default());
-            best.scan(buffer.as_bytes(), start, end, b',');
-            portable.scan_with(region.as_bytes(), start as u32, |word| classes_of_blocks(word, b','));
+            best.scan(buffer.as_bytes(), start, end, b',', b'"');
+            portable.scan_with(region.as_bytes(), start as u32, |word| classes_of_blocks(word, b',', b'"'));
             assert_eq!(best.delimiters(), positions(b','));
             assert_eq!(best.quotes(), positions(b'"'));
             assert_eq!(best.ascii, region.is_ascii());

@@ -72,6 +72,8 @@ pub struct SourcePlan {
     pub start: Start,
     /// End when all that was there at the start is read.
     pub bounded: bool,
+    /// What writes the topic, in this run: a bounded reader ends when these have, too.
+    pub behind: Vec<DataflowId>,
     pub serialization: Serialization,
     pub schema: Schema,
     /// BIGINT expression over the schema that gives ROWTIME; `None`: the message's timestamp.

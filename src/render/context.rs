@@ -207,6 +207,12 @@ impl Context {
         self.shared.set_horizon(self.index % self.shared.workers(), horizon);
     }
 
+    /// Whether these dataflows are through, or gone.
+    pub fn are_done(&self, ids: &[DataflowId]) -> bool {
+        let dataflows = self.dataflows.borrow();
+        ids.iter().all(|id| dataflows.get(id).is_none_or(|dataflow| dataflow.probe.done()))
+    }
+
     pub fn wake_sources(&self) {
         let dataflows = self.dataflows.borrow();
         dataflows.values().filter(|d| d.reads).flat_map(|d| &d.wake).for_each(Activator::activate);

@@ -103,6 +103,7 @@ mod tests {
             timestamps: Timestamps::All(timestamp),
             headers: Headers::None,
             torn: Vec::new(),
+            names: None,
         }
     }
 

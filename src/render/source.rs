@@ -10,7 +10,7 @@ use crate::connector::{self, Dealt, Dispensers, Moment, Opening, ReadTo, Share, 
 use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
-use crate::format::{Decoder, decoder};
+use crate::format::{Decoder, decoder, decoder_in};
 use crate::plan::{SourcePlan, Wanted};
 use crate::registry::Lookups;
 use arrow_array::cast::AsArray;
@@ -176,7 +176,8 @@ fn poll(
             let opening = Opening {
                 share: Share::Part { index: context.index, of: context.peers },
                 start: plan.start,
-                bounded: plan.bounded,
+                // What is still written has no end yet.
+                bounded: plan.bounded && plan.behind.is_empty(),
                 opened_ms: context.shared.started_ms(),
             };
             let opened = connector::open_surveyed(&plan.place, opening, &plan.survey, team)?;
@@ -187,7 +188,13 @@ fn poll(
         }
     };
     reader.read_headers(headers);
+    // Before it is read: then all is there that will be.
+    let written = plan.bounded && !plan.behind.is_empty() && context.are_done(&plan.behind);
     let polled = reader.deal(context.pace.batch_bytes, context.clock.now_ms(), moment)?;
+    let polled = match polled {
+        Dealt::Pending if written => Dealt::Done,
+        polled => polled,
+    };
     if let Dealt::Done = polled {
         *reading = Reading::Ended(reader.position());
     }
@@ -294,7 +301,10 @@ impl RowDecoder {
             }
         };
         Ok(RowDecoder {
-            decoder: decoder(&plan.serialization, &plan.schema, schemas)?,
+            decoder: match plan.place.dialect() {
+                Some(dialect) => decoder_in(dialect, &plan.serialization, &plan.schema, schemas)?,
+                None => decoder(&plan.serialization, &plan.schema, schemas)?,
+            },
             timestamp,
             ordinal: plan.ordinal,
             columns: plan.schema.len(),

@@ -5,7 +5,8 @@ mod zones;
 
 use super::cluster::{Clusters, cluster, kafka};
 use super::{PlaceSpec, Topology, check_name};
-use crate::connector::{Framing, GeneratorSpec, generator};
+use crate::connector::{Csv, Framing, GeneratorSpec, generator};
+use crate::dialect::{Dialect, QUOTE};
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use std::ops::Range;
@@ -19,7 +20,12 @@ const SECTIONS: &[&str] =
 const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka"];
 /// Of topics that are not named: what needs no more than their name.
 const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka"];
-const FRAMINGS: &[&str] = &["line", "json"];
+const FRAMINGS: &[&str] = &["line", "json", "csv"];
+const FILE: &[&str] = &["connector", "path", "framing", "header", "follow", "quote", "null", "key"];
+const LOG: &[&str] = &["connector"];
+const GENERATOR: &[&str] = &["connector", "feed", "rows", "rate", "seed", "car_parks", "dirty_every"];
+const STDIN: &[&str] = &["connector", "framing", "header", "quote", "null", "key"];
+const KAFKA: &[&str] = &["connector", "cluster", "topic"];
 
 pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
     let table = DeTable::parse(text).map_err(|e| {
@@ -70,34 +76,39 @@ fn section<'t>(
 }
 
 fn place(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<PlaceSpec> {
+    if !keys.table.contains_key("connector") {
+        // A misspelt one is more likely than none.
+        keys.allow(&[FILE, LOG, GENERATOR, STDIN, KAFKA].concat())?;
+    }
     let connector = keys.required("connector", "connector = \"file\"", string)?;
     Ok(match connector {
         "file" => {
-            keys.allow(&["connector", "path", "framing", "header", "follow"])?;
+            keys.allow(FILE)?;
+            let (header, dialect) = dialect(keys)?;
             PlaceSpec::File {
                 path: path(keys, base_dir)?,
                 framing: keys.optional("framing", framing)?,
-                header: keys.optional("header", boolean)?.unwrap_or(false),
+                header,
                 follow: keys.optional("follow", boolean)?.unwrap_or(true),
+                dialect,
             }
         }
         "log" => {
-            keys.allow(&["connector"])?;
+            keys.allow(LOG)?;
             PlaceSpec::Log
         }
         "generator" => {
-            keys.allow(&["connector", "feed", "rows", "rate", "seed", "car_parks", "dirty_every"])?;
+            keys.allow(GENERATOR)?;
             PlaceSpec::Generator(generator_spec(keys)?)
         }
         "stdin" => {
-            keys.allow(&["connector", "framing", "header"])?;
-            PlaceSpec::Stdin {
-                framing: keys.optional("framing", framing)?.unwrap_or(Framing::Line),
-                header: keys.optional("header", boolean)?.unwrap_or(false),
-            }
+            keys.allow(STDIN)?;
+            let (header, dialect) = dialect(keys)?;
+            let framing = keys.optional("framing", framing)?.unwrap_or(Framing::Default);
+            PlaceSpec::Stdin { framing, header, dialect }
         }
         "kafka" => {
-            keys.allow(&["connector", "cluster", "topic"])?;
+            keys.allow(KAFKA)?;
             kafka(keys, clusters)?
         }
         other => return Err(unknown("connector", other, keys.span("connector"), CONNECTORS)),
@@ -110,6 +121,54 @@ fn path(keys: &Keys, base_dir: &Path) -> Result<PathBuf> {
         return Err(Error::topology("the path is empty").at(span(keys.span("path"))));
     }
     Ok(base_dir.join(path))
+}
+
+/// How text is laid out, and whether its first line is no record.
+fn dialect(keys: &Keys) -> Result<(bool, Dialect)> {
+    let header = keys.optional("header", header)?.unwrap_or(Header::No);
+    let dialect = Dialect {
+        quote: keys.optional("quote", quote)?.unwrap_or(Some(QUOTE)),
+        null: keys.optional("null", string)?.map(str::to_string),
+        names: header == Header::Names,
+        key: keys.optional("key", names)?.unwrap_or_default(),
+    };
+    Ok((header != Header::No, dialect))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    No,
+    Skipped,
+    Names,
+}
+
+fn header(value: &DeValue) -> Result<Header, String> {
+    match (value.as_bool(), value.as_str()) {
+        (Some(true), _) => Ok(Header::Skipped),
+        (Some(false), _) => Ok(Header::No),
+        (_, Some("names")) => Ok(Header::Names),
+        _ => Err("true, false or \"names\"".to_string()),
+    }
+}
+
+fn quote(value: &DeValue) -> Result<Option<u8>, String> {
+    match value.as_str().map(str::as_bytes) {
+        Some([]) => Ok(None),
+        Some([byte]) if byte.is_ascii_graphic() => Ok(Some(*byte)),
+        _ => Err("one character, or \"\" where nothing is a quote".to_string()),
+    }
+}
+
+/// Columns as statements write them: in upper case, unless they are quoted.
+fn names<'t>(value: &'t DeValue<'t>) -> Result<Vec<String>, String> {
+    let one = |name: &str| match name.strip_prefix(['"', '`']).and_then(|n| n.strip_suffix(['"', '`'])) {
+        Some(quoted) => quoted.to_string(),
+        None => name.to_uppercase(),
+    };
+    let expected = || "names of columns, as in [\"ID\"]".to_string();
+    let names = value.as_array().ok_or_else(expected)?.iter().map(|name| name.get_ref().as_str());
+    let names: Option<Vec<String>> = names.map(|name| name.map(one)).collect();
+    names.filter(|names| !names.is_empty()).ok_or_else(expected)
 }
 
 fn generator_spec(keys: &Keys) -> Result<GeneratorSpec> {
@@ -193,6 +252,7 @@ fn framing(value: &DeValue) -> Result<Framing, String> {
     match value.as_str() {
         Some("line") => Ok(Framing::Line),
         Some("json") => Ok(Framing::Json),
+        Some("csv") => Ok(Framing::Csv(Csv { delimiter: b',', quote: Some(QUOTE) })),
         _ => Err(one_of(FRAMINGS)),
     }
 }

@@ -1,6 +1,7 @@
 //! Topology files: what they resolve to, and what they are refused for.
 
 use super::*;
+use crate::connector::Csv;
 use crate::error::Code;
 
 fn parse(text: &str) -> Result<Topology> {
@@ -13,21 +14,31 @@ fn resolve(text: &str) -> Place {
 
 #[test]
 fn places_are_resolved() {
-    let file =
-        |path: &str, framing, header, follow| Place::File { path: path.into(), framing, header, follow };
+    let file = |path: &str, framing, header, follow| Place::File {
+        path: path.into(),
+        framing,
+        header,
+        follow,
+        dialect: Dialect::default(),
+    };
     let generator = |rows, rate, seed| {
         let feed = "carparks".to_string();
         Place::Generator(GeneratorSpec { feed, rows, rate, seed, car_parks: Some(1000), dirty_every: None })
     };
     for (text, place) in [
-        ("connector = 'file'\npath = 'x/a.csv'", file("/base/x/a.csv", Framing::Line, false, true)),
+        ("connector = 'file'\npath = 'x/a.csv'", file("/base/x/a.csv", Framing::Default, false, true)),
         ("connector = 'file'\npath = '/abs/*.json'", file("/abs/*.json", Framing::Json, false, true)),
         (
             "connector = 'file'\npath = 'a.json'\nframing = 'line'\nheader = true\nfollow = false",
             file("/base/a.json", Framing::Line, true, false),
         ),
         ("connector = 'log'", Place::Log { dir: "/data/topics/t".into(), partitions: 3 }),
-        ("connector = 'stdin'\nframing = 'json'", Place::Stdin { framing: Framing::Json, header: false }),
+        (
+            "connector = 'stdin'\nframing = 'json'",
+            Place::Stdin { framing: Framing::Json, header: false, dialect: Dialect::default() },
+        ),
+        ("connector = 'file'\npath = 'a.JSON.gz'", file("/base/a.JSON.gz", Framing::Json, false, true)),
+        ("connector = 'file'\npath = 'a.csv.zst'", file("/base/a.csv.zst", Framing::Default, false, true)),
         (
             "connector = 'generator'\nfeed = 'carparks'\nrows = 10_000\nrate = 0.5\nseed = 7\ncar_parks = 1000",
             generator(Some(10_000), Some(0.5), 7),
@@ -39,6 +50,26 @@ fn places_are_resolved() {
     ] {
         assert_eq!(resolve(&format!("[topics.t]\n{text}")), place, "{text}");
     }
+}
+
+#[test]
+fn the_layout_of_text_is_said() {
+    let text = "[topics.t]\nconnector = 'file'\npath = 'x'\nheader = 'names'\nquote = ''\nnull = 'n/a'\nkey = ['id', '\"Id\"']";
+    let place = resolve(text);
+    let key = vec!["ID".to_string(), "Id".to_string()];
+    let dialect = Dialect { quote: None, null: Some("n/a".into()), names: true, key };
+    assert_eq!(place.dialect(), Some(&dialect));
+    let framing = |place: Place, delimiter| match place.framed_for(delimiter) {
+        Place::File { framing, .. } => framing,
+        _ => unreachable!("it is a file"),
+    };
+    let csv = |delimiter, quote| Framing::Csv(Csv { delimiter, quote });
+    assert_eq!(framing(place, Some(b'|')), csv(b'|', None));
+    let file = |more: &str| resolve(&format!("[topics.t]\nconnector = 'file'\npath = 'x'\n{more}"));
+    assert_eq!(framing(file(""), Some(b',')), csv(b',', Some(b'"')));
+    assert_eq!(framing(file(""), None), Framing::Line);
+    assert_eq!(framing(file("framing = 'csv'\nquote = \"'\""), Some(b';')), csv(b';', Some(b'\'')));
+    assert_eq!(framing(file("framing = 'line'"), Some(b',')), Framing::Line);
 }
 
 #[test]
@@ -56,7 +87,7 @@ fn an_error_shows_its_line() {
     assert_eq!(
         error.to_string(),
         "t.toml:3:1: unknown key paht\n  |\n3 | paht = \"a.csv\"\n  | ^^^^\n  = hint: did you mean path? there are \
-         connector, path, framing, header, follow"
+         connector, path, framing, header, follow, quote, null, key"
     );
 }
 
@@ -66,11 +97,20 @@ fn errors_say_what_is_wrong() {
         ("[topics.t]\nconnector = 'flie'", "unknown connector flie"),
         ("[cluster.t]", "unknown section cluster"),
         ("[topics.t]\npath = 'x'", "topic t has no connector"),
+        ("[topics.t]\nconector = 'file'", "unknown key conector"),
+        (
+            "[topics.t]\nconnector = 'file'\npath = 'x'\nquote = 'ab'",
+            "quote must be one character, or \"\" where nothing is a quote",
+        ),
+        (
+            "[topics.t]\nconnector = 'file'\npath = 'x'\nkey = []",
+            "key must be names of columns, as in [\"ID\"]",
+        ),
         ("[topics.t]\nconnector = 'file'", "topic t has no path"),
         ("[topics.t]\nconnector = 'file'\npath = 3", "path must be a string"),
         ("[topics.t]\nconnector = 'file'\npath = ''", "the path is empty"),
-        ("[topics.t]\nconnector = 'file'\npath = 'x'\nframing = 'word'", "framing must be line or json"),
-        ("[topics.t]\nconnector = 'file'\npath = 'x'\nheader = 1", "header must be true or false"),
+        ("[topics.t]\nconnector = 'file'\npath = 'x'\nframing = 'word'", "framing must be line, json or csv"),
+        ("[topics.t]\nconnector = 'file'\npath = 'x'\nheader = 1", "header must be true, false or \"names\""),
         ("[topics.t]\nconnector = 'log'\npath = 'x'", "unknown key path"),
         ("[topics.t]\nconnector = 'generator'\nfeed = 'carpark'", "unknown feed carpark"),
         (
@@ -143,9 +183,18 @@ fn a_topic_is_overridden_by_a_path() {
     };
     assert_eq!(
         place("t=b=c.json"),
-        Place::File { path: "b=c.json".into(), framing: Framing::Json, header: true, follow: true }
+        Place::File {
+            path: "b=c.json".into(),
+            framing: Framing::Json,
+            header: true,
+            follow: true,
+            dialect: Dialect::default()
+        }
     );
-    assert_eq!(place("t=-"), Place::Stdin { framing: Framing::Line, header: true });
+    assert_eq!(
+        place("t=-"),
+        Place::Stdin { framing: Framing::Default, header: true, dialect: Dialect::default() }
+    );
     for (given, why) in
         [("t", "there is no ="), ("t=", "the path is empty"), ("=x", "the topic's name is empty")]
     {

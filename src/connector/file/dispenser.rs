@@ -5,7 +5,7 @@
 //! until one is put back.
 
 use super::arrival::Times;
-use super::reader::{Framed, Reader, Step, Unread};
+use super::reader::{Framed, Known, Reader, Step, Unread};
 use super::watch::{self, Watch};
 use super::{Arrivals, Found, Reading, Result, reconcile};
 use crate::batch::MessageBatch;
@@ -28,8 +28,8 @@ pub struct Dispenser {
 }
 
 struct State {
-    /// All of the topic, in the order of their partitions.
-    known: Vec<(PathBuf, u64)>,
+    /// All of the topic, in the order of their partitions; how far they are read the entries know.
+    known: Vec<ReadFile>,
     /// Those that this process reads.
     files: Vec<Entry>,
     /// What is before it has had its turn in this round.
@@ -50,6 +50,7 @@ struct Entry {
     state: Turn,
     marks: Marks<Mark>,
     unread: Unread,
+    known: Known,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Dispenser {
         let mut files = Vec::new();
         let mut bytes = 0;
         for (partition, Found { file, len }) in reconcile(survey).into_iter().enumerate() {
-            known.push((file.path.clone(), file.found));
+            known.push(ReadFile { mark: None, ..file.clone() });
             if !team.owns(partition) {
                 continue;
             }
@@ -107,9 +108,10 @@ impl Dispenser {
             });
             let mark = if mark.next == 0 { Mark { between: reading.start(), ..mark } } else { mark };
             bytes += there.saturating_sub(mark.next);
-            let mut reader = Reader::new(file.path, mark.next, mark.between, there, ends, reading);
+            let mut reader = Reader::new(file.path.clone(), mark.next, mark.between, there, ends, reading);
             let this_ms = if survey.resumed.is_some() { survey.at_ms } else { opening.opened_ms };
             reader.arrivals = Arrivals::new((file.found, opening.opened_ms), (there, this_ms));
+            reader.known = Known { inode: file.inode, head: file.head, packed: file.packed, names: None };
             let mut file = Entry::new(partition as i32, reader, mark);
             if ends && len.is_none() {
                 file.end();
@@ -136,8 +138,8 @@ impl Dispenser {
                 Task::Return(next) => return Ok(next),
                 Task::Look(watching) => self.look(watching, now_ms)?,
                 Task::Read(i, reader) => {
-                    if let Some((messages, ticket)) = self.read(i, reader, max_bytes, now_ms, moment)? {
-                        return Ok(Dealt::Messages(messages, Some(ticket)));
+                    if let Some(dealt) = self.read(i, reader, max_bytes, now_ms, moment, waker)? {
+                        return Ok(dealt);
                     }
                 }
             }
@@ -151,7 +153,8 @@ impl Dispenser {
         max_bytes: usize,
         now_ms: i64,
         moment: Moment,
-    ) -> Result<Option<(MessageBatch, Ticket)>> {
+        waker: &Waker,
+    ) -> Result<Option<Dealt>> {
         let arrivals = reader.arrivals;
         let step = reader.step(max_bytes)?;
         let unread = reader.unread();
@@ -159,13 +162,14 @@ impl Dispenser {
         let file = &mut state.files[i];
         let times = arrivals.times(file.marks.last().time, now_ms);
         let ticket = file.note(&reader, &step, times, moment);
-        file.unread = unread;
+        (file.unread, file.known) = (unread, reader.known.clone());
+        let names = reader.known.names.clone();
         file.state = match &step {
             Step::Finished => Turn::Finished,
             Step::Dry => Turn::Had,
             // Files are caught up with one after the other, and followed in turn.
             Step::Framed(_) | Step::Range(_) if reader.is_caught_up() => Turn::Had,
-            Step::Framed(_) | Step::Range(_) => Turn::Due,
+            Step::Framed(_) | Step::Range(_) | Step::Passed => Turn::Due,
         };
         let (partition, is_due) = (file.partition, file.state == Turn::Due);
         if file.state != Turn::Finished {
@@ -178,13 +182,18 @@ impl Dispenser {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
-        let Some(ticket) = ticket else { return Ok(None) };
         let framed = match step {
             Step::Framed(framed) => framed,
             Step::Range(range) => range.frame()?,
+            // Other work comes between.
+            Step::Passed => {
+                waker.wake_by_ref();
+                return Ok(Some(Dealt::Busy));
+            }
             Step::Dry | Step::Finished => return Ok(None),
         };
-        Ok(Some((messages(partition, framed, times), ticket)))
+        let messages = MessageBatch { names, ..messages(partition, framed, times) };
+        Ok(Some(Dealt::Messages(messages, ticket)))
     }
 
     /// Looks for files that are new, and gives them partitions.
@@ -192,7 +201,7 @@ impl Dispenser {
         let mut watch = match watching {
             Watching::Watch(watch) => watch,
             Watching::Place(path) => {
-                let known = self.state().known.clone();
+                let known: Vec<PathBuf> = self.state().known.iter().map(|file| file.path.clone()).collect();
                 Watch::new(&path, &known)
             }
             Watching::Nobody | Watching::Taken => return Ok(()),
@@ -200,7 +209,7 @@ impl Dispenser {
         let new = watch.new_files(now_ms, 20 * self.reading.check_ms)?;
         let mut state = self.state();
         for (partition, path) in new {
-            state.known.push((path.clone(), 0));
+            state.known.push(ReadFile::new(path.clone(), 0));
             let mark = self.reading.behind(0);
             let reader = Reader::new(path, 0, mark.between, 0, false, self.reading);
             state.files.push(Entry::new(partition, reader, mark));
@@ -219,11 +228,11 @@ impl Dispenser {
 impl Dealer for Dispenser {
     fn position(&self, epoch: u64) -> Position {
         let state = self.state();
-        let file =
-            |(path, found): &(PathBuf, u64)| ReadFile { path: path.clone(), found: *found, mark: None };
-        let mut files: Vec<ReadFile> = state.known.iter().map(file).collect();
-        for file in &state.files {
-            files[file.partition as usize].mark = Some(*file.marks.at(epoch));
+        let mut files = state.known.clone();
+        for entry in &state.files {
+            let file = &mut files[entry.partition as usize];
+            file.mark = Some(*entry.marks.at(epoch));
+            (file.inode, file.head, file.packed) = (entry.known.inode, entry.known.head, entry.known.packed);
         }
         Position { files, ..Position::default() }
     }
@@ -287,8 +296,8 @@ impl State {
 
 impl Entry {
     fn new(partition: i32, reader: Reader, mark: Mark) -> Entry {
-        let (unread, marks) = (reader.unread(), Marks::new(mark));
-        Entry { partition, reader: Some(Box::new(reader)), state: Turn::Due, marks, unread }
+        let (unread, marks, known) = (reader.unread(), Marks::new(mark), reader.known.clone());
+        Entry { partition, reader: Some(Box::new(reader)), state: Turn::Due, marks, unread, known }
     }
 
     /// Nothing is to be read of it.
@@ -302,7 +311,7 @@ impl Entry {
         let time = match step {
             Step::Framed(framed) => times.at(framed.frames.offsets.last().map_or(0, |last| *last as u64)),
             Step::Range(range) => times.at(range.to - 1),
-            Step::Dry | Step::Finished => last.time,
+            Step::Dry | Step::Passed | Step::Finished => last.time,
         };
         let (next, between) = reader.mark();
         // What comes behind what was replaced is later.
@@ -310,7 +319,7 @@ impl Entry {
         let mark = Mark { next, between, time };
         match step {
             Step::Framed(_) | Step::Range(_) => Some(self.marks.deal(moment, mark)),
-            Step::Dry | Step::Finished => {
+            Step::Dry | Step::Passed | Step::Finished => {
                 if mark != last {
                     self.marks.note(moment, mark);
                 }
@@ -325,7 +334,7 @@ impl Step {
         match self {
             Step::Framed(framed) => framed.block.len(),
             Step::Range(range) => (range.to - range.from) as usize,
-            Step::Dry | Step::Finished => 0,
+            Step::Dry | Step::Passed | Step::Finished => 0,
         }
     }
 }
@@ -341,5 +350,6 @@ fn messages(partition: i32, framed: Framed, times: Times) -> MessageBatch {
         offsets: frames.offsets.into(),
         headers: Headers::None,
         torn: frames.torn,
+        names: None,
     }
 }

@@ -73,8 +73,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(path: &Path, files: &[(PathBuf, u64)]) -> Watch {
-        let known: HashSet<PathBuf> = files.iter().map(|(file, _)| file.clone()).collect();
+    /// `files`: all that are known, in the order of their partitions.
+    pub fn new(path: &Path, files: &[PathBuf]) -> Watch {
+        let known: HashSet<PathBuf> = files.iter().cloned().collect();
         let seen = known.iter().filter_map(|file| file.metadata().ok()).map(|m| Identity::of(&m)).collect();
         let next_partition = files.len() as i32;
         Watch { path: path.to_path_buf(), known, seen, next_partition, next_look_ms: i64::MIN }

@@ -1,6 +1,7 @@
 //! JSON values that may span lines.
 //!
-//! A message is a top-level object or array; white space and commas between messages are skipped,
+//! A message is a top-level object or array; of a file that begins with an array of objects each of
+//! them, as if they stood one behind the other. White space and commas between messages are skipped,
 //! and any other text up to the end of its line is a message of its own, for the decoder to reject.
 //! Brackets are counted, not matched: whether a value is well formed is the decoder's business.
 //!
@@ -38,6 +39,21 @@ impl Framer {
             if at == block.len() {
                 return at;
             }
+            if !self.begun {
+                match begins_array(&block[at..]) {
+                    None if !last && block.len() - at <= self.message_bytes_max => return at,
+                    Some(true) => self.in_array = true,
+                    _ => {}
+                }
+                self.begun = true;
+                at += usize::from(self.in_array);
+                continue;
+            }
+            if self.in_array && block[at] == b']' {
+                self.in_array = false;
+                at += 1;
+                continue;
+            }
             let end = match block[at] {
                 b'{' | b'[' => value_end(block, at),
                 _ => memchr(b'\n', &block[at..]).map_or(End::Open, |i| End::Complete(at + i)),
@@ -65,6 +81,14 @@ impl Framer {
         let in_column_0 = if at == 0 { newline } else { block[at - 1] == b'\n' };
         let starts = || !asks_for_value(last_significant(&block[..at]).unwrap_or(significant));
         block[at] == b'{' && in_column_0 && starts()
+    }
+}
+
+/// Whether these bytes begin with an array of objects, or an empty one; `None`: they are too few to tell.
+fn begins_array(bytes: &[u8]) -> Option<bool> {
+    match bytes.first() {
+        Some(b'[') => bytes[1..].iter().find(|b| !is_space(**b)).map(|next| matches!(next, b'{' | b']')),
+        _ => Some(false),
     }
 }
 

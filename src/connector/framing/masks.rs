@@ -27,6 +27,42 @@ impl Masks {
     }
 }
 
+/// Which of the first 64 bytes are one or the other of two.
+#[inline]
+pub fn either(bytes: &[u8], one: u8, other: u8) -> u64 {
+    match bytes.first_chunk::<64>() {
+        Some(chunk) => either_of_chunk(chunk, one, other),
+        None => {
+            let found = bytes.iter().enumerate().filter(|(_, byte)| **byte == one || **byte == other);
+            found.map(|(i, _)| 1u64 << i).sum()
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn either_of_chunk(chunk: &[u8; 64], one: u8, other: u8) -> u64 {
+    use std::arch::x86_64::*;
+    let mut found = 0;
+    for i in 0..4 {
+        // SAFETY: SSE2 is part of x86-64; 16 bytes from 16 * i are inside the 64, and the load needs no
+        // alignment.
+        let bits = unsafe {
+            let bytes = _mm_loadu_si128(chunk.as_ptr().add(16 * i).cast());
+            let equal = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte as i8));
+            _mm_movemask_epi8(_mm_or_si128(equal(one), equal(other)))
+        };
+        found |= u64::from(bits as u32) << (16 * i);
+    }
+    found
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn either_of_chunk(chunk: &[u8; 64], one: u8, other: u8) -> u64 {
+    let is_found = |byte: u8| (byte == one || byte == other) as u64;
+    chunk.iter().enumerate().map(|(i, byte)| is_found(*byte) << i).sum()
+}
+
 /// So many bytes are searched for newlines at a time.
 pub const NEWLINES_BYTES: usize = 4096;
 /// So many places are written at once, whether there are as many or not.

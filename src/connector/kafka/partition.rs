@@ -154,6 +154,7 @@ impl Collecting {
             offsets: self.offsets.into(),
             timestamps: Timestamps::Each(self.times.into()),
             torn: self.torn,
+            names: None,
         }
     }
 }

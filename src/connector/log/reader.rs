@@ -163,6 +163,10 @@ impl Source for LogReader {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and nearly always it is the large one"
+)]
 enum Step {
     Messages(MessageBatch),
     Dry,
@@ -313,6 +317,7 @@ impl Partition {
             timestamps: Timestamps::Each(times.into()),
             values,
             torn: Vec::new(),
+            names: None,
         };
         (Some(batch), stop)
     }

@@ -1,6 +1,7 @@
 //! Rows → DELIMITED messages.
 
 use crate::batch::Column;
+use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::format::encode::{Rows, Writer, push_plain};
 use crate::format::fault::Parsed;
@@ -22,7 +23,7 @@ pub struct DelimitedWriter {
 
 impl DelimitedWriter {
     pub fn new(delimiter: u8, columns: &[&ColumnDef]) -> Result<DelimitedWriter> {
-        super::check(delimiter, columns)?;
+        super::check(delimiter, columns, &Dialect::default())?;
         Ok(DelimitedWriter { delimiter, text: String::new() })
     }
 

@@ -1,13 +1,15 @@
 //! Messages → fields. Reads commas and quotes, knows no types; feeds `columns`.
 
 use crate::batch::Range32;
+use crate::dialect::Dialect;
 use crate::format::cells::Place;
 use crate::format::decode::shown;
 use crate::format::field::Field;
 use crate::format::scan::Stops;
 use arrow_buffer::Buffer;
 
-const QUOTE: u8 = b'"';
+/// Stands for no quote at all: no text has this byte.
+const NO_QUOTE: u8 = 0xff;
 /// Rows of a chunk: their bytes and fields together stay within the first-level cache.
 const ROWS_MAX: usize = 256;
 const FIELDS_MAX: usize = 4096;
@@ -25,6 +27,9 @@ struct Span {
 /// The fields of a chunk of messages.
 pub struct Splitter {
     delimiter: u8,
+    quote: u8,
+    /// A field that is this, and not quoted, counts as empty.
+    null: Option<Vec<u8>>,
     width: usize,
     rows_max: usize,
     /// Row after row, `width` spans each.
@@ -57,15 +62,17 @@ impl Fault {
         }
     }
 
-    pub fn reason(&self, declared: usize, column: Option<&str>) -> String {
+    /// `width`: how many fields there should be; `named`: a line of the file says so.
+    pub fn reason(&self, width: usize, named: bool, column: Option<&str>) -> String {
         let place = |field: &usize| match column {
             Some(name) => format!("column {name}"),
             None => format!("field {}", field + 1),
         };
         match self {
             Fault::Count(found) => {
-                let noun = if declared == 1 { "column" } else { "columns" };
-                format!("{declared} {noun} declared, the record has {found}")
+                let noun = if width == 1 { "column" } else { "columns" };
+                let said = if named { "named in the first line" } else { "declared" };
+                format!("{width} {noun} {said}, the record has {found}")
             }
             Fault::Open { field, text } => {
                 format!("{}: the quote is never closed: {}", place(field), shown(text))
@@ -78,10 +85,12 @@ impl Fault {
 }
 
 impl Splitter {
-    pub fn new(delimiter: u8, width: usize) -> Splitter {
+    pub fn new(delimiter: u8, width: usize, dialect: &Dialect) -> Splitter {
         let rows_max = (FIELDS_MAX / width.max(1)).clamp(16, ROWS_MAX);
         Splitter {
             delimiter,
+            quote: dialect.quote.unwrap_or(NO_QUOTE),
+            null: dialect.null.as_ref().map(|null| null.clone().into_bytes()),
             width,
             rows_max,
             spans: vec![Span::default(); rows_max * width],
@@ -92,6 +101,11 @@ impl Splitter {
             delimiter_next: 0,
             quote_next: 0,
         }
+    }
+
+    /// How many fields a message has.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// How many messages make a chunk.
@@ -122,7 +136,7 @@ impl Splitter {
     }
 
     fn scan(&mut self, buffer: &[u8], start: usize, end: usize) {
-        self.stops.scan(buffer, start, end, self.delimiter);
+        self.stops.scan(buffer, start, end, self.delimiter, self.quote);
         (self.delimiter_next, self.quote_next) = (0, 0);
     }
 
@@ -166,9 +180,25 @@ impl Splitter {
         }
         let quoted = self.stops.quotes()[self.quote_next] < end;
         if !quoted && self.stops.ascii && self.split_plain(range.start, end, row) {
+            self.take_nulls(buffer, range.start, row);
             return Ok(());
         }
-        self.split_rare(buffer, range.start, end, row)
+        self.split_rare(buffer, range.start, end, row)?;
+        self.take_nulls(buffer, range.start, row);
+        Ok(())
+    }
+
+    /// Empties the fields that are the word for NULL.
+    #[inline(always)]
+    fn take_nulls(&mut self, buffer: &[u8], start: u32, row: usize) {
+        let Some(null) = &self.null else { return };
+        for span in &mut self.spans[row * self.width..][..self.width] {
+            // What is quoted lies behind a quote, or among the unescaped texts.
+            let quoted = |at: u32| at & UNESCAPED != 0 || at > start && buffer[at as usize - 1] == self.quote;
+            if !quoted(span.start) && buffer[span.start as usize..span.end as usize] == **null {
+                span.end = span.start;
+            }
+        }
     }
 
     /// Splits a message without quotes, if it has as many fields as there should be.
@@ -262,7 +292,7 @@ impl Splitter {
             let behind = quote + 1;
             if behind < end && self.next_quote(behind) == behind {
                 self.unescaped.extend_from_slice(content);
-                self.unescaped.push(QUOTE);
+                self.unescaped.push(self.quote);
                 start = behind + 1;
                 continue;
             }

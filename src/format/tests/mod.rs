@@ -79,6 +79,7 @@ pub fn messages<T: AsRef<[u8]>>(keys: Option<&[Option<T>]>, values: &[Option<T>]
         timestamps: Timestamps::All(0),
         headers: Headers::None,
         torn: vec![],
+        names: None,
     }
 }
 
@@ -148,6 +149,7 @@ pub fn write(serialization: &Serialization, schema: &Schema, batch: &Batch) -> M
         timestamps: Timestamps::All(0),
         headers: Headers::None,
         torn: vec![],
+        names: None,
     }
 }
 
