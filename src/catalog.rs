@@ -11,7 +11,8 @@ use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId};
 use crate::sql::ast::{Ident, SourceKind};
 use crate::types::{Schema, SqlType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A stream or a table.
 #[derive(Clone, Debug)]
@@ -123,10 +124,11 @@ pub struct Recorded {
     pub since: u64,
 }
 
-#[derive(Default)]
+/// Copies share what is large.
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    sources: BTreeMap<String, Source>,
-    pub queries: BTreeMap<String, Query>,
+    sources: BTreeMap<String, Arc<Source>>,
+    pub queries: BTreeMap<String, Arc<Query>>,
     /// Hubs of the streams that queries write.
     pub hubs: BTreeMap<String, HubId>,
     /// Declared streams whose topics queries write: what comes back of it is read, so nobody reads these.
@@ -142,12 +144,12 @@ pub struct Catalog {
 
 impl Catalog {
     pub fn get(&self, name: &str) -> Option<&Source> {
-        self.sources.get(name)
+        self.sources.get(name).map(Arc::as_ref)
     }
 
     /// The source of that name, or an error that names the nearest one.
     pub fn source(&self, name: &Ident) -> Result<&Source> {
-        self.sources.get(&name.name).ok_or_else(|| {
+        self.get(&name.name).ok_or_else(|| {
             let error = Error::statement(format!("there is no stream or table {}", name.name)).at(name.span);
             let names = self.sources.keys().map(String::as_str);
             match nearest(&name.name, names) {
@@ -169,17 +171,24 @@ impl Catalog {
     }
 
     pub fn sources(&self, kind: SourceKind) -> impl Iterator<Item = &Source> {
-        self.sources.values().filter(move |s| s.kind == kind)
+        self.sources.values().map(Arc::as_ref).filter(move |s| s.kind == kind)
+    }
+
+    /// The topics of all streams and tables, sorted.
+    pub fn topics(&self) -> Vec<String> {
+        let topics: BTreeSet<&String> = self.sources.values().map(|source| &source.topic).collect();
+        topics.into_iter().cloned().collect()
     }
 
     /// What writes a topic by itself, other than `name`: a derived stream or table, or the engine.
     pub fn writes_topic(&self, topic: &str, name: &str) -> Option<&Source> {
-        let mut others = self.sources.values().filter(|s| s.topic == topic && s.name != name);
+        let mut others =
+            self.sources.values().filter(|s| s.topic == topic && s.name != name).map(Arc::as_ref);
         others.find(|s| s.origin != Origin::Declared)
     }
 
     pub fn insert(&mut self, source: Source) {
-        self.sources.insert(source.name.clone(), source);
+        self.sources.insert(source.name.clone(), Arc::new(source));
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -202,7 +211,7 @@ impl Catalog {
     }
 
     pub fn readers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
-        self.queries.values().filter(move |q| q.reads.iter().any(|read| read == name))
+        self.queries.values().map(Arc::as_ref).filter(move |q| q.reads.iter().any(|read| read == name))
     }
 
     /// Ordinals of the declared streams and tables that the records of a stream come from.
@@ -217,7 +226,7 @@ impl Catalog {
     }
 
     pub fn writers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
-        self.queries.values().filter(move |q| q.writes == name)
+        self.queries.values().map(Arc::as_ref).filter(move |q| q.writes == name)
     }
 
     /// Whether rows of `from` can reach `to` through queries.

@@ -38,6 +38,8 @@ pub enum Code {
     Usage,
     /// Something failed while running: files, network, a lost peer.
     Runtime,
+    /// As much as is allowed is there already.
+    Limit,
     /// Stopped by the user.
     Interrupted,
 }
@@ -124,7 +126,7 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self.code {
             Code::Syntax | Code::Statement | Code::Topology | Code::Usage => 2,
-            Code::Runtime => 1,
+            Code::Runtime | Code::Limit => 1,
             Code::Interrupted => 130,
         }
     }

@@ -48,6 +48,19 @@ impl Value {
         Value::Varchar(text.into())
     }
 
+    /// About what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let all = |values: &[Value]| values.iter().map(Value::bytes).sum::<usize>();
+        size_of::<Value>()
+            + match self {
+                Value::Varchar(text) => text.len(),
+                Value::Bytes(bytes) => bytes.len(),
+                Value::Array(values) | Value::Struct(values) => all(values),
+                Value::Map(entries) => entries.iter().map(|(k, v)| k.bytes() + v.bytes()).sum(),
+                _ => 0,
+            }
+    }
+
     /// The value in row `i` of an array whose Arrow type comes from [`SqlType::arrow`].
     pub fn at(array: &dyn Array, i: usize) -> Value {
         use arrow_schema::DataType as D;

@@ -15,7 +15,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wharfe::connector::{Opening, Poll, Share, Source, Start, Survey, log};
-use wharfe::engine::{Answer, AnswerEnd, AnswerEvent, Config, Engine, Intervals, Outcome, Pace, Session};
+use wharfe::engine::{
+    Answer, AnswerEnd, AnswerEvent, AnswerLimits, Config, Engine, Intervals, Outcome, Pace, Session,
+};
 use wharfe::error::Result;
 use wharfe::format::output::json_row;
 use wharfe::sql::ast::{Parsed, Statement};
@@ -125,6 +127,7 @@ impl Cut {
                 inflight_bytes: 32 << 20,
                 checkpoints: Intervals { checkpoint: DEADLINE, commit: DEADLINE },
             },
+            answers: AnswerLimits::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod bytes;
 mod crash;
 mod faults;
 mod live;
+mod statements;
 mod processes;
 mod rest;
 mod registry;

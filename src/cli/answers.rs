@@ -91,15 +91,15 @@ pub fn cells(columns: &[ColumnDef], row: &Row) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{AnswerEnd, AnswerRow};
+    use crate::engine::{AnswerEnd, AnswerRow, Answers, Limits};
     use crate::types::{Part, SqlType};
+    use std::sync::Arc;
 
     fn printed(kind: AnswerKind, format: Format) -> String {
-        let (sender, rows) = tokio::sync::mpsc::channel(4);
+        let (rows, outlet) = Arc::new(Answers::new(Limits::default())).open("q", kind);
         let row = |text: &str, deleted| AnswerRow { row: vec![Value::text(text), Value::Null], deleted };
-        sender.blocking_send(AnswerEvent::Rows(vec![row("a", false)])).unwrap();
-        sender.blocking_send(AnswerEvent::Rows(vec![row("b", true)])).unwrap();
-        sender.blocking_send(AnswerEvent::End(AnswerEnd::Completed)).unwrap();
+        assert!(outlet.send(vec![row("a", false)]) && outlet.send(vec![row("b", true)]));
+        outlet.finish(AnswerEvent::End(AnswerEnd::Completed));
         let column =
             |name: &str, key| ColumnDef { name: name.into(), ty: SqlType::Varchar, part: Part::key_if(key) };
         let answer =

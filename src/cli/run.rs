@@ -10,7 +10,7 @@ use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
 use super::{gateway, interrupt, live, log, progress, settings};
 use crate::dashboard::{self, Dashboard};
-use crate::engine::{Engine, Outcome};
+use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::gateway::Gateway;
 use crate::registry::Client;
@@ -80,6 +80,18 @@ pub struct Args {
     /// costs less.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, help_heading = "Running")]
     pub commit_interval: Duration,
+
+    /// How many MiB of rows may wait for clients that read slowly
+    ///
+    /// Where more would wait, the push query with the most is ended with an error; a single one may have
+    /// a quarter of them. Queries that end by themselves go at their client's speed instead.
+    #[arg(long, value_name = "MIB", default_value_t = 64, help_heading = "Running",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub answer_memory: u16,
+
+    /// How many push queries may be open at once; ksql.max.push.queries
+    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Running")]
+    pub max_push_queries: usize,
 
     /// Exit with 3 if any record was rejected
     #[arg(long, help_heading = "Running")]
@@ -250,16 +262,16 @@ fn events(engine: &Engine, args: &Args) -> Result<Arc<Gateway>> {
 
 /// A misspelt topic would go unnoticed, and nothing would be read.
 fn check_topics(engine: &Engine, args: &Args) -> Result<()> {
-    let Outcome::Topics(topics) = engine.ask("SHOW TOPICS")? else { return Ok(()) };
+    let topics = engine.topics();
     for given in &args.topic {
         let name = given.split('=').next().unwrap_or_default();
-        if topics.iter().any(|topic| topic.name == name) {
+        if topics.iter().any(|topic| topic == name) {
             continue;
         }
         let message = format!("--topic {given}: {} has no topic {name}", args.script.display());
         if args.once {
-            let known: Vec<&str> =
-                topics.iter().map(|t| t.name.as_str()).filter(|t| !t.starts_with("wharfe_")).collect();
+            let known = topics.iter().map(String::as_str).filter(|topic| !topic.starts_with("wharfe_"));
+            let known: Vec<&str> = known.collect();
             return Err(Error::usage(message).hint(format!("it has {}", known.join(", "))));
         }
         // A statement may come that reads it.

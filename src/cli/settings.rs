@@ -2,7 +2,7 @@
 
 use super::{count, run};
 use crate::dashboard::Dashboard;
-use crate::engine::{Config, Intervals, Pace};
+use crate::engine::{AnswerLimits, Config, Intervals, Limits, Pace};
 use crate::error::{Error, Result, reason};
 use crate::topology::Topology;
 use std::path::Path;
@@ -22,6 +22,10 @@ pub fn config(args: &run::Args) -> Result<Config> {
         pace: Pace {
             checkpoints: Intervals { checkpoint: args.checkpoint_interval, commit: args.commit_interval },
             ..pace()?
+        },
+        answers: AnswerLimits {
+            limits: Limits::of(usize::from(args.answer_memory) << 20),
+            push_queries: args.max_push_queries,
         },
     })
 }

@@ -1,44 +1,30 @@
-//! SELECT and PRINT: pulls, pushes, and the past of streams.
+//! SELECT and PRINT: what they answer and from where. [`super::serve`] begins the answers.
 
-use super::coordinator::{Coordinator, start_of};
-use super::local::{self, Until};
-use super::rules::{check_compiles, check_persistent, check_shape, fit, order_sensitive};
-use super::shared::{Command, PeekReply, Shared};
-use super::{Answer, AnswerEvent, AnswerKind, Session};
+use super::answers::AnswerKind;
+use super::draft::{Draft, Feed, Messages, Opening};
+use super::local::{self, About, Until};
+use super::rules::{check_compiles, check_persistent, check_shape, fit, order_sensitive, start_of};
+use super::session::Session;
+use super::world::Watcher;
 use crate::aggregate::Key;
 use crate::catalog::{Origin, Source};
 use crate::connector::Start;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind, coerce};
 use crate::plan::select::Purpose;
-use crate::plan::{
-    DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, Strategy, TableId,
-};
-use crate::render::rejects::RejectLog;
+use crate::plan::{DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, Strategy};
 use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Value, encode_row};
-use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use std::sync::Arc;
 
-/// A push query that somebody reads.
-pub(super) struct Watcher {
-    pub sql: String,
-    /// What it reads.
-    pub reads: Vec<String>,
-    pub select: SelectPlan,
-    /// Of a query that a thread answers: told to end by this.
-    closed: local::Closed,
-    sender: Option<mpsc::WeakSender<AnswerEvent>>,
-}
-
-impl Coordinator {
+impl Draft<'_> {
     pub(super) fn select(
         &mut self,
         parsed: &Parsed,
         query: &ast::Query,
         session: &Session,
-    ) -> Result<Answer> {
+    ) -> Result<Opening> {
         let sources = self.sources(query)?;
         let source = sources[0].clone();
         let select = self.bind(query, &sources, Purpose::Answer)?;
@@ -56,177 +42,162 @@ impl Coordinator {
             ))
             .at(query.span));
         }
-        let id = format!("transient_{}_{}", source.name, self.id());
+        let id = format!("transient_{}_{}", source.name, self.base.shared.answers.next_number());
         let columns = select.columns.clone();
-        let push = query.emit.is_some() && !self.once;
+        let push = query.emit.is_some() && !self.base.once;
         let linear = select.from.is_scan() && self.is_linear(&source);
-        let rows = match (source.kind, push) {
-            (_, true) => self.push(&id, &parsed.text, &sources, select, session)?,
+        let from = match (source.kind, push) {
+            (_, true) => self.push(&id, parsed, &sources, select, session)?,
             (SourceKind::Table, false) if linear => self.pull_table(&source, select)?,
-            (SourceKind::Stream, false) if linear => {
-                self.read_stream(&id, &source, select, Until::End, local::Closed::default())?
-            }
+            (SourceKind::Stream, false) if linear => self.read_stream(&id, &source, select, Until::End)?,
             (_, false) => {
                 self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?
             }
         };
         let kind = if push { AnswerKind::Push } else { AnswerKind::Pull };
-        Ok(Answer { id, kind, columns, rows })
+        Ok(Opening { id, kind, columns, from })
     }
 
-    /// Asks all workers for a table's rows at one closed tick; the rest is done by a thread.
-    pub(super) fn pull_table(
-        &mut self,
-        source: &Source,
-        select: SelectPlan,
-    ) -> Result<mpsc::Receiver<AnswerEvent>> {
-        if !self.begun {
+    /// All workers are asked for a table's rows at one closed tick.
+    fn pull_table(&self, source: &Source, select: SelectPlan) -> Result<Feed> {
+        if !self.world.begun {
             return Err(Error::statement("a table can be asked when the script has begun"));
         }
-        let table = self.table_of(source)?;
-        let keys = key_lookup(&select, &source.schema);
-        let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
-        let (sender, receiver) = mpsc::channel(64);
-        let shared = Arc::clone(&self.shared);
-        self.peeks += 1_000_000;
-        let first = self.peeks;
-        let filter = select.filter.clone();
-        std::thread::spawn(move || {
-            let event = match peek(&shared, first, table, keys, filter) {
-                Ok(mut rows) => {
-                    // Keys ascend, whatever worker they came from.
-                    rows.sort();
-                    let batches: Vec<_> = rows
-                        .chunks(8_192)
-                        .map(|rows| crate::render::table::rows_to_batch(&types, rows))
-                        .collect();
-                    return local::answer_rows(
-                        &batches,
-                        &select,
-                        &local::Outlet { sender, closed: local::Closed::default() },
-                    );
-                }
-                Err(error) => AnswerEvent::Error(error),
-            };
-            let _ = sender.blocking_send(event);
-        });
-        Ok(receiver)
+        Ok(Feed::Table {
+            table: self.table_of(source)?,
+            types: source.schema.columns.iter().map(|c| c.ty.clone()).collect(),
+            keys: key_lookup(&select, &source.schema),
+            filter: select.filter.clone(),
+            select,
+        })
     }
 
-    pub(super) fn read_stream(
+    fn read_stream(&mut self, id: &str, source: &Source, select: SelectPlan, until: Until) -> Result<Feed> {
+        let mut ways = self.ways(source)?;
+        let mut surveyed = Ok(());
+        for way in &mut ways {
+            // All that are missing are asked for together.
+            match self.survey(&way.source.place, false) {
+                Ok(survey) => way.source.survey = survey,
+                Err(error) => surveyed = Err(error),
+            }
+        }
+        surveyed?;
+        let about = About { id: id.into(), source: source.name.clone(), topic: source.topic.clone() };
+        Ok(Feed::Sources { ways, select, until, about })
+    }
+
+    fn push(
         &mut self,
         id: &str,
-        source: &Source,
+        parsed: &Parsed,
+        sources: &[Source],
         select: SelectPlan,
-        until: Until,
-        closed: local::Closed,
-    ) -> Result<mpsc::Receiver<AnswerEvent>> {
-        let ways = self.ways(source)?;
-        let about = local::About {
-            id: id.into(),
-            source: source.name.clone(),
-            topic: source.topic.clone(),
-            log: self.reject_log()?,
-        };
-        let (sender, receiver) = mpsc::channel(64);
-        let started_ms = self.shared.started_ms();
-        let schemas = self.schemas.clone();
-        std::thread::spawn(move || {
-            let outlet = local::Outlet { sender, closed };
-            local::answer_stream(ways, &select, &schemas, until, started_ms, &about, &outlet)
-        });
-        Ok(receiver)
+        session: &Session,
+    ) -> Result<Feed> {
+        self.check_room(parsed)?;
+        let start = start_of(session, self.world.begun)?;
+        self.follow(id, &parsed.text, sources, select, start)
     }
 
-    /// The partition of the rejects' log behind those of the workers.
-    fn reject_log(&mut self) -> Result<Arc<Mutex<RejectLog>>> {
-        if self.rejects.is_none() {
-            let log = RejectLog::open(&self.data_dir, self.shared.peers, &self.shared)?;
-            self.rejects = Some(Arc::new(Mutex::new(log)));
-        }
-        Ok(self.rejects.clone().expect("it was just opened"))
-    }
-
-    pub(super) fn push(
+    /// An answer that goes on, by dataflows of its own unless one thread can read all that it reads.
+    pub(super) fn follow(
         &mut self,
         id: &str,
         sql: &str,
         sources: &[Source],
         select: SelectPlan,
-        session: &Session,
-    ) -> Result<mpsc::Receiver<AnswerEvent>> {
-        let source = &sources[0];
-        let start = start_of(session, self.begun)?;
-        let limit = select.limit;
+        start: Start,
+    ) -> Result<Feed> {
+        let (source, limit) = (&sources[0], select.limit);
         let mut watcher = Watcher {
             sql: sql.into(),
             reads: sources.iter().map(|source| source.name.clone()).collect(),
             select: select.clone(),
-            closed: local::Closed::default(),
-            sender: None,
+            dataflows: Vec::new(),
+            tables: Vec::new(),
         };
         let grouped = matches!(select.shape, Shape::Aggregate(_));
         let linear = select.from.is_scan() && self.is_linear(source);
         if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest && linear {
-            let closed = watcher.closed.clone();
-            let receiver = self.read_stream(id, source, select, Until::Closed, closed)?;
-            self.answers.insert(id.into(), watcher);
-            return Ok(receiver);
+            let feed = self.read_stream(id, source, select, Until::Closed)?;
+            self.watch(id, watcher);
+            return Ok(feed);
         }
         let mut plans = Vec::new();
-        let mut dataflows = Vec::new();
-        let mut tables = Vec::new();
-        let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
-        let mut watch = QueryPlan {
-            id: self.id(),
+        let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut watcher.dataflows)?;
+        let watch = QueryPlan {
+            id: self.world.id(),
             query: id.into(),
             inputs,
             select: SelectPlan { limit: None, ..select },
             sink: Sink::Answer { answer: id.into() },
             restore: Default::default(),
         };
-        if grouped {
-            // A table of its own, which is then watched.
-            let table = self.id();
-            let strategy = match watch.select.from.is_table(&watch.inputs) {
-                true => Strategy::Retractable,
-                false => Strategy::Monoid,
-            };
-            let all = watch.select.columns.iter().enumerate();
-            let exprs = all.map(|(i, c)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() }).collect();
-            let columns = watch.select.columns.clone();
-            let aggregate = QueryPlan { sink: Sink::Table { table, strategy }, ..watch.clone() };
-            watch = QueryPlan {
-                id: self.id(),
-                inputs: vec![QueryInput {
-                    source: watch.source(),
-                    topic: watch.topic(),
-                    from: Input::Table(table),
-                    columns: columns.len(),
-                    feeds: Vec::new(),
-                }],
-                select: SelectPlan {
-                    from: Relation::Scan(0),
-                    columns,
-                    filter: None,
-                    expand: Vec::new(),
-                    shape: Shape::Project(exprs),
-                    order_by: Vec::new(),
-                    limit: None,
-                },
-                ..watch
-            };
-            dataflows.push(aggregate.id);
-            tables.push(table);
-            plans.push(DataflowPlan::Query(aggregate));
-        }
-        dataflows.push(watch.id);
+        let watch = match grouped {
+            true => self.watch_groups(watch, &mut plans, &mut watcher),
+            false => watch,
+        };
+        watcher.dataflows.push(watch.id);
         plans.push(DataflowPlan::Query(watch));
-        let (receiver, sender) = self.shared.open_answer(id, limit, dataflows, tables);
-        watcher.sender = Some(sender);
-        self.answers.insert(id.into(), watcher);
-        self.install(plans)?;
-        Ok(receiver)
+        self.watch(id, watcher);
+        self.install(plans);
+        Ok(Feed::Dataflows { limit })
+    }
+
+    fn watch(&mut self, id: &str, watcher: Watcher) {
+        self.world.answers.insert(id.into(), Arc::new(watcher));
+        self.changes = true;
+    }
+
+    /// A table of the query's own, which is then watched.
+    fn watch_groups(
+        &mut self,
+        query: QueryPlan,
+        plans: &mut Vec<DataflowPlan>,
+        watcher: &mut Watcher,
+    ) -> QueryPlan {
+        let table = self.world.id();
+        let strategy = match query.select.from.is_table(&query.inputs) {
+            true => Strategy::Retractable,
+            false => Strategy::Monoid,
+        };
+        let columns = query.select.columns.clone();
+        let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };
+        let watch = QueryPlan {
+            id: self.world.id(),
+            inputs: vec![QueryInput {
+                source: query.source(),
+                topic: query.topic(),
+                from: Input::Table(table),
+                columns: columns.len(),
+                feeds: Vec::new(),
+            }],
+            select: SelectPlan {
+                from: Relation::Scan(0),
+                filter: None,
+                expand: Vec::new(),
+                shape: Shape::Project(columns.iter().enumerate().map(column).collect()),
+                order_by: Vec::new(),
+                limit: None,
+                columns,
+            },
+            ..query.clone()
+        };
+        watcher.dataflows.push(query.id);
+        watcher.tables.push(table);
+        plans.push(DataflowPlan::Query(QueryPlan { sink: Sink::Table { table, strategy }, ..query }));
+        watch
+    }
+
+    fn check_room(&self, parsed: &Parsed) -> Result<()> {
+        let max = self.base.push_queries_max;
+        if self.base.shared.answers.pushes() < max {
+            return Ok(());
+        }
+        Err(Error::new(Code::Limit, format!("{max} push queries are open, and no more are allowed"))
+            .at(parsed.span)
+            .hint("close one, or allow more: ksql.max.push.queries"))
     }
 
     pub(super) fn print(
@@ -235,10 +206,11 @@ impl Coordinator {
         from_beginning: bool,
         interval: u64,
         limit: Option<u64>,
-    ) -> Result<Answer> {
-        let known = self.catalog.sources(SourceKind::Stream).chain(self.catalog.sources(SourceKind::Table));
+    ) -> Result<Opening> {
+        let catalog = &self.world.catalog;
+        let known = catalog.sources(SourceKind::Stream).chain(catalog.sources(SourceKind::Table));
         let source = known.filter(|s| s.topic == topic.name).min_by_key(|s| s.ordinal).cloned();
-        let placed = self.topology.place(&topic.name).is_some();
+        let placed = self.base.topology.place(&topic.name).is_some();
         let place = match &source {
             None if !placed => {
                 return Err(Error::statement(format!("there is no topic {}", topic.name))
@@ -256,54 +228,32 @@ impl Coordinator {
             source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.layout.partitions))?,
         };
         local::replayable(&place)?;
-        let declared = source.map(|source| (source, self.schemas.clone()));
-        let (sender, receiver) = mpsc::channel(64);
-        let until = if self.once { Until::End } else { Until::Closed };
-        let start = if from_beginning || self.once { Start::Earliest } else { Start::Latest };
-        std::thread::spawn(move || {
-            local::print_topic(
-                &place,
-                start,
-                until,
-                interval.max(1),
-                limit,
-                declared,
-                &local::Outlet { sender, closed: local::Closed::default() },
-            )
-        });
-        let columns = vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, part: Part::Value }];
-        Ok(Answer {
-            id: format!("print_{}_{}", topic.name, self.id()),
+        let survey = self.survey(&place, false)?;
+        let once = self.base.once;
+        let messages = Messages {
+            place,
+            survey,
+            start: if from_beginning || once { Start::Earliest } else { Start::Latest },
+            until: if once { Until::End } else { Until::Closed },
+            interval: interval.max(1),
+            limit,
+            source,
+        };
+        Ok(Opening {
+            id: format!("print_{}_{}", topic.name, self.base.shared.answers.next_number()),
             kind: AnswerKind::Print,
-            columns,
-            rows: receiver,
+            columns: vec![ColumnDef { name: "MESSAGE".into(), ty: SqlType::Varchar, part: Part::Value }],
+            from: Feed::Messages(Box::new(messages)),
         })
     }
 
     /// Push queries that somebody still reads.
-    pub(super) fn open_answers(&self) -> impl Iterator<Item = (&String, &Watcher)> {
-        self.answers.iter().filter(|(_, watcher)| watcher.open())
-    }
-
-    /// Ends a push query. False when there is none of that id that is still read.
-    pub fn close_answer(&mut self, id: &str) -> bool {
-        self.answers.retain(|_, watcher| watcher.open());
-        let Some(id) = self.answers.keys().find(|k| k.eq_ignore_ascii_case(id)).cloned() else {
-            return false;
-        };
-        if let Some(watcher) = self.answers.remove(&id) {
-            watcher.closed.close();
-            self.shared.close_answer(&id);
-        }
-        true
+    pub(super) fn open_answers(&self) -> impl Iterator<Item = (&String, &Arc<Watcher>)> {
+        self.world.answers.iter().filter(|(id, _)| self.base.shared.answers.is_push(id))
     }
 
     /// The plan that a statement would run, without running it.
-    pub(super) fn plan_of(
-        &mut self,
-        parsed: &Parsed,
-        session: &Session,
-    ) -> Result<(Vec<String>, SelectPlan)> {
+    pub(super) fn plan_of(&self, parsed: &Parsed, session: &Session) -> Result<(Vec<String>, SelectPlan)> {
         let (query, kind) = match &parsed.statement {
             Statement::CreateAs { query, kind, .. } => (query, Some(*kind)),
             Statement::InsertSelect { query, .. } => (query, Some(SourceKind::Stream)),
@@ -323,42 +273,11 @@ impl Coordinator {
             check_shape(kind, &sources, &select, query)?;
         }
         if let Statement::InsertSelect { target, .. } = &parsed.statement {
-            select = fit(select, self.catalog.writable(target)?, query)?;
+            select = fit(select, self.world.catalog.writable(target)?, query)?;
         }
-        start_of(session, self.begun)?;
+        start_of(session, self.world.begun)?;
         Ok((sources.into_iter().map(|source| source.name).collect(), select))
     }
-}
-
-impl Watcher {
-    fn open(&self) -> bool {
-        match &self.sender {
-            None => self.closed.open(),
-            Some(sender) => sender.upgrade().is_some_and(|s| !s.is_closed()),
-        }
-    }
-}
-
-/// Asks for a table's rows until a tick is found that all workers can still read.
-pub(super) fn peek(
-    shared: &Shared,
-    first: u64,
-    table: TableId,
-    keys: Option<Vec<Key>>,
-    filter: Option<Expr>,
-) -> Result<Vec<crate::value::Row>> {
-    for attempt in 0..100 {
-        let peek = first + attempt;
-        let reply = shared.open_peek(peek);
-        shared.command(Command::Peek { peek, table, tick: None, keys: keys.clone(), filter: filter.clone() });
-        match reply.recv() {
-            Ok(PeekReply::Rows(rows)) => return Ok(rows),
-            Ok(PeekReply::TooLate) => {}
-            Ok(PeekReply::Gone) => return Err(Error::runtime("the table was dropped while it was read")),
-            Err(_) => return Err(shared.error().unwrap_or_else(|| Error::runtime("the engine has stopped"))),
-        }
-    }
-    Err(Error::runtime("the table changes faster than it can be read").hint("try again"))
 }
 
 /// WHERE key = literal for every key column: the keys to look up instead of a scan.

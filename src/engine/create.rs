@@ -1,15 +1,16 @@
 //! CREATE and INSERT INTO … SELECT: catalog entries, and the queries that keep them going.
 
 use super::Session;
-use super::coordinator::{Coordinator, created, start_of, status, word};
 use super::declared::{Defaults, declared_schema, timestamp_expr};
-use super::outcome::Outcome;
-use super::placed;
-use super::rules::{check_compiles, check_persistent, check_projection, check_shape, fit, passes_keys};
+use super::draft::Draft;
+use super::outcome::{Outcome, created, status, word};
+use super::rules::{
+    check_compiles, check_persistent, check_projection, check_shape, fit, passes_keys, start_of,
+};
 use super::session::{OR_REPLACE, TOPIC_PREFIX};
 use crate::aggregate::Spec;
 use crate::catalog::{FORMATS, Origin, Query, Source, With};
-use crate::connector::{self, Layout, Place, Start};
+use crate::connector::{Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization, decoder, encoder, unregistered};
@@ -21,6 +22,7 @@ use crate::plan::{
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::topology::check_name;
 use crate::types::{ColumnDef, Schema, SqlType};
+use std::sync::Arc;
 
 /// What has the name that a CREATE wants to give.
 enum Found {
@@ -30,7 +32,7 @@ enum Found {
     Replaced(Box<Source>),
 }
 
-impl Coordinator {
+impl Draft<'_> {
     pub(super) fn create_source(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
         let Statement::CreateSource { kind, read_only, or_replace, if_not_exists, name, columns, with } =
             &parsed.statement
@@ -63,7 +65,7 @@ impl Coordinator {
         }
         with.check_wrapping(value, schema.values().count())?;
         let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
-        decoder(&serialization, &schema, &self.schemas)
+        decoder(&serialization, &schema, &self.base.schemas)
             .map_err(|e| e.at(with.value_format_span().unwrap_or(name.span)))?;
         let source = Source {
             kind: *kind,
@@ -76,7 +78,7 @@ impl Coordinator {
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
             layout: self.layout(&topic, &with, 1, with.partitions.is_some()).map_err(|e| e.at(name.span))?,
             topic,
-            ordinal: self.catalog.next_ordinal(&name.name),
+            ordinal: self.world.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
             read_only: *read_only,
@@ -86,9 +88,9 @@ impl Coordinator {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
         }
         // The place must make sense before anything starts.
-        placed::check(&source, &self.place(&source)?, &columns, name)?;
+        self.check_place(&source, &self.place(&source)?, &columns, name)?;
         self.replace(found, name)?;
-        self.catalog.insert(source);
+        self.world.catalog.insert(source);
         if *kind == SourceKind::Table {
             self.maintain(&name.name.clone(), &parsed.text)?;
         }
@@ -104,7 +106,7 @@ impl Coordinator {
         or_replace: bool,
         if_not_exists: bool,
     ) -> Result<Found> {
-        let Some(existing) = self.catalog.get(&name.name) else { return Ok(Found::Nothing) };
+        let Some(existing) = self.world.catalog.get(&name.name) else { return Ok(Found::Nothing) };
         if if_not_exists {
             let message = format!("{} {} exists already; nothing was done", word(existing.kind), name.name);
             return Ok(Found::Enough(status(message, kind, &name.name, "create", None)));
@@ -140,7 +142,7 @@ impl Coordinator {
 
     /// Keeps a declared table up to date from its topic: the latest row of each key.
     pub(super) fn maintain(&mut self, name: &str, sql: &str) -> Result<()> {
-        let source = self.catalog.get(name).expect("it was just declared").clone();
+        let source = self.world.catalog.get(name).expect("it was just declared").clone();
         self.plan_table(&source)?;
         let mut plans = Vec::new();
         let (reader, hub) = self.read_topic(&source, Start::Earliest, &mut plans)?;
@@ -160,9 +162,9 @@ impl Coordinator {
             having: None,
             post: all,
         };
-        let table = self.id();
+        let table = self.world.id();
         let plan = QueryPlan {
-            id: self.id(),
+            id: self.world.id(),
             query: format!("TABLE_{name}"),
             inputs: vec![source.input(Input::Hub(hub))],
             select: SelectPlan {
@@ -187,9 +189,10 @@ impl Coordinator {
             recorded: self.recorded(),
         };
         plans.push(DataflowPlan::Query(plan));
-        self.catalog.tables.insert(name.into(), table);
-        self.catalog.queries.insert(query.id.clone(), query);
-        self.install(plans)
+        self.world.catalog.tables.insert(name.into(), table);
+        self.world.catalog.queries.insert(query.id.clone(), Arc::new(query));
+        self.install(plans);
+        Ok(())
     }
 
     pub(super) fn create_as(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
@@ -236,7 +239,7 @@ impl Coordinator {
                 .as_ref()
                 .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
             layout,
-            ordinal: self.catalog.next_ordinal(&name.name),
+            ordinal: self.world.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
             read_only: false,
@@ -248,7 +251,7 @@ impl Coordinator {
         }
         self.replace(found, name)?;
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
-        let id = self.catalog.next_query_id(&format!("{prefix}_{}", name.name));
+        let id = self.world.catalog.next_query_id(&format!("{prefix}_{}", name.name));
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
         self.start(&id, &parsed.text, &sources, target, select, session).map_err(|e| e.at(name.span))?;
         Ok(created(*kind, &name.name, Some(id)))
@@ -263,7 +266,7 @@ impl Coordinator {
         session: &Session,
     ) -> Result<Outcome> {
         let with = With::parse(with)?;
-        let sink = self.catalog.writable(target)?.clone();
+        let sink = self.world.catalog.writable(target)?.clone();
         if sink.kind == SourceKind::Table || sink.origin == Origin::System {
             return Err(Error::statement(format!(
                 "INSERT INTO … SELECT writes streams; {} is not one to write",
@@ -272,7 +275,8 @@ impl Coordinator {
             .at(target.span));
         }
         let sources = self.sources(query)?;
-        if let Some(source) = sources.iter().find(|source| self.catalog.feeds(&sink.name, &source.name)) {
+        if let Some(source) = sources.iter().find(|source| self.world.catalog.feeds(&sink.name, &source.name))
+        {
             return Err(Error::statement(format!(
                 "{} is fed by {}: the rows would go round for ever",
                 source.name, sink.name
@@ -285,11 +289,11 @@ impl Coordinator {
         check_shape(SourceKind::Stream, &sources, &select, query)?;
         let select = fit(select, &sink, query)?;
         let id = match with.query_id {
-            Some(id) if self.catalog.queries.contains_key(&id) => {
+            Some(id) if self.world.catalog.queries.contains_key(&id) => {
                 return Err(Error::statement(format!("there is a query {id} already")).at(parsed.span));
             }
             Some(id) => id,
-            None => self.catalog.next_query_id("INSERTQUERY"),
+            None => self.world.catalog.next_query_id("INSERTQUERY"),
         };
         self.start(&id, &parsed.text, &sources, sink, select, session).map_err(|e| e.at(target.span))?;
         let message = format!("Created query with ID {id}");
@@ -309,22 +313,28 @@ impl Coordinator {
         self.plan_query(sources, &target, &select)?;
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
-        let start = start_of(session, self.begun)?;
+        let start = start_of(session, self.world.begun)?;
         let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
         let mut sink = self.sink(&inputs, &target, &select)?;
         if let Sink::Stream { store: Some(store), .. } = &mut sink {
             store.written.passes_keys = passes_keys(sources, &select);
         }
-        let plan =
-            QueryPlan { id: self.id(), query: id.into(), inputs, select, restore: self.restore(), sink };
+        let plan = QueryPlan {
+            id: self.world.id(),
+            query: id.into(),
+            inputs,
+            select,
+            restore: self.restore(),
+            sink,
+        };
         check_compiles(&plan.select)?;
         let changelog = self.changelog(&plan, &target)?;
         dataflows.insert(0, plan.id);
         dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {
-            Sink::Table { table, .. } => drop(self.catalog.tables.insert(target.name.clone(), table)),
+            Sink::Table { table, .. } => drop(self.world.catalog.tables.insert(target.name.clone(), table)),
             Sink::Stream { store: Some(_), .. } if target.origin == Origin::Declared => {}
-            Sink::Stream { hub, .. } => drop(self.catalog.hubs.insert(target.name.clone(), hub)),
+            Sink::Stream { hub, .. } => drop(self.world.catalog.hubs.insert(target.name.clone(), hub)),
             Sink::Changelog(_) | Sink::Answer { .. } => {
                 unreachable!("a persistent query writes a stream or a table")
             }
@@ -338,11 +348,12 @@ impl Coordinator {
             recorded: self.recorded(),
             dataflows,
         };
-        self.catalog.queries.insert(id.into(), query);
-        self.catalog.insert(target);
+        self.world.catalog.queries.insert(id.into(), Arc::new(query));
+        self.world.catalog.insert(target);
         plans.push(DataflowPlan::Query(plan));
         plans.extend(changelog.map(DataflowPlan::Query));
-        self.install(plans)
+        self.install(plans);
+        Ok(())
     }
 
     /// What a statement says of its topic, or the default. A topic on a cluster has as many partitions
@@ -352,10 +363,14 @@ impl Coordinator {
         let Place::Kafka { cluster, topic } = self.topic_place(topic, layout.partitions)? else {
             return Ok(layout);
         };
-        if self.dry {
+        if self.base.dry {
             return Ok(layout);
         }
-        match connector::kafka::prepare(&cluster, &topic, create.then_some(layout))? {
+        let found = match create {
+            true => self.made(&cluster, &topic, layout)?,
+            false => self.partitions(&cluster, &topic)?,
+        };
+        match found {
             // It is away.
             None => Ok(layout),
             Some(found) if with.partitions.is_some_and(|said| said != found) => {
@@ -377,7 +392,7 @@ impl Coordinator {
                 (Shape::Aggregate(_), true) => Strategy::Retractable,
                 (Shape::Project(_), _) => Strategy::Project,
             };
-            return Ok(Sink::Table { table: self.id(), strategy });
+            return Ok(Sink::Table { table: self.world.id(), strategy });
         }
         let store = self.store(target)?;
         // What is written to a declared stream's topic comes back by its reader: nobody reads this hub.
@@ -388,27 +403,28 @@ impl Coordinator {
 
     /// How a derived topic is stored, where the topology gives it a place.
     fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
-        let place = match self.topology.resolve(&target.topic, &self.data_dir, target.layout.partitions) {
-            None => return Ok(None),
-            Some(place) if place.is_writable() => place,
-            Some(_) => {
-                return Err(Error::topology(format!(
-                    "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
-                    target.topic
-                ))
-                .hint("change it in the topology, or leave the topic out: then it is not stored"));
-            }
-        };
+        let place =
+            match self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions) {
+                None => return Ok(None),
+                Some(place) if place.is_writable() => place,
+                Some(_) => {
+                    return Err(Error::topology(format!(
+                        "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
+                        target.topic
+                    ))
+                    .hint("change it in the topology, or leave the topic out: then it is not stored"));
+                }
+            };
         if let Place::Log { .. } = place {
             self.check_single_writer(target)?;
         }
         let written = self.written(target)?;
         // What no checkpoint knows is derived anew: the old is cleared when that begins.
         if !self.keeps_stored()
-            && self.catalog.get(&target.name).is_none()
+            && self.world.catalog.get(&target.name).is_none()
             && let Place::Log { dir, .. } = &place
         {
-            self.stale.push(dir.clone());
+            self.world.stale.push(dir.clone());
         }
         let outbox = match &place {
             Place::Kafka { .. } => self.outbox(target),
@@ -428,11 +444,11 @@ impl Coordinator {
     /// A log has one writer: the queries of one stream, or the statements that insert rows.
     fn check_single_writer(&self, target: &Source) -> Result<()> {
         let topic = &target.topic;
-        let (what, hint) = if target.origin == Origin::Declared || self.writers.contains_key(topic) {
+        let (what, hint) = if target.origin == Origin::Declared || self.world.inserted.contains(topic) {
             let hint = "CREATE STREAM … AS SELECT makes a stream of its own; or leave the topic out of the \
                         topology: then what the query writes is not stored";
             (format!("topic {topic} takes inserted rows; a query cannot write it as well"), hint)
-        } else if let Some(other) = self.catalog.writes_topic(topic, &target.name) {
+        } else if let Some(other) = self.world.catalog.writes_topic(topic, &target.name) {
             (format!("topic {topic} is written by {} already", other.name), "name another KAFKA_TOPIC")
         } else {
             return Ok(());
@@ -445,7 +461,7 @@ impl Coordinator {
         let Sink::Table { table, .. } = plan.sink else { return Ok(None) };
         let Some(store) = self.store(target)? else { return Ok(None) };
         Ok(Some(QueryPlan {
-            id: self.id(),
+            id: self.world.id(),
             inputs: vec![target.input(Input::Table(table))],
             select: SelectPlan::all_of(&target.schema),
             sink: Sink::Changelog(store),

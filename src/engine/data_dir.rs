@@ -13,6 +13,77 @@ pub fn registry_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("registry")
 }
 
+/// Removes a directory with all in it; one that is not there is removed already.
+pub fn clear(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::runtime(format!("cannot clear {}: {}", dir.display(), reason(&e))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A log that is out of the way, until it is known whether what replaces it will be: it comes back when
+/// this is dropped.
+pub struct Aside {
+    dir: PathBuf,
+    kept: Option<PathBuf>,
+}
+
+impl Aside {
+    /// Whoever writes to the log goes on writing to what was put aside.
+    pub fn put(data_dir: &Path, dir: &Path) -> Result<Aside> {
+        let (Some(name), true) = (dir.file_name(), dir.exists()) else {
+            return Ok(Aside { dir: dir.to_path_buf(), kept: None });
+        };
+        let kept = data_dir.join(ASIDE).join(name);
+        clear(&kept)?;
+        std::fs::create_dir_all(data_dir.join(ASIDE))
+            .and_then(|()| std::fs::rename(dir, &kept))
+            .map_err(|e| Error::runtime(format!("cannot clear {}: {}", dir.display(), reason(&e))))?;
+        Ok(Aside { dir: dir.to_path_buf(), kept: Some(kept) })
+    }
+
+    /// It is not needed any more.
+    pub fn remove(mut self) {
+        if let Some(Err(error)) = self.kept.take().map(|kept| clear(&kept)) {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(kept) = &self.kept
+            && let Err(error) = clear(&self.dir).and_then(|()| {
+                std::fs::rename(kept, &self.dir).map_err(|e| {
+                    Error::runtime(format!("cannot bring back {}: {}", self.dir.display(), reason(&e)))
+                })
+            })
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Where logs are put aside.
+const ASIDE: &str = "aside";
+
+/// Brings back what a start that ended in between has put aside, unless something has replaced it.
+fn bring_back(data_dir: &Path) -> Result<()> {
+    let aside = data_dir.join(ASIDE);
+    let Ok(entries) = std::fs::read_dir(&aside) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let log = data_dir.join("topics").join(entry.file_name());
+        if !log.exists() {
+            std::fs::rename(entry.path(), &log).map_err(|e| {
+                Error::runtime(format!("cannot bring back {}: {}", log.display(), reason(&e)))
+            })?;
+        }
+    }
+    clear(&aside)
+}
+
 /// Until it is dropped the directory is this engine's.
 pub struct DataDir {
     pub path: PathBuf,
@@ -54,6 +125,7 @@ impl DataDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| write!(lock, "{}", std::process::id()))
             .map_err(failed)?;
+        bring_back(dir)?;
         Ok(DataDir { path: dir.to_path_buf(), _lock: Some(lock), _temporary: None })
     }
 
@@ -95,6 +167,36 @@ mod tests {
         );
         drop(first);
         assert!(DataDir::given(&given).is_ok());
+    }
+
+    #[test]
+    fn a_log_that_was_put_aside_comes_back_unless_it_was_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, file) = (dir.path().join("topics/t"), dir.path().join("topics/t/0"));
+        let write = |text: &str| {
+            std::fs::create_dir_all(&log).unwrap();
+            std::fs::write(&file, text).unwrap();
+        };
+        let read = || std::fs::read_to_string(&file).ok();
+        write("old");
+        let aside = Aside::put(dir.path(), &log).unwrap();
+        assert_eq!(read(), None);
+        write("half of the new");
+        drop(aside);
+        assert_eq!(read().as_deref(), Some("old"), "the statement failed");
+
+        std::mem::forget(Aside::put(dir.path(), &log).unwrap());
+        bring_back(dir.path()).unwrap();
+        assert_eq!(read().as_deref(), Some("old"), "the process ended before it was replaced");
+
+        std::mem::forget(Aside::put(dir.path(), &log).unwrap());
+        write("new");
+        bring_back(dir.path()).unwrap();
+        assert_eq!(read().as_deref(), Some("new"), "the process ended when it was replaced");
+
+        Aside::put(dir.path(), &log).unwrap().remove();
+        assert_eq!(read(), None);
+        assert_eq!(std::fs::read_dir(dir.path().join(ASIDE)).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a CREATE with columns declares: its schema, the formats that it leaves to the defaults, ROWTIME.
 
 use super::Session;
-use super::coordinator::word;
+use super::outcome::word;
 use super::rules::RESERVED;
 use super::session::{DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT, WRAP_SINGLE_VALUES};
 use crate::catalog::{FORMATS, Source};

@@ -1,19 +1,16 @@
 //! Answers that end over streams that joins make: a dataflow derives the stream once more up to the present
 //! end of its sources, and a thread of process 0 does the rest of the SELECT.
 
-use super::coordinator::Coordinator;
-use super::local::{Closed, Outlet, answer_derived};
-use super::session::OFFSET_RESET;
-use super::{AnswerEvent, Session};
+use super::draft::{Draft, Feed};
 use crate::catalog::Source;
+use crate::connector::Start;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind, Pseudo};
 use crate::plan::{Relation, SelectPlan, Shape};
 use crate::sql::ast::SourceKind;
 use crate::types::{ColumnDef, Part, SqlType};
-use tokio::sync::mpsc;
 
-impl Coordinator {
+impl Draft<'_> {
     /// A SELECT that ends, over what a dataflow has to derive.
     pub(super) fn pull_derived(
         &mut self,
@@ -21,25 +18,18 @@ impl Coordinator {
         sql: &str,
         sources: &[Source],
         select: SelectPlan,
-    ) -> Result<mpsc::Receiver<AnswerEvent>> {
-        if !self.once && sources.iter().any(|source| source.kind == SourceKind::Table) {
+    ) -> Result<Feed> {
+        if !self.base.once && sources.iter().any(|source| source.kind == SourceKind::Table) {
             return Err(Error::statement("a join with a table has no end")
                 .hint("EMIT CHANGES; or CREATE … AS SELECT, and ask that"));
         }
         let all = everything(&select.from, sources);
         let types: Vec<SqlType> = all.columns.iter().map(|column| column.ty.clone()).collect();
-        let mut session = Session::default();
-        session.set(OFFSET_RESET, "earliest")?;
+        let rows = format!("{id}_rows");
         self.ends = true;
-        let rows = self.push(&format!("{id}_rows"), sql, sources, all, &session);
+        let followed = self.follow(&rows, sql, sources, all, Start::Earliest);
         self.ends = false;
-        let mut rows = rows?;
-        let (sender, receiver) = mpsc::channel(64);
-        std::thread::spawn(move || {
-            let outlet = Outlet { sender, closed: Closed::default() };
-            answer_derived(&mut rows, &types, &select, &outlet);
-        });
-        Ok(receiver)
+        followed.map(|_| Feed::Derived { rows, types, select })
     }
 }
 

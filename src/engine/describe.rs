@@ -1,20 +1,21 @@
 //! SHOW, DESCRIBE and EXPLAIN: the catalog as outcomes.
 
-use super::ask::Watcher;
-use super::coordinator::Coordinator;
+use super::draft::Draft;
 use super::outcome::*;
+use super::world::Watcher;
 use super::{Measures, Session, properties};
 use crate::catalog::{Origin, Query, Source};
-use crate::connector::{self, Place};
+use crate::connector::Place;
 use crate::error::{Error, Result};
 use crate::plan::explain::{explain, explain_select};
 use crate::plan::{DataflowPlan, SelectPlan};
-use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
+use crate::sql::ast::{Ident, Parsed, Show, SourceKind};
 use crate::types::SqlType;
+use std::sync::Arc;
 
-impl Coordinator {
-    pub(super) fn show(&self, show: &Show, session: &Session) -> Outcome {
-        match show {
+impl Draft<'_> {
+    pub(super) fn show(&self, show: &Show, session: &Session) -> Result<Outcome> {
+        Ok(match show {
             Show::Streams { extended: false } => Outcome::Streams(self.infos(SourceKind::Stream)),
             Show::Tables { extended: false } => Outcome::Tables(self.infos(SourceKind::Table)),
             Show::Streams { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Stream)),
@@ -26,11 +27,11 @@ impl Coordinator {
             Show::Properties => Outcome::Properties(properties::list(session)),
             Show::Types => Outcome::Types(self.types()),
             Show::Variables => Outcome::Variables(session.variables.clone().into_iter().collect()),
-        }
+        })
     }
 
     fn types(&self) -> Vec<(String, SqlType)> {
-        self.catalog.types.iter().map(|(name, ty)| (name.clone(), ty.clone())).collect()
+        self.world.catalog.types.iter().map(|(name, ty)| (name.clone(), ty.clone())).collect()
     }
 
     pub(super) fn describe_all(&self, kind: SourceKind) -> Outcome {
@@ -38,18 +39,18 @@ impl Coordinator {
     }
 
     fn infos(&self, kind: SourceKind) -> Vec<SourceInfo> {
-        self.catalog.sources(kind).map(info).collect()
+        self.world.catalog.sources(kind).map(info).collect()
     }
 
     fn descriptions(&self, kind: SourceKind) -> Vec<SourceDescription> {
-        let measures = self.shared.measures();
-        self.catalog.sources(kind).map(|source| self.description(source, &measures, true)).collect()
+        let measures = self.base.shared.measures();
+        self.world.catalog.sources(kind).map(|source| self.description(source, &measures, true)).collect()
     }
 
     fn topics(&self) -> Vec<TopicInfo> {
         let mut topics: Vec<TopicInfo> = Vec::new();
-        let sources = self.catalog.sources(SourceKind::Stream).chain(self.catalog.sources(SourceKind::Table));
-        for source in sources {
+        let catalog = &self.world.catalog;
+        for source in catalog.sources(SourceKind::Stream).chain(catalog.sources(SourceKind::Table)) {
             if topics.iter().any(|t| t.name == source.topic) {
                 continue;
             }
@@ -66,9 +67,11 @@ impl Coordinator {
     }
 
     fn topic(&self, name: String, (connector, place): (String, String), partitions: u32) -> TopicInfo {
-        let reads = |plan: &&DataflowPlan| matches!(plan, DataflowPlan::Source(s) if s.topic == name);
-        let consumers = self.active.values().filter(reads).count();
+        let reads =
+            |plan: &&Arc<DataflowPlan>| matches!(plan.as_ref(), DataflowPlan::Source(s) if s.topic == name);
+        let consumers = self.world.active.values().filter(reads).count();
         let consumer_groups = self
+            .world
             .catalog
             .queries
             .values()
@@ -80,18 +83,18 @@ impl Coordinator {
     /// Topics on clusters that statements can name, whether or not one has.
     fn unread_topics(&self) -> Vec<(String, Place, u32)> {
         let mut topics = Vec::new();
-        if let Some(cluster) = self.topology.default_cluster() {
+        if let Some(cluster) = self.base.topology.default_cluster() {
             // A cluster that is away has none to show; it is said elsewhere that it is.
-            let found = connector::kafka::topics(cluster).ok().flatten().unwrap_or_default();
+            let found = self.topics_of(cluster).ok().flatten().unwrap_or_default();
             // Those with two underscores are the cluster's own.
             for (topic, partitions) in found.into_iter().filter(|(name, _)| !name.starts_with("__")) {
                 let place = Place::Kafka { cluster: cluster.clone(), topic: topic.clone() };
                 topics.push((topic, place, partitions));
             }
         }
-        for name in self.topology.topics() {
+        for name in self.base.topology.topics() {
             if let Ok(Place::Kafka { cluster, topic }) = self.topic_place(name, 1)
-                && let Ok(Some(partitions)) = connector::kafka::prepare(&cluster, &topic, None)
+                && let Ok(Some(partitions)) = self.partitions(&cluster, &topic)
             {
                 topics.push((name.to_string(), Place::Kafka { cluster, topic }, partitions));
             }
@@ -102,7 +105,7 @@ impl Coordinator {
     /// How many records a topic on a cluster holds, and in which partitions.
     fn marks(&self, source: &Source) -> Vec<(String, String)> {
         let place = self.place(source).ok().filter(|p| matches!(p, Place::Kafka { .. }));
-        let survey = place.and_then(|place| connector::survey(&place, false).ok());
+        let survey = place.and_then(|place| self.survey(&place, false).ok());
         let Some(marks) = survey.and_then(|survey| survey.marks) else { return Vec::new() };
         let records: i64 = marks.iter().map(|(low, high)| high - low).sum();
         let each = marks
@@ -114,7 +117,7 @@ impl Coordinator {
 
     /// The connector of a source's topic, and where it is; what is derived may be nowhere.
     fn stored_in(&self, source: &Source) -> (String, String) {
-        let stored = self.topology.place(&source.topic).is_some()
+        let stored = self.base.topology.place(&source.topic).is_some()
             || source.origin == Origin::Declared
             || source.name == crate::render::rejects::STREAM;
         let place = if stored { self.place(source).ok() } else { None };
@@ -122,9 +125,8 @@ impl Coordinator {
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
-        let measures = self.shared.measures();
-        let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty());
-        let persistent = persistent.map(|q| self.query_info(q, &measures));
+        let measures = self.base.shared.measures();
+        let persistent = self.world.queries().map(|q| self.query_info(q, &measures));
         persistent.chain(self.open_answers().map(|(id, watcher)| push_info(id, watcher))).collect()
     }
 
@@ -133,18 +135,18 @@ impl Coordinator {
             id: query.id.clone(),
             sql: query.sql.clone(),
             sink: Some(query.writes.clone()),
-            sink_topic: self.catalog.get(&query.writes).map(|s| s.topic.clone()),
+            sink_topic: self.world.catalog.get(&query.writes).map(|s| s.topic.clone()),
             persistent: true,
             state: "RUNNING".into(),
             traffic: measures.of_query(&query.id, |source| {
-                query.reads.iter().any(|read| self.catalog.feeds(source, read))
+                query.reads.iter().any(|read| self.world.catalog.feeds(source, read))
             }),
         }
     }
 
     pub(super) fn describe(&self, name: &Ident, extended: bool) -> Result<Outcome> {
-        let source = self.catalog.source(name)?;
-        let mut description = self.description(source, &self.shared.measures(), extended);
+        let source = self.world.catalog.source(name)?;
+        let mut description = self.description(source, &self.base.shared.measures(), extended);
         if extended {
             description.statistics.extend(self.marks(source));
         }
@@ -167,8 +169,14 @@ impl Coordinator {
             timestamp_column: source.timestamp.as_ref().map(|(column, _)| column.clone()),
             partitions: source.layout.partitions,
             statement: source.statement.clone(),
-            read_by: self.catalog.readers_of(&source.name).map(|q| self.query_info(q, measures)).collect(),
+            read_by: self
+                .world
+                .catalog
+                .readers_of(&source.name)
+                .map(|q| self.query_info(q, measures))
+                .collect(),
             written_by: self
+                .world
                 .catalog
                 .writers_of(&source.name)
                 .filter(|q| !q.reads.is_empty())
@@ -181,8 +189,8 @@ impl Coordinator {
 
     pub(super) fn explain_query(&self, id: &Ident) -> Result<Outcome> {
         let is_it = |other: &str| other.eq_ignore_ascii_case(&id.name);
-        let persistent = self.catalog.queries.values().find(|q| is_it(&q.id));
-        let persistent = persistent.map(|query| self.explanation(query, &self.shared.measures()));
+        let persistent = self.world.catalog.queries.values().find(|q| is_it(&q.id));
+        let persistent = persistent.map(|query| self.explanation(query, &self.base.shared.measures()));
         let push = || self.open_answers().find(|(id, _)| is_it(id));
         let found = persistent.or_else(|| push().map(|(id, watcher)| self.explain_push(id, watcher)));
         let found = found.ok_or_else(|| {
@@ -194,9 +202,8 @@ impl Coordinator {
     }
 
     fn explanations(&self) -> Vec<Explanation> {
-        let measures = self.shared.measures();
-        let persistent = self.catalog.queries.values().filter(|q| !q.reads.is_empty());
-        let persistent = persistent.map(|query| self.explanation(query, &measures));
+        let measures = self.base.shared.measures();
+        let persistent = self.world.queries().map(|query| self.explanation(query, &measures));
         let push = self.open_answers().map(|(id, watcher)| self.explain_push(id, watcher));
         persistent.chain(push).collect()
     }
@@ -223,8 +230,8 @@ impl Coordinator {
     /// A SELECT whose rows go to whoever asked.
     fn explain_answer(&self, reads: &[String], select: &SelectPlan) -> Explanation {
         let mut plan = String::new();
-        for source in reads.iter().filter_map(|name| self.catalog.get(name)) {
-            let kind = super::coordinator::word(source.kind).to_lowercase();
+        for source in reads.iter().filter_map(|name| self.world.catalog.get(name)) {
+            let kind = super::outcome::word(source.kind).to_lowercase();
             plan.push_str(&format!("read {kind} {}\n", source.name));
         }
         explain_select(select, &self.row_names(select, reads), &mut plan);
@@ -232,62 +239,25 @@ impl Coordinator {
     }
 
     /// The names of the columns that a SELECT's own stages read.
-    fn row_names(&self, select: &SelectPlan, reads: &[String]) -> Vec<String> {
+    pub(super) fn row_names(&self, select: &SelectPlan, reads: &[String]) -> Vec<String> {
         let inputs: Vec<Vec<String>> = reads.iter().map(|name| self.column_names(name)).collect();
         select.from.column_names(&inputs)
     }
 
     fn column_names(&self, source: &str) -> Vec<String> {
-        self.catalog
+        self.world
+            .catalog
             .get(source)
             .map_or(Vec::new(), |s| s.schema.columns.iter().map(|c| c.name.clone()).collect())
     }
 
-    pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
+    pub(super) fn explain_statement(&self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
         let (reads, select) = self.plan_of(parsed, session)?;
         Ok(Outcome::Explanation(Box::new(self.explain_answer(&reads, &select))))
     }
-
-    /// The plans of a script's queries, each below its statement's first line.
-    pub fn explain_script(&mut self, statements: &[Parsed], session: &mut Session) -> Result<String> {
-        self.dry = true;
-        let mut out = String::new();
-        for parsed in statements {
-            match &parsed.statement {
-                Statement::InsertValues { .. }
-                | Statement::Show(_)
-                | Statement::Describe { .. }
-                | Statement::DescribeAll { .. }
-                | Statement::DescribeFunction { .. }
-                | Statement::Assert { .. }
-                | Statement::Print { .. }
-                | Statement::Terminate { .. } => continue,
-                Statement::Select(_) => {
-                    if let Outcome::Explanation(explanation) = self.explain_statement(parsed, session)? {
-                        out.push_str(&format!("query (answered once)\n{}\n", indent(&explanation.plan)));
-                    }
-                }
-                _ => drop(self.execute(parsed, session)?),
-            }
-        }
-        for plan in self.planned() {
-            let columns = match plan {
-                DataflowPlan::Query(q) => {
-                    let reads: Vec<String> = q.inputs.iter().map(|input| input.source.clone()).collect();
-                    self.row_names(&q.select, &reads)
-                }
-                DataflowPlan::Source(_) => Vec::new(),
-            };
-            if !matches!(plan, DataflowPlan::Query(q) if q.query == "WHARFE_BOOKS") {
-                out.push_str(&explain(plan, &columns));
-                out.push('\n');
-            }
-        }
-        Ok(out)
-    }
 }
 
-fn indent(text: &str) -> String {
+pub(super) fn indent(text: &str) -> String {
     text.lines().map(|l| format!("  {l}\n")).collect()
 }
 

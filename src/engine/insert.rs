@@ -1,12 +1,12 @@
-//! INSERT INTO … VALUES: a row into a log or a topic on a cluster.
+//! INSERT INTO … VALUES: what is written for a row; [`super::inserter`] writes it.
 
 use super::constants::constant;
-use super::coordinator::{Coordinator, status};
-use super::outcome::Outcome;
+use super::draft::Draft;
+use super::outcome::{Outcome, status};
 use super::rules::from_headers;
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::catalog::{Origin, Source};
-use crate::connector::{self, Place, Record, Room, Share, Writer};
+use crate::connector::{Layout, Place};
 use crate::error::{Error, Result, Span};
 use crate::format::{Decoder, Encoded, Format, Serialization, Written, decoder, encoder};
 use crate::headers::Headers;
@@ -17,10 +17,8 @@ use crate::sql::ast::{self, Ident, SourceKind};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Row, Value};
 use arrow_buffer::Buffer;
-use std::collections::btree_map::Entry;
-use std::time::{Duration, Instant};
 
-impl Coordinator {
+impl Draft<'_> {
     pub(super) fn insert_values(
         &mut self,
         target: &Ident,
@@ -29,30 +27,35 @@ impl Coordinator {
     ) -> Result<Outcome> {
         let to = self.target(target)?;
         let (row, rowtime) = inserted_row(&to, target, columns, values)?;
-        self.append(&to, row, rowtime.unwrap_or_else(now_ms))
-            .and_then(|()| self.settle(&to))
-            .map_err(|e| e.at(target.span))?;
+        let row = to.encode(row, rowtime.unwrap_or_else(now_ms)).map_err(|e| e.at(target.span))?;
+        self.insert(&to, vec![row]);
         Ok(status("1 row inserted".into(), to.source.kind, &to.source.name, "insert", None))
     }
 
-    /// Inserts rows, each a JSON object; what became of each. Fails as a whole when the topic does.
-    pub fn insert_rows(&mut self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
-        let target = self.target(&ident(target))?;
-        let mut objects = Objects::new(&target.source.schema)?;
-        let mut done = Vec::with_capacity(rows.len());
-        for row in rows {
-            done.push(match objects.row(&target, row) {
-                Ok(row) => Ok(self.append(&target, row, now_ms())?),
-                Err(error) => Err(error),
-            });
-        }
-        self.settle(&target)?;
+    /// Rows, each a JSON object: what is wrong with each. The others are inserted.
+    pub(super) fn insert_rows(&mut self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
+        let to = self.target(&ident(target))?;
+        let mut objects = Objects::new(&to.source.schema)?;
+        let mut encoded = Vec::with_capacity(rows.len());
+        let mut row = |row: &Vec<u8>| {
+            encoded.push(to.encode(objects.row(&to, row)?, now_ms())?);
+            Ok(())
+        };
+        let done = rows.iter().map(&mut row).collect();
+        self.insert(&to, encoded);
         Ok(done)
+    }
+
+    fn insert(&mut self, to: &Target, rows: Vec<Encoding>) {
+        let topic = to.source.topic.clone();
+        self.changes |= self.world.inserted.insert(topic.clone());
+        self.effects.insert =
+            Some(Insertion { topic, place: to.place.clone(), layout: to.source.layout, rows });
     }
 
     /// What rows can be inserted into, and where its topic is.
     fn target(&self, target: &Ident) -> Result<Target> {
-        let source = self.catalog.writable(target)?.clone();
+        let source = self.world.catalog.writable(target)?.clone();
         if source.origin != Origin::Declared {
             return Err(Error::statement(format!(
                 "{} is derived: rows cannot be inserted into it",
@@ -63,7 +66,7 @@ impl Coordinator {
         }
         let place = self.place(&source)?;
         if let (Place::Log { .. }, Some(other)) =
-            (&place, self.catalog.writes_topic(&source.topic, &source.name))
+            (&place, self.world.catalog.writes_topic(&source.topic, &source.name))
         {
             return Err(Error::statement(format!("topic {} is written by {}", source.topic, other.name))
                 .at(target.span)
@@ -82,66 +85,25 @@ impl Coordinator {
         let written = self.written(&source).map_err(|e| e.at(target.span))?;
         Ok(Target { source, headers, place, written })
     }
-
-    /// Hands a row to its topic's writer; it is written when `settle` returns.
-    fn append(&mut self, target: &Target, row: Row, rowtime: i64) -> Result<()> {
-        let source = &target.source;
-        let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
-        let mut encoded = Encoded::default();
-        let batch = crate::render::table::rows_to_batch(&types, &[row]);
-        let mut encoder = encoder(&source.serialization, &source.schema, &target.written)?;
-        if let Some(reject) = encoder.encode(&batch, &mut encoded).into_iter().next() {
-            return Err(Error::statement(reject.reason));
-        }
-        let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
-        let decides =
-            |key: &[u8]| partition_of(&key[..key.len() - encoded.key_suffix], source.layout.partitions);
-        let partition = key.map_or(0, decides);
-        let record = Record { timestamp: rowtime, key, value, headers: &[] };
-        self.write(target, |writer| match writer.append(0, partition, &record)? {
-            Room::Taken => Ok(true),
-            Room::Full => writer.flush().map(|_| false),
-        })
-    }
-
-    /// Waits until all rows are written.
-    fn settle(&mut self, target: &Target) -> Result<()> {
-        self.write(target, |writer| Ok(writer.flush()?.is_none()))
-    }
-
-    /// Repeats a step of the topic's writer until it says that it is done. After a failure the next row
-    /// begins with a new writer, which has forgotten what failed.
-    fn write(
-        &mut self,
-        target: &Target,
-        mut is_done: impl FnMut(&mut dyn Writer) -> Result<bool>,
-    ) -> Result<()> {
-        let Target { source, place, .. } = target;
-        let writer = match self.writers.entry(source.topic.clone()) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(connector::writer(place, source.layout, Share::All)?),
-        };
-        let deadline = Instant::now() + PATIENCE;
-        let result = loop {
-            match is_done(writer.as_mut()) {
-                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-                Ok(false) => {
-                    let message = format!("topic {} took no row within {PATIENCE:?}", source.topic);
-                    break Err(
-                        Error::runtime(message).hint("its cluster may be away; the row may still be written")
-                    );
-                }
-                Ok(true) => return Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        self.writers.remove(&source.topic);
-        result
-    }
 }
 
-/// How long a statement waits until its rows are written.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Rows on their way into a topic.
+#[derive(Debug)]
+pub struct Insertion {
+    pub topic: String,
+    pub place: Place,
+    pub layout: Layout,
+    pub rows: Vec<Encoding>,
+}
+
+/// A row as its topic has it.
+#[derive(Debug)]
+pub struct Encoding {
+    pub timestamp: i64,
+    pub partition: u32,
+    pub key: Option<Box<[u8]>>,
+    pub value: Option<Box<[u8]>>,
+}
 
 struct Target {
     /// Without its columns of headers.
@@ -152,6 +114,26 @@ struct Target {
 }
 
 impl Target {
+    fn encode(&self, row: Row, timestamp: i64) -> Result<Encoding> {
+        let source = &self.source;
+        let types: Vec<SqlType> = source.schema.columns.iter().map(|c| c.ty.clone()).collect();
+        let mut encoded = Encoded::default();
+        let batch = crate::render::table::rows_to_batch(&types, &[row]);
+        let mut encoder = encoder(&source.serialization, &source.schema, &self.written)?;
+        if let Some(reject) = encoder.encode(&batch, &mut encoded).into_iter().next() {
+            return Err(Error::statement(reject.reason));
+        }
+        let (key, value) = (encoded.keys[0].of(&encoded.buffer), encoded.values[0].of(&encoded.buffer));
+        let decides =
+            |key: &[u8]| partition_of(&key[..key.len() - encoded.key_suffix], source.layout.partitions);
+        Ok(Encoding {
+            timestamp,
+            partition: key.map_or(0, decides),
+            key: key.map(Into::into),
+            value: value.map(Into::into),
+        })
+    }
+
     fn no_column(&self, name: &str) -> Error {
         match self.headers.iter().any(|header| header == name) {
             true => from_headers(&self.source, name).hint("leave the column out"),

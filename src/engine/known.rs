@@ -1,12 +1,13 @@
 //! CREATE TYPE, DROP TYPE, ALTER and ASSERT; and what texts may use of it when they are parsed.
 
 use super::Session;
-use super::coordinator::{Coordinator, status, word};
 use super::declared::{declared_schema, timestamp_expr};
-use super::outcome::{Outcome, Status};
+use super::draft::Draft;
+use super::outcome::{Outcome, Status, status, word};
 use super::session::SUBSTITUTION;
+use super::world::World;
 use crate::catalog::{Origin, Source, With};
-use crate::connector::{self, Place, log};
+use crate::connector::{Place, log};
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::decoder;
@@ -19,15 +20,17 @@ use std::time::Duration;
 /// How long ASSERT waits where it does not say.
 pub(super) const ASSERT_FOR: Duration = Duration::from_secs(1);
 
-impl Coordinator {
+impl World {
     /// What a text of the session may use beside its own words.
     pub fn known(&self, session: &Session) -> Known {
         let variables = session.is_on(SUBSTITUTION).then(|| session.variables.clone());
         Known { types: self.catalog.types.clone(), variables }
     }
+}
 
+impl Draft<'_> {
     pub(super) fn create_type(&mut self, name: &Ident, ty: &SqlType, if_not_exists: bool) -> Result<Outcome> {
-        if self.catalog.types.contains_key(&name.name) {
+        if self.world.catalog.types.contains_key(&name.name) {
             if if_not_exists {
                 return Ok(of_type(
                     format!("type {} exists already; nothing was done", name.name),
@@ -39,20 +42,20 @@ impl Coordinator {
                 .at(name.span)
                 .hint("DROP TYPE it first, or CREATE TYPE IF NOT EXISTS"));
         }
-        self.catalog.types.insert(name.name.clone(), ty.clone());
+        self.world.catalog.types.insert(name.name.clone(), ty.clone());
         Ok(of_type(format!("Type {} created: {ty}", name.name), name, "create"))
     }
 
     /// Columns that were declared with the type keep what it was.
     pub(super) fn drop_type(&mut self, name: &Ident, if_exists: bool) -> Result<Outcome> {
-        if self.catalog.types.remove(&name.name).is_some() {
+        if self.world.catalog.types.remove(&name.name).is_some() {
             return Ok(of_type(format!("Type {} dropped", name.name), name, "drop"));
         }
         if if_exists {
             return Ok(of_type(format!("there is no type {}; nothing was done", name.name), name, "drop"));
         }
         let error = Error::statement(format!("there is no type {}", name.name)).at(name.span);
-        Err(match nearest(&name.name, self.catalog.types.keys().map(String::as_str)) {
+        Err(match nearest(&name.name, self.world.catalog.types.keys().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint("SHOW TYPES lists them"),
         })
@@ -78,11 +81,11 @@ impl Coordinator {
             statement: format!("{}; {}", source.statement, parsed.text),
             ..source.clone()
         };
-        decoder(&altered.serialization, &altered.schema, &self.schemas)
+        decoder(&altered.serialization, &altered.schema, &self.base.schemas)
             .map_err(|e| e.at(added[0].name.span))?;
         timestamp_expr(&altered)?;
         self.remove(&source, name)?;
-        self.catalog.insert(altered);
+        self.world.catalog.insert(altered);
         if kind == SourceKind::Table {
             self.maintain(&name.name.clone(), &parsed.text)?;
         }
@@ -92,7 +95,7 @@ impl Coordinator {
     }
 
     fn alterable(&self, kind: SourceKind, name: &Ident) -> Result<Source> {
-        let source = self.catalog.source(name)?.clone();
+        let source = self.world.catalog.source(name)?.clone();
         let wrong = |why: String, hint: String| Err(Error::statement(why).at(name.span).hint(hint));
         if source.kind != kind {
             let right = word(source.kind).to_uppercase();
@@ -140,6 +143,7 @@ impl Coordinator {
             command_id,
             query_id: None,
             terminated: false,
+            warnings: Vec::new(),
         }))
     }
 
@@ -159,12 +163,16 @@ impl Coordinator {
 
     /// Of a topic that is there: somebody has written it, or a stream or table has it in memory.
     fn partitions_of(&self, topic: &str) -> Result<Option<u32>> {
-        let sources = self.catalog.sources(SourceKind::Stream).chain(self.catalog.sources(SourceKind::Table));
+        let sources = self
+            .world
+            .catalog
+            .sources(SourceKind::Stream)
+            .chain(self.world.catalog.sources(SourceKind::Table));
         let known =
             sources.filter(|source| source.topic == topic).map(|source| source.layout.partitions).next();
         Ok(match self.topic_place(topic, known.unwrap_or(1))? {
             Place::Kafka { cluster, topic } => {
-                let all = connector::kafka::topics(&cluster)?.unwrap_or_default();
+                let all = self.topics_of(&cluster)?.unwrap_or_default();
                 all.into_iter().find(|(name, _)| *name == topic).map(|(_, partitions)| partitions)
             }
             Place::Log { dir, .. } if log::log_info(&dir).is_ok_and(|info| info.records > 0) => {
@@ -178,7 +186,7 @@ impl Coordinator {
 
     /// What a schema is called in messages, and whether it is there.
     fn asserted_schema(&self, subject: Option<&Ident>, id: Option<u32>) -> Result<(String, bool)> {
-        let client = self.schemas.client();
+        let client = self.base.schemas.client();
         let of = |found: std::result::Result<Resolved, Trouble>| match found {
             Ok(schema) => Ok(Some(schema.id)),
             Err(trouble) if trouble.is_not_found() => Ok(None),
@@ -186,12 +194,12 @@ impl Coordinator {
         };
         Ok(match (subject, id) {
             (Some(subject), id) => {
-                let latest = of(client.latest(&subject.name))?;
+                let latest = of(self.latest_schema(subject.name.clone())?)?;
                 let with_id = id.map(|id| format!(" with id {id}")).unwrap_or_default();
                 let found = latest.is_some() && id.is_none_or(|id| latest == Some(id));
                 (format!("schema of subject {}{with_id}", subject.name), found)
             }
-            (None, Some(id)) => (format!("schema with id {id}"), of(client.schema(id))?.is_some()),
+            (None, Some(id)) => (format!("schema with id {id}"), of(self.schema(id)?)?.is_some()),
             (None, None) => unreachable!("the parser asks for one of the two"),
         })
     }
@@ -199,5 +207,5 @@ impl Coordinator {
 
 fn of_type(message: String, name: &Ident, action: &str) -> Outcome {
     let command_id = format!("type/{}/{action}", crate::types::quote(&name.name));
-    Outcome::Status(Status { message, command_id, query_id: None, terminated: false })
+    Outcome::Status(Status { message, command_id, query_id: None, terminated: false, warnings: Vec::new() })
 }

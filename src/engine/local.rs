@@ -2,11 +2,12 @@
 //! table, and over a stream's past, which it derives again from the sources. Nothing that is
 //! maintained waits for it, and it goes at its client's speed.
 
-use super::{AnswerEnd, AnswerEvent, AnswerRow};
+use super::answers::{AnswerEnd, AnswerEvent, AnswerRow, Outlet, Rows};
+use super::draft::Messages;
 use crate::aggregate::{Element, Key, PreAggregator, State};
 use crate::batch::{Batch, Column, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
 use crate::catalog;
-use crate::connector::{self, Opening, Poll, Share, Source, Start};
+use crate::connector::{self, Opening, Poll, Share, Source, Start, Team};
 use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::format::output::{json_row, json_value};
@@ -29,11 +30,8 @@ use arrow_buffer::ScalarBuffer;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc::Sender;
 
 /// One way that rows take into a stream: a source, then the queries on the way.
 pub struct Way {
@@ -49,6 +47,11 @@ pub struct About {
     pub id: String,
     pub source: String,
     pub topic: String,
+}
+
+/// The same with the log that they go to.
+pub struct Complaints {
+    pub about: About,
     pub log: Arc<Mutex<RejectLog>>,
 }
 
@@ -59,43 +62,6 @@ pub enum Until {
     Closed,
 }
 
-/// Where an answer goes, and whether it is still wanted.
-pub struct Outlet {
-    pub sender: Sender<AnswerEvent>,
-    pub closed: Closed,
-}
-
-/// Whether an answer was closed: by the engine, or because it is through.
-#[derive(Clone, Default)]
-pub struct Closed(Arc<AtomicBool>);
-
-impl Closed {
-    pub fn close(&self) {
-        self.0.store(true, Relaxed);
-    }
-
-    pub fn open(&self) -> bool {
-        !self.0.load(Relaxed)
-    }
-}
-
-impl Outlet {
-    /// Waits for room. False when nobody wants it any more.
-    fn send(&self, event: AnswerEvent) -> bool {
-        self.closed.open() && self.sender.blocking_send(event).is_ok()
-    }
-
-    fn is_closed(&self) -> bool {
-        !self.closed.open() || self.sender.is_closed()
-    }
-}
-
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        self.closed.close();
-    }
-}
-
 /// Answers a SELECT over a stream's rows, in the order of its ways.
 pub fn answer_stream(
     ways: Vec<Way>,
@@ -103,7 +69,7 @@ pub fn answer_stream(
     schemas: &Lookups,
     until: Until,
     opened_ms: i64,
-    about: &About,
+    about: &Complaints,
     outlet: &Outlet,
 ) {
     let run = || -> Result<AnswerEnd> {
@@ -141,15 +107,15 @@ pub fn answer_stream(
     end(result, outlet);
 }
 
-impl About {
+impl Complaints {
     fn note(&self, stage: &str, notes: &Notes) {
-        let stage = format!("{stage} of {}", self.id);
-        let noted = |n| RejectedRecord::note_on(&self.source, &self.topic, &stage, n);
+        let stage = format!("{stage} of {}", self.about.id);
+        let noted = |n| RejectedRecord::note_on(&self.about.source, &self.about.topic, &stage, n);
         self.write(notes.notes.iter().map(noted));
     }
 
     fn reject(&self, plan: &SourcePlan, messages: &MessageBatch, rejects: &[Reject]) {
-        let stage = format!("decode of {}", self.id);
+        let stage = format!("decode of {}", self.about.id);
         self.write(rejects.iter().map(|r| RejectedRecord::of(plan, &stage, messages, r)));
     }
 
@@ -181,12 +147,7 @@ pub fn answer_rows(batches: &[Batch], select: &SelectPlan, outlet: &Outlet) {
 
 /// Answers a SELECT over rows that come from a dataflow: with the ROWTIME, ROWPARTITION and ROWOFFSET of
 /// each behind its columns.
-pub fn answer_derived(
-    rows: &mut tokio::sync::mpsc::Receiver<AnswerEvent>,
-    types: &[SqlType],
-    select: &SelectPlan,
-    outlet: &Outlet,
-) {
+pub fn answer_derived(rows: &mut Rows, types: &[SqlType], select: &SelectPlan, outlet: &Outlet) {
     let mut run = || -> Result<AnswerEnd> {
         let mut local = LocalSelect::new(select)?;
         loop {
@@ -229,8 +190,7 @@ fn with_origin(rows: &[Row], types: &[SqlType]) -> Batch {
 }
 
 fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
-    // Said also when the engine closed it: the client shall know that this is the end.
-    let _ = outlet.sender.blocking_send(match result {
+    outlet.finish(match result {
         Ok(end) => AnswerEvent::End(end),
         Err(error) => AnswerEvent::Error(error),
     });
@@ -279,7 +239,8 @@ impl WayReader {
             transform.want(wanted);
             through.push(transform);
         }
-        let mut source = connector::open(&way.source.place, opening)?;
+        let mut source =
+            connector::open_surveyed(&way.source.place, opening, &way.source.survey, &Team::alone())?;
         source.read_headers(way.source.reads_headers(&wanted));
         Ok(WayReader {
             source,
@@ -308,7 +269,7 @@ impl WayReader {
     }
 
     /// The next rows; `None` when there are none now.
-    fn next(&mut self, about: &About) -> Result<Option<Batch>> {
+    fn next(&mut self, about: &Complaints) -> Result<Option<Batch>> {
         if let Some(ready) = self.ready.pop_front() {
             return Ok(Some(ready));
         }
@@ -414,7 +375,7 @@ impl LocalSelect {
             if chunk.is_empty() {
                 return self.remaining != Some(0);
             }
-            if !outlet.send(AnswerEvent::Rows(chunk)) {
+            if !outlet.send(chunk) {
                 return false;
             }
         }
@@ -505,20 +466,14 @@ impl Grouping {
 }
 
 /// PRINT: the messages of a topic as they are, a line each.
-pub fn print_topic(
-    place: &connector::Place,
-    start: Start,
-    until: Until,
-    interval: u64,
-    limit: Option<u64>,
-    declared: Option<(catalog::Source, Lookups)>,
-    outlet: &Outlet,
-) {
+pub fn print_topic(messages: &Messages, schemas: &Lookups, outlet: &Outlet) {
+    let Messages { place, survey, start, until, interval, limit, source: declared } = messages;
     let run = || -> Result<AnswerEnd> {
-        let opening = Opening { share: Share::All, start, bounded: until == Until::End, opened_ms: now_ms() };
-        let mut source = connector::open(place, opening)?;
-        let mut printer = match &declared {
-            Some((source, schemas)) => Printer::of(source, schemas)?,
+        let bounded = *until == Until::End;
+        let opening = Opening { share: Share::All, start: *start, bounded, opened_ms: now_ms() };
+        let mut source = connector::open_surveyed(place, opening, survey, &Team::alone())?;
+        let mut printer = match declared {
+            Some(source) => Printer::of(source, schemas)?,
             None => None,
         };
         let mut seen = 0u64;
@@ -543,16 +498,15 @@ pub fn print_topic(
                     };
                     for i in 0..messages.len() {
                         seen += 1;
-                        if !(seen - 1).is_multiple_of(interval) {
+                        if !(seen - 1).is_multiple_of(*interval) {
                             continue;
                         }
                         let row = vec![crate::value::Value::text(&line(&messages, i, shown.get(i)))];
-                        let event = AnswerEvent::Rows(vec![AnswerRow { row, deleted: false }]);
-                        if !outlet.send(event) {
+                        if !outlet.send(vec![AnswerRow { row, deleted: false }]) {
                             return Ok(AnswerEnd::Completed);
                         }
                         sent += 1;
-                        if limit == Some(sent) {
+                        if *limit == Some(sent) {
                             return Ok(AnswerEnd::LimitReached);
                         }
                     }

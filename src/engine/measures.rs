@@ -80,9 +80,10 @@ pub struct Measures {
     /// Records that a topic on a cluster is to get, and has not got.
     pub undelivered: BTreeMap<String, u64>,
     pub checkpoint: Option<Taken>,
-    /// Answers that go on, and rows that wait for their clients.
+    /// Answers that go on, and rows and their bytes that wait for their clients.
     pub answers: usize,
     pub answer_rows: usize,
+    pub answer_bytes: usize,
     pub notes: u64,
 }
 

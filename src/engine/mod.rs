@@ -1,23 +1,32 @@
 //! The engine as its users see it: statements in, outcomes and answers out.
 //!
-//! [`Engine`] is a handle: cheap to clone, usable from any thread. Behind it one coordinator thread
-//! keeps the catalog and turns statements into plans, and the timely workers run them.
+//! [`Engine`] is a handle: cheap to clone, usable from any thread. Behind it the coordinator keeps the
+//! catalog and turns statements into plans, and the timely workers run them.
 
 pub mod outcome;
-mod placed;
 mod session;
 mod data_dir;
 mod coordinator;
+mod claims;
+mod draft;
+mod facts;
+mod world;
+mod system;
 mod create;
 mod declared;
+mod placed;
+mod derived;
 mod rules;
 mod schemas;
 mod reading;
+mod remove;
 mod constants;
 mod insert;
 mod known;
+mod inserter;
 mod ask;
-mod derived;
+mod answers;
+mod serve;
 mod local;
 mod describe;
 pub mod functions;
@@ -29,32 +38,37 @@ mod properties;
 mod cluster;
 mod checkpoint;
 mod resume;
+mod planned;
 pub mod replay;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
-use crate::registry::{Client, Lookups, Registry};
+use crate::registry::{Client, Registry};
 use crate::sql::ast::{Parsed, Statement};
-use crate::sql::{Known, parse_statement, parse_statement_with};
-use crate::types::ColumnDef;
-use crate::value::Row;
+use crate::sql::{Known, parse_statement_with};
 use checkpoint::Checkpoints;
 pub use checkpoint::Intervals;
 use coordinator::Coordinator;
 use data_dir::DataDir;
+use draft::Base;
 use resume::Durable;
 use shared::{Command, Shared};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use timely::CommunicationConfig;
 use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
 
+pub use answers::{Answer, AnswerEnd, AnswerEvent, AnswerKind, AnswerRow, Answers, Limits, Rows};
 pub use measures::Measures;
 pub use outcome::Outcome;
+pub use planned::{described_script, explain_script};
 pub use session::Session;
 
 /// How an engine is started.
@@ -72,6 +86,22 @@ pub struct Config {
     pub once: bool,
     pub topology: crate::topology::Topology,
     pub pace: Pace,
+    pub answers: AnswerLimits,
+}
+
+/// What answers may take.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLimits {
+    /// Bytes of rows that may wait for clients.
+    pub limits: Limits,
+    /// As many push queries may be open.
+    pub push_queries: usize,
+}
+
+impl Default for AnswerLimits {
+    fn default() -> AnswerLimits {
+        AnswerLimits { limits: Limits::default(), push_queries: 100 }
+    }
 }
 
 /// How finely input is cut.
@@ -107,7 +137,7 @@ pub struct Engine {
 struct Inner {
     shared: Arc<Shared>,
     /// Only on process 0.
-    coordinator: Option<Mutex<Coordinator>>,
+    coordinator: Option<Coordinator>,
     workers: usize,
     threads: Mutex<Option<WorkerGuards<()>>>,
     /// Given up when the engine stops.
@@ -121,19 +151,19 @@ struct Inner {
 impl Inner {
     /// How much has happened that a checkpoint would contain: bytes read, statements kept.
     fn seen(&self) -> (u64, u64) {
-        let statements = self.coordinator.as_ref().map(lock).and_then(|c| Some(c.durable.as_ref()?.count()));
-        (self.shared.progress().bytes_read, statements.unwrap_or(0))
+        let statements = self.coordinator.as_ref().map_or(0, |coordinator| coordinator.world().kept);
+        (self.shared.progress().bytes_read, statements)
     }
 
     fn manifest(&self, number: u64) -> Result<(checkpoint::Manifest, Vec<crate::render::kept::KeptId>)> {
         match &self.coordinator {
-            Some(coordinator) => Ok(lock(coordinator).manifest(number)),
+            Some(coordinator) => Ok(coordinator.manifest(number)),
             None => Err(Error::usage("checkpoints are taken on process 0")),
         }
     }
 
     fn outboxes(&self) -> Vec<(crate::connector::Cluster, resume::Outgoing)> {
-        self.coordinator.as_ref().map_or_else(Vec::new, |coordinator| lock(coordinator).outboxes())
+        self.coordinator.as_ref().map_or_else(Vec::new, Coordinator::outboxes)
     }
 
     fn next_attempt(&self) -> u64 {
@@ -151,7 +181,8 @@ impl Engine {
     /// it only runs, see [`Engine::join`].
     pub fn start(config: Config) -> Result<Engine> {
         let processes = config.hosts.len().max(1);
-        let shared = Arc::new(Shared::new(config.process, processes, processes * config.workers));
+        let peers = processes * config.workers;
+        let shared = Arc::new(Shared::new(config.process, processes, peers, config.answers.limits));
         let data_dir = DataDir::open(&config)?;
         let durable = (config.process == 0 && config.data_dir.is_some())
             .then(|| Durable::open(&data_dir.path))
@@ -163,14 +194,16 @@ impl Engine {
         let coordinator = if config.process == 0 {
             let open =
                 || Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path));
-            let (schemas, topology) = (shared.schemas(open)?, config.topology.clone());
-            let path = data_dir.path.clone();
-            let mut coordinator = Coordinator::new(Arc::clone(&shared), topology, schemas, path, config.once);
-            if let Some(manifest) = durable.as_ref().and_then(Durable::from) {
-                coordinator.catalog.ordinals = manifest.ordinals.clone();
-            }
-            coordinator.durable = durable;
-            Some(Mutex::new(coordinator))
+            let base = Base {
+                shared: Arc::clone(&shared),
+                topology: config.topology.clone(),
+                schemas: shared.schemas(open)?,
+                data_dir: data_dir.path.clone(),
+                once: config.once,
+                dry: false,
+                push_queries_max: config.answers.push_queries,
+            };
+            Some(Coordinator::new(base, durable))
         } else {
             None
         };
@@ -186,7 +219,11 @@ impl Engine {
             once: config.once,
             attempts: AtomicU64::new(0),
         };
-        Ok(Engine { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        if let Some(endings) = inner.shared.answers.endings() {
+            clear_up(Arc::downgrade(&inner), endings);
+        }
+        Ok(Engine { inner })
     }
 
     /// Carries out one statement of a script or request.
@@ -218,7 +255,7 @@ impl Engine {
 
     /// What a text of the session may use beside its own words.
     pub fn known(&self, session: &Session) -> Result<Known> {
-        Ok(self.coordinator()?.known(session))
+        Ok(self.coordinator()?.world().known(session))
     }
 
     /// Carries out one statement that belongs to no session.
@@ -229,42 +266,51 @@ impl Engine {
 
     /// The script is complete: installs all it asked for, at one tick.
     pub fn begin(&self) -> Result<()> {
-        let mut coordinator = self.coordinator()?;
+        let coordinator = self.coordinator()?;
         coordinator.begin()?;
         let mut checkpoints = lock(&self.inner.checkpoints);
-        if coordinator.durable.is_some() && checkpoints.is_none() {
-            let resumed = coordinator.resumed.take();
+        if coordinator.world().durable && checkpoints.is_none() {
             let started = Checkpoints::start(
                 &self.inner,
-                &coordinator.data_dir,
+                &coordinator.base.data_dir,
                 self.inner.checkpoint_intervals,
-                resumed,
+                coordinator.take_resumed(),
             )?;
             *checkpoints = Some(started);
         }
         Ok(())
     }
 
+    /// Whether statements could be carried out one after the other; nothing is.
+    ///
+    /// # Errors
+    /// What is wrong with the first that could not, and its index.
+    pub fn check(&self, statements: &[Parsed], session: &Session) -> Result<(), (usize, Error)> {
+        self.coordinator().map_err(|error| (0, error))?.check(statements, session)
+    }
+
+    /// The topics that statements have named.
+    pub fn topics(&self) -> Vec<String> {
+        self.coordinator().map_or_else(|_| Vec::new(), Coordinator::topics)
+    }
+
     /// Topics that queries read, though nobody has said where they are and nothing was inserted.
     pub fn unplaced(&self) -> Vec<String> {
-        self.coordinator().map_or_else(|_| Vec::new(), |coordinator| coordinator.unplaced())
+        self.coordinator().map_or_else(|_| Vec::new(), Coordinator::unplaced)
     }
 
     /// Topics that the topology places and nobody declares, each with the topic that was most likely meant.
     pub fn misplaced(&self) -> Vec<(String, String)> {
-        self.coordinator().map_or_else(|_| Vec::new(), |coordinator| coordinator.misplaced())
+        self.coordinator().map_or_else(|_| Vec::new(), Coordinator::misplaced)
     }
 
-    fn coordinator(&self) -> Result<MutexGuard<'_, Coordinator>> {
-        match &self.inner.coordinator {
-            Some(coordinator) => Ok(lock(coordinator)),
-            None => Err(Error::usage("statements go to process 0")),
-        }
+    fn coordinator(&self) -> Result<&Coordinator> {
+        self.inner.coordinator.as_ref().ok_or_else(|| Error::usage("statements go to process 0"))
     }
 
     /// The registry, where it is this engine's own.
     pub fn registry(&self) -> Option<Registry> {
-        match self.coordinator().ok()?.schemas.client() {
+        match self.coordinator().ok()?.base.schemas.client() {
             Client::Own(registry) => Some(registry.clone()),
             _ => None,
         }
@@ -277,7 +323,7 @@ impl Engine {
 
     /// Ends an answer by its id. False when there is none of that id.
     pub fn close_query(&self, id: &str) -> bool {
-        self.coordinator().is_ok_and(|mut coordinator| coordinator.close_answer(id))
+        self.coordinator().is_ok_and(|coordinator| coordinator.close_answer(id))
     }
 
     /// Blocks until all bounded inputs have been read and processed (`once`), or the engine stops.
@@ -427,37 +473,14 @@ impl Drop for Stopped {
     }
 }
 
-/// The plans of all queries of a script, as they would run.
-pub fn explain_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<String> {
-    Ok(plan_script(statements, topology)?.0)
-}
-
-/// The streams and tables that a script would make, with the queries between them.
-pub fn described_script(
-    statements: &[Parsed],
-    topology: &crate::topology::Topology,
-) -> Result<Vec<outcome::SourceDescription>> {
-    let (_, mut coordinator) = plan_script(statements, topology)?;
-    let mut all = Vec::new();
-    for text in ["SHOW STREAMS EXTENDED", "SHOW TABLES EXTENDED"] {
-        if let Outcome::Sources(sources) =
-            coordinator.execute(&parse_statement(text)?, &mut Session::default())?
-        {
-            all.extend(sources);
+/// Takes away what was installed for answers, as they end; ends when the engine is gone.
+fn clear_up(engine: Weak<Inner>, endings: Receiver<String>) {
+    std::thread::spawn(move || {
+        for id in endings {
+            let Some(engine) = engine.upgrade() else { return };
+            engine.coordinator.iter().for_each(|coordinator| coordinator.retire(&id));
         }
-    }
-    Ok(all)
-}
-
-/// Carries out a script without reading or writing anything; its plans as text.
-fn plan_script(statements: &[Parsed], topology: &crate::topology::Topology) -> Result<(String, Coordinator)> {
-    let shared = Arc::new(Shared::new(0, 1, 1));
-    let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
-    let mut coordinator = Coordinator::new(shared, topology.clone(), schemas, PathBuf::from("DATA"), true);
-    let mut session = Session::default();
-    session.set(session::OFFSET_RESET, "earliest")?;
-    let text = coordinator.explain_script(statements, &mut session)?;
-    Ok((text, coordinator))
+    });
 }
 
 /// For the progress bar, the totals line of `--once`, and `--strict`.
@@ -469,54 +492,4 @@ pub struct Progress {
     pub rows_in: u64,
     pub rows_rejected: u64,
     pub notes: u64,
-}
-
-/// The answer to a SELECT or PRINT: its columns, then rows as they come.
-pub struct Answer {
-    pub id: String,
-    pub kind: AnswerKind,
-    /// Key columns are marked; their order is the SELECT's.
-    pub columns: Vec<ColumnDef>,
-    pub rows: tokio::sync::mpsc::Receiver<AnswerEvent>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerKind {
-    /// Ends by itself when what is there has been sent.
-    Pull,
-    /// Goes on until it is closed or its LIMIT is reached.
-    Push,
-    /// One VARCHAR column: PRINT's lines.
-    Print,
-}
-
-#[derive(Debug)]
-pub enum AnswerEvent {
-    Rows(Vec<AnswerRow>),
-    /// Nothing follows.
-    End(AnswerEnd),
-    /// Nothing follows either.
-    Error(crate::error::Error),
-}
-
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct AnswerRow {
-    pub row: Row,
-    /// A table's row went away: only the key columns are set.
-    pub deleted: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerEnd {
-    LimitReached,
-    /// All there was (pull), or the input ended, or somebody closed the query.
-    Completed,
-}
-
-/// Dropping the receiver of an [`Answer`] closes it, too.
-impl Answer {
-    /// The next event, from a thread that may block.
-    pub fn next_event(&mut self) -> Option<AnswerEvent> {
-        self.rows.blocking_recv()
-    }
 }

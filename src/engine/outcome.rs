@@ -1,7 +1,7 @@
 //! What statements answer: plain data that the REST interface and the command line show each in
 //! their own way.
 
-use super::Answer;
+use super::answers::Answer;
 use crate::connector::Lag;
 use crate::sql::ast::SourceKind;
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -43,6 +43,8 @@ pub struct Status {
     pub query_id: Option<String>,
     /// True for TERMINATE: REST has an entity of its own for it.
     pub terminated: bool,
+    /// What did not go as it should, though the statement is carried out.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -146,4 +148,30 @@ pub struct Explanation {
     pub sources: Vec<String>,
     /// The plan as it runs, indented text.
     pub plan: String,
+}
+
+pub fn word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Stream => "Stream",
+        SourceKind::Table => "Table",
+    }
+}
+
+pub fn created(kind: SourceKind, name: &str, query_id: Option<String>) -> Outcome {
+    let message = match &query_id {
+        Some(id) => format!("Created query with ID {id}"),
+        None => format!("{} created", word(kind)),
+    };
+    status(message, kind, name, "create", query_id)
+}
+
+pub fn status(
+    message: String,
+    kind: SourceKind,
+    name: &str,
+    action: &str,
+    query_id: Option<String>,
+) -> Outcome {
+    let command_id = format!("{}/{}/{action}", word(kind).to_lowercase(), crate::types::quote(name));
+    Outcome::Status(Status { message, command_id, query_id, terminated: false, warnings: Vec::new() })
 }

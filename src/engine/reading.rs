@@ -1,7 +1,7 @@
 //! Where queries read: shared readers of topics, tables, and the past derived once more.
 
-use super::coordinator::Coordinator;
 use super::declared::timestamp_expr;
+use super::draft::Draft;
 use super::local::{self, Way};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
@@ -12,7 +12,7 @@ use crate::plan::{
 use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
 
-impl Coordinator {
+impl Draft<'_> {
     /// What a query that reads `source` is connected to; plans that it needs for that are added.
     pub(super) fn input(
         &mut self,
@@ -26,8 +26,8 @@ impl Coordinator {
         }
         // Before the script begins everything starts at the same place.
         let late = self.planning.as_ref().is_some_and(|planning| planning.recorded.late);
-        let past = start == Start::Earliest && (self.begun || late);
-        if let Some(hub) = self.catalog.hubs.get(&source.name).copied() {
+        let past = start == Start::Earliest && (self.world.begun || late);
+        if let Some(hub) = self.world.catalog.hubs.get(&source.name).copied() {
             if past {
                 return Ok(Input::Hub(self.derive_again(source, plans, private)?));
             }
@@ -39,7 +39,8 @@ impl Coordinator {
         let shared = self.known_reader(source, start);
         // An answer's reader goes with it; a query shares one that begins with it.
         let alone = self.planning.is_none() && shared.is_none();
-        if alone || past && (late || self.readers.contains_key(&(source.name.clone(), Start::Earliest))) {
+        if alone || past && (late || self.world.readers.contains_key(&(source.name.clone(), Start::Earliest)))
+        {
             if past {
                 local::replayable(&self.place(source)?)?;
             }
@@ -68,7 +69,7 @@ impl Coordinator {
                 false => self.input(source, start, plans, private)?,
             };
             let feeds = match from {
-                Input::Hub(_) => self.catalog.feeds_of(&source.name),
+                Input::Hub(_) => self.world.catalog.feeds_of(&source.name),
                 Input::Table(_) => Vec::new(),
             };
             Ok(QueryInput { feeds, ..source.input(from) })
@@ -88,7 +89,7 @@ impl Coordinator {
             return Ok(Input::Table(self.table_of(source)?));
         }
         let late = self.planning.as_ref().is_some_and(|planning| planning.recorded.late);
-        if !self.begun && !late {
+        if !self.world.begun && !late {
             return Ok(Input::Hub(self.read_topic(source, Start::Earliest, plans)?.1));
         }
         if local::replayable(&self.place(source)?).is_err() {
@@ -103,7 +104,8 @@ impl Coordinator {
     }
 
     pub(super) fn table_of(&self, source: &Source) -> Result<TableId> {
-        self.catalog
+        self.world
+            .catalog
             .tables
             .get(&source.name)
             .copied()
@@ -120,23 +122,23 @@ impl Coordinator {
         if let Some(known) = self.known_reader(source, start) {
             return Ok(known);
         }
-        let hub = self.id();
+        let hub = self.world.id();
         self.share_reader(source, hub, start, plans)
     }
 
     /// A reader that can be shared by who starts to read there now.
     fn known_reader(&self, source: &Source, start: Start) -> Option<(DataflowId, HubId)> {
         let any = [Start::Latest, Start::Earliest].map(|s| (source.name.clone(), s));
-        match (start, self.begun) {
-            (Start::Latest, true) => any.iter().find_map(|k| self.readers.get(k)).copied(),
-            _ => self.readers.get(&(source.name.clone(), start)).copied(),
+        match (start, self.world.begun) {
+            (Start::Latest, true) => any.iter().find_map(|k| self.world.readers.get(k)).copied(),
+            _ => self.world.readers.get(&(source.name.clone(), start)).copied(),
         }
     }
 
     /// What stands for a declared stream's topic where queries write it: one for all of them.
     pub(super) fn output(&mut self, target: &Source) -> HubId {
-        let new = self.id();
-        *self.catalog.outputs.entry(target.name.clone()).or_insert(new)
+        let new = self.world.id();
+        *self.world.catalog.outputs.entry(target.name.clone()).or_insert(new)
     }
 
     fn share_reader(
@@ -149,7 +151,7 @@ impl Coordinator {
         let key = self.shared_key(source, start)?;
         let plan = SourcePlan { hub, ..self.source_plan(source, start, key)? };
         let reader = (plan.id, hub);
-        self.readers.insert((source.name.clone(), start), reader);
+        self.world.readers.insert((source.name.clone(), start), reader);
         plans.push(DataflowPlan::Source(plan));
         Ok(reader)
     }
@@ -169,17 +171,21 @@ impl Coordinator {
     }
 
     fn shared_readers(&self, stream: &str) -> impl Iterator<Item = (Start, HubId)> {
-        self.readers.iter().filter(move |((name, _), _)| name == stream).map(|((_, s), (_, hub))| (*s, *hub))
+        self.world
+            .readers
+            .iter()
+            .filter(move |((name, _), _)| name == stream)
+            .map(|((_, s), (_, hub))| (*s, *hub))
     }
 
     /// The hub that queries write a stream's rows into: where its readers read, if there are any.
     pub(super) fn hub_to_write(&mut self, target: &Source) -> Result<HubId> {
-        if let Some(hub) = self.catalog.hubs.get(&target.name) {
+        if let Some(hub) = self.world.catalog.hubs.get(&target.name) {
             return Ok(*hub);
         }
         let readers: Vec<HubId> = self.shared_readers(&target.name).map(|(_, hub)| hub).collect();
         match readers[..] {
-            [] => Ok(self.id()),
+            [] => Ok(self.world.id()),
             [hub] => Ok(hub),
             _ => Err(Error::statement(format!(
                 "{} is read both from earliest and from latest, so a query cannot write it as well",
@@ -191,16 +197,16 @@ impl Coordinator {
 
     fn source_plan(&mut self, source: &Source, start: Start, key: String) -> Result<SourcePlan> {
         Ok(SourcePlan {
-            id: self.id(),
+            id: self.world.id(),
             key,
-            hub: self.id(),
+            hub: self.world.id(),
             source: source.name.clone(),
             ordinal: source.ordinal,
             topic: source.topic.clone(),
             place: self.place(source)?.framed_for(source.serialization.value.delimiter()),
             survey: Survey::default(),
             start,
-            bounded: self.once || self.ends,
+            bounded: self.base.once || self.ends,
             behind: Vec::new(),
             serialization: source.serialization,
             schema: source.schema.clone(),
@@ -215,10 +221,11 @@ impl Coordinator {
 
     pub(super) fn topic_place(&self, topic: &str, partitions: u32) -> Result<Place> {
         if [rejects::TOPIC, books::TOPIC].contains(&topic) {
-            return Ok(Place::Log { dir: self.data_dir.join("topics").join(topic), partitions });
+            return Ok(Place::Log { dir: self.base.data_dir.join("topics").join(topic), partitions });
         }
-        let place = self.topology.resolve(topic, &self.data_dir, partitions);
-        Ok(place.unwrap_or_else(|| Place::Log { dir: self.data_dir.join("topics").join(topic), partitions }))
+        let place = self.base.topology.resolve(topic, &self.base.data_dir, partitions);
+        Ok(place
+            .unwrap_or_else(|| Place::Log { dir: self.base.data_dir.join("topics").join(topic), partitions }))
     }
 
     /// Derives a stream once more, from the start of its sources, for a query that came late.
@@ -228,7 +235,7 @@ impl Coordinator {
         plans: &mut Vec<DataflowPlan>,
         private: &mut Vec<DataflowId>,
     ) -> Result<HubId> {
-        let hub = self.id();
+        let hub = self.world.id();
         if source.origin == Origin::Declared {
             let key = self.private_key(source);
             let plan = SourcePlan { hub, ..self.source_plan(source, Start::Earliest, key)? };
@@ -236,12 +243,16 @@ impl Coordinator {
             private.push(plan.id);
             plans.push(DataflowPlan::Source(plan));
         }
-        let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
+        let writers: Vec<Query> = self.world.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
             let reads = self.read_by(&writer);
             let inputs = self.inputs((&reads, &writer.plan.select.from), Start::Earliest, plans, private)?;
-            let plan =
-                QueryPlan { id: self.id(), inputs, sink: Sink::Stream { hub, store: None }, ..writer.plan };
+            let plan = QueryPlan {
+                id: self.world.id(),
+                inputs,
+                sink: Sink::Stream { hub, store: None },
+                ..writer.plan
+            };
             private.push(plan.id);
             plans.push(DataflowPlan::Query(plan));
         }
@@ -250,27 +261,28 @@ impl Coordinator {
 
     /// The sources that a query reads.
     fn read_by(&self, query: &Query) -> Vec<Source> {
-        let source = |name: &String| self.catalog.get(name).expect("what is read cannot be dropped").clone();
+        let source =
+            |name: &String| self.world.catalog.get(name).expect("what is read cannot be dropped").clone();
         query.reads.iter().map(source).collect()
     }
 
     /// Whether a stream's past can be read by one thread: nothing on the way to it is joined.
     pub(super) fn is_linear(&self, source: &Source) -> bool {
-        self.catalog.writers_of(&source.name).all(|writer| {
+        self.world.catalog.writers_of(&source.name).all(|writer| {
             writer.plan.select.from.is_scan() && self.read_by(writer).iter().all(|read| self.is_linear(read))
         })
     }
 
     /// All ways on which rows come into a stream, with what they pass.
     pub(super) fn ways(&mut self, source: &Source) -> Result<Vec<Way>> {
-        if !self.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
+        if !self.world.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
             return Ok(vec![self.way(source)?]);
         }
         let mut ways = Vec::new();
         if source.origin == Origin::Declared {
             ways.push(self.way(source)?);
         }
-        let writers: Vec<Query> = self.catalog.writers_of(&source.name).cloned().collect();
+        let writers: Vec<Query> = self.world.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
             for reads in self.read_by(&writer) {
                 for mut way in self.ways(&reads)? {
@@ -285,7 +297,7 @@ impl Coordinator {
     fn way(&mut self, source: &Source) -> Result<Way> {
         let plan = self.source_plan(source, Start::Earliest, String::new())?;
         local::replayable(&plan.place)?;
-        let read = self.readers.contains_key(&(source.name.clone(), Start::Earliest));
+        let read = self.world.readers.contains_key(&(source.name.clone(), Start::Earliest));
         let first = !read && source.origin != Origin::System;
         Ok(Way { source: plan, through: Vec::new(), first })
     }

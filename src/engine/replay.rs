@@ -5,13 +5,11 @@
 
 use super::shared::{Command, Shared};
 use super::worker::{Loop, context};
-use super::{Config, Pace, Session};
+use super::{AnswerLimits, Config, Limits, Pace};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, DataflowPlan, HubId, SourcePlan, Wanted};
-use crate::registry::{Client, Lookups};
 use crate::render::context::now_ms;
-use crate::sql::ast::{Parsed, Statement};
 use crate::topology::Topology;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,25 +25,6 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Plans a script as a run would; nothing is read, and queries that are answered once are left out.
-    pub fn script(statements: &[Parsed], topology: &Topology) -> Result<Planned> {
-        let shared = Arc::new(Shared::new(0, 1, 1));
-        let schemas = Lookups::new(Client::planning(topology.registry.as_ref())?);
-        let mut coordinator =
-            super::coordinator::Coordinator::new(shared, topology.clone(), schemas, "DATA".into(), true);
-        let mut session = Session::default();
-        session.properties.insert("auto.offset.reset".into(), "earliest".into());
-        for parsed in statements {
-            use Statement::*;
-            if let CreateSource { .. } | CreateAs { .. } | InsertSelect { .. } | Set { .. } | Unset { .. } =
-                parsed.statement
-            {
-                coordinator.execute(parsed, &mut session)?;
-            }
-        }
-        Ok(coordinator.planned_with_wants())
-    }
-
     pub fn sources(&self) -> impl Iterator<Item = &SourcePlan> {
         self.plans
             .iter()
@@ -92,11 +71,12 @@ pub fn replay(
         once: true,
         topology: Topology::empty(),
         pace: pace.clone(),
+        answers: AnswerLimits::default(),
     };
     let planned = planned.clone();
     let dir = dir.to_path_buf();
     timely::execute_directly(move |worker| {
-        let shared = Arc::new(Shared::new(0, 1, 1));
+        let shared = Arc::new(Shared::new(0, 1, 1, Limits::default()));
         let context = context(worker, &config, &shared, now_ms(), &dir)?;
         let mut state = Loop::new(context, true, true);
         for feed in &feeds {

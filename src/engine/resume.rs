@@ -3,33 +3,34 @@
 
 use super::BOOKS_QUERY;
 use super::Session;
-use super::checkpoint::{self, Asked, Known, Manifest, Resumed, Statements};
-use super::coordinator::Coordinator;
-use crate::catalog::{Origin, Recorded, Source};
+use super::checkpoint::{self, Asked, Known, Manifest, Statements};
+use super::draft::Draft;
+use super::world::World;
+use crate::catalog::{Origin, Query, Recorded, Source};
 use crate::connector::{Cluster, Layout, Place, Start, log};
 use crate::error::{Error, Result};
 use crate::plan::{DataflowPlan, Piece, QueryPlan, SelectPlan, Sink, StorePlan};
 use crate::render::kept::KeptId;
 use crate::render::rejects;
-use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement_with;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The books, among the queries of a checkpoint.
 const BOOKS: &str = "WHARFE_BOOKS";
 
-/// What a data directory of one's own adds to a coordinator.
+/// What an earlier start has left in a data directory of one's own.
 pub struct Durable {
-    statements: Statements,
+    pub statements: Statements,
     /// Carried out again at the beginning, each with its number.
-    asked: Vec<(u64, Asked)>,
-    /// The rejects that an earlier start has told: it may have had more workers.
-    rejects: log::Ends,
-    /// The checkpoint that this start goes on from, until it has begun.
-    from: Option<Manifest>,
+    pub asked: Vec<(u64, Asked)>,
+    /// The rejects that it has told: it may have had more workers.
+    pub rejects: log::Ends,
+    /// The checkpoint that this start goes on from.
+    pub from: Option<Manifest>,
 }
 
 /// What waits in an outbox, and for which topic.
@@ -67,18 +68,10 @@ impl Durable {
         cut(&data_dir.join("topics").join(rejects::TOPIC), &rejects)?;
         Ok(Durable { statements, asked, rejects, from })
     }
-
-    pub fn from(&self) -> Option<&Manifest> {
-        self.from.as_ref()
-    }
-
-    pub fn count(&self) -> u64 {
-        self.statements.count()
-    }
 }
 
 /// Takes away what was written to a log behind these ends.
-fn cut(dir: &Path, ends: &log::Ends) -> Result<()> {
+pub fn cut(dir: &Path, ends: &log::Ends) -> Result<()> {
     for partition in log::starts(dir)?.keys() {
         log::truncate(dir, *partition, ends.get(partition).copied().unwrap_or(0))?;
     }
@@ -98,9 +91,9 @@ fn identity(place: &Place) -> String {
     }
 }
 
-impl Coordinator {
+impl Draft<'_> {
     fn manifest_from(&self) -> Option<&Manifest> {
-        self.durable.as_ref()?.from()
+        self.world.from.as_deref()
     }
 
     /// A number for what a source declares: the same as long as its rows mean the same.
@@ -116,7 +109,7 @@ impl Coordinator {
     /// The same with all that writes it.
     fn source_print(&self, source: &Source) -> Result<u128> {
         let writers: Vec<&str> =
-            self.catalog.writers_of(&source.name).map(|q| q.recorded.key.as_str()).collect();
+            self.world.catalog.writers_of(&source.name).map(|q| q.recorded.key.as_str()).collect();
         Ok(print(&(self.declaration_print(source)?, writers)))
     }
 
@@ -127,7 +120,7 @@ impl Coordinator {
         target: &Source,
         select: &SelectPlan,
     ) -> Result<()> {
-        let stored = self.topology.resolve(&target.topic, &self.data_dir, target.layout.partitions);
+        let stored = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
         let print = print(&(
             sources.iter().map(|source| self.source_print(source)).collect::<Result<Vec<_>>>()?,
             select,
@@ -142,37 +135,26 @@ impl Coordinator {
     /// The query that made a stream or table: what is kept of its rows is of no use to another one's.
     fn generation(&self, target: &Source) -> Option<(&str, u64)> {
         match &target.origin {
-            Origin::Derived(id) => {
-                self.catalog.queries.get(id).map(|query| (query.recorded.key.as_str(), query.recorded.since))
-            }
+            Origin::Derived(id) => self
+                .world
+                .catalog
+                .queries
+                .get(id)
+                .map(|query| (query.recorded.key.as_str(), query.recorded.since)),
             _ => None,
         }
     }
 
     /// Where what a query writes to a cluster waits for the next checkpoint.
     pub(super) fn outbox(&self, target: &Source) -> Option<PathBuf> {
-        self.durable.as_ref()?;
+        if !self.world.durable {
+            return None;
+        }
         let own = self.planning.as_ref().map(|planning| &planning.recorded);
         let own = own.map(|recorded| (recorded.key.as_str(), recorded.since));
         let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
         let name = format!("{}-{:016x}", target.topic, print(&(of, target.ordinal)) as u64);
-        Some(self.data_dir.join("outbox").join(name))
-    }
-
-    /// What is delivered to clusters once a checkpoint has made it final: outboxes and their topics.
-    pub fn outboxes(&self) -> Vec<(Cluster, Outgoing)> {
-        let stores = self.active.values().filter_map(|plan| match plan {
-            DataflowPlan::Query(query) => query.stores(),
-            DataflowPlan::Source(_) => None,
-        });
-        let outgoing = |store: &StorePlan| {
-            let (Some(outbox), Place::Kafka { cluster, topic }) = (&store.outbox, &store.place) else {
-                return None;
-            };
-            let outgoing = Outgoing { topic: topic.clone(), layout: store.layout, outbox: outbox.clone() };
-            Some((cluster.clone(), outgoing))
-        };
-        stores.filter_map(outgoing).collect()
+        Some(self.base.data_dir.join("outbox").join(name))
     }
 
     /// The same for the query that keeps a declared table.
@@ -187,14 +169,15 @@ impl Coordinator {
 
     fn planned_as(&self, writes: &str, print: u128) -> Planning {
         let what = format!("{writes}:{print:032x}");
-        let same = self.catalog.queries.values().filter(|q| q.recorded.key.starts_with(&what)).count();
+        let same = self.world.catalog.queries.values().filter(|q| q.recorded.key.starts_with(&what)).count();
         let key = format!("{what}:{same}");
         let from = self.manifest_from();
         let known = from.and_then(|manifest| manifest.queries.get(&key)).cloned();
         // What a checkpoint does not know cannot go on with the readers of those that it knows.
-        let late = !self.begun && from.is_some() && known.as_ref().is_none_or(|known| known.late);
+        let late = !self.world.begun && from.is_some() && known.as_ref().is_none_or(|known| known.late);
         if from.is_some() && known.is_none() {
-            tracing::warn!("{writes} is new or was changed: it is computed from the start of its sources");
+            let what = "is new or was changed: it is computed from the start of its sources";
+            self.effects.warnings.borrow_mut().push(format!("{writes} {what}"));
         }
         let since = match (&known, from) {
             (Some(known), _) => known.since,
@@ -212,7 +195,7 @@ impl Coordinator {
     pub(super) fn restore(&self) -> BTreeMap<String, Vec<Piece>> {
         let known = self.planning.as_ref().and_then(|planning| planning.known.as_ref());
         match (known, self.manifest_from()) {
-            (Some(known), Some(manifest)) => manifest.pieces_of(known, &self.data_dir),
+            (Some(known), Some(manifest)) => manifest.pieces_of(known, &self.base.data_dir),
             _ => BTreeMap::new(),
         }
     }
@@ -234,109 +217,92 @@ impl Coordinator {
         format!("{}/{}/{}", planning.recorded.key, source.name, planning.readers)
     }
 
-    /// Whether this row was inserted by an earlier start of the script.
-    pub(super) fn was_inserted(&mut self, parsed: &Parsed) -> bool {
-        let script = !self.begun;
-        self.durable.as_mut().is_some_and(|durable| script && durable.statements.was_inserted(&parsed.text))
-    }
-
-    /// Keeps a statement that was carried out, if the next start has to know of it.
-    pub(super) fn keep(&mut self, parsed: &Parsed, session: &Session) -> Result<()> {
-        use Statement::*;
-        let Some(durable) = &mut self.durable else { return Ok(()) };
-        let inserted = match &parsed.statement {
-            InsertValues { .. } if !self.begun => true,
-            CreateSource { .. }
-            | CreateAs { .. }
-            | InsertSelect { .. }
-            | Terminate { .. }
-            | Drop { .. }
-            | CreateType { .. }
-            | DropType { .. }
-            | Alter { .. }
-                if self.live =>
-            {
-                false
-            }
-            _ => return Ok(()),
-        };
-        let properties = if inserted { Default::default() } else { session.properties.clone() };
-        durable.statements.keep(&Asked { sql: parsed.text.clone(), properties, inserted })
-    }
-
-    /// Plans again what was asked for while an earlier start ran. What came after its checkpoint is
-    /// returned: that is carried out when the rest runs.
-    pub(super) fn replay(&mut self) -> Vec<Asked> {
-        let Some(durable) = &mut self.durable else { return Vec::new() };
-        let asked = std::mem::take(&mut durable.asked);
-        let contained = durable.from().map_or(0, |manifest| manifest.statements);
-        let (before, after): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(n, _)| *n < contained);
-        before.into_iter().for_each(|(_, asked)| self.ask_again(asked));
-        after.into_iter().map(|(_, asked)| asked).collect()
-    }
-
-    pub(super) fn ask_again(&mut self, asked: Asked) {
-        let mut session = Session { properties: asked.properties, ..Session::default() };
-        let parsed = parse_statement_with(&asked.sql, self.known(&session));
-        let done = parsed.and_then(|parsed| self.carry_out(&parsed, &mut session));
-        if let Err(error) = done {
-            tracing::warn!(
-                "a statement of an earlier start cannot be carried out again: {}: {error}",
-                asked.sql
-            );
+    /// The script is complete: all that waits is installed, going on from a checkpoint if there is one.
+    /// `before`: what an earlier start was asked for while it ran, as far as the checkpoint contains it.
+    pub(super) fn begin(&mut self, before: &[Asked]) -> Result<()> {
+        self.changes = true;
+        self.world.begun = true;
+        for asked in before {
+            self.ask_again(asked)?;
         }
+        let waiting = std::mem::take(&mut self.world.waiting);
+        let mut plans: Vec<DataflowPlan> = waiting.into_iter().map(Arc::unwrap_or_clone).collect();
+        if self.world.durable
+            && let Some(why) = not_durable(&plans)
+        {
+            self.effects.warnings.borrow_mut().push(format!("no checkpoints are taken: {why}"));
+            self.world.durable = false;
+            // Nothing would ever become final.
+            plans.iter_mut().for_each(DataflowPlan::without_outbox);
+        }
+        if let Some(manifest) = self.world.from.take().filter(|_| self.world.durable) {
+            self.check_removed(&manifest)?;
+            plans.iter_mut().try_for_each(|plan| self.go_on(plan, &manifest))?;
+            self.effects.started_ms = Some(manifest.started_ms);
+            self.effects.resumed = Some(manifest);
+        }
+        self.world.live = true;
+        self.install(plans);
+        Ok(())
     }
 
-    /// Makes the plans of a beginning go on from a checkpoint, if there is one.
-    pub(super) fn go_on(&mut self, plans: &mut [DataflowPlan]) -> Result<Option<i64>> {
-        let Some(manifest) = self.durable.as_mut().and_then(|durable| durable.from.take()) else {
-            return Ok(None);
-        };
-        self.check_removed(&manifest)?;
-        for plan in plans.iter_mut() {
-            match plan {
-                DataflowPlan::Source(source) => {
-                    source.survey.resumed = manifest.sources.get(&source.key).cloned();
-                }
-                DataflowPlan::Query(query) => {
-                    if query.id == BOOKS_QUERY {
-                        let known = manifest.queries.get(BOOKS);
-                        query.restore = known
-                            .map_or_else(BTreeMap::new, |known| manifest.pieces_of(known, &self.data_dir));
-                    }
-                    if let Some(dir) = query.stores().and_then(StorePlan::log)
-                        && !self.stale.contains(dir)
-                    {
-                        // An outbox that it does not know has nothing in it that is final.
-                        let is_outbox = query.stores().is_some_and(|store| store.outbox.is_some());
-                        let none = is_outbox.then(log::Ends::new);
-                        let ends = manifest.logs.get(&checkpoint::name_of(dir)).or(none.as_ref());
-                        let ends = ends.ok_or_else(|| {
-                            let log = dir.display();
-                            Error::runtime(format!("the checkpoint does not say how far {log} was written"))
-                        })?;
-                        cut(dir, ends)?;
-                    }
-                }
+    /// Plans again what was asked for while an earlier start ran; what cannot be is left out.
+    fn ask_again(&mut self, asked: &Asked) -> Result<()> {
+        let mut session = Session { properties: asked.properties.clone(), ..Session::default() };
+        let world = self.world.clone();
+        let parsed = parse_statement_with(&asked.sql, world.known(&session));
+        let done = parsed.and_then(|parsed| self.statement(&parsed, &mut session));
+        match done {
+            Ok(_) => Ok(()),
+            Err(error) if self.lacks() => Err(error),
+            Err(error) => {
+                self.world = world;
+                self.effects.warnings.borrow_mut().push(asked.impossible(&error));
+                Ok(())
             }
         }
-        let (number, statements) = (manifest.number, manifest.statements);
-        tracing::info!(number, statements, "going on from checkpoint {number}");
-        let Manifest { logs, outlets, .. } = manifest;
-        self.resumed = Some(Resumed { number, statements, logs, outlets });
-        Ok(Some(manifest.started_ms))
+    }
+
+    /// Makes a plan of a beginning go on from a checkpoint.
+    fn go_on(&mut self, plan: &mut DataflowPlan, manifest: &Manifest) -> Result<()> {
+        let query = match plan {
+            DataflowPlan::Source(source) => {
+                source.survey.resumed = manifest.sources.get(&source.key).cloned();
+                return Ok(());
+            }
+            DataflowPlan::Query(query) => query,
+        };
+        if query.id == BOOKS_QUERY {
+            let known = manifest.queries.get(BOOKS);
+            query.restore =
+                known.map_or_else(BTreeMap::new, |known| manifest.pieces_of(known, &self.base.data_dir));
+        }
+        if let Some(dir) = query.stores().and_then(StorePlan::log)
+            && !self.world.stale.contains(dir)
+        {
+            // An outbox that it does not know has nothing in it that is final.
+            let is_outbox = query.stores().is_some_and(|store| store.outbox.is_some());
+            let none = is_outbox.then(log::Ends::new);
+            let ends = manifest.logs.get(&checkpoint::name_of(dir)).or(none.as_ref());
+            let ends = ends.ok_or_else(|| {
+                let log = dir.display();
+                Error::runtime(format!("the checkpoint does not say how far {log} was written"))
+            })?;
+            self.effects.cut.push((dir.clone(), ends.clone()));
+        }
+        Ok(())
     }
 
     /// A query that is gone has left rows in what others have made of its stream.
     fn check_removed(&self, manifest: &Manifest) -> Result<()> {
-        let is_there = |key: &str| self.catalog.queries.values().any(|query| query.recorded.key == key);
+        let is_there = |key: &str| self.world.catalog.queries.values().any(|query| query.recorded.key == key);
         let known = manifest.queries.iter().filter(|(key, _)| *key != BOOKS);
         for (_, Known { writes, .. }) in known.filter(|(key, _)| !is_there(key)) {
-            let keeps = |query: &&crate::catalog::Query| {
+            let keeps = |query: &&Arc<Query>| {
                 manifest.queries.contains_key(&query.recorded.key)
-                    && query.reads.iter().any(|read| self.catalog.feeds(writes, read))
+                    && query.reads.iter().any(|read| self.world.catalog.feeds(writes, read))
             };
-            if let Some(query) = self.catalog.queries.values().find(keeps) {
+            if let Some(query) = self.world.catalog.queries.values().find(keeps) {
                 return Err(Error::usage(format!(
                     "the script has lost or changed a query that writes {writes}, whose rows are in the state of {}",
                     query.id
@@ -346,14 +312,31 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+impl World {
+    /// What is delivered to clusters once a checkpoint has made it final: outboxes and their topics.
+    pub fn outboxes(&self) -> Vec<(Cluster, Outgoing)> {
+        let stores = self.active.values().filter_map(|plan| match plan.as_ref() {
+            DataflowPlan::Query(query) => query.stores(),
+            DataflowPlan::Source(_) => None,
+        });
+        let outgoing = |store: &StorePlan| {
+            let (Some(outbox), Place::Kafka { cluster, topic }) = (&store.outbox, &store.place) else {
+                return None;
+            };
+            let outgoing = Outgoing { topic: topic.clone(), layout: store.layout, outbox: outbox.clone() };
+            Some((cluster.clone(), outgoing))
+        };
+        stores.filter_map(outgoing).collect()
+    }
 
     /// What a checkpoint that is taken now contains, and the kept states that it needs, by number.
-    pub fn manifest(&self, number: u64) -> (Manifest, Vec<KeptId>) {
-        let mut manifest = Manifest::new(number, self.shared.started_ms());
-        if let Some(durable) = &self.durable {
-            manifest.statements = durable.statements.count();
-            manifest.rejects = durable.rejects.clone();
-        }
+    /// `rejects`: those that an earlier start has told.
+    pub fn manifest(&self, number: u64, started_ms: i64, rejects: log::Ends) -> (Manifest, Vec<KeptId>) {
+        let mut manifest = Manifest::new(number, started_ms);
+        manifest.statements = self.kept;
+        manifest.rejects = rejects;
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut kept = Vec::new();
         let mut number = |plan: &QueryPlan| -> BTreeMap<String, usize> {
@@ -363,7 +346,7 @@ impl Coordinator {
             };
             plan.keeps().into_iter().map(numbered).collect()
         };
-        let states = number(&super::coordinator::books_query());
+        let states = number(&super::system::books_query());
         manifest.queries.insert(BOOKS.into(), Known { states, ..Known::default() });
         for query in self.catalog.queries.values() {
             let states = number(&query.plan);
@@ -386,6 +369,13 @@ pub(super) fn not_durable(plans: &[DataflowPlan]) -> Option<String> {
     });
     let joined = joined.map(|query| format!("what the join of {query} keeps is in none yet"));
     of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again")).or(joined)
+}
+
+impl Asked {
+    /// What is said when it cannot be carried out again.
+    pub fn impossible(&self, error: &Error) -> String {
+        format!("a statement of an earlier start cannot be carried out again: {}: {error}", self.sql)
+    }
 }
 
 impl DataflowPlan {

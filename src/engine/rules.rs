@@ -1,6 +1,8 @@
 //! What a query must keep to before it may run.
 
+use super::Session;
 use crate::catalog::Source;
+use crate::connector::Start;
 use crate::error::{Error, Result};
 use crate::expr::coerce;
 use crate::expr::compile::compile;
@@ -223,4 +225,10 @@ pub(super) fn fit(select: SelectPlan, target: &Source, query: &ast::Query) -> Re
         fitted.push(expr);
     }
     Ok(SelectPlan { columns: target.schema.columns.clone(), shape: Shape::Project(fitted), ..select })
+}
+
+/// Where a query starts to read: as the session says, else earliest in a script and latest after it.
+pub(super) fn start_of(session: &Session, begun: bool) -> Result<Start> {
+    let default = if begun { Start::Latest } else { Start::Earliest };
+    Ok(session.start()?.unwrap_or(default))
 }

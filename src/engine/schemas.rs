@@ -1,7 +1,7 @@
 //! Schemas of the registry in statements: the columns that a CREATE takes from them, and what a sink
 //! writes with.
 
-use super::coordinator::Coordinator;
+use super::draft::Draft;
 use crate::catalog::{SchemaChoice, Source, With};
 use crate::error::{Error, Result};
 use crate::format::codec::{Inference, Inferred};
@@ -38,9 +38,9 @@ impl Side {
     }
 }
 
-impl Coordinator {
+impl Draft<'_> {
     fn registry(&self) -> &Client {
-        self.schemas.client()
+        self.base.schemas.client()
     }
 
     /// The declared columns, and those of a side that declares none but whose format has schemas; with
@@ -97,8 +97,8 @@ impl Coordinator {
         topic: &str,
     ) -> Result<Option<Inferred>> {
         let found = match choice.id {
-            Some((id, _)) => self.registry().schema(id),
-            None => self.registry().latest(&side.subject(topic)),
+            Some((id, _)) => self.schema(id)?,
+            None => self.latest_schema(side.subject(topic))?,
         };
         let schema = match found {
             Ok(schema) => schema,
@@ -133,13 +133,13 @@ impl Coordinator {
             let Some(resolved) = resolved else { continue };
             match choice.id {
                 Some((id, span)) => {
-                    let schema = self.registry().schema(id).map_err(|t| self.registry().error(t).at(span))?;
+                    let schema = self.schema(id)?.map_err(|t| self.registry().error(t).at(span))?;
                     check_kind(&schema, format).map_err(|e| e.at(span))?;
                     *resolved = schema;
                 }
                 None => {
                     let schema = (*resolved.schema).clone();
-                    let registered = self.registry().register(&side.subject(&source.topic), schema);
+                    let registered = self.registered(side.subject(&source.topic), schema)?;
                     resolved.id = registered.map_err(|trouble| self.registry().error(trouble))?;
                 }
             }

@@ -1,8 +1,9 @@
 //! What the threads of one process share: commands on their way in, answers on their way out, state.
 
+use super::Progress;
+use super::answers::{AnswerRow, Answers, Limits};
 use super::checkpoint::{Report, Taken};
 use super::measures::{Measured, Measures, Told};
-use super::{AnswerEnd, AnswerEvent, AnswerRow, Progress};
 use crate::aggregate::Key;
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
@@ -21,7 +22,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
 /// What travels between workers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +76,7 @@ pub enum Command {
     Drop {
         dataflows: Vec<DataflowId>,
         tables: Vec<TableId>,
+        wanted: Vec<(HubId, Wanted)>,
     },
     /// `tick` is filled in by worker 0: the newest closed one there.
     Peek {
@@ -130,8 +131,9 @@ pub struct Shared {
     outbox: Mutex<VecDeque<Mail>>,
     /// The first worker of this process, to be woken for commands.
     worker: Mutex<Option<Thread>>,
-    answers: Mutex<BTreeMap<String, Outlet>>,
+    pub answers: Arc<Answers>,
     peeks: Mutex<BTreeMap<u64, Collecting>>,
+    asked: AtomicU64,
     schemas: OnceLock<Lookups>,
     /// What the workers share of sources that not all of them have installed yet, and how many have.
     sources: Mutex<BTreeMap<DataflowId, (Arc<SharedSource>, usize)>>,
@@ -156,24 +158,10 @@ struct State {
     error: Option<Error>,
 }
 
-/// The engine's end of an answer.
-struct Outlet {
-    sender: mpsc::Sender<AnswerEvent>,
-    pending: VecDeque<AnswerEvent>,
-    pending_rows: usize,
-    remaining: Option<u64>,
-    ended: usize,
-    dataflows: Vec<DataflowId>,
-    tables: Vec<TableId>,
-}
-
-/// Rows that may wait for a client that reads slowly; then its query is closed.
-const PENDING_ROWS_MAX: usize = 200_000;
-
 struct Collecting {
     replies: usize,
     rows: Vec<Row>,
-    result: std::sync::mpsc::SyncSender<PeekReply>,
+    result: SyncSender<PeekReply>,
 }
 
 impl Shared {
@@ -187,7 +175,7 @@ impl Shared {
     }
 
     /// `peers`: workers of all `processes`.
-    pub fn new(process: usize, processes: usize, peers: usize) -> Shared {
+    pub fn new(process: usize, processes: usize, peers: usize, answers: Limits) -> Shared {
         Shared {
             process,
             processes,
@@ -204,8 +192,9 @@ impl Shared {
             commands: Mutex::default(),
             outbox: Mutex::default(),
             worker: Mutex::default(),
-            answers: Mutex::default(),
+            answers: Arc::new(Answers::new(answers)),
             peeks: Mutex::default(),
+            asked: AtomicU64::new(0),
             reports: Mutex::default(),
         }
     }
@@ -277,16 +266,8 @@ impl Shared {
 
     pub fn deliver(&self, mail: Mail) {
         match mail {
-            Mail::Rows { answer, rows } => self.with_outlet(&answer, |outlet| outlet.push(rows)),
-            Mail::Ended { answer } => {
-                let peers = self.peers;
-                self.with_outlet(&answer, |outlet| {
-                    outlet.ended += 1;
-                    if outlet.ended == peers {
-                        outlet.finish(AnswerEvent::End(AnswerEnd::Completed));
-                    }
-                });
-            }
+            Mail::Rows { answer, rows } => self.answers.push(&answer, rows),
+            Mail::Ended { answer } => self.answers.ended(&answer, self.peers),
             Mail::Peeked { peek, reply } => self.peeked(peek, reply),
             Mail::Checkpoint { number, report } => {
                 if let Some(reports) = &*lock(&self.reports) {
@@ -308,66 +289,19 @@ impl Shared {
         }
     }
 
-    // ---- answers ----
-
-    /// Opens the engine's end of an answer, whose rows will come by mail.
-    pub fn open_answer(
-        &self,
-        id: &str,
-        limit: Option<u64>,
-        dataflows: Vec<DataflowId>,
-        tables: Vec<TableId>,
-    ) -> (mpsc::Receiver<AnswerEvent>, mpsc::WeakSender<AnswerEvent>) {
-        let (sender, receiver) = mpsc::channel(64);
-        let weak = sender.downgrade();
-        let outlet = Outlet {
-            sender,
-            pending: VecDeque::new(),
-            pending_rows: 0,
-            remaining: limit,
-            ended: 0,
-            dataflows,
-            tables,
-        };
-        lock(&self.answers).insert(id.to_string(), outlet);
-        (receiver, weak)
-    }
-
-    /// Ends an answer from this side, if it comes by mail.
-    pub fn close_answer(&self, id: &str) {
-        self.with_outlet(id, |outlet| outlet.finish(AnswerEvent::End(AnswerEnd::Completed)));
-    }
-
-    /// Sends on what clients had no room for, and drops the answers that nobody reads any more.
-    pub fn pump_answers(&self) {
-        let ids: Vec<String> = lock(&self.answers).keys().cloned().collect();
-        ids.iter().for_each(|id| self.with_outlet(id, |_| {}));
-    }
-
-    /// Works on an outlet, then pumps it; when it is through, its dataflows are dropped.
-    fn with_outlet(&self, id: &str, work: impl FnOnce(&mut Outlet)) {
-        let mut answers = lock(&self.answers);
-        let Some(outlet) = answers.get_mut(id) else { return };
-        work(outlet);
-        if outlet.pump() {
-            let outlet = answers.remove(id).expect("it was there");
-            drop(answers);
-            self.command(Command::Drop { dataflows: outlet.dataflows, tables: outlet.tables });
-        }
-    }
-
     // ---- peeks ----
 
     /// Registers a question to all workers; their joint reply comes through the receiver.
-    pub fn open_peek(&self, peek: u64) -> std::sync::mpsc::Receiver<PeekReply> {
+    pub fn open_peek(&self) -> (u64, Receiver<PeekReply>) {
+        let peek = self.asked.fetch_add(1, Ordering::Relaxed);
         // One reply is awaited, so one is all that it ever holds.
-        let (result, receiver) = std::sync::mpsc::sync_channel(1);
+        let (result, receiver) = sync_channel(1);
         let mut peeks = lock(&self.peeks);
         // Under the lock, so that the last worker either clears this question or is seen here.
         if lock(&self.state).stopped == 0 {
             peeks.insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
         }
-        receiver
+        (peek, receiver)
     }
 
     fn peeked(&self, peek: u64, reply: PeekReply) {
@@ -417,13 +351,8 @@ impl Shared {
 
     pub fn measures(&self) -> Measures {
         let measures = lock(&self.told).sum();
-        let answers = lock(&self.answers);
-        Measures {
-            answers: answers.len(),
-            answer_rows: answers.values().map(|outlet| outlet.pending_rows).sum(),
-            notes: self.progress().notes,
-            ..measures
-        }
+        let (answers, answer_rows, answer_bytes) = self.answers.measure();
+        Measures { answers, answer_rows, answer_bytes, notes: self.progress().notes, ..measures }
     }
 
     // ---- state ----
@@ -440,11 +369,7 @@ impl Shared {
 
     /// Stops the workers of all processes; who waits for an answer is told why there is no more of it.
     pub fn stop(&self, why: &Error) {
-        let answers = std::mem::take(&mut *lock(&self.answers));
-        for outlet in answers.into_values() {
-            // One who has no room for it sees the answer end without an end.
-            let _ = outlet.sender.try_send(AnswerEvent::Error(why.clone()));
-        }
+        self.answers.close_all(why);
         lock(&self.peeks).clear();
         if self.process == 0 {
             self.command(Command::Stop);
@@ -552,53 +477,4 @@ impl Shared {
 /// A panic elsewhere must not hide its cause behind a poisoned lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-impl Outlet {
-    fn push(&mut self, mut rows: Vec<AnswerRow>) {
-        if self.ended == usize::MAX {
-            return;
-        }
-        if let Some(remaining) = &mut self.remaining {
-            rows.truncate(*remaining as usize);
-            *remaining -= rows.len() as u64;
-        }
-        if !rows.is_empty() {
-            self.pending_rows += rows.len();
-            self.pending.push_back(AnswerEvent::Rows(rows));
-        }
-        if self.remaining == Some(0) {
-            self.finish(AnswerEvent::End(AnswerEnd::LimitReached));
-        } else if self.pending_rows > PENDING_ROWS_MAX {
-            self.pending.clear();
-            let error = Error::runtime(format!(
-                "the client reads too slowly: over {PENDING_ROWS_MAX} rows wait for it"
-            ));
-            self.finish(AnswerEvent::Error(error.hint("select less, or read faster; the query was closed")));
-        }
-    }
-
-    /// Nothing follows `event`.
-    fn finish(&mut self, event: AnswerEvent) {
-        if self.ended != usize::MAX {
-            self.ended = usize::MAX;
-            self.pending.push_back(event);
-        }
-    }
-
-    /// Sends what there is room for. True when the answer is through, or nobody listens.
-    fn pump(&mut self) -> bool {
-        while let Some(event) = self.pending.pop_front() {
-            let rows = if let AnswerEvent::Rows(rows) = &event { rows.len() } else { 0 };
-            match self.sender.try_send(event) {
-                Ok(()) => self.pending_rows = self.pending_rows.saturating_sub(rows),
-                Err(mpsc::error::TrySendError::Full(event)) => {
-                    self.pending.push_front(event);
-                    return false;
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => return true,
-            }
-        }
-        self.ended == usize::MAX || self.sender.is_closed()
-    }
 }

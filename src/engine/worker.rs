@@ -143,7 +143,6 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
             }
             post.broadcast(&Mail::Command(command));
         }
-        shared.pump_answers();
     } else {
         let progress = shared.own_progress();
         if progress != state.told.replace(progress) {
@@ -205,7 +204,10 @@ impl Loop {
                 }
                 self.started = true;
             }
-            Command::Drop { dataflows, tables } => {
+            Command::Drop { dataflows, tables, wanted } => {
+                for (hub, wanted) in wanted {
+                    *context.hub(hub).wanted.borrow_mut() = wanted;
+                }
                 tables.iter().for_each(|table| drop(context.tables.borrow_mut().remove(table)));
                 dataflows.iter().for_each(|id| cancel(context, *id));
             }

@@ -53,7 +53,8 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
             json!({ "@type": "queryDescription", "queryDescription": explanation(e, statement) })
         }
     };
-    Some(framed(body, statement))
+    let warnings = if let Outcome::Status(status) = outcome { &status.warnings[..] } else { &[] };
+    Some(framed(body, statement, warnings))
 }
 
 /// The statement as clients get it back, with its semicolon.
@@ -62,10 +63,10 @@ pub fn statement_text(statement: &Parsed) -> String {
 }
 
 /// Puts `statementText` behind `@type` and `warnings` at the end.
-fn framed(body: Value, statement: &Parsed) -> Value {
+fn framed(body: Value, statement: &Parsed, warnings: &[String]) -> Value {
     let Value::Object(mut fields) = body else { return body };
     fields.shift_insert(1, "statementText".into(), statement_text(statement).into());
-    fields.insert("warnings".into(), json!([]));
+    fields.insert("warnings".into(), each(warnings, |message| json!({ "message": message })).into());
     Value::Object(fields)
 }
 
@@ -386,6 +387,7 @@ mod tests {
                 command_id: command.into(),
                 query_id: query.map(Into::into),
                 terminated,
+                warnings: Vec::new(),
             })
         };
         check(

@@ -9,6 +9,7 @@ pub const BAD_REQUEST: u32 = 40000;
 pub const BAD_STATEMENT: u32 = 40001;
 /// SELECT and PRINT belong to `/query` and `/query-stream`.
 pub const QUERY_ENDPOINT: u32 = 40002;
+const TOO_MANY_QUERIES: u32 = 40003;
 const SERVER_ERROR: u32 = 50000;
 const SHUTTING_DOWN: u32 = 50303;
 
@@ -64,6 +65,7 @@ pub fn error_code(code: Code) -> u32 {
     match code {
         Code::Syntax | Code::Statement | Code::Topology | Code::Usage => BAD_STATEMENT,
         Code::Runtime => SERVER_ERROR,
+        Code::Limit => TOO_MANY_QUERIES,
         Code::Interrupted => SHUTTING_DOWN,
     }
 }

@@ -125,6 +125,7 @@ mod tests {
                 command_id: format!("stream/S{i}/create"),
                 query_id: None,
                 terminated: false,
+                warnings: Vec::new(),
             });
         }
         assert_eq!(commands.all().len(), COMMANDS_MAX);

@@ -11,7 +11,7 @@ use super::child::Figures;
 use super::kafka;
 use super::part::Args;
 use super::usage;
-use crate::engine::{AnswerEvent, Config, Engine, Outcome};
+use crate::engine::{AnswerEvent, AnswerLimits, Config, Engine, Outcome};
 use crate::error::{Error, Result};
 use crate::sql::parse_script;
 use crate::topology::Topology;
@@ -54,8 +54,9 @@ pub fn measure(script: &Script, topology: Topology, args: &Args) -> Result<Figur
 /// An engine that has begun to run a script.
 pub fn start(script: &Script, topology: Topology, workers: usize, once: bool) -> Result<Engine> {
     let pace = settings::pace()?;
-    let (hosts, process, data_dir) = (Vec::new(), 0, None);
-    let engine = Engine::start(Config { workers, hosts, process, data_dir, once, topology, pace })?;
+    let (hosts, process, data_dir, answers) = (Vec::new(), 0, None, AnswerLimits::default());
+    let config = Config { workers, hosts, process, data_dir, once, topology, pace, answers };
+    let engine = Engine::start(config)?;
     let mut session = script::session();
     for statement in script.statements.iter().filter(|s| !script::is_query(&s.statement)) {
         engine.execute(statement, &mut session)?;

@@ -209,7 +209,7 @@ pub fn identity(data_dir: &Path) -> Result<String> {
 
 /// Takes away what waits to be delivered, and the name under which it would have been.
 pub fn forget_outboxes(data_dir: &Path) -> Result<()> {
-    super::coordinator::clear(&data_dir.join("outbox"))?;
+    super::data_dir::clear(&data_dir.join("outbox"))?;
     let id = data_dir.join("id");
     match std::fs::remove_file(&id) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -255,7 +255,7 @@ fn numbers(data_dir: &Path) -> Result<Vec<u64>> {
 /// Takes away what an earlier start was at when it ended.
 fn remove_unfinished(data_dir: &Path) -> Result<()> {
     let unfinished = names(data_dir)?.into_iter().filter(|name| name.ends_with(".tmp"));
-    unfinished.map(|name| directory(data_dir).join(name)).try_for_each(|dir| super::coordinator::clear(&dir))
+    unfinished.map(|name| directory(data_dir).join(name)).try_for_each(|dir| super::data_dir::clear(&dir))
 }
 
 /// Takes away what is too old. `all`: finished checkpoints, ascending, and what each has pieces in.
@@ -270,7 +270,7 @@ fn remove_old(data_dir: &Path, all: &mut Vec<(u64, BTreeSet<u64>)>) -> Result<()
     all.retain(|(number, _)| {
         let stays = needed.contains(number);
         if !stays && cleared.is_ok() {
-            cleared = super::coordinator::clear(&of_number(data_dir, *number));
+            cleared = super::data_dir::clear(&of_number(data_dir, *number));
         }
         stays
     });

@@ -11,7 +11,7 @@ use crate::connector::kafka::{Courier, Delivery};
 use crate::connector::log::Ends;
 use crate::connector::{Cluster, Layout, Notes};
 use crate::engine::Inner;
-use crate::engine::coordinator::clear;
+use crate::engine::data_dir::clear;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::connector::log::{Ends, Synced};
 use crate::engine::Inner;
-use crate::engine::coordinator::clear;
+use crate::engine::data_dir::clear;
 use crate::engine::shared::Command;
 use crate::error::{Error, Result, reason};
 use crate::render::Tick;

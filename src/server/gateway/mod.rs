@@ -138,6 +138,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let status = match error.code {
             Code::Syntax | Code::Statement | Code::Topology | Code::Usage => 400,
+            Code::Limit => 429,
             Code::Runtime | Code::Interrupted => 503,
         };
         let failure = Failure::new(status, error.rendered.unwrap_or(error.message));

@@ -1,0 +1,122 @@
+//! What a decision has to know of the world outside: asked without any lock, answered once a statement.
+//!
+//! A decision looks its facts up; one that is missing ends it, is asked for, and the statement is decided
+//! again. What changes something outside (a topic is made, a schema registered) is asked for last, when
+//! all else is decided: until then the decision goes on with what the answer most likely is.
+
+use crate::connector::{self, Cluster, Layout, Place, Position, Survey};
+use crate::error::{Error, Result};
+use crate::registry::{Client, Resolved, Schema, Trouble};
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::thread::ScopedJoinHandle;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// The partitions of a topic on a cluster.
+    Partitions { cluster: Cluster, topic: String },
+    /// The same; it is made if it is not there.
+    Made { cluster: Cluster, topic: String, layout: Layout },
+    /// All topics of a cluster.
+    Topics(Cluster),
+    /// Whether a cluster answers at all.
+    Reachable(Cluster),
+    /// What a place holds. `once`: nothing will come later; `resumed`: where an earlier start stopped.
+    Survey { place: Place, once: bool, resumed: Option<Position> },
+    /// The first lines of the files of a place.
+    FirstLines(Place),
+    /// The newest schema of a subject.
+    Latest(String),
+    /// The schema with an id.
+    Schema(u32),
+    /// The id of a schema under a subject, where it is registered if it is not.
+    Registered { subject: String, schema: Schema },
+}
+
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// `None`: its cluster is away.
+    Partitions(Option<u32>),
+    Topics(Option<Vec<(String, u32)>>),
+    Survey(Survey),
+    FirstLines(Vec<(PathBuf, Vec<u8>)>),
+    Schema(Result<Resolved, Trouble>),
+    Registered(Result<u32, Trouble>),
+}
+
+/// What a statement has been told.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    known: Vec<(Question, Result<Fact>)>,
+}
+
+impl Facts {
+    pub fn get(&self, question: &Question) -> Option<&Result<Fact>> {
+        self.known.iter().find(|(known, _)| known == question).map(|(_, fact)| fact)
+    }
+
+    /// Asks; those that ask different clusters do not wait for each other.
+    pub fn ask(&mut self, questions: Vec<Question>, registry: &Client) {
+        let mut lanes: BTreeMap<String, Vec<Question>> = BTreeMap::new();
+        for question in questions {
+            lanes.entry(question.lane()).or_default().push(question);
+        }
+        let ask = |lane: Vec<Question>| -> Vec<(Question, Result<Fact>)> {
+            lane.into_iter().map(|question| (question.clone(), question.ask(registry))).collect()
+        };
+        if lanes.len() == 1 {
+            self.known.extend(lanes.into_values().flat_map(ask));
+            return;
+        }
+        std::thread::scope(|scope| {
+            let ask = &ask;
+            let asked: Vec<_> = lanes.into_values().map(|lane| scope.spawn(move || ask(lane))).collect();
+            let join = |lane: ScopedJoinHandle<_>| lane.join().unwrap_or_else(|panic| resume_unwind(panic));
+            self.known.extend(asked.into_iter().flat_map(join));
+        });
+    }
+}
+
+impl Question {
+    /// Questions of one lane go one after the other.
+    fn lane(&self) -> String {
+        match self {
+            Question::Partitions { cluster, .. }
+            | Question::Made { cluster, .. }
+            | Question::Topics(cluster)
+            | Question::Reachable(cluster)
+            | Question::Survey { place: Place::Kafka { cluster, .. }, .. } => {
+                format!("cluster {}", cluster.name)
+            }
+            Question::Survey { .. } | Question::FirstLines(_) => "disk".into(),
+            Question::Latest(_) | Question::Schema(_) | Question::Registered { .. } => "registry".into(),
+        }
+    }
+
+    fn ask(self, registry: &Client) -> Result<Fact> {
+        use connector::kafka;
+        Ok(match self {
+            Question::Partitions { cluster, topic } => {
+                Fact::Partitions(kafka::prepare(&cluster, &topic, None)?)
+            }
+            Question::Made { cluster, topic, layout } => {
+                Fact::Partitions(kafka::prepare(&cluster, &topic, Some(layout))?)
+            }
+            Question::Topics(cluster) => Fact::Topics(kafka::topics(&cluster)?),
+            Question::Reachable(cluster) => Fact::Topics(match kafka::topics(&cluster)? {
+                None => return Err(Error::runtime(format!("{cluster} cannot be reached"))),
+                topics => topics,
+            }),
+            Question::Survey { place, once, resumed } => {
+                let mut survey = Survey { resumed, ..connector::survey(&place, once)? };
+                connector::recognise(&place, &mut survey)?;
+                Fact::Survey(survey)
+            }
+            Question::FirstLines(place) => Fact::FirstLines(connector::first_lines(&place)?),
+            Question::Latest(subject) => Fact::Schema(registry.latest(&subject)),
+            Question::Schema(id) => Fact::Schema(registry.schema(id)),
+            Question::Registered { subject, schema } => Fact::Registered(registry.register(&subject, schema)),
+        })
+    }
+}

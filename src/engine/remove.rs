@@ -1,0 +1,152 @@
+//! TERMINATE and DROP.
+
+use super::draft::Draft;
+use super::outcome::{Outcome, Status, status, word};
+use crate::catalog::{Origin, Source};
+use crate::connector::Place;
+use crate::error::{Error, Result};
+use crate::sql::ast::{Ident, SourceKind};
+use std::sync::Arc;
+
+impl Draft<'_> {
+    pub(super) fn terminate(&mut self, id: Option<&Ident>) -> Result<Outcome> {
+        let ids: Vec<String> = match id {
+            None => {
+                let persistent = self.world.queries().map(|q| q.id.clone());
+                persistent.chain(self.open_answers().map(|(id, _)| id.clone())).collect()
+            }
+            Some(id) => vec![id.name.clone()],
+        };
+        for query in &ids {
+            let known =
+                self.world.queries().map(|q| &q.id).find(|id| id.eq_ignore_ascii_case(query)).cloned();
+            if let Some(query) = known {
+                self.stop_query(&query);
+            } else if !self.close_answer(query)
+                && let Some(id) = id
+            {
+                return Err(Error::statement(format!("there is no query {query}"))
+                    .at(id.span)
+                    .hint("SHOW QUERIES lists what runs"));
+            }
+        }
+        let message = match id {
+            Some(_) => format!("Query {} terminated", ids[0]),
+            None => format!("{} queries terminated", ids.len()),
+        };
+        let command_id = format!("terminate/{}/execute", ids.first().map_or("ALL", String::as_str));
+        Ok(Outcome::Status(Status {
+            message,
+            command_id,
+            query_id: ids.first().cloned(),
+            terminated: true,
+            warnings: Vec::new(),
+        }))
+    }
+
+    pub(super) fn stop_query(&mut self, id: &str) {
+        if let Some(query) = self.world.catalog.queries.remove(id) {
+            self.uninstall(query.dataflows.clone(), Vec::new());
+        }
+    }
+
+    pub(super) fn drop_source(
+        &mut self,
+        kind: SourceKind,
+        if_exists: bool,
+        name: &Ident,
+        delete_topic: bool,
+    ) -> Result<Outcome> {
+        let source = match self.world.catalog.get(&name.name) {
+            None if if_exists => {
+                let message =
+                    format!("there is no {} {}; nothing was done", word(kind).to_lowercase(), name.name);
+                return Ok(status(message, kind, &name.name, "drop", None));
+            }
+            _ => self.world.catalog.source(name)?.clone(),
+        };
+        if source.kind != kind {
+            let right = word(source.kind).to_uppercase();
+            return Err(Error::statement(format!("{} is a {}", name.name, right.to_lowercase()))
+                .at(name.span)
+                .hint(format!("DROP {right} {}", name.name)));
+        }
+        if source.origin == Origin::System {
+            return Err(Error::statement(format!("{} belongs to the engine", name.name)).at(name.span));
+        }
+        if delete_topic && source.read_only {
+            return Err(Error::statement(format!("{} is only read: its topic is not its own", name.name))
+                .at(name.span)
+                .hint("leave DELETE TOPIC out"));
+        }
+        self.remove(&source, name)?;
+        if delete_topic {
+            let place = self.place(&source)?;
+            if let Place::Kafka { cluster, .. } = &place {
+                // Once it is dropped nothing is to fail.
+                self.reach(cluster).map_err(|e| {
+                    let message = format!("cannot delete topic {}: {}", source.topic, e.message);
+                    Error { message, ..e }.at(name.span)
+                })?;
+            }
+            self.world.inserted.remove(&source.topic);
+            self.effects.delete = Some((source.topic.clone(), place));
+        }
+        let message = format!("{} {} dropped", word(kind), name.name);
+        Ok(status(message, kind, &name.name, "drop", None))
+    }
+
+    /// Refuses to take away what a query reads or another one writes.
+    pub(super) fn check_unused(&self, source: &Source, name: &Ident) -> Result<()> {
+        let readers: Vec<&str> = self.world.catalog.readers_of(&source.name).map(|q| q.id.as_str()).collect();
+        let own = |id: &str| {
+            matches!(&source.origin, Origin::Derived(own) if own == id)
+                || id == format!("TABLE_{}", source.name)
+        };
+        let writers: Vec<&str> = self
+            .world
+            .catalog
+            .writers_of(&source.name)
+            .map(|q| q.id.as_str())
+            .filter(|id| !own(id))
+            .collect();
+        if let Some(first) = readers.iter().chain(&writers).next() {
+            let all: Vec<&str> = readers.iter().chain(&writers).copied().collect();
+            return Err(Error::statement(format!("{} is used by {}", source.name, all.join(", ")))
+                .at(name.span)
+                .hint(format!("TERMINATE {first}; first")));
+        }
+        Ok(())
+    }
+
+    /// Ends a push query. False when there is none of that id that is still read.
+    pub(super) fn close_answer(&mut self, id: &str) -> bool {
+        let open = self.open_answers().find(|(open, _)| open.eq_ignore_ascii_case(id));
+        let Some((id, watcher)) = open.map(|(id, watcher)| (id.clone(), Arc::clone(watcher))) else {
+            return false;
+        };
+        self.world.answers.remove(&id);
+        self.uninstall(watcher.dataflows.clone(), watcher.tables.clone());
+        self.effects.close.push(id);
+        self.changes = true;
+        true
+    }
+
+    /// Takes a source out of the catalog, with the query that created it.
+    pub(super) fn remove(&mut self, source: &Source, name: &Ident) -> Result<()> {
+        self.check_unused(source, name)?;
+        let own: Vec<String> = self.world.catalog.writers_of(&source.name).map(|q| q.id.clone()).collect();
+        own.iter().for_each(|id| self.stop_query(id));
+        let tables = self.world.catalog.tables.get(&source.name).copied().into_iter().collect();
+        let readers = self
+            .world
+            .readers
+            .iter()
+            .filter(|((name, _), _)| *name == source.name)
+            .map(|(_, (id, _))| *id)
+            .collect();
+        self.uninstall(readers, tables);
+        self.world.catalog.remove(&source.name);
+        Ok(())
+    }
+}
