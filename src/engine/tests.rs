@@ -224,9 +224,9 @@ fn what_a_request_asks_for_is_checked_before_any_of_it_is_carried_out() {
     let stream = "CREATE STREAM A (K INT KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='AVRO')";
     let cases: [(&[&str], Option<usize>); 4] = [
         (&[stream, "CREATE STREAM B AS SELECT NOPE FROM A"], Some(1)),
-        (&["CREATE STREAM B AS SELECT V FROM A", stream], Some(0)),
-        (&[stream, "CREATE STREAM B AS SELECT V FROM A", "DROP STREAM A"], Some(2)),
-        (&[stream, "CREATE STREAM B AS SELECT V FROM A", "INSERT INTO A VALUES (1, 2)"], None),
+        (&["CREATE STREAM B AS SELECT K, V FROM A", stream], Some(0)),
+        (&[stream, "CREATE STREAM B AS SELECT K, V FROM A", "DROP STREAM A"], Some(2)),
+        (&[stream, "CREATE STREAM B AS SELECT K, V FROM A", "INSERT INTO A VALUES (1, 2)"], None),
     ];
     for (statements, failing) in cases {
         let before = shown(&coordinator.world());
@@ -255,7 +255,7 @@ fn statements_at_once_are_as_if_one_came_after_the_other() {
             "CREATE STREAM X WITH (KAFKA_TOPIC='stored') AS SELECT * FROM I",
             "CREATE STREAM Y WITH (KAFKA_TOPIC='stored') AS SELECT * FROM I",
             "INSERT INTO S VALUES (1, 2)",
-            "CREATE STREAM X AS SELECT V FROM I",
+            "CREATE STREAM X AS SELECT K, V FROM I",
         ];
         let done: Vec<bool> = std::thread::scope(|scope| {
             let all: Vec<_> = texts.iter().map(|text| scope.spawn(|| execute(text).is_ok())).collect();
