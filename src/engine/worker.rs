@@ -260,8 +260,8 @@ impl Loop {
         hub::tend(context, self.once && self.started);
         let told = drained.unwrap_or(Tick::MAX);
         context.rejects.flush(context.hold.get().map_or(told, |hold| told.min(hold + 1)));
-        if self.meter.measure(&self.context, drained) && self.context.index == 0 && !self.once {
-            self.meter.warn_of_rejects(&self.context.shared);
+        if self.meter.measure(&self.context, drained) {
+            self.warn_of_rejects();
         }
         self.go_on_with_checkpoint();
         self.context.tell_horizon();
@@ -343,7 +343,16 @@ impl Loop {
         });
     }
 
-    pub(super) fn stop(&self) {
+    /// On worker 0; with `once` the summary tells.
+    fn warn_of_rejects(&mut self) {
+        if self.context.index == 0 && !self.once {
+            self.meter.warn_of_rejects(&self.context.shared);
+        }
+    }
+
+    pub(super) fn stop(&mut self) {
+        // Other workers may have told of some since this one looked.
+        self.warn_of_rejects();
         // What a checkpoint holds back would hold back the end.
         self.context.release();
         let ids: Vec<_> = self.context.dataflows.borrow().keys().copied().collect();
