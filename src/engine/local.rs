@@ -4,6 +4,8 @@
 
 use super::answers::{AnswerEnd, AnswerEvent, AnswerRow, Outlet, Rows};
 use super::draft::Messages;
+use super::pull::{Question, TableRows};
+use super::shared::Shared;
 use crate::aggregate::{Element, Key, PreAggregator, State};
 use crate::batch::{Batch, Column, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
 use crate::catalog;
@@ -18,7 +20,7 @@ use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::rejects::{RejectLog, RejectedRecord};
 use crate::render::source::RowDecoder;
-use crate::render::table::{Finisher, Group, Kept};
+use crate::render::table::{Finisher, Group, Kept, rows_to_batch};
 use crate::render::transform::Transform;
 use crate::render::window::assigned;
 use crate::render::{RESTORED, Tick};
@@ -130,15 +132,42 @@ impl Complaints {
     }
 }
 
-/// Answers a SELECT over rows that are all there.
-pub fn answer_rows(batches: &[Batch], select: &SelectPlan, outlet: &Outlet) {
+/// Rows of a table that are put in the order of their values; more come in the order in which they are kept.
+const SORTED_ROWS: usize = 10_000;
+const SORTED_BYTES: usize = 8 << 20;
+/// Rows of a table that are taken at once.
+const TAKEN: usize = 1_024;
+
+/// Answers a SELECT over a table's rows at one tick.
+pub fn answer_table(
+    shared: &Shared,
+    question: Question,
+    types: &[SqlType],
+    select: &SelectPlan,
+    outlet: &Outlet,
+) {
     let run = || -> Result<AnswerEnd> {
         let mut local = LocalSelect::new(select)?;
-        for batch in batches {
-            local.add(batch);
-            if !local.send_ready(outlet) {
-                return Ok(AnswerEnd::LimitReached);
+        let mut table = TableRows::ask(shared, question);
+        let (mut first, mut bytes) = (Vec::new(), 0);
+        while first.len() < SORTED_ROWS && bytes < SORTED_BYTES {
+            let rows = table.next(TAKEN, outlet)?;
+            if rows.is_empty() {
+                first.sort();
+                break;
             }
+            bytes += rows.iter().flatten().map(Value::bytes).sum::<usize>();
+            first.extend(rows);
+        }
+        let mut rows = first;
+        while !rows.is_empty() {
+            for rows in rows.chunks(TAKEN) {
+                local.add(&rows_to_batch(types, rows));
+                if !local.send_ready(outlet) {
+                    return Ok(AnswerEnd::LimitReached);
+                }
+            }
+            rows = table.next(TAKEN, outlet)?;
         }
         local.finish(outlet)
     };
@@ -301,6 +330,9 @@ impl WayReader {
     }
 }
 
+/// Rows that are held beside those that ORDER BY … LIMIT needs.
+const SPARE_ROWS: usize = 4_096;
+
 /// A SELECT over batches: passes rows on, or holds them until the end to group or sort them.
 struct LocalSelect {
     transform: Transform,
@@ -343,10 +375,13 @@ impl LocalSelect {
     /// What failed on some rows; they go on.
     fn add(&mut self, batch: &Batch) -> Notes {
         let mut notes = Notes::default();
-        let (grouping, rows) = (&mut self.grouping, &mut self.rows);
-        self.transform.each(batch, &mut notes, |batch| match grouping {
+        let LocalSelect { transform, grouping, rows, order_by, remaining, .. } = self;
+        transform.each(batch, &mut notes, |batch| match grouping {
             Some(grouping) => grouping.add(&batch),
-            None => rows.extend((0..batch.len).map(|i| batch.row(i))),
+            None => {
+                rows.extend((0..batch.len).map(|i| batch.row(i)));
+                keep_best(rows, order_by, *remaining);
+            }
         });
         notes
     }
@@ -391,6 +426,15 @@ impl LocalSelect {
         }
         let more = self.send(outlet);
         Ok(if more { AnswerEnd::Completed } else { AnswerEnd::LimitReached })
+    }
+}
+
+/// Of sorted rows with a LIMIT only so many are needed: now and then the others go.
+fn keep_best(rows: &mut Vec<Row>, order_by: &[OrderKey], limit: Option<u64>) {
+    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return };
+    if !order_by.is_empty() && rows.len() >= limit.saturating_mul(2).max(SPARE_ROWS) {
+        rows.sort_by(|a, b| compare(order_by, a, b));
+        rows.truncate(limit);
     }
 }
 

@@ -27,6 +27,8 @@ mod inserter;
 mod ask;
 mod answers;
 mod serve;
+mod peeks;
+mod pull;
 mod local;
 mod describe;
 pub mod functions;

@@ -4,16 +4,15 @@ use super::Progress;
 use super::answers::{AnswerRow, Answers, Limits};
 use super::checkpoint::{Report, Taken};
 use super::measures::{Measured, Measures, Told};
-use crate::aggregate::Key;
+use super::peeks::{Peek, Piece};
+use super::pull::{Asked, Over};
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
-use crate::expr::Expr;
 use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
 use crate::render::kept::KeptId;
 use crate::render::source::SharedSource;
-use crate::value::Row;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -38,6 +37,7 @@ pub enum Mail {
     },
     Peeked {
         peek: u64,
+        worker: usize,
         reply: PeekReply,
     },
     Failed(Error),
@@ -78,13 +78,15 @@ pub enum Command {
         tables: Vec<TableId>,
         wanted: Vec<(HubId, Wanted)>,
     },
-    /// `tick` is filled in by worker 0: the newest closed one there.
-    Peek {
+    Peek(Peek),
+    /// A worker may send one more piece.
+    More {
         peek: u64,
-        table: TableId,
-        tick: Option<Tick>,
-        keys: Option<Vec<Key>>,
-        filter: Option<Expr>,
+        worker: usize,
+    },
+    /// Nothing more is wanted.
+    Unpeek {
+        peek: u64,
     },
     /// Take part in a checkpoint at a tick, which worker 0 fills in: so many microseconds ahead of it.
     Checkpoint {
@@ -103,7 +105,7 @@ pub enum Command {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PeekReply {
-    Rows(Vec<Row>),
+    Piece(Piece),
     /// The tick was compacted away before the question arrived: ask again.
     TooLate,
     /// The table went away.
@@ -132,7 +134,7 @@ pub struct Shared {
     /// The first worker of this process, to be woken for commands.
     worker: Mutex<Option<Thread>>,
     pub answers: Arc<Answers>,
-    peeks: Mutex<BTreeMap<u64, Collecting>>,
+    peeks: Mutex<BTreeMap<u64, Arc<Asked>>>,
     asked: AtomicU64,
     schemas: OnceLock<Lookups>,
     /// What the workers share of sources that not all of them have installed yet, and how many have.
@@ -156,12 +158,6 @@ struct State {
     /// All are to stop, in order.
     leaving: bool,
     error: Option<Error>,
-}
-
-struct Collecting {
-    replies: usize,
-    rows: Vec<Row>,
-    result: SyncSender<PeekReply>,
 }
 
 impl Shared {
@@ -268,7 +264,7 @@ impl Shared {
         match mail {
             Mail::Rows { answer, rows } => self.answers.push(&answer, rows),
             Mail::Ended { answer } => self.answers.ended(&answer, self.peers),
-            Mail::Peeked { peek, reply } => self.peeked(peek, reply),
+            Mail::Peeked { peek, worker, reply } => self.peeked(peek, worker, reply),
             Mail::Checkpoint { number, report } => {
                 if let Some(reports) = &*lock(&self.reports) {
                     // Who has given up waiting does not want it.
@@ -291,36 +287,37 @@ impl Shared {
 
     // ---- peeks ----
 
-    /// Registers a question to all workers; their joint reply comes through the receiver.
-    pub fn open_peek(&self) -> (u64, Receiver<PeekReply>) {
+    /// Registers a question to all workers, and where their replies are put.
+    pub fn open_peek(&self) -> (u64, Arc<Asked>) {
         let peek = self.asked.fetch_add(1, Ordering::Relaxed);
-        // One reply is awaited, so one is all that it ever holds.
-        let (result, receiver) = sync_channel(1);
+        let asked = Arc::new(Asked::new(self.peers));
         let mut peeks = lock(&self.peeks);
         // Under the lock, so that the last worker either clears this question or is seen here.
-        if lock(&self.state).stopped == 0 {
-            peeks.insert(peek, Collecting { replies: 0, rows: Vec::new(), result });
+        match lock(&self.state).stopped {
+            0 => drop(peeks.insert(peek, Arc::clone(&asked))),
+            _ => asked.end(Over::Stopped),
         }
-        (peek, receiver)
+        (peek, asked)
     }
 
-    fn peeked(&self, peek: u64, reply: PeekReply) {
-        let mut peeks = lock(&self.peeks);
-        let Some(collecting) = peeks.get_mut(&peek) else { return };
-        match reply {
-            PeekReply::Rows(rows) => {
-                collecting.rows.extend(rows);
-                collecting.replies += 1;
-                if collecting.replies == self.peers {
-                    let done = peeks.remove(&peek).expect("it was there");
-                    let _ = done.result.send(PeekReply::Rows(done.rows));
-                }
-            }
-            other => {
-                let done = peeks.remove(&peek).expect("it was there");
-                let _ = done.result.send(other);
-            }
+    /// Nobody wants more replies to a question.
+    pub fn close_peek(&self, peek: u64) {
+        if lock(&self.peeks).remove(&peek).is_some() {
+            self.command(Command::Unpeek { peek });
         }
+    }
+
+    fn peeked(&self, peek: u64, worker: usize, reply: PeekReply) {
+        let Some(asked) = lock(&self.peeks).get(&peek).cloned() else { return };
+        match reply {
+            PeekReply::Piece(piece) => asked.put(worker, piece),
+            PeekReply::TooLate => asked.end(Over::TooLate),
+            PeekReply::Gone => asked.end(Over::Gone),
+        }
+    }
+
+    fn end_peeks(&self) {
+        std::mem::take(&mut *lock(&self.peeks)).values().for_each(|asked| asked.end(Over::Stopped));
     }
 
     // ---- checkpoints ----
@@ -370,7 +367,7 @@ impl Shared {
     /// Stops the workers of all processes; who waits for an answer is told why there is no more of it.
     pub fn stop(&self, why: &Error) {
         self.answers.close_all(why);
-        lock(&self.peeks).clear();
+        self.end_peeks();
         if self.process == 0 {
             self.command(Command::Stop);
         }
@@ -403,7 +400,7 @@ impl Shared {
         lock(&self.state).stopped += 1;
         self.changed.notify_all();
         // Who waits for rows of this worker would wait for ever.
-        lock(&self.peeks).clear();
+        self.end_peeks();
     }
 
     /// True when all bounded inputs are through; false when `timeout` passed or the engine stopped

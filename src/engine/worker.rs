@@ -3,22 +3,18 @@
 use super::checkpoint::{Report, Underway};
 use super::data_dir::registry_dir;
 use super::measures::Meter;
+use super::peeks::Peeks;
 use super::post::Post;
-use super::shared::{Command, Mail, PeekReply, Shared};
+use super::shared::{Command, Mail, Shared};
 use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
-use crate::aggregate::Key;
 use crate::error::Result;
-use crate::expr::Expr;
-use crate::expr::Notes;
-use crate::expr::compile::compile;
-use crate::plan::TableId;
 use crate::registry::Client;
+use crate::render::Tick;
 use crate::render::books::Books;
 use crate::render::context::{Clock, Context, Inflight, frontier};
 use crate::render::dataflow::{cancel, install};
 use crate::render::hub;
 use crate::render::rejects::RejectLog;
-use crate::render::{RESTORED, Tick};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,15 +23,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timely::worker::Worker;
-
-/// A question to a table that waits for its tick to close.
-struct Peek {
-    peek: u64,
-    table: TableId,
-    tick: Tick,
-    keys: Option<Vec<Key>>,
-    filter: Option<Expr>,
-}
 
 /// Runs until the engine is stopped.
 pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Option<Command>) {
@@ -131,11 +118,7 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
     if worker.index() == 0 {
         for mut command in shared.take_commands() {
             match &mut command {
-                Command::Peek { table, tick: tick @ None, .. } => {
-                    let closed = state.context.tables.borrow().get(table).and_then(|t| t.closed());
-                    // Before the first: what comes now may be held back, and the answer with it.
-                    *tick = Some(closed.unwrap_or(RESTORED));
-                }
+                Command::Peek(peek) => peek.name_tick(&state.context),
                 Command::Checkpoint { tick, lead, .. } => {
                     *tick = Some(state.context.clock.ahead(*lead));
                 }
@@ -156,7 +139,7 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
 
 pub(super) struct Loop {
     pub(super) context: Rc<Context>,
-    peeks: Vec<Peek>,
+    peeks: Peeks,
     checkpoint: Option<Underway>,
     /// The last attempt at one for which tables were read.
     taken: Option<u64>,
@@ -173,7 +156,7 @@ impl Loop {
     pub(super) fn new(context: Rc<Context>, once: bool, first_of_process: bool) -> Loop {
         Loop {
             context,
-            peeks: Vec::new(),
+            peeks: Peeks::default(),
             checkpoint: None,
             taken: None,
             started: false,
@@ -211,11 +194,13 @@ impl Loop {
                 tables.iter().for_each(|table| drop(context.tables.borrow_mut().remove(table)));
                 dataflows.iter().for_each(|id| cancel(context, *id));
             }
-            Command::Peek { peek, table, tick, keys, filter } => {
-                let tick = tick.expect("worker 0 fills it in");
-                self.peeks.push(Peek { peek, table, tick, keys, filter });
-                self.answer_peeks();
+            Command::Peek(peek) => {
+                self.peeks.open(peek);
+                self.peeks.work(context);
             }
+            Command::More { peek, worker } if worker == context.index => self.peeks.more(peek),
+            Command::More { .. } => {}
+            Command::Unpeek { peek } => self.peeks.close(peek),
             Command::Checkpoint { number, tick, dir, states, .. } => {
                 let tick = tick.expect("worker 0 fills it in");
                 match Underway::begin(number, tick, dir, states, context) {
@@ -266,7 +251,7 @@ impl Loop {
         self.go_on_with_checkpoint();
         self.context.tell_horizon();
         self.compact();
-        self.answer_peeks();
+        self.peeks.work(&self.context);
         if ended && !self.ended && self.books_done() {
             self.ended = true;
             self.context.shared.set_inputs_done();
@@ -304,6 +289,7 @@ impl Loop {
     fn rest(&self) -> Duration {
         match &self.checkpoint {
             Some(checkpoint) if checkpoint.is_writing() => Duration::ZERO,
+            _ if self.peeks.has_work() => Duration::ZERO,
             _ => self.context.clock.until_look(),
         }
     }
@@ -328,21 +314,6 @@ impl Loop {
         }
     }
 
-    fn answer_peeks(&mut self) {
-        let context = Rc::clone(&self.context);
-        self.peeks.retain(|peek| {
-            let table = context.tables.borrow().get(&peek.table).cloned();
-            let reply = match table {
-                None => PeekReply::Gone,
-                Some(table) if table.closed().is_none_or(|closed| closed < peek.tick) => return true,
-                Some(table) if !table.readable(peek.tick) => PeekReply::TooLate,
-                Some(table) => PeekReply::Rows(read(&table, peek)),
-            };
-            context.shared.mail(Mail::Peeked { peek: peek.peek, reply });
-            false
-        });
-    }
-
     /// On worker 0; with `once` the summary tells.
     fn warn_of_rejects(&mut self) {
         if self.context.index == 0 && !self.once {
@@ -362,17 +333,4 @@ impl Loop {
         self.context.books.publish(None);
         self.context.hubs.borrow().values().for_each(|hub| hub.close());
     }
-}
-
-fn read(table: &crate::render::table::Table, peek: &Peek) -> Vec<crate::value::Row> {
-    let mut filter =
-        peek.filter.as_ref().map(|f| compile(f).expect("it compiled when the question was asked"));
-    let mut rows = Vec::new();
-    let keys = peek.keys.as_ref().map(|keys| table.kept_keys(keys));
-    table.scan(peek.tick, keys.as_deref(), &mut |batch| {
-        let kept = filter.as_mut().map(|f| batch.filter(&f.filter(batch, &mut Notes::default())));
-        let batch = kept.as_ref().unwrap_or(batch);
-        rows.extend((0..batch.len).map(|i| batch.row(i)));
-    });
-    rows
 }

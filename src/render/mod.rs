@@ -31,6 +31,7 @@ pub mod window;
 pub mod preaggregate;
 pub mod packed;
 pub mod table;
+pub mod pieces;
 pub mod changes;
 pub mod derive;
 pub mod store;

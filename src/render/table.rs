@@ -59,7 +59,7 @@ pub enum Content {
 
 pub struct Table {
     pub columns: Vec<ColumnDef>,
-    content: RefCell<Content>,
+    pub(super) content: RefCell<Content>,
     finisher: RefCell<Option<Finisher>>,
     pub probe: Handle<Tick>,
 }
@@ -221,7 +221,7 @@ impl Table {
         rows
     }
 
-    fn finish(&self, groups: Vec<Group>) -> Finished {
+    pub(super) fn finish(&self, groups: Vec<Group>) -> Finished {
         match &mut *self.finisher.borrow_mut() {
             Some(finisher) => finisher.finish(groups),
             None => {
@@ -380,7 +380,7 @@ where
     }
 
     /// Visits the keys that begin with `prefix`, which must come after those that were visited.
-    fn under(&mut self, prefix: &[u8], visit: &mut Visit<'_, Tr, R>) {
+    pub(super) fn under(&mut self, prefix: &[u8], visit: &mut Visit<'_, Tr, R>) {
         self.cursor.seek_key(&self.storage, Bytes(prefix));
         while self.cursor.get_key(&self.storage).is_some_and(|key| key.starts_with(prefix)) {
             self.here(visit);

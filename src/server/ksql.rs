@@ -24,6 +24,10 @@ fn execute(app: &App, request: Request) -> Result<Vec<Value>, Failure> {
     let known = app.engine.known(&session).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     let statements = parse_script_with(&text, known).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     check(&statements, &text)?;
+    // All of it could be carried out, before any of it is.
+    app.engine.check(&statements, &session).map_err(|(at, error)| {
+        Failure::of(error, &text, &entity::statement_text(&statements[at]), Vec::new())
+    })?;
     let mut entities = Vec::new();
     for statement in &statements {
         match app.engine.execute(statement, &mut session) {
