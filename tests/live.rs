@@ -293,3 +293,27 @@ fn a_slow_reader_stalls_nobody() {
         other => panic!("it ended with {other:?} after {got} rows"),
     }
 }
+
+/// Many keys, of which a scan reads some at a time; on two workers, so that they are merged.
+#[test]
+fn a_scan_is_whole_and_in_order_and_holds_up_nobody() {
+    const KEYS: usize = 30_000;
+    let rows: String = (0..KEYS).map(|i| format!("{i:05},{}\n", i % 1_000)).collect();
+    let site = Site::new().with("s", "s.csv", rows);
+    let mut run = Run::live(&site, CUT, COUNT);
+    run.until("SELECT SUM(N) AS N FROM T", |rows| rows == [format!(r#"{{"N":{KEYS}}}"#)]);
+    let key = |i: usize| format!(r#"{{"K":"{i:05}"}}"#);
+    // Nobody reads it until the others are through: more than may wait of it, so that it waits itself.
+    let wide = (0..50).map(|i| format!("K AS K{i}")).collect::<Vec<_>>().join(", ");
+    let mut unread = run.open(&format!("SELECT {wide} FROM T"));
+    assert_eq!(run.ask("SELECT K FROM T"), (0..KEYS).map(key).collect::<Vec<_>>());
+    assert_eq!(run.ask("SELECT K FROM T LIMIT 3"), [key(0), key(1), key(2)]);
+    let best = "SELECT K FROM T WHERE V > 997 ORDER BY V DESC, K DESC LIMIT 2";
+    assert_eq!(run.ask(best), [key(29_999), key(28_999)]);
+    assert_eq!(run.ask("SELECT K FROM T WHERE K = '00007'"), [key(7)]);
+    site.append("s.csv", "x,1\n");
+    run.until("SELECT N FROM T WHERE K = 'x'", |rows| rows == [r#"{"N":1}"#]);
+    // It reads the table as it was when it was asked.
+    assert_eq!(unread.rest().len(), KEYS);
+    assert!(matches!(unread.end, Some(Ok(AnswerEnd::Completed))));
+}

@@ -227,13 +227,14 @@ fn refusals_have_a_code_and_change_nothing() {
         assert_eq!((reply.status, &error["error_code"]), (status, &json!(code)), "{path} {body}: {reply:?}");
         assert!(error["message"].as_str().unwrap().contains(message), "{path} {body}: {error}");
     }
-    // Each before the failing one was carried out, and is told.
-    let reply = served.post("/ksql", "", ksql("CREATE STREAM D AS SELECT * FROM S; DROP STREAM NOPE;"));
-    let error = parsed(&reply.body);
-    assert_eq!(
-        (&error["statementText"], &error["entities"][0]["commandId"]),
-        (&json!("DROP STREAM NOPE;"), &json!("stream/D/create"))
-    );
+    // A request is one whole: what is before the failing statement is not carried out either.
+    for failing in ["DROP STREAM NOPE;", "CREATE STREAM E AS SELECT NOPE FROM D;"] {
+        let reply = served.post("/ksql", "", ksql(&format!("CREATE STREAM D AS SELECT * FROM S; {failing}")));
+        let error = parsed(&reply.body);
+        assert_eq!((&error["statementText"], &error["entities"]), (&json!(failing), &json!([])), "{error}");
+        let reply = served.post("/ksql", "", ksql("DESCRIBE D;"));
+        assert_eq!(parsed(&reply.body)["error_code"], 40001, "{reply:?}");
+    }
     assert_eq!(served.post("/query-stream", "", sql_of("T")).body.lines().count(), 3);
 }
 

@@ -134,12 +134,18 @@ impl Coordinator {
     /// # Errors
     /// What is wrong with the first that could not, and its index.
     pub fn check(&self, statements: &[Parsed], session: &Session) -> Result<(), (usize, Error)> {
+        if statements.len() < 2 {
+            // It is whole by itself.
+            return Ok(());
+        }
         let mut facts = Facts::default();
         loop {
             let mut at = 0;
             let mut session = session.clone();
             let decided = Draft::new(&self.base, (*self.world()).clone(), &facts).decide(|draft| {
-                statements.iter().enumerate().try_for_each(|(i, parsed)| {
+                let mut changing =
+                    statements.iter().enumerate().filter(|(_, parsed)| !is_asked(&parsed.statement));
+                changing.try_for_each(|(i, parsed)| {
                     at = i;
                     draft.statement(parsed, &mut session).map(drop)
                 })
@@ -379,6 +385,11 @@ impl Coordinator {
     pub fn topics(&self) -> Vec<String> {
         self.world().catalog.topics()
     }
+}
+
+/// Whether a statement asks what is outside as it is by then, and waits for it: it says nothing beforehand.
+fn is_asked(statement: &Statement) -> bool {
+    matches!(statement, Statement::Assert { .. } | Statement::Show(_))
 }
 
 /// What a decision may come to that opens an answer.

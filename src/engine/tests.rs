@@ -222,10 +222,11 @@ fn what_a_request_asks_for_is_checked_before_any_of_it_is_carried_out() {
     let registry = Registry::volatile();
     let coordinator = coordinator(dir.path(), &registry, 3);
     let stream = "CREATE STREAM A (K INT KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='AVRO')";
-    let cases: [(&[&str], Option<usize>); 4] = [
+    let cases: [(&[&str], Option<usize>); 5] = [
         (&[stream, "CREATE STREAM B AS SELECT NOPE FROM A"], Some(1)),
         (&["CREATE STREAM B AS SELECT K, V FROM A", stream], Some(0)),
         (&[stream, "CREATE STREAM B AS SELECT K, V FROM A", "DROP STREAM A"], Some(2)),
+        (&[stream, "ASSERT TOPIC nope", "SHOW TOPICS"], None),
         (&[stream, "CREATE STREAM B AS SELECT K, V FROM A", "INSERT INTO A VALUES (1, 2)"], None),
     ];
     for (statements, failing) in cases {
