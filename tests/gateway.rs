@@ -718,6 +718,60 @@ fn tokens_open_their_namespaces() {
     );
 }
 
+/// A token of the topology opens its namespaces; a name of the access file has its role in all of them, and only
+/// those names get at the registry and the metrics.
+#[test]
+fn names_of_the_access_file_have_their_role_in_all_namespaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name)
+    };
+    let topology = write(
+        "zones.toml",
+        "[zones.all]\nnamespaces = ['*']\n[tokens.diary]\nsecret = 'diary-secret'\npublish = ['mfp']\n",
+    );
+    let tokens = ["read", "write", "admin"].map(|role| {
+        format!("[[tokens]]\nname = '{role}er'\ntoken = '{role}-0123456789abcdef'\nrole = '{role}'\n")
+    });
+    let access = write("access.toml", &tokens.concat());
+    let mut command = binary(["gateway", "--listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(dir.path().join("data")).arg("--topology").arg(topology).arg("--access").arg(access);
+    let served = Served::of(command);
+    let as_ = |secret: &str, method: &str, path: &str, body: &str| {
+        let secret = if secret.len() < 6 { format!("{secret}-0123456789abcdef") } else { secret.into() };
+        let bearer = format!("Bearer {secret}");
+        ask(&served.url, method, path, &[("authorization", bearer.as_str())], body)
+    };
+    let register = json!({"namespace": "mfp", "event_type": "Entry", "schema": ENTRY}).to_string();
+    assert_eq!(as_("write", "POST", "/event-schemas", &register).0, 403);
+    let (status, body) = as_("admin", "POST", "/event-schemas", &register);
+    assert_eq!((status, &body["registered_by"]), (201, &json!("adminer")));
+    let id = body["schema_id"].as_str().unwrap();
+    assert_eq!(as_("admin", "POST", &format!("/event-schemas/{id}/activate"), "").0, 200);
+    let item = json!({"producer_id": "p", "schema_id": id, "payload": entry("a", 1)});
+    let produce = json!({ "items": [item] }).to_string();
+    let subscription = json!({"event": "mfp/Entry", "url": "http://127.0.0.1:1/"}).to_string();
+    for (who, method, path, body, expected) in [
+        ("read", "POST", "/produce", &produce, 403),
+        ("write", "POST", "/produce", &produce, 202),
+        ("diary-secret", "POST", "/produce", &produce, 202),
+        ("nobody", "POST", "/produce", &produce, 401),
+        ("read", "PUT", "/subscriptions/mine", &subscription, 403),
+        ("read", "GET", "/events/mfp/Entry?from=earliest", &String::new(), 200),
+        ("diary-secret", "GET", "/events/mfp/Entry?from=earliest", &String::new(), 403),
+        ("read", "GET", "/subjects", &String::new(), 200),
+        ("diary-secret", "GET", "/subjects", &String::new(), 401),
+        ("diary-secret", "GET", "/metrics", &String::new(), 401),
+    ] {
+        assert_eq!(as_(who, method, path, body).0, expected, "{who} {method} {path}");
+    }
+    let anybody = ask(&served.url, "GET", "/topology", &[], "");
+    assert_eq!(anybody.0, 401, "{anybody:?}");
+    let elsewhere = [("origin", "http://evil.example"), ("authorization", "Bearer write-0123456789abcdef")];
+    assert_eq!(ask(&served.url, "POST", "/produce", &elsewhere, &produce).0, 403);
+}
+
 /// Whatever is posted, the gateway answers with a status of its own and goes on.
 #[test]
 fn fuzzed_bodies_break_nothing() {

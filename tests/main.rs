@@ -23,5 +23,6 @@ mod processes;
 mod rest;
 mod registry;
 mod gateway;
+mod console;
 mod interop;
 mod cli;

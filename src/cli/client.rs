@@ -5,12 +5,15 @@
 
 use crate::engine::Session;
 use crate::error::{Code, Error, Result, reason};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8088";
 
@@ -22,6 +25,7 @@ const ROWS_WAITING_MAX: usize = 1_024;
 pub struct Client {
     url: String,
     agent: ureq::Agent,
+    authorization: Option<String>,
 }
 
 /// What an answer consists of, in order.
@@ -39,6 +43,28 @@ pub enum Part {
     Failed(Error),
 }
 
+/// What a server that asks who it is gets to hear: WHARFE_TOKEN, or WHARFE_USER and WHARFE_PASSWORD.
+fn authorization() -> Option<String> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(token) = set("WHARFE_TOKEN") {
+        return Some(format!("Bearer {token}"));
+    }
+    let (user, password) = (set("WHARFE_USER")?, set("WHARFE_PASSWORD").unwrap_or_default());
+    Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+}
+
+/// Who is trusted beside the usual ones, where WHARFE_CA names a PEM file.
+fn roots() -> RootCerts {
+    let pem = std::env::var("WHARFE_CA").ok().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let certificates: Vec<Certificate> = parse_pem(&pem)
+        .filter_map(|item| if let Ok(PemItem::Certificate(c)) = item { Some(c) } else { None })
+        .collect();
+    match certificates.is_empty() {
+        true => RootCerts::WebPki,
+        false => RootCerts::new_with_certs(&certificates),
+    }
+}
+
 impl Client {
     pub fn new(server: &str) -> Client {
         let server = server.trim_end_matches('/');
@@ -46,9 +72,10 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            .tls_config(TlsConfig::builder().root_certs(roots()).build())
             .user_agent(concat!("wharfe/", env!("CARGO_PKG_VERSION")))
             .build();
-        Client { url, agent: config.into() }
+        Client { url, agent: config.into(), authorization: authorization() }
     }
 
     pub fn url(&self) -> &str {
@@ -57,7 +84,11 @@ impl Client {
 
     /// The server's name for itself and its version.
     pub fn version(&self) -> Result<String> {
-        let response = self.agent.get(format!("{}/info", self.url)).call();
+        let mut request = self.agent.get(format!("{}/info", self.url));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = request.call();
         let text = self.text(response.map_err(|e| self.unreachable(e))?)?;
         let info: Value = serde_json::from_str(&text).map_err(|e| self.nonsense(&e))?;
         Ok(info["KsqlServerInfo"]["version"].as_str().unwrap_or("?").into())
@@ -88,18 +119,27 @@ impl Client {
         Ok(receiver)
     }
 
+    /// Sends JSON to a path that answers with JSON.
+    pub fn send(&self, path: &str, body: &Value) -> Result<Value> {
+        let text = self.text(self.post(path, "application/json", body)?)?;
+        serde_json::from_str(&text).map_err(|e| self.nonsense(&e))
+    }
+
     /// Ends a query; one that has ended already is none to complain about.
     pub fn close(&self, query_id: &str) {
         let _ = self.post("/close-query", "application/json", &json!({ "queryId": query_id }));
     }
 
     fn post(&self, path: &str, accept: &str, body: &Value) -> Result<ureq::http::Response<ureq::Body>> {
-        self.agent
+        let mut request = self
+            .agent
             .post(format!("{}{path}", self.url))
             .header("content-type", "application/json")
-            .header("accept", accept)
-            .send(body.to_string())
-            .map_err(|e| self.unreachable(e))
+            .header("accept", accept);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        request.send(body.to_string()).map_err(|e| self.unreachable(e))
     }
 
     fn text(&self, response: ureq::http::Response<ureq::Body>) -> Result<String> {

@@ -31,6 +31,9 @@ pub struct Args {
     listen: String,
 
     #[command(flatten)]
+    exposure: serving::Exposure,
+
+    #[command(flatten)]
     more: More,
 
     #[command(flatten)]
@@ -50,11 +53,12 @@ pub struct More {
 const EXAMPLES: &str = "\
 Examples:
   wharfe gateway --data-dir events --allow-callback 127.0.0.1
-  wharfe gateway --data-dir events --topology zones.toml --listen 0.0.0.0:8090
+  wharfe gateway --data-dir events --topology zones.toml --access access.toml --tls-cert cert.pem --tls-key key.pem --listen 0.0.0.0:8090
   wharfe schema register --namespace mfp --event-type FoodEntryCreated --file FoodEntryCreated.avsc";
 
 pub fn run(args: Args) -> Result<u8> {
-    let listener = serving::listen(&serving::address(&args.listen))?;
+    let protection = args.exposure.protection()?;
+    let listener = serving::listen_guarded(&serving::address(&args.listen), &args.exposure)?;
     let topology = args.topology.as_deref().map_or_else(|| Ok(Topology::empty()), Topology::load)?;
     let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
     let address = listener.local_addr().map_err(failed)?;
@@ -67,19 +71,16 @@ pub fn run(args: Args) -> Result<u8> {
     let _inside = runtime.enter();
     let client = Client::open(topology.registry.as_ref(), &args.data_dir.join("registry"))?;
     let gateway = open(&args.data_dir, topology, client, &args.more)?;
-    if gateway.rights.are_open() && !address.ip().is_loopback() {
-        tracing::warn!(
-            "everybody who reaches {address} may do everything; [tokens.…] in the topology says who may what"
-        );
-    }
     let (stop, stopped) = oneshot::channel();
     interrupt::then(move || {
         tracing::info!("stopping");
         let _ = stop.send(());
     });
-    println!("listening on http://{address}");
-    log::say(&format!("gateway on http://{address}, data in {}", args.data_dir.display()));
-    let serving = server::gateway::serve(listener, Arc::clone(&gateway), async { drop(stopped.await) });
+    let url = format!("{}://{address}", args.exposure.scheme());
+    println!("listening on {url}");
+    log::say(&format!("gateway on {url}, data in {}", args.data_dir.display()));
+    let stop = async { drop(stopped.await) };
+    let serving = server::gateway::serve(listener, Arc::clone(&gateway), protection, stop);
     let served = runtime.block_on(serving);
     runtime.block_on(gateway.close());
     // Threads that wait for clusters need no farewell: whatever was answered is stored.

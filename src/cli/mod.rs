@@ -3,6 +3,7 @@
 //! `run` and `explain` have an engine of their own; `query`, `lag` and `shell` talk to one that serves.
 
 pub mod log;
+pub mod access;
 pub mod archive;
 pub mod bench;
 pub mod events;
@@ -58,6 +59,7 @@ pub enum Command {
     Watch(events::WatchArgs),
     Trace(events::TraceArgs),
     Archive(archive::Args),
+    Access(access::Args),
     Bench(bench::Args),
     /// What `bench` starts for some of its measurements
     #[command(hide = true)]

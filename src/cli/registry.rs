@@ -29,13 +29,17 @@ pub struct Args {
     compatibility: Level,
 
     #[command(flatten)]
+    exposure: serving::Exposure,
+
+    #[command(flatten)]
     pub log: log::Args,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   wharfe registry --data-dir schemas
-  wharfe registry --data-dir schemas --listen 0.0.0.0:8081 --compatibility FULL_TRANSITIVE
+  wharfe registry --data-dir schemas --compatibility FULL_TRANSITIVE
+  wharfe registry --data-dir schemas --listen 0.0.0.0:8081 --access access.toml --tls-cert cert.pem --tls-key key.pem
   curl http://127.0.0.1:8081/subjects";
 
 fn level(text: &str) -> Result<Level, String> {
@@ -44,7 +48,8 @@ fn level(text: &str) -> Result<Level, String> {
 }
 
 pub fn run(args: Args) -> Result<u8> {
-    let listener = serving::listen(&serving::address(&args.listen))?;
+    let protection = args.exposure.protection()?;
+    let listener = serving::listen_guarded(&serving::address(&args.listen), &args.exposure)?;
     let registry = Registry::open_with(&args.data_dir, args.compatibility)?;
     let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
     let address = listener.local_addr().map_err(failed)?;
@@ -55,13 +60,12 @@ pub fn run(args: Args) -> Result<u8> {
     });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
-    log::say(&format!("schema registry on http://{address}, data in {}", args.data_dir.display()));
-    runtime.block_on(async {
-        tokio::select! {
-            served = server::registry::serve(listener, registry, std::future::pending()) => served,
-            // Whatever was answered is stored; open connections need no farewell.
-            _ = stopped => Ok(()),
-        }
-    })?;
+    log::say(&format!(
+        "schema registry on {}://{address}, data in {}",
+        args.exposure.scheme(),
+        args.data_dir.display()
+    ));
+    runtime
+        .block_on(server::registry::serve(listener, registry, protection, async { drop(stopped.await) }))?;
     Ok(0)
 }

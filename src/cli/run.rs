@@ -9,11 +9,12 @@ use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Serving};
 use super::{gateway, interrupt, live, log, progress, settings};
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard;
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::gateway::Gateway;
 use crate::registry::Client;
+use crate::server::Options;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,6 +108,9 @@ pub struct Args {
     #[arg(long, value_name = "ADDR", help_heading = "Output")]
     pub listen: Option<String>,
 
+    #[command(flatten)]
+    pub exposure: serving::Exposure,
+
     /// Serve a dashboard; repeatable [default: FILE.dashboard.toml beside the script, if it exists]
     ///
     /// A TOML file that says which queries a page shows, and how. Its address is /dashboards/NAME, with
@@ -166,7 +170,7 @@ pub fn run(args: Args) -> Result<u8> {
     let script = Script::file(&args.script)?;
     let questions = args.query.iter().map(|q| Script::question(q)).collect::<Result<Vec<_>>>()?;
     let config = settings::config(&args)?;
-    let dashboards = settings::dashboards(&args)?;
+    let options = serving::options(&args)?;
     let listener = serving::bind(&args)?;
     interrupt::install()?;
     // A cluster's start waits for the other processes, and nothing is there to be stopped yet.
@@ -179,7 +183,7 @@ pub fn run(args: Args) -> Result<u8> {
         drop(stopped.stop_soon());
     });
     let done = match args.process {
-        0 => lead(&engine, &args, &script, &questions, listener.map(|listener| (listener, dashboards))),
+        0 => lead(&engine, &args, &script, &questions, listener.map(|listener| (listener, options))),
         _ => engine.join(),
     };
     let rejected = engine.progress().rows_rejected;
@@ -207,7 +211,7 @@ fn lead(
     args: &Args,
     script: &Script,
     questions: &[Script],
-    served: Option<(TcpListener, Vec<Dashboard>)>,
+    served: Option<(TcpListener, Options)>,
 ) -> Result<()> {
     let started = Instant::now();
     let mut answers = Answers::new(args.format);
@@ -222,13 +226,13 @@ fn lead(
     }
     engine.begin()?;
     let mut pages = vec!["console".to_string()];
-    if let Some((_, dashboards)) = &served {
+    if let Some((_, Options { dashboards, .. })) = &served {
         pages.extend(dashboards.iter().map(|dashboard| format!("dashboards/{}", dashboard.name)));
         let problems = dashboards.iter().flat_map(|dashboard| dashboard::problems(dashboard, engine));
         problems.flatten().for_each(|problem| tracing::warn!("{problem}"));
     }
     let events = args.gateway.then_some(|| events(engine, args));
-    let start = |(listener, dashboards)| Serving::start(listener, engine.clone(), dashboards, events);
+    let start = |(listener, options)| Serving::start(listener, engine.clone(), options, events);
     let serving = served.map(start).transpose()?;
     if args.once {
         if let Some(serving) = &serving {

@@ -18,7 +18,9 @@ pub struct Who(Option<Arc<Named>>);
 
 struct Named {
     name: String,
-    token: Token,
+    publish: Vec<String>,
+    consume: Vec<String>,
+    admin: Vec<String>,
 }
 
 impl Rights {
@@ -27,7 +29,8 @@ impl Rights {
         for (name, token) in tokens {
             let secret =
                 token.secret.value().map_err(|why| Error::topology(format!("token {name}: {why}")))?;
-            let who = Who(Some(Arc::new(Named { name: name.clone(), token: token.clone() })));
+            let Token { publish, consume, admin, .. } = token.clone();
+            let who = Who(Some(Arc::new(Named { name: name.clone(), publish, consume, admin })));
             if known.insert(digest_of(&secret), who).is_some() {
                 return Err(Error::topology(format!("token {name} has the secret of another token")));
             }
@@ -35,14 +38,12 @@ impl Rights {
         Ok(Rights { tokens: known })
     }
 
-    /// `None`: the secret, or its absence, stands for nobody.
-    pub fn who(&self, secret: Option<&str>) -> Option<Who> {
-        if self.tokens.is_empty() {
-            return Some(Who(None));
-        }
-        self.tokens.get(&digest_of(secret?)).cloned()
+    /// Whose secret it is.
+    pub fn known(&self, secret: &str) -> Option<Who> {
+        self.tokens.get(&digest_of(secret)).cloned()
     }
 
+    /// Nobody is told from anybody else.
     pub fn are_open(&self) -> bool {
         self.tokens.is_empty()
     }
@@ -58,27 +59,34 @@ impl Who {
         Who(None)
     }
 
+    /// Who consumes from all namespaces, and perhaps publishes to and administers them.
+    pub fn everywhere(name: String, publishes: bool, administers: bool) -> Who {
+        let all = |may: bool| if may { vec!["*".to_string()] } else { Vec::new() };
+        let (publish, consume, admin) = (all(publishes), all(true), all(administers));
+        Who(Some(Arc::new(Named { name, publish, consume, admin })))
+    }
+
     pub fn name(&self) -> &str {
         self.0.as_ref().map_or("anybody", |named| &named.name)
     }
 
     pub fn may_publish(&self, namespace: &str) -> bool {
-        self.may(namespace, |token| &token.publish)
+        self.may(namespace, |named| &named.publish)
     }
 
     pub fn may_consume(&self, namespace: &str) -> bool {
-        self.may(namespace, |token| &token.consume)
+        self.may(namespace, |named| &named.consume)
     }
 
     pub fn may_administer(&self, namespace: &str) -> bool {
-        self.may(namespace, |token| &token.admin)
+        self.may(namespace, |named| &named.admin)
     }
 
     /// Who administers a namespace may do everything in it.
-    fn may(&self, namespace: &str, which: impl Fn(&Token) -> &Vec<String>) -> bool {
+    fn may(&self, namespace: &str, which: impl Fn(&Named) -> &Vec<String>) -> bool {
         let Some(named) = &self.0 else { return true };
         let names = |list: &Vec<String>| list.iter().any(|name| name == namespace || name == "*");
-        names(which(&named.token)) || names(&named.token.admin)
+        names(which(named)) || names(&named.admin)
     }
 }
 
@@ -101,13 +109,15 @@ mod tests {
             ("ops".to_string(), token("secret-two", &[], &[], &["mmf"])),
         ]);
         let rights = Rights::new(&tokens).unwrap();
-        assert!(rights.who(None).is_none() && rights.who(Some("secret")).is_none());
-        let diary = rights.who(Some("secret-one")).unwrap();
+        assert!(rights.known("secret").is_none());
+        let diary = rights.known("secret-one").unwrap();
         assert_eq!(diary.name(), "diary");
         assert!(diary.may_publish("mfp") && !diary.may_publish("mmf"));
         assert!(diary.may_consume("mmf") && !diary.may_administer("mfp"));
-        let ops = rights.who(Some("secret-two")).unwrap();
+        let ops = rights.known("secret-two").unwrap();
         assert!(ops.may_publish("mmf") && ops.may_administer("mmf") && !ops.may_consume("mfp"));
-        assert!(Rights::new(&BTreeMap::new()).unwrap().who(None).unwrap().may_administer("x"));
+        assert!(Rights::new(&BTreeMap::new()).unwrap().are_open() && !rights.are_open());
+        let looker = Who::everywhere("ann".into(), false, false);
+        assert!(looker.may_consume("mfp") && !looker.may_publish("mfp") && !looker.may_administer("mfp"));
     }
 }

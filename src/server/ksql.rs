@@ -1,11 +1,13 @@
 //! `POST /ksql`: every statement that is not a query, in order, one entity each.
 
+use super::access::Role;
 use super::error::{BAD_STATEMENT, Failure, QUERY_ENDPOINT};
 use super::request::{self, Naming, Request};
 use super::{App, blocking, entity, json};
 use crate::engine::Outcome;
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_script_with;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -13,17 +15,25 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
-pub async fn ksql(State(app): State<App>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
+pub async fn ksql(
+    State(app): State<App>,
+    Extension(role): Extension<Role>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
     let request = request::read(body, Naming::Ksql)?;
-    let entities = blocking(move || execute(&app, request)).await?;
+    let entities = blocking(move || execute(&app, request, role)).await?;
     Ok(json(StatusCode::OK, &entities))
 }
 
-fn execute(app: &App, request: Request) -> Result<Vec<Value>, Failure> {
+fn execute(app: &App, request: Request, role: Role) -> Result<Vec<Value>, Failure> {
     let Request { text, mut session } = request;
     let known = app.engine.known(&session).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     let statements = parse_script_with(&text, known).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     check(&statements, &text)?;
+    if let Some(needed) = statements.iter().map(Role::of).find(|needed| *needed > role) {
+        let why = format!("these statements need the role {}; yours is {}", needed.word(), role.word());
+        return Err(Failure::generic(40301, why));
+    }
     // All of it could be carried out, before any of it is.
     app.engine.check(&statements, &session).map_err(|(at, error)| {
         Failure::of(error, &text, &entity::statement_text(&statements[at]), Vec::new())

@@ -3,6 +3,7 @@
 //! A request's body becomes statements ([`request`]); statements go to the engine on a thread that
 //! may block; outcomes become JSON ([`entity`]) and answers become streams ([`query`], [`rows`]).
 
+pub mod access;
 mod check;
 mod console;
 mod dashboards;
@@ -26,9 +27,11 @@ use crate::dashboard::Dashboard;
 use crate::engine::Engine;
 use crate::error::{Error, Result, reason};
 use crate::gateway::Gateway;
+use access::{Access, Guard, TlsListener};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
@@ -56,11 +59,26 @@ struct App {
     closing: watch::Receiver<bool>,
 }
 
+/// What is served beside the engine, and to whom.
+#[derive(Default)]
+pub struct Options {
+    pub dashboards: Vec<Dashboard>,
+    pub protection: Protection,
+}
+
+/// Who may ask, and whether others can listen in.
+#[derive(Default)]
+pub struct Protection {
+    /// `None`: whoever reaches the port may do all.
+    pub access: Option<Access>,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
 /// Serves until `stop` is done, HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
 pub async fn serve(
     listener: std::net::TcpListener,
     engine: Engine,
-    dashboards: Vec<Dashboard>,
+    options: Options,
     gateway: Option<Arc<Gateway>>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
@@ -68,45 +86,63 @@ pub async fn serve(
     let registry = engine.registry();
     let events = Events::new();
     tokio::spawn(Arc::clone(&events).watch(engine.clone(), closing.clone()));
-    let dashboards = Arc::from(dashboards);
-    let by_name = gateway.clone().map(|gateway| gateway::routes(gateway, closing.clone()));
+    let dashboards = Arc::from(options.dashboards);
+    let guard = Guard::of(&listener, options.protection.access);
+    let by_name = gateway.clone().map(|gateway| gateway::routes(gateway, closing.clone(), &guard));
     let app = App { engine, commands: Arc::default(), events, dashboards, gateway, closing };
     let mut router = router(app);
-    if let Some(by_name) = by_name {
-        router = router.merge(by_name);
-    }
     // Who configures clients has one address for both.
     if let Some(registry) = registry {
         router = router.merge(registry::routes(registry));
     }
-    serve_routes(listener, router, close, stop).await
+    router = access::guarded(router, &guard);
+    if let Some(by_name) = by_name {
+        router = router.merge(by_name);
+    }
+    serve_routes(listener, router, guard, options.protection.tls, close, stop).await
 }
 
-/// Serves routes until `stop` is done. Then `close` becomes true, and open connections have [`DRAIN`] to finish.
+/// Serves routes that are guarded until `stop` is done. Then `close` becomes true, and open connections have
+/// [`DRAIN`] to finish.
 async fn serve_routes(
     listener: std::net::TcpListener,
     routes: Router,
+    guard: Arc<Guard>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     close: watch::Sender<bool>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let failed = |e: std::io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    // A row must leave when it is written; a connection that refuses the option still works.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+    let routes = routes
+        .layer(middleware::from_fn_with_state(guard, access::limit))
+        .layer(middleware::from_fn(unread::read_to_its_end));
     let mut closed = close.subscribe();
-    let routes = routes.layer(axum::middleware::from_fn(unread::read_to_its_end));
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
+    let stopped = async move {
         stop.await;
         close.send_replace(true);
-    });
+    };
+    let serving = async move {
+        match tls {
+            Some(tls) => {
+                let listener = TlsListener::new(listener, tls)?;
+                axum::serve(listener, routes).with_graceful_shutdown(stopped).await.map_err(failed)
+            }
+            None => {
+                // A row must leave when it is written; a connection that refuses the option still works.
+                let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+                axum::serve(listener, routes).with_graceful_shutdown(stopped).await.map_err(failed)
+            }
+        }
+    };
     let overdue = async move {
         if closed.wait_for(|closed| *closed).await.is_ok() {
             tokio::time::sleep(DRAIN).await;
         }
     };
     tokio::select! {
-        served = serving => served.map_err(failed),
+        served = serving => served,
         () = overdue => Ok(()),
     }
 }

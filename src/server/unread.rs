@@ -89,7 +89,7 @@ impl Drop for Lent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::serve_routes;
+    use super::super::{Guard, serve_routes};
     use axum::Router;
     use axum::http::StatusCode;
     use axum::routing::post;
@@ -106,7 +106,8 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let routes = Router::new().route("/", post(|| async { StatusCode::UNSUPPORTED_MEDIA_TYPE }));
         let (close, _) = tokio::sync::watch::channel(false);
-        runtime.spawn(serve_routes(listener, routes, close, std::future::pending()));
+        let guard = Guard::of(&listener, None);
+        runtime.spawn(serve_routes(listener, routes, guard, None, close, std::future::pending()));
         let mut client = std::net::TcpStream::connect(address).unwrap();
         write!(client, "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {LENGTH}\r\n\r\n")
             .unwrap();

@@ -41,13 +41,13 @@ impl Address {
         self.roots().map(drop)
     }
 
-    fn authorization(&self) -> std::result::Result<Option<String>, String> {
+    pub fn authorization(&self) -> std::result::Result<Option<String>, String> {
         let Some((user, password)) = &self.login else { return Ok(None) };
         let (user, password) = (user.value()?, password.value()?);
         Ok(Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))))
     }
 
-    fn roots(&self) -> std::result::Result<RootCerts, String> {
+    pub fn roots(&self) -> std::result::Result<RootCerts, String> {
         let Some(path) = &self.ca else { return Ok(RootCerts::WebPki) };
         let name = path.display();
         let pem = std::fs::read(path).map_err(|e| format!("cannot read {name}: {}", reason(&e)))?;

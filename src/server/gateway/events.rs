@@ -1,10 +1,12 @@
 //! `GET /events/NS/TYPE`: events for who cannot be called, as they come (`text/event-stream`) or by long
 //! polling; `GET /watch/ZONE`: all that is published to a zone.
 
-use super::{App, Failure, Reply, event_of, ok};
+use super::{App, Failure, Reply, check, consumes, event_of, ok};
 use crate::error::Error;
+use crate::gateway::Who;
 use crate::gateway::stream::{Stream, Told, Wanted, from_token};
 use crate::topology::EventName;
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -40,10 +42,11 @@ pub async fn consume(
     State(app): State<App>,
     Path((namespace, event_type)): Path<(String, String)>,
     Query(parameters): Query<Parameters>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
 ) -> Reply {
     let event = event_of(&namespace, &event_type)?;
-    app.consumes(&headers, &namespace)?;
+    consumes(&who, &namespace)?;
     check_known(&app, &event)?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let from = text("last-event-id").map(String::from).or(parameters.from.clone());
@@ -61,14 +64,13 @@ pub async fn watch_zone(
     State(app): State<App>,
     Path(zone): Path<String>,
     Query(parameters): Query<Parameters>,
-    headers: HeaderMap,
+    Extension(who): Extension<Who>,
 ) -> Reply {
-    let who = app.who(&headers)?;
     app.gateway.directory.zone(&zone)?;
     let wanted = match &parameters.event {
         Some(event) => {
             let event: EventName = event.parse().map_err(|why: String| Failure::new(400, why))?;
-            app.consumes(&headers, &event.namespace)?;
+            consumes(&who, &event.namespace)?;
             check_known(&app, &event)?;
             let route = app.gateway.route(&event).await?;
             if route.current().site.zone != zone {
@@ -80,7 +82,7 @@ pub async fn watch_zone(
         }
         // A zone has events of any namespace.
         None => {
-            app.check(&who, who.may_consume("*") || app.gateway.rights.are_open(), "watch all of", "*")?;
+            check(&who, who.may_consume("*"), "watch all of", "*")?;
             Wanted::Zone(zone)
         }
     };

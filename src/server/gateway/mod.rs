@@ -19,9 +19,12 @@ mod topology;
 use crate::error::{Code, Error, Result};
 use crate::gateway::{Gateway, Who};
 use crate::registry::Client;
+use crate::server::Protection;
+use crate::server::access::{self, Guard, Keeper};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -49,20 +52,25 @@ struct App {
 pub async fn serve(
     listener: std::net::TcpListener,
     gateway: Arc<Gateway>,
+    protection: Protection,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let (close, closing) = watch::channel(false);
-    let mut router = routes(Arc::clone(&gateway), closing)
-        .route("/metrics", get(observe::metrics_of).with_state(Arc::clone(&gateway)));
+    let guard = Guard::of(&listener, protection.access);
+    let mut others =
+        Router::new().route("/metrics", get(observe::metrics_of).with_state(Arc::clone(&gateway)));
     if let Client::Own(registry) = gateway.schemas.client() {
-        router = router.merge(super::registry::routes(registry.clone()));
+        others = others.merge(super::registry::routes(registry.clone()));
     }
-    router = router.fallback(|| async { Failure::new(404, "there is nothing at this path") });
-    super::serve_routes(listener, router, close, stop).await
+    let others = others.fallback(|| async { Failure::new(404, "there is nothing at this path") });
+    let router = access::guarded(others, &guard).merge(routes(gateway, closing, &guard));
+    super::serve_routes(listener, router, guard, protection.tls, close, stop).await
 }
 
-/// What is served beside the engine's own paths and the registry's, none of which it has.
-pub fn routes(gateway: Arc<Gateway>, closing: watch::Receiver<bool>) -> Router {
+/// What is served beside the engine's own paths and the registry's, none of which it has. Its own tokens open
+/// it, too.
+pub fn routes(gateway: Arc<Gateway>, closing: watch::Receiver<bool>, guard: &Arc<Guard>) -> Router {
+    let keeper = Keeper { guard: Arc::clone(guard), gateway: Arc::clone(&gateway) };
     let app = App {
         gateway,
         budget: Arc::new(Semaphore::new(STORING_KIB_MAX)),
@@ -96,6 +104,7 @@ pub fn routes(gateway: Arc<Gateway>, closing: watch::Receiver<bool>) -> Router {
         .route("/gateway", get(observe::about))
         .method_not_allowed_fallback(|| async { Failure::new(405, "this path does not take this method") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(keeper, access::guard_events))
         .with_state(app)
 }
 
@@ -166,36 +175,20 @@ impl IntoResponse for Failure {
 
 type Reply = std::result::Result<Response, Failure>;
 
-impl App {
-    /// Who asks, by `Authorization: Bearer SECRET`.
-    fn who(&self, headers: &HeaderMap) -> std::result::Result<Who, Failure> {
-        let given = headers.get("authorization").and_then(|value| value.to_str().ok());
-        let secret = given.and_then(|text| text.strip_prefix("Bearer ")).map(str::trim);
-        self.gateway.rights.who(secret).ok_or_else(|| {
-            let message = if given.is_some() { "nobody has this token" } else { "a token is needed" };
-            Failure::new(401, message).hint("Authorization: Bearer SECRET, of a [tokens.…] of the topology")
-        })
+/// Fails unless who asks may.
+fn check(who: &Who, may: bool, what: &str, namespace: &str) -> std::result::Result<(), Failure> {
+    match may {
+        true => Ok(()),
+        false => Err(Failure::new(403, format!("{} may not {what} namespace {namespace}", who.name()))),
     }
+}
 
-    /// Fails unless who asks may.
-    fn check(&self, who: &Who, may: bool, what: &str, namespace: &str) -> std::result::Result<(), Failure> {
-        match may {
-            true => Ok(()),
-            false => Err(Failure::new(403, format!("{} may not {what} namespace {namespace}", who.name()))),
-        }
-    }
+fn administers(who: &Who, namespace: &str) -> std::result::Result<(), Failure> {
+    check(who, who.may_administer(namespace), "administer", namespace)
+}
 
-    fn administers(&self, headers: &HeaderMap, namespace: &str) -> std::result::Result<Who, Failure> {
-        let who = self.who(headers)?;
-        self.check(&who, who.may_administer(namespace), "administer", namespace)?;
-        Ok(who)
-    }
-
-    fn consumes(&self, headers: &HeaderMap, namespace: &str) -> std::result::Result<Who, Failure> {
-        let who = self.who(headers)?;
-        self.check(&who, who.may_consume(namespace), "consume from", namespace)?;
-        Ok(who)
-    }
+fn consumes(who: &Who, namespace: &str) -> std::result::Result<(), Failure> {
+    check(who, who.may_consume(namespace), "consume from", namespace)
 }
 
 fn ok(body: &impl Serialize) -> Reply {

@@ -2,8 +2,10 @@
 //! result each when some are, else why none is.
 
 use super::{App, Failure, Reply};
+use crate::gateway::Who;
 use crate::gateway::cloudevents::{self, Incoming, Malformed, is_json};
 use crate::gateway::produce::{Published, publish};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -25,10 +27,10 @@ pub struct Parameters {
 pub async fn produce(
     State(app): State<App>,
     Query(parameters): Query<Parameters>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
-    let who = app.who(&headers)?;
     let kib = (body.len() / 1024 + 1) as u32;
     let Ok(_room) = Arc::clone(&app.budget).try_acquire_many_owned(kib) else {
         return Err(Failure::new(429, "too much is being stored at the moment").retry_after(1));

@@ -1,14 +1,16 @@
 //! `/event-schemas`: the life cycle of events' schemas. Confluent's interface is beside it, under its own
 //! paths.
 
-use super::{App, Failure, Reply, event_of, ok, parsed};
+use super::{App, Failure, Reply, administers, event_of, ok, parsed};
+use crate::gateway::Who;
 use crate::gateway::evolve;
 use crate::gateway::schemas::{EventSchema, Found, Refusal, Status};
 use crate::gateway::{Gateway, blocking};
 use crate::registry::{Kind, Schema};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,10 +27,10 @@ struct Registration {
     schema_type: Kind,
 }
 
-pub async fn register(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Reply {
+pub async fn register(State(app): State<App>, Extension(who): Extension<Who>, body: Bytes) -> Reply {
     let given: Registration = parsed(&body)?;
     let event = event_of(&given.namespace, &given.event_type)?;
-    let who = app.administers(&headers, &event.namespace)?;
+    administers(&who, &event.namespace)?;
     let text = match given.schema {
         Value::String(text) => text,
         json => json.to_string(),
@@ -61,8 +63,7 @@ pub struct Wanted {
     status: Option<String>,
 }
 
-pub async fn list(State(app): State<App>, Query(wanted): Query<Wanted>, headers: HeaderMap) -> Reply {
-    app.who(&headers)?;
+pub async fn list(State(app): State<App>, Query(wanted): Query<Wanted>) -> Reply {
     let is_wanted = |schema: &Arc<EventSchema>| {
         wanted.namespace.as_ref().is_none_or(|namespace| *namespace == schema.event.namespace)
             && wanted.event_type.as_ref().is_none_or(|event_type| *event_type == schema.event.event_type)
@@ -79,8 +80,7 @@ fn find(gateway: &Gateway, id: &str) -> Result<Arc<EventSchema>, Failure> {
     })
 }
 
-pub async fn show(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Reply {
-    app.who(&headers)?;
+pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Reply {
     let schema = find(&app.gateway, &id)?;
     let mut body = json!(schema.metadata());
     // Of kinds that are JSON the JSON, to be read.
@@ -91,8 +91,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>, headers: Heade
     ok(&body)
 }
 
-pub async fn text(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Reply {
-    app.who(&headers)?;
+pub async fn text(State(app): State<App>, Path(id): Path<String>) -> Reply {
     let schema = find(&app.gateway, &id)?;
     Ok(([("content-type", "text/plain; charset=utf-8")], schema.schema.text.clone()).into_response())
 }
@@ -107,9 +106,7 @@ pub async fn diff(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(Against { against }): Query<Against>,
-    headers: HeaderMap,
 ) -> Reply {
-    app.who(&headers)?;
     let new = find(&app.gateway, &id)?;
     let old = match &against {
         Some(id) => find(&app.gateway, id)?,
@@ -126,10 +123,10 @@ pub async fn diff(
 pub async fn act(
     State(app): State<App>,
     Path((id, action)): Path<(String, String)>,
-    headers: HeaderMap,
+    Extension(who): Extension<Who>,
 ) -> Reply {
     let schema = find(&app.gateway, &id)?;
-    let who = app.administers(&headers, &schema.event.namespace)?;
+    administers(&who, &schema.event.namespace)?;
     let next = match action.as_str() {
         "activate" => Status::Available,
         "deprecate" => Status::Deprecated,

@@ -1,18 +1,19 @@
 //! `/subscriptions`: who is called with which events, and how that goes.
 
-use super::{App, Failure, Reply, ok, parsed};
+use super::{App, Failure, Reply, consumes, ok, parsed};
+use crate::gateway::Who;
 use crate::gateway::subscriptions::{Spec, State as Life, Subscription, Wish};
 use crate::gateway::{Gateway, blocking, deliver, filter};
 use crate::topology::EventName;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub async fn list(State(app): State<App>, headers: HeaderMap) -> Reply {
-    let who = app.who(&headers)?;
+pub async fn list(State(app): State<App>, Extension(who): Extension<Who>) -> Reply {
     let all = app.gateway.subscriptions.all().into_iter();
     let mine = all.filter(|subscription| who.may_consume(&subscription.spec.event.namespace));
     ok(&mine.map(|subscription| told(&app.gateway, &subscription)).collect::<Vec<_>>())
@@ -51,15 +52,20 @@ fn find(app: &App, name: &str) -> Result<Subscription, Failure> {
     })
 }
 
-pub async fn show(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Reply {
+pub async fn show(State(app): State<App>, Path(name): Path<String>, Extension(who): Extension<Who>) -> Reply {
     let subscription = find(&app, &name)?;
-    app.consumes(&headers, &subscription.spec.event.namespace)?;
+    consumes(&who, &subscription.spec.event.namespace)?;
     ok(&told(&app.gateway, &subscription))
 }
 
-pub async fn put(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap, body: Bytes) -> Reply {
+pub async fn put(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Extension(who): Extension<Who>,
+    body: Bytes,
+) -> Reply {
     let mut spec: Spec = parsed(&body)?;
-    let who = app.consumes(&headers, &spec.event.namespace)?;
+    consumes(&who, &spec.event.namespace)?;
     EventName::new(deliver::DEAD_LETTERS, &name)
         .map_err(|why| Failure::new(400, why.replace("event type", "name")))?;
     spec.check()?;
@@ -126,9 +132,13 @@ async fn commit(app: &App, who: &str, wish: Wish) -> Result<(), Failure> {
     Ok(blocking(move || gateway.subscriptions.commit(&who, wish)).await?)
 }
 
-pub async fn delete(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Reply {
+pub async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Extension(who): Extension<Who>,
+) -> Reply {
     let subscription = find(&app, &name)?;
-    let who = app.consumes(&headers, &subscription.spec.event.namespace)?;
+    consumes(&who, &subscription.spec.event.namespace)?;
     deliver::end(&app.gateway, &name).await;
     commit(&app, who.name(), Wish::Deleted { name: name.clone() }).await?;
     deliver::forget(&app.gateway, &name);
@@ -138,10 +148,10 @@ pub async fn delete(State(app): State<App>, Path(name): Path<String>, headers: H
 pub async fn act(
     State(app): State<App>,
     Path((name, action)): Path<(String, String)>,
-    headers: HeaderMap,
+    Extension(who): Extension<Who>,
 ) -> Reply {
     let subscription = find(&app, &name)?;
-    let who = app.consumes(&headers, &subscription.spec.event.namespace)?;
+    consumes(&who, &subscription.spec.event.namespace)?;
     match action.as_str() {
         "pause" => {
             deliver::end(&app.gateway, &name).await;

@@ -1,8 +1,10 @@
 //! `/topology`: where each event lives, with a version, and changes of it while everything runs.
 
-use super::{App, Failure, Reply, event_of, ok, parsed};
+use super::{App, Failure, Reply, administers, event_of, ok, parsed};
+use crate::gateway::Who;
 use crate::gateway::directory::Route;
 use crate::topology::{EventEntry, EventName};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -10,8 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub async fn all(State(app): State<App>, headers: HeaderMap) -> Reply {
-    app.who(&headers)?;
+pub async fn all(State(app): State<App>) -> Reply {
     let directory = &app.gateway.directory;
     let zones: Vec<Value> = directory
         .zones
@@ -42,8 +43,7 @@ pub async fn all(State(app): State<App>, headers: HeaderMap) -> Reply {
     ok(&json!({ "version": directory.version(), "zones": zones, "events": events }))
 }
 
-pub async fn changes(State(app): State<App>, headers: HeaderMap) -> Reply {
-    app.who(&headers)?;
+pub async fn changes(State(app): State<App>) -> Reply {
     ok(&app.gateway.directory.changes())
 }
 
@@ -52,7 +52,6 @@ pub async fn get(
     Path((namespace, event_type)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Reply {
-    app.who(&headers)?;
     let event = event_of(&namespace, &event_type)?;
     let gateway = &app.gateway;
     let is_known =
@@ -119,11 +118,12 @@ fn check_match(app: &App, headers: &HeaderMap, event: &EventName) -> Result<(), 
 pub async fn put(
     State(app): State<App>,
     Path((namespace, event_type)): Path<(String, String)>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Reply {
     let event = event_of(&namespace, &event_type)?;
-    let who = app.administers(&headers, &namespace)?;
+    administers(&who, &namespace)?;
     check_match(&app, &headers, &event)?;
     let entry: EventEntry = parsed(&body)?;
     let route = app.gateway.put_entry(who.name(), &event, Some(entry)).await?;
@@ -133,10 +133,11 @@ pub async fn put(
 pub async fn delete(
     State(app): State<App>,
     Path((namespace, event_type)): Path<(String, String)>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
 ) -> Reply {
     let event = event_of(&namespace, &event_type)?;
-    let who = app.administers(&headers, &namespace)?;
+    administers(&who, &namespace)?;
     check_match(&app, &headers, &event)?;
     let route = app.gateway.put_entry(who.name(), &event, None).await?;
     Ok(told(&app, &event, &route))

@@ -11,6 +11,8 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 
+use super::Protection;
+use super::access::{self, Guard};
 use crate::error::Result;
 use crate::registry::{Fault, Registry};
 use axum::Router;
@@ -19,6 +21,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -40,10 +43,13 @@ struct Refusal(Fault);
 pub async fn serve(
     listener: std::net::TcpListener,
     registry: Registry,
+    protection: Protection,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let (close, _) = tokio::sync::watch::channel(false);
-    super::serve_routes(listener, router(registry), close, stop).await
+    let guard = Guard::of(&listener, protection.access);
+    let routes = access::guarded(router(registry), &guard);
+    let (close, _) = watch::channel(false);
+    super::serve_routes(listener, routes, guard, protection.tls, close, stop).await
 }
 
 pub fn router(registry: Registry) -> Router {

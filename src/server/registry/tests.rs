@@ -24,7 +24,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(async {
             tokio::select! {
-                served = super::serve(listener, registry, std::future::pending()) => served.unwrap(),
+                served = super::serve(listener, registry, Default::default(), std::future::pending()) => served.unwrap(),
                 _ = stopped => {}
             }
         });

@@ -56,7 +56,7 @@ const statusCard = (statement, entities) => h("section", { class: "panel result"
   h("pre", {}, statement), entities.length === 0 && h("p", { class: "good" }, "Done."),
   entities.map((entity) => (entity.commandStatus ? h("p", { class: "good" }, entity.commandStatus.message)
     : entity.queryDescription ? h("pre", {}, entity.queryDescription.executionPlan)
-    : entity.sourceDescription ? grid([{ name: "Column" }, { name: "Type" }, { name: "" }], entity.sourceDescription.fields.map((f) => [f.name, f.schema.type, f.type ?? ""]), { caption: entity.sourceDescription.name })
+    : entity.sourceDescription ? grid([{ name: "Column" }, { name: "Type" }, { name: "Part" }], entity.sourceDescription.fields.map((f) => [f.name, f.schema.type, f.type ?? ""]), { caption: entity.sourceDescription.name })
     : listOf(entity) ?? h("pre", {}, JSON.stringify(entity, null, 1)))));
 
 export const show = async (main, [given]) => {

@@ -130,7 +130,7 @@ const one = async (main, wanted) => {
     h("dt", {}, "Partitions"), h("dd", {}, String(source.partitions)), h("dt", {}, "Formats"), h("dd", {}, `key ${source.keyFormat}, value ${source.valueFormat}`),
     source.timestamp && [h("dt", {}, "Timestamp"), h("dd", {}, source.timestamp)],
     h("dt", {}, "Read by"), h("dd", {}, queriesOf(source.readQueries)), h("dt", {}, "Written by"), h("dd", {}, queriesOf(source.writeQueries))));
-  const columns = [{ name: "Column" }, { name: "Type" }, { name: "" }];
+  const columns = [{ name: "Column" }, { name: "Type" }, { name: "Part" }];
   fill(main, h("div", { class: "row" }, h("h1", {}, source.name), h("span", { class: "badge" }, source.type.toLowerCase()),
     h("a", { class: "button quiet", href: `#/editor/${encodeURIComponent(`SELECT * FROM ${name(source.name)}${source.type === "TABLE" ? "" : " EMIT CHANGES"};`)}` }, "Query it"),
     h("button", { type: "button", class: "quiet", onclick: () => navigator.clipboard?.writeText(source.name).then(() => toast("The name is copied.")) }, "Copy the name")),
