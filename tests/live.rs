@@ -1,6 +1,8 @@
 //! What goes on: files that grow, queries that come and go while data flows, push queries.
 
-use crate::harness::{COARSE, Cut, Run, Site, Watch};
+use crate::harness::{COARSE, Cut, DEADLINE, Run, Site, Watch};
+use std::collections::BTreeMap;
+use std::time::Instant;
 use wharfe::connector::{GeneratorSpec, generator};
 use wharfe::engine::AnswerEnd;
 
@@ -316,4 +318,81 @@ fn a_scan_is_whole_and_in_order_and_holds_up_nobody() {
     // It reads the table as it was when it was asked.
     assert_eq!(unread.rest().len(), KEYS);
     assert!(matches!(unread.end, Some(Ok(AnswerEnd::Completed))));
+}
+
+/// What is installed on all workers, and how much the books say.
+fn installed(run: &mut Run) -> (BTreeMap<String, u64>, usize) {
+    (run.engine.measures().installed, run.ask("SELECT * FROM WHARFE_BOOKS").len())
+}
+
+/// The same when as many dataflows are left as the script asks for, on two workers, and no answer is open.
+fn settled(run: &mut Run) -> (BTreeMap<String, u64>, usize) {
+    let started = Instant::now();
+    loop {
+        let now = installed(run);
+        if now.0.get("dataflows") == Some(&8) && run.engine.measures().answers == 0 {
+            return now;
+        }
+        assert!(started.elapsed() < DEADLINE, "{now:?}");
+    }
+}
+
+#[test]
+fn push_queries_leave_nothing_behind() {
+    const ROUNDS: usize = 167;
+    let site = Site::new().with("s", "s.csv", "a,1\n").with("u", "u.csv", "b,2\n");
+    let mut run = Run::live(
+        &site,
+        CUT,
+        &format!(
+            "{COUNT}
+            CREATE STREAM D AS SELECT * FROM S;
+            CREATE STREAM U (K VARCHAR, V INT) WITH (KAFKA_TOPIC='u', VALUE_FORMAT='DELIMITED');"
+        ),
+    );
+    let booked = "SELECT * FROM WHARFE_BOOKS WHERE QUERY_ID LIKE 'transient%'";
+    run.until("SELECT * FROM T", |rows| rows.len() == 1);
+    let started = Instant::now();
+    // Until both workers have measured themselves with all that the script asks for.
+    while run.engine.measures().installed.get("tables") != Some(&4) {
+        assert!(started.elapsed() < DEADLINE, "{:?}", run.engine.measures());
+    }
+    // That records of U were decoded stays in the books.
+    assert_eq!(run.open("SELECT * FROM U EMIT CHANGES LIMIT 1").rest().len(), 1);
+    assert_eq!(run.open("SELECT V, COUNT(*) AS N FROM U GROUP BY V EMIT CHANGES LIMIT 1").rest().len(), 1);
+    let decoded = "SELECT * FROM WHARFE_BOOKS WHERE STAGE = 'decode' OR QUERY_ID = 'CTAS_T_1'";
+    run.until(decoded, |rows| rows.len() == 4);
+    run.until(booked, |rows| rows.is_empty());
+    let before = settled(&mut run);
+    let kinds = [
+        "SELECT * FROM T EMIT CHANGES",
+        "SELECT K, COUNT(*) AS N FROM U GROUP BY K EMIT CHANGES",
+        "SELECT V FROM U EMIT CHANGES",
+        "SELECT A.V FROM S A JOIN D B WITHIN 1 HOUR ON A.K = B.K EMIT CHANGES",
+        "SELECT K FROM T WHERE V > 0 EMIT CHANGES LIMIT 1",
+        "SELECT K FROM D EMIT CHANGES",
+    ];
+    for round in 0..ROUNDS {
+        let mut open: Vec<Watch> = kinds.iter().map(|kind| run.open(kind)).collect();
+        open.iter_mut().for_each(|watch| assert_eq!(watch.take(1).len(), 1));
+        if round == 0 {
+            // The books know them, as long as they are there.
+            run.until(booked, |rows| !rows.is_empty());
+            assert!(run.engine.measures().answers >= kinds.len() - 1);
+        }
+        // Some are closed, some left.
+        assert!(run.engine.close_query(&open[round % 4].answer.id));
+    }
+    run.until(booked, |rows| rows.is_empty());
+    let started = Instant::now();
+    loop {
+        let measures = run.engine.measures();
+        let after = installed(&mut run);
+        let waiting = (measures.answers, measures.answer_rows, measures.answer_bytes);
+        // The books are asked by an answer, too.
+        if after == before && waiting == (0, 0, 0) {
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{before:?} before, {after:?} after, {waiting:?}");
+    }
 }

@@ -98,7 +98,10 @@ mod tests {
     fn printed(kind: AnswerKind, format: Format) -> String {
         let (rows, outlet) = Arc::new(Answers::new(Limits::default())).open("q", kind);
         let row = |text: &str, deleted| AnswerRow { row: vec![Value::text(text), Value::Null], deleted };
-        assert!(outlet.send(vec![row("a", false)]) && outlet.send(vec![row("b", true)]));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for sent in [row("a", false), row("b", true)] {
+            assert!(runtime.block_on(outlet.send(vec![sent])));
+        }
         outlet.finish(AnswerEvent::End(AnswerEnd::Completed));
         let column =
             |name: &str, key| ColumnDef { name: name.into(), ty: SqlType::Varchar, part: Part::key_if(key) };

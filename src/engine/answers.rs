@@ -130,9 +130,11 @@ struct Queue {
     /// Workers send its rows, and do not wait for room.
     is_mailed: bool,
     state: Mutex<State>,
-    /// Something came, or room was made, or nothing more will come.
+    /// Something came, or nothing more will come: for who blocks, and for who does not.
     changed: Condvar,
     came: Notify,
+    /// Room was made, or nothing more is taken.
+    room: Notify,
     waiting: Arc<Waiting>,
 }
 
@@ -195,6 +197,7 @@ impl Answers {
             state: Mutex::new(State { remaining: limit, ..State::default() }),
             changed: Condvar::new(),
             came: Notify::new(),
+            room: Notify::new(),
             waiting: Arc::clone(&self.waiting),
         });
         lock(&self.open).insert(id.into(), Arc::clone(&queue));
@@ -358,6 +361,7 @@ impl Queue {
     fn wake(&self) {
         self.changed.notify_all();
         self.came.notify_waiters();
+        self.room.notify_waiters();
     }
 }
 
@@ -378,6 +382,16 @@ fn pieces(rows: Vec<AnswerRow>) -> Vec<(Vec<AnswerRow>, usize)> {
     pieces
 }
 
+/// How often who waits for room looks for itself.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What became of rows that were offered.
+enum Offered {
+    Taken,
+    Full,
+    Unwanted,
+}
+
 /// The end of an answer for who computes it, and may wait for room.
 pub struct Outlet {
     queue: Arc<Queue>,
@@ -386,22 +400,38 @@ pub struct Outlet {
 
 impl Outlet {
     /// Waits for room. False when nothing more is wanted.
-    pub fn send(&self, rows: Vec<AnswerRow>) -> bool {
+    pub async fn send(&self, rows: Vec<AnswerRow>) -> bool {
         for (rows, bytes) in pieces(rows) {
-            let mut state = self.queue.state();
-            while !state.finished && !state.left && !self.has_room(&state, bytes) {
-                // Room in all may be made elsewhere: that wakes nobody here.
-                let waited = self.queue.changed.wait_timeout(state, Duration::from_millis(20));
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let mut piece = Some(rows);
+            loop {
+                let mut room = std::pin::pin!(self.queue.room.notified());
+                // From here on it is noticed.
+                room.as_mut().enable();
+                match self.offer(&mut piece, bytes) {
+                    Offered::Taken => break,
+                    Offered::Unwanted => return false,
+                    // Room in all may be made elsewhere: that wakes nobody here.
+                    Offered::Full => drop(tokio::time::timeout(LOOK, room).await),
+                }
             }
-            if state.finished || state.left {
-                return false;
-            }
-            state.take(AnswerEvent::Rows(rows), bytes, &self.queue.waiting);
-            drop(state);
-            self.queue.wake();
         }
         true
+    }
+
+    fn offer(&self, piece: &mut Option<Vec<AnswerRow>>, bytes: usize) -> Offered {
+        let mut state = self.queue.state();
+        if state.finished || state.left {
+            return Offered::Unwanted;
+        }
+        if !self.has_room(&state, bytes) {
+            return Offered::Full;
+        }
+        if let Some(rows) = piece.take() {
+            state.take(AnswerEvent::Rows(rows), bytes, &self.queue.waiting);
+        }
+        drop(state);
+        self.queue.wake();
+        Offered::Taken
     }
 
     fn has_room(&self, state: &State, bytes: usize) -> bool {
@@ -456,7 +486,7 @@ impl Rows {
         let mut state = self.queue.state();
         loop {
             if let Some(event) = state.give(&self.queue.waiting) {
-                self.queue.changed.notify_all();
+                self.queue.room.notify_waiters();
                 return Some(event);
             }
             if state.finished {
@@ -472,7 +502,7 @@ impl Rows {
         let event = state.give(&self.queue.waiting);
         let finished = state.finished;
         drop(state);
-        self.queue.changed.notify_all();
+        self.queue.room.notify_waiters();
         if event.is_none() && !finished { Err(Empty) } else { Ok(event) }
     }
 }
@@ -487,7 +517,7 @@ impl Drop for Rows {
         state.left = true;
         state.drop_rows(&self.queue.waiting);
         drop(state);
-        self.queue.changed.notify_all();
+        self.queue.room.notify_waiters();
         self.answers.forget(&self.queue.id);
     }
 }
@@ -497,98 +527,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::value::Value;
-
-    fn rows(count: usize, bytes: usize) -> Vec<AnswerRow> {
-        let text = "x".repeat(bytes);
-        (0..count).map(|_| AnswerRow { row: vec![Value::text(&text)], deleted: false }).collect()
-    }
-
-    fn rest(rows: &mut Rows) -> (usize, Option<String>) {
-        let (mut count, mut end) = (0, None);
-        while let Ok(Some(event)) = rows.try_recv() {
-            match event {
-                AnswerEvent::Rows(rows) => count += rows.len(),
-                AnswerEvent::End(last) => end = Some(format!("{last:?}")),
-                AnswerEvent::Error(error) => end = Some(format!("{:?}", error.code)),
-            }
-        }
-        (count, end)
-    }
-
-    #[test]
-    fn who_does_not_read_is_told_off_and_what_waited_is_gone() {
-        let answers = Arc::new(Answers::new(Limits { each: 10_000, all: 100_000 }));
-        let endings = answers.endings().unwrap();
-        let mut slow = answers.open_mailed("slow", AnswerKind::Push, None);
-        let mut quick = answers.open_mailed("quick", AnswerKind::Push, None);
-        for _ in 0..5 {
-            answers.push("slow", rows(1, 3_000));
-            answers.push("quick", rows(1, 3_000));
-            assert_eq!(rest(&mut quick), (1, None));
-        }
-        assert_eq!(endings.try_iter().collect::<Vec<_>>(), ["slow"], "said once");
-        assert_eq!(answers.measure(), (1, 0, 0));
-        answers.push("slow", rows(1, 1));
-        assert_eq!(rest(&mut slow), (0, Some("Limit".into())));
-        drop(quick);
-        assert_eq!(endings.try_iter().collect::<Vec<_>>(), ["quick"]);
-    }
-
-    #[test]
-    fn the_answer_with_the_most_makes_room_for_all() {
-        let answers = Arc::new(Answers::new(Limits { each: 80_000, all: 100_000 }));
-        let mut all: Vec<Rows> =
-            (0..4).map(|i| answers.open_mailed(&i.to_string(), AnswerKind::Push, None)).collect();
-        answers.push("0", rows(1, 60_000));
-        (1..4).for_each(|i| answers.push(&i.to_string(), rows(1, 15_000)));
-        let ends: Vec<_> = all.iter_mut().map(rest).collect();
-        assert_eq!(ends[0], (0, Some("Limit".into())));
-        assert!(ends[1..].iter().all(|end| *end == (1, None)), "{ends:?}");
-        assert_eq!(answers.measure(), (3, 0, 0));
-    }
-
-    #[test]
-    fn who_computes_waits_for_room_until_nobody_reads() {
-        let answers = Arc::new(Answers::new(Limits { each: 10_000, all: 100_000 }));
-        let (mut reader, outlet) = answers.open("q", AnswerKind::Pull);
-        let sender = std::thread::spawn(move || {
-            let sent = (0..50).filter(|_| outlet.send(rows(1, 4_000))).count();
-            outlet.finish(AnswerEvent::End(AnswerEnd::Completed));
-            sent
-        });
-        let mut got = 0;
-        while let Some(AnswerEvent::Rows(rows)) = reader.blocking_recv() {
-            assert!(answers.measure().2 <= 10_000);
-            got += rows.len();
-        }
-        assert_eq!((got, sender.join().unwrap()), (50, 50));
-
-        let (reader, outlet) = answers.open("r", AnswerKind::Pull);
-        let sender = std::thread::spawn(move || (0..50).take_while(|_| outlet.send(rows(1, 4_000))).count());
-        drop(reader);
-        assert!(sender.join().unwrap() < 50);
-        assert_eq!(answers.measure(), (0, 0, 0));
-    }
-
-    #[test]
-    fn rows_behind_the_limit_and_behind_the_end_are_not_taken() {
-        let answers = Arc::new(Answers::new(Limits::default()));
-        let mut limited = answers.open_mailed("limited", AnswerKind::Push, Some(3));
-        answers.push("limited", rows(2, 1));
-        answers.push("limited", rows(2, 1));
-        answers.push("limited", rows(2, 1));
-        assert_eq!(rest(&mut limited), (3, Some("LimitReached".into())));
-        let mut ended = answers.open_mailed("ended", AnswerKind::Push, None);
-        answers.ended("ended", 2);
-        answers.push("ended", rows(1, 1));
-        answers.ended("ended", 2);
-        answers.push("ended", rows(1, 1));
-        assert_eq!(rest(&mut ended), (1, Some("Completed".into())));
-        let (mut lost, outlet) = answers.open("lost", AnswerKind::Pull);
-        drop(outlet);
-        assert_eq!(rest(&mut lost), (0, Some("Runtime".into())), "who computed it is gone");
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use super::draft::{Base, Decision, Draft, Effects, Opening, Pair, Verdict, is_la
 use super::facts::Facts;
 use super::inserter::Inserter;
 use super::outcome::{Outcome, Status, status};
+use super::pool::Pool;
 use super::resume::{Durable, Outgoing, cut};
 use super::session::Session;
 use super::shared::Command;
@@ -39,6 +40,8 @@ pub struct Coordinator {
     rejects_before: Ends,
     claims: Claims,
     inserter: Inserter,
+    /// Computes answers.
+    pub(super) pool: Pool,
     /// Where answers say what was wrong with rows that only they have read.
     pub(super) rejects: Mutex<Option<Arc<Mutex<RejectLog>>>>,
     resumed: Mutex<Option<Resumed>>,
@@ -80,6 +83,7 @@ impl Coordinator {
             rejects_before,
             claims: Claims::default(),
             inserter: Inserter::default(),
+            pool: Pool::default(),
             rejects: Mutex::default(),
             resumed: Mutex::default(),
         }

@@ -1,19 +1,15 @@
-//! Answers that one thread of process 0 computes by itself: SELECTs over rows that were peeked from a
-//! table, and over a stream's past, which it derives again from the sources. Nothing that is
-//! maintained waits for it, and it goes at its client's speed.
+//! Answers that process 0 computes beside the workers, each on one thread of its pool: SELECTs over rows that
+//! were peeked from a table, and over a stream's past, which is derived again from the sources. Nothing that
+//! is maintained waits for them, and each goes at its client's speed.
 
 use super::answers::{AnswerEnd, AnswerEvent, AnswerRow, Outlet, Rows};
-use super::draft::Messages;
 use super::pull::{Question, TableRows};
 use super::shared::Shared;
 use crate::aggregate::{Element, Key, PreAggregator, State};
 use crate::batch::{Batch, Column, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
-use crate::catalog;
 use crate::connector::{self, Opening, Poll, Share, Source, Start, Team};
 use crate::error::{Error, Result};
 use crate::expr::Notes;
-use crate::format::output::{json_row, json_value};
-use crate::format::{Decoder, Format, decoder};
 use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan, Wanted, Window};
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
@@ -24,7 +20,7 @@ use crate::render::table::{Finisher, Group, Kept, rows_to_batch};
 use crate::render::transform::Transform;
 use crate::render::window::assigned;
 use crate::render::{RESTORED, Tick};
-use crate::types::{Schema, SqlType};
+use crate::types::SqlType;
 use crate::value::{Row, Value};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -34,6 +30,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::yield_now;
 
 /// One way that rows take into a stream: a source, then the queries on the way.
 pub struct Way {
@@ -57,6 +54,9 @@ pub struct Complaints {
     pub log: Arc<Mutex<RejectLog>>,
 }
 
+/// How often it is looked whether a topic that was read to its end has grown.
+pub const LOOK: Duration = Duration::from_millis(5);
+
 /// Whether to go on when the present end is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -65,7 +65,7 @@ pub enum Until {
 }
 
 /// Answers a SELECT over a stream's rows, in the order of its ways.
-pub fn answer_stream(
+pub async fn answer_stream(
     ways: Vec<Way>,
     select: &SelectPlan,
     schemas: &Lookups,
@@ -74,7 +74,7 @@ pub fn answer_stream(
     about: &Complaints,
     outlet: &Outlet,
 ) {
-    let run = || -> Result<AnswerEnd> {
+    let run = async {
         let mut local = LocalSelect::new(select)?;
         let mut readers = Vec::new();
         for way in ways {
@@ -87,9 +87,10 @@ pub fn answer_stream(
                 while let Some(batch) = reader.next(about)? {
                     idle = false;
                     about.note("select", &local.add(&batch));
-                    if !local.send_ready(outlet) {
+                    if !local.send_ready(outlet).await {
                         return Ok(AnswerEnd::LimitReached);
                     }
+                    yield_now().await;
                 }
             }
             reading = until == Until::Closed || readers.iter().any(|r| !r.done);
@@ -98,12 +99,12 @@ pub fn answer_stream(
                     return Ok(AnswerEnd::Completed);
                 }
                 about.flush();
-                std::thread::sleep(Duration::from_millis(5));
+                tokio::time::sleep(LOOK).await;
             }
         }
-        local.finish(outlet)
+        local.finish(outlet).await
     };
-    let result = run();
+    let result = run.await;
     // Before the end is told: who asks for the rejects then finds them.
     about.flush();
     end(result, outlet);
@@ -139,19 +140,19 @@ const SORTED_BYTES: usize = 8 << 20;
 const TAKEN: usize = 1_024;
 
 /// Answers a SELECT over a table's rows at one tick.
-pub fn answer_table(
+pub async fn answer_table(
     shared: &Shared,
     question: Question,
     types: &[SqlType],
     select: &SelectPlan,
     outlet: &Outlet,
 ) {
-    let run = || -> Result<AnswerEnd> {
+    let run = async {
         let mut local = LocalSelect::new(select)?;
         let mut table = TableRows::ask(shared, question);
         let (mut first, mut bytes) = (Vec::new(), 0);
         while first.len() < SORTED_ROWS && bytes < SORTED_BYTES {
-            let rows = table.next(TAKEN, outlet)?;
+            let rows = table.next(TAKEN, outlet).await?;
             if rows.is_empty() {
                 first.sort();
                 break;
@@ -163,38 +164,40 @@ pub fn answer_table(
         while !rows.is_empty() {
             for rows in rows.chunks(TAKEN) {
                 local.add(&rows_to_batch(types, rows));
-                if !local.send_ready(outlet) {
+                if !local.send_ready(outlet).await {
                     return Ok(AnswerEnd::LimitReached);
                 }
+                yield_now().await;
             }
-            rows = table.next(TAKEN, outlet)?;
+            rows = table.next(TAKEN, outlet).await?;
         }
-        local.finish(outlet)
+        local.finish(outlet).await
     };
-    end(run(), outlet);
+    let result = run.await;
+    end(result, outlet);
 }
 
 /// Answers a SELECT over rows that come from a dataflow: with the ROWTIME, ROWPARTITION and ROWOFFSET of
 /// each behind its columns.
-pub fn answer_derived(rows: &mut Rows, types: &[SqlType], select: &SelectPlan, outlet: &Outlet) {
-    let mut run = || -> Result<AnswerEnd> {
+pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], select: &SelectPlan, outlet: &Outlet) {
+    let run = async {
         let mut local = LocalSelect::new(select)?;
         loop {
-            match rows.blocking_recv() {
+            match rows.recv().await {
                 Some(AnswerEvent::Rows(rows)) => {
                     let rows: Vec<Row> = rows.into_iter().map(|row| row.row).collect();
                     local.add(&with_origin(&rows, types));
-                    if !local.send_ready(outlet) {
+                    if !local.send_ready(outlet).await {
                         return Ok(AnswerEnd::LimitReached);
                     }
                 }
-                Some(AnswerEvent::End(_)) => return local.finish(outlet),
+                Some(AnswerEvent::End(_)) => return local.finish(outlet).await,
                 Some(AnswerEvent::Error(error)) => return Err(error),
                 None => return Err(Error::runtime("the engine has stopped")),
             }
         }
     };
-    let result = run();
+    let result = run.await;
     end(result, outlet);
 }
 
@@ -218,7 +221,7 @@ fn with_origin(rows: &[Row], types: &[SqlType]) -> Batch {
     batch
 }
 
-fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
+pub fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
     outlet.finish(match result {
         Ok(end) => AnswerEvent::End(end),
         Err(error) => AnswerEvent::Error(error),
@@ -387,14 +390,14 @@ impl LocalSelect {
     }
 
     /// Sends what can go already. False when nothing more is wanted.
-    fn send_ready(&mut self, outlet: &Outlet) -> bool {
+    async fn send_ready(&mut self, outlet: &Outlet) -> bool {
         if self.grouping.is_some() || !self.order_by.is_empty() {
             return !outlet.is_closed();
         }
-        self.send(outlet)
+        self.send(outlet).await
     }
 
-    fn send(&mut self, outlet: &Outlet) -> bool {
+    async fn send(&mut self, outlet: &Outlet) -> bool {
         let mut rows = std::mem::take(&mut self.rows);
         if let Some(remaining) = &mut self.remaining {
             rows.truncate(*remaining as usize);
@@ -410,13 +413,13 @@ impl LocalSelect {
             if chunk.is_empty() {
                 return self.remaining != Some(0);
             }
-            if !outlet.send(chunk) {
+            if !outlet.send(chunk).await {
                 return false;
             }
         }
     }
 
-    fn finish(mut self, outlet: &Outlet) -> Result<AnswerEnd> {
+    async fn finish(mut self, outlet: &Outlet) -> Result<AnswerEnd> {
         if let Some(grouping) = self.grouping.take() {
             self.rows = grouping.finish();
         }
@@ -424,7 +427,7 @@ impl LocalSelect {
             let keys = std::mem::take(&mut self.order_by);
             self.rows.sort_by(|a, b| compare(&keys, a, b));
         }
-        let more = self.send(outlet);
+        let more = self.send(outlet).await;
         Ok(if more { AnswerEnd::Completed } else { AnswerEnd::LimitReached })
     }
 }
@@ -507,121 +510,6 @@ impl Grouping {
         rows.sort();
         rows
     }
-}
-
-/// PRINT: the messages of a topic as they are, a line each.
-pub fn print_topic(messages: &Messages, schemas: &Lookups, outlet: &Outlet) {
-    let Messages { place, survey, start, until, interval, limit, source: declared } = messages;
-    let run = || -> Result<AnswerEnd> {
-        let bounded = *until == Until::End;
-        let opening = Opening { share: Share::All, start: *start, bounded, opened_ms: now_ms() };
-        let mut source = connector::open_surveyed(place, opening, survey, &Team::alone())?;
-        let mut printer = match declared {
-            Some(source) => Printer::of(source, schemas)?,
-            None => None,
-        };
-        let mut seen = 0u64;
-        let mut sent = 0u64;
-        loop {
-            match source.poll(64 << 10, now_ms())? {
-                Poll::Done => return Ok(AnswerEnd::Completed),
-                Poll::Pending if outlet.is_closed() => return Ok(AnswerEnd::Completed),
-                Poll::Pending => std::thread::sleep(Duration::from_millis(5)),
-                Poll::Messages(messages) => {
-                    let shown = match &mut printer {
-                        None => Vec::new(),
-                        Some(printer) => {
-                            while !printer.decoder.is_ready(&messages) {
-                                if outlet.is_closed() {
-                                    return Ok(AnswerEnd::Completed);
-                                }
-                                std::thread::sleep(Duration::from_millis(5));
-                            }
-                            printer.show(&messages)
-                        }
-                    };
-                    for i in 0..messages.len() {
-                        seen += 1;
-                        if !(seen - 1).is_multiple_of(*interval) {
-                            continue;
-                        }
-                        let row = vec![crate::value::Value::text(&line(&messages, i, shown.get(i)))];
-                        if !outlet.send(vec![AnswerRow { row, deleted: false }]) {
-                            return Ok(AnswerEnd::Completed);
-                        }
-                        sent += 1;
-                        if *limit == Some(sent) {
-                            return Ok(AnswerEnd::LimitReached);
-                        }
-                    }
-                }
-            }
-        }
-    };
-    end(run(), outlet);
-}
-
-/// Messages in formats that are no text, as JSON.
-pub struct Printer {
-    decoder: Box<dyn Decoder>,
-    schema: Schema,
-    /// Keys are text as they are.
-    plain_keys: bool,
-}
-
-impl Printer {
-    /// `None` where a message is text as it is.
-    pub fn of(source: &catalog::Source, schemas: &Lookups) -> Result<Option<Printer>> {
-        let is_plain =
-            |format: Format| format.kind().is_none() && !matches!(format, Format::ProtobufNoSr { .. });
-        let plain_keys = is_plain(source.serialization.key);
-        if is_plain(source.serialization.value) && plain_keys {
-            return Ok(None);
-        }
-        // Headers are not shown.
-        let schema = source.schema.without_headers();
-        let decoder = decoder(&source.serialization, &schema, schemas)?;
-        Ok(Some(Printer { decoder, schema, plain_keys }))
-    }
-
-    /// Key and value of each message; nothing where it cannot be decoded.
-    fn show(&mut self, messages: &MessageBatch) -> Vec<[Option<String>; 2]> {
-        let decoded = self.decoder.decode(messages, &vec![true; self.schema.len()]);
-        let kept = decoded.kept.unwrap_or_else(|| (0..messages.len() as u32).collect());
-        let (keys, values) = self.schema.columns.split_at(self.schema.key_len());
-        let mut shown = vec![[None, None]; messages.len()];
-        for (row, message) in kept.into_iter().enumerate() {
-            let row: Row = decoded.columns.iter().map(|column| column.value(row)).collect();
-            let (mut key, mut value) = (String::new(), String::new());
-            match keys {
-                [column] => json_value(&row[0], &column.ty, &mut key),
-                _ => json_row(keys, &row[..keys.len()], &mut key),
-            }
-            json_row(values, &row[keys.len()..], &mut value);
-            shown[message as usize] = [Some(key).filter(|_| !self.plain_keys), Some(value)];
-        }
-        shown
-    }
-}
-
-fn line(messages: &MessageBatch, i: usize, shown: Option<&[Option<String>; 2]>) -> String {
-    let text = |bytes: Option<&[u8]>, part: usize| match (bytes, shown.and_then(|shown| shown[part].as_ref()))
-    {
-        (None, _) => "<null>".into(),
-        (Some(_), Some(shown)) => shown.clone(),
-        (Some(bytes), None) => String::from_utf8_lossy(bytes).into_owned(),
-    };
-    let time = chrono::DateTime::from_timestamp_millis(messages.timestamps.at(i)).map_or_else(
-        || messages.timestamps.at(i).to_string(),
-        |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-    );
-    format!(
-        "rowtime: {time}, key: {}, value: {}, partition: {}, offset: {}",
-        text(messages.key(i), 0),
-        text(messages.value(i), 1),
-        messages.partition,
-        messages.offsets[i]
-    )
 }
 
 /// A place that cannot be read a second time.

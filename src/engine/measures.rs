@@ -29,6 +29,8 @@ pub struct Measured {
     inflight_bytes: u64,
     stages: BTreeMap<Stage, Flow>,
     sources: BTreeMap<String, Level>,
+    /// How much it has installed, by what that is.
+    installed: BTreeMap<String, u64>,
     /// Topic and name of each outbox, with the ends of its partitions that this worker writes.
     outboxes: Vec<(String, String, Ends)>,
     /// Its process's, from one worker of each.
@@ -73,6 +75,8 @@ pub struct Measures {
     pub stages: BTreeMap<Stage, Flow>,
     /// Since the newest tick that is closed everywhere; `None`: no worker has said anything yet.
     pub tick_age: Option<Duration>,
+    /// How much all workers have installed, by what that is: dataflows, hubs, tables, stages, sources.
+    pub installed: BTreeMap<String, u64>,
     /// Bytes read that some query has not finished with, of each worker.
     pub inflight_bytes: BTreeMap<usize, u64>,
     /// Resident, of each process.
@@ -139,6 +143,9 @@ impl Told {
             for (stage, flow) in &measured.stages {
                 all.stages.entry(stage.clone()).or_default().add(flow);
             }
+            for (what, count) in &measured.installed {
+                *all.installed.entry(what.clone()).or_default() += count;
+            }
             for (source, level) in &measured.sources {
                 all.sources.entry(source.clone()).or_default().add(level.clone());
             }
@@ -194,6 +201,7 @@ impl Meter {
             inflight_bytes: context.inflight.bytes() as u64,
             stages: self.stages.clone(),
             sources: context.levels(),
+            installed: context.installed(),
             outboxes: outboxes.collect(),
             memory: resident_bytes().filter(|_| self.speaks_for_process).map(|bytes| (process, bytes)),
         };

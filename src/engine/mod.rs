@@ -30,6 +30,8 @@ mod serve;
 mod peeks;
 mod pull;
 mod local;
+mod print;
+mod pool;
 mod describe;
 pub mod functions;
 pub mod measures;

@@ -9,8 +9,9 @@ use crate::expr::Expr;
 use crate::plan::TableId;
 use crate::value::Row;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How often it is tried to find a tick that all workers can still read.
 const ATTEMPTS: usize = 100;
@@ -28,7 +29,7 @@ pub struct Question {
 /// What workers have answered to one question, until it is taken.
 pub struct Asked {
     state: Mutex<State>,
-    came: Condvar,
+    came: Notify,
 }
 
 struct State {
@@ -50,17 +51,26 @@ pub enum Over {
 impl Asked {
     pub fn new(workers: usize) -> Asked {
         let state = State { pieces: (0..workers).map(|_| VecDeque::new()).collect(), over: None };
-        Asked { state: Mutex::new(state), came: Condvar::new() }
+        Asked { state: Mutex::new(state), came: Notify::new() }
     }
 
     pub fn put(&self, worker: usize, piece: Piece) {
         self.state().pieces[worker].push_back(piece);
-        self.came.notify_all();
+        self.came.notify_waiters();
     }
 
     pub fn end(&self, over: Over) {
         self.state().over.get_or_insert(over);
-        self.came.notify_all();
+        self.came.notify_waiters();
+    }
+
+    /// The next piece of a worker, if it is there.
+    fn taken(&self, worker: usize) -> Result<Option<Piece>, Over> {
+        let mut state = self.state();
+        match (state.pieces[worker].pop_front(), state.over) {
+            (None, Some(over)) => Err(over),
+            (piece, _) => Ok(piece),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -99,11 +109,11 @@ impl TableRows<'_> {
     }
 
     /// At most so many of the next rows; none when there are no more, or `outlet` wants none.
-    pub fn next(&mut self, most: usize, outlet: &Outlet) -> Result<Vec<Row>> {
+    pub async fn next(&mut self, most: usize, outlet: &Outlet) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let mut attempts = 0;
         while rows.len() < most {
-            match self.fill(outlet) {
+            match self.fill(outlet).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Over::TooLate) if attempts < ATTEMPTS => {
@@ -126,10 +136,10 @@ impl TableRows<'_> {
     }
 
     /// Waits until the next row of each worker that has more is there. False: they are not wanted.
-    fn fill(&mut self, outlet: &Outlet) -> Result<bool, Over> {
+    async fn fill(&mut self, outlet: &Outlet) -> Result<bool, Over> {
         for (worker, taken) in self.workers.iter_mut().enumerate() {
             while taken.rows.is_empty() && !taken.is_last {
-                let Some(piece) = take(&self.asked, worker, outlet)? else { return Ok(false) };
+                let Some(piece) = take(&self.asked, worker, outlet).await? else { return Ok(false) };
                 taken.is_last = piece.is_last;
                 taken.rows = piece.rows.into();
                 if !taken.is_last {
@@ -149,19 +159,18 @@ impl TableRows<'_> {
     }
 }
 
-fn take(asked: &Asked, worker: usize, outlet: &Outlet) -> Result<Option<Piece>, Over> {
-    let mut state = asked.state();
+async fn take(asked: &Asked, worker: usize, outlet: &Outlet) -> Result<Option<Piece>, Over> {
     loop {
-        if let Some(piece) = state.pieces[worker].pop_front() {
+        let mut came = std::pin::pin!(asked.came.notified());
+        // From here on what comes is noticed.
+        came.as_mut().enable();
+        if let Some(piece) = asked.taken(worker)? {
             return Ok(Some(piece));
-        }
-        if let Some(over) = state.over {
-            return Err(over);
         }
         if outlet.is_closed() {
             return Ok(None);
         }
-        state = asked.came.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        drop(tokio::time::timeout(LOOK, came).await);
     }
 }
 
@@ -181,6 +190,10 @@ mod tests {
     fn piece(keys: &[u8], is_last: bool) -> PeekReply {
         let row = |key: &u8| (Key::from([*key]), vec![Value::Int((*key).into())]);
         PeekReply::Piece(Piece { rows: keys.iter().map(row).collect(), is_last })
+    }
+
+    fn now<T>(what: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(what)
     }
 
     fn said(shared: &Shared) -> Vec<String> {
@@ -208,7 +221,7 @@ mod tests {
             |rows: Vec<Row>| -> Vec<String> { rows.iter().map(|row| format!("{:?}", row[0])).collect() };
         let mut told = Vec::new();
         let first = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| numbers(rows.next(4, &outlet).unwrap()));
+            let reader = scope.spawn(|| numbers(now(rows.next(4, &outlet)).unwrap()));
             while told.last().is_none_or(|last| last != "peek 1") {
                 told.extend(said(&shared));
                 std::thread::yield_now();
@@ -222,7 +235,7 @@ mod tests {
         assert_eq!(told, ["more of 0 from 0", "end 0", "peek 1"]);
         assert_eq!(said(&shared), ["more of 1 from 0", "more of 1 from 1", "more of 1 from 0"]);
         put(1, 1, piece(&[8], true));
-        assert_eq!(numbers(rows.next(3, &outlet).unwrap()), ["Int(5)", "Int(6)", "Int(8)"]);
+        assert_eq!(numbers(now(rows.next(3, &outlet)).unwrap()), ["Int(5)", "Int(6)", "Int(8)"]);
         drop(rows);
         assert_eq!(said(&shared), ["end 1"]);
         put(1, 0, piece(&[10], true));

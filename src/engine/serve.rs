@@ -1,9 +1,10 @@
-//! Begins answers that have been decided: each on a thread of its own, beside the workers.
+//! Begins answers that have been decided: on the threads of a pool, beside the workers.
 
 use super::answers::{Outlet, Rows};
 use super::coordinator::Coordinator;
 use super::draft::{Base, Feed};
 use super::local::{self, Complaints};
+use super::print::print_topic;
 use super::pull::Question;
 use crate::error::Result;
 use crate::render::rejects::RejectLog;
@@ -17,25 +18,36 @@ impl Coordinator {
             Feed::Dataflows { .. } => {}
             Feed::Derived { types, select, .. } => {
                 if let Some(mut rows) = derived {
-                    std::thread::spawn(move || local::answer_derived(&mut rows, &types, &select, &outlet));
+                    self.pool.run(move || async move {
+                        local::answer_derived(&mut rows, &types, &select, &outlet).await;
+                    });
                 }
             }
             Feed::Table { table, types, keys, filter, select } => {
                 let shared = Arc::clone(&self.base.shared);
-                std::thread::spawn(move || {
+                self.pool.run(move || async move {
                     let question = Question { table, keys, filter };
-                    local::answer_table(&shared, question, &types, &select, &outlet);
+                    local::answer_table(&shared, question, &types, &select, &outlet).await;
                 });
             }
             Feed::Sources { ways, select, until, about } => {
                 let complaints = Complaints { about, log: self.reject_log()? };
                 let started_ms = self.base.shared.started_ms();
-                std::thread::spawn(move || {
-                    local::answer_stream(ways, &select, &schemas, until, started_ms, &complaints, &outlet);
+                self.pool.run(move || async move {
+                    let answered = local::answer_stream(
+                        ways,
+                        &select,
+                        &schemas,
+                        until,
+                        started_ms,
+                        &complaints,
+                        &outlet,
+                    );
+                    answered.await;
                 });
             }
             Feed::Messages(messages) => {
-                std::thread::spawn(move || local::print_topic(&messages, &schemas, &outlet));
+                self.pool.run(move || async move { print_topic(&messages, &schemas, &outlet).await });
             }
         }
         Ok(())

@@ -90,6 +90,11 @@ impl SourcePlan {
     }
 }
 
+/// Whether it is the id of an answer, or of what one is made of.
+pub fn is_answer(query: &str) -> bool {
+    query.starts_with("transient_")
+}
+
 /// A continuous query: reads hubs and tables, writes a stream, a table or an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryPlan {

@@ -6,12 +6,14 @@
 
 use super::Tick;
 use super::hub::Hub;
+use crate::aggregate::Key;
 use crate::batch::{Batch, Column, Origin};
-use crate::plan::DataflowId;
+use crate::plan::{DataflowId, is_answer};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
-use crate::value::Value;
+use crate::value::{Row, Value, encode_row};
+use arrow_buffer::BooleanBuffer;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -52,6 +54,11 @@ impl Stage {
         &self.names[3]
     }
 
+    /// Of a push query, or of what an answer is made of.
+    fn is_of_answer(&self) -> bool {
+        is_answer(self.query())
+    }
+
     pub fn new(source: &str, topic: &str, query: &str, stage: &str) -> Stage {
         Stage { names: [source, topic, query, stage].map(String::from) }
     }
@@ -59,11 +66,22 @@ impl Stage {
 
 #[derive(Default)]
 pub struct Books {
-    stages: RefCell<Vec<Stage>>,
-    /// Since the start, by stage.
-    totals: RefCell<Vec<[u64; 5]>>,
+    /// By number; one that has gone is never given again.
+    accounts: RefCell<BTreeMap<usize, Account>>,
+    numbers: Cell<usize>,
     open: RefCell<BTreeMap<Tick, BTreeMap<usize, [i64; 5]>>>,
     hub: RefCell<Option<Rc<Hub>>>,
+}
+
+/// What is booked of one stage, whatever number of operators does it.
+struct Account {
+    stage: Stage,
+    /// Since the start.
+    totals: [u64; 5],
+    /// That were published.
+    entries: i64,
+    /// The query has ended: it is measured no more, and what is booked of an answer goes.
+    ended: bool,
 }
 
 impl Books {
@@ -79,22 +97,33 @@ impl Books {
         if stage.names[1] == TOPIC {
             return UNBOOKED;
         }
-        let mut stages = self.stages.borrow_mut();
-        stages.push(stage);
-        self.totals.borrow_mut().push([0; 5]);
-        stages.len() - 1
+        let mut accounts = self.accounts.borrow_mut();
+        if let Some((number, account)) = accounts.iter_mut().find(|(_, account)| account.stage == stage) {
+            account.ended = false;
+            return *number;
+        }
+        let number = self.numbers.replace(self.numbers.get() + 1);
+        accounts.insert(number, Account { stage, totals: [0; 5], entries: 0, ended: false });
+        number
     }
 
-    /// Rows in, made, out, filtered and rejected since the start, of all but answers: those come and go.
+    /// A query has ended: nothing of it runs here any more.
+    pub fn end(&self, query: &str) {
+        let mut accounts = self.accounts.borrow_mut();
+        accounts.values_mut().filter(|account| account.stage.query() == query).for_each(|a| a.ended = true);
+    }
+
+    /// How many stages are booked.
+    pub fn stages(&self) -> usize {
+        self.accounts.borrow().len()
+    }
+
+    /// Rows in, made, out, filtered and rejected since the start, of all that runs but answers: those come
+    /// and go.
     pub fn totals(&self) -> BTreeMap<Stage, [u64; 5]> {
-        let mut sums: BTreeMap<Stage, [u64; 5]> = BTreeMap::new();
-        for (stage, counts) in self.stages.borrow().iter().zip(self.totals.borrow().iter()) {
-            if !stage.query().starts_with("transient_") {
-                let sum = sums.entry(stage.clone()).or_default();
-                sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-            }
-        }
-        sums
+        let accounts = self.accounts.borrow();
+        let measured = accounts.values().filter(|account| !account.ended && !account.stage.is_of_answer());
+        measured.map(|account| (account.stage.clone(), account.totals)).collect()
     }
 
     pub fn record(
@@ -112,10 +141,11 @@ impl Books {
         if stage == UNBOOKED {
             return;
         }
+        let mut accounts = self.accounts.borrow_mut();
+        let Some(account) = accounts.get_mut(&stage) else { return };
         let mut open = self.open.borrow_mut();
         let counts = open.entry(tick).or_default().entry(stage).or_default();
-        let mut totals = self.totals.borrow_mut();
-        let both = counts.iter_mut().zip(&mut totals[stage]);
+        let both = counts.iter_mut().zip(&mut account.totals);
         for ((count, total), more) in both.zip([rows_in, made, out, filtered, rejected]) {
             *count += more as i64;
             *total += more as u64;
@@ -134,24 +164,57 @@ impl Books {
             let (tick, counts) = entry.remove_entry();
             hub.push(tick, self.batch(counts));
         }
+        if let Some(gone) = self.gone(&open) {
+            // At the hub's present tick: behind all that it takes away.
+            hub.push(0, gone);
+        }
         hub.advance(WRITER, closed);
     }
 
-    fn batch(&self, counts: BTreeMap<usize, [i64; 5]>) -> Batch {
-        let stages = self.stages.borrow();
-        let rows: Vec<Vec<Value>> = counts
-            .into_iter()
-            .map(|(stage, counts)| {
-                let names = stages[stage].names.iter().map(|n| Value::text(n));
-                names.chain(counts.map(Value::Bigint)).collect()
-            })
-            .collect();
-        let columns = schema()
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(c, column)| Column::Array(Value::array(&column.ty, rows.iter().map(|r| &r[c]))))
-            .collect();
-        Batch { len: rows.len(), columns, origin: Origin::none(rows.len()), deleted: None }
+    /// Takes away what was booked of answers that have ended, once all of it is published: their names,
+    /// marked as deleted, with the number of entries as offsets.
+    fn gone(&self, open: &BTreeMap<Tick, BTreeMap<usize, [i64; 5]>>) -> Option<Batch> {
+        let mut accounts = self.accounts.borrow_mut();
+        let is_gone = |number: &usize, account: &mut Account| {
+            let is_open = || open.values().any(|counts| counts.contains_key(number));
+            account.ended && account.stage.is_of_answer() && !is_open()
+        };
+        let gone: Vec<Account> = accounts.extract_if(.., is_gone).map(|(_, account)| account).collect();
+        let gone: Vec<Account> = gone.into_iter().filter(|account| account.entries > 0).collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let mut batch = entries(gone.iter().map(|account| (&account.stage, [0; 5])));
+        batch.origin.offsets = gone.iter().map(|account| account.entries).collect();
+        batch.deleted = Some(BooleanBuffer::new_set(gone.len()));
+        Some(batch)
     }
+
+    fn batch(&self, counts: BTreeMap<usize, [i64; 5]>) -> Batch {
+        let mut accounts = self.accounts.borrow_mut();
+        counts.keys().for_each(|stage| accounts.get_mut(stage).into_iter().for_each(|a| a.entries += 1));
+        entries(counts.iter().filter_map(|(stage, counts)| Some((&accounts.get(stage)?.stage, *counts))))
+    }
+}
+
+/// Entries as rows.
+fn entries<'a>(entries: impl Iterator<Item = (&'a Stage, [i64; 5])>) -> Batch {
+    let rows: Vec<Vec<Value>> = entries
+        .map(|(stage, counts)| {
+            let names = stage.names.iter().map(|name| Value::text(name));
+            names.chain(counts.map(Value::Bigint)).collect()
+        })
+        .collect();
+    let column = |(c, column): (usize, &ColumnDef)| {
+        Column::Array(Value::array(&column.ty, rows.iter().map(|row| &row[c])))
+    };
+    let columns = schema().columns.iter().enumerate().map(column).collect();
+    Batch { len: rows.len(), columns, origin: Origin::none(rows.len()), deleted: None }
+}
+
+/// Of groups whose rows all go, the keys and how many rows those are: what is booked of answers that ended.
+pub fn gone(batch: &Batch, keys: usize) -> Vec<(Key, i64)> {
+    let Some(deleted) = &batch.deleted else { return Vec::new() };
+    let key = |row: usize| -> Row { batch.columns[..keys].iter().map(|column| column.value(row)).collect() };
+    deleted.set_indices().map(|row| (encode_row(&key(row)), batch.origin.offsets[row])).collect()
 }

@@ -47,7 +47,7 @@ pub struct Context {
     /// rejects until it is known how far each of these has come.
     pub hold: Cell<Option<Tick>>,
     /// Wakes what waits for `hold`.
-    pub stores: RefCell<Vec<Activator>>,
+    pub stores: RefCell<BTreeMap<DataflowId, Activator>>,
     pub books: Books,
     pub rejects: RejectLog,
     /// One writer for all queries that write one topic, with the topic, by what it belongs to (a stream's hub). Not by
@@ -81,6 +81,8 @@ pub struct Dataflow {
     pub wake: Vec<Activator>,
     /// Ends what it imports from tables.
     pub presses: Vec<super::changes::Press>,
+    /// The query that it is of.
+    pub query: Option<String>,
     /// False for answers: a slow client holds back neither sources nor books.
     pub maintained: bool,
 }
@@ -115,12 +117,16 @@ impl Context {
         reading
     }
 
-    pub fn forget_reading(&self, key: &str, reading: &Rc<RefCell<Reading>>) {
+    pub fn forget_reading(&self, plan: &SourcePlan, reading: &Rc<RefCell<Reading>>) {
         let mut readings = self.readings.borrow_mut();
         // One that was made anew may have the name already.
-        if readings.get(key).is_some_and(|named| Rc::ptr_eq(named, reading)) {
-            readings.remove(key);
-            self.stamps.borrow_mut().remove(key);
+        if readings.get(&plan.key).is_some_and(|named| Rc::ptr_eq(named, reading)) {
+            readings.remove(&plan.key);
+            self.stamps.borrow_mut().remove(&plan.key);
+        }
+        let mut gauges = self.gauges.borrow_mut();
+        if gauges.get(&plan.source).is_some_and(|gauge| !gauge.borrow_mut().unwatch(reading)) {
+            gauges.remove(&plan.source);
         }
         *reading.borrow_mut() = Reading::Ended(None);
     }
@@ -128,9 +134,14 @@ impl Context {
     /// Forgets dataflows that were cancelled and are through, with what only they wrote.
     pub fn forget_cancelled(&self) {
         let mut dataflows = self.dataflows.borrow_mut();
-        let before = dataflows.len();
-        dataflows.retain(|_, d| !(d.cancel.get() && d.probe.done()));
-        if dataflows.len() < before {
+        let is_over = |_: &DataflowId, d: &mut Dataflow| d.cancel.get() && d.probe.done();
+        let over: Vec<(DataflowId, Dataflow)> = dataflows.extract_if(.., is_over).collect();
+        for (id, dataflow) in &over {
+            self.stores.borrow_mut().remove(id);
+            let runs = |query: &str| dataflows.values().any(|d| d.query.as_deref() == Some(query));
+            dataflow.query.iter().filter(|query| !runs(query)).for_each(|query| self.books.end(query));
+        }
+        if !over.is_empty() {
             let mut left = self.left.borrow_mut();
             self.writers.borrow_mut().retain(|_, stored| {
                 let stays = stored.by.iter().any(|id| dataflows.contains_key(id));
@@ -152,6 +163,21 @@ impl Context {
             .collect()
     }
 
+    /// How much is there, by what it is.
+    pub fn installed(&self) -> BTreeMap<String, u64> {
+        let counts = [
+            ("dataflows", self.dataflows.borrow().len()),
+            ("hubs", self.hubs.borrow().len()),
+            ("tables", self.tables.borrow().len()),
+            ("states", self.kept.borrow().len()),
+            ("readers", self.readings.borrow().len()),
+            ("sources", self.gauges.borrow().len()),
+            ("stores", self.stores.borrow().len()),
+            ("stages", self.books.stages()),
+        ];
+        counts.into_iter().map(|(what, count)| (what.into(), count as u64)).collect()
+    }
+
     /// Whether what belongs to a closed tick may leave the dataflows now.
     pub fn may_leave(&self, tick: Tick) -> bool {
         self.hold.get().is_none_or(|hold| tick <= hold)
@@ -159,7 +185,7 @@ impl Context {
 
     pub fn release(&self) {
         self.hold.set(None);
-        self.stores.borrow().iter().for_each(Activator::activate);
+        self.stores.borrow().values().for_each(Activator::activate);
     }
 
     /// This worker's writer of a stored topic: partition p belongs to worker p modulo the workers.

@@ -34,8 +34,12 @@ pub fn install(worker: &mut Worker, plan: &DataflowPlan, context: &Rc<Context>) 
     })?;
     let maintained = !matches!(plan, DataflowPlan::Query(QueryPlan { sink: Sink::Answer { .. }, .. }));
     let reads = matches!(plan, DataflowPlan::Source(_));
+    let query = match plan {
+        DataflowPlan::Query(plan) => Some(plan.query.clone()),
+        DataflowPlan::Source(_) => None,
+    };
     let Ends { probe, cancel, wake, presses } = ends;
-    let dataflow = Dataflow { probe, cancel, reads, wake, presses, maintained };
+    let dataflow = Dataflow { probe, cancel, reads, wake, presses, query, maintained };
     context.dataflows.borrow_mut().insert(plan.id(), dataflow);
     Ok(())
 }

@@ -35,6 +35,12 @@ impl Gauge {
         self.readings.push(Rc::clone(reading));
     }
 
+    /// A reader that was cancelled shows nothing more. False when it was the last one.
+    pub fn unwatch(&mut self, reading: &Rc<RefCell<Reading>>) -> bool {
+        self.readings.retain(|watched| !Rc::ptr_eq(watched, reading));
+        !self.readings.is_empty()
+    }
+
     pub fn count(&mut self, batch: &MessageBatch) {
         self.bytes += batch.buffer.len() as u64;
         self.last_ms = batch.len().checked_sub(1).map(|last| batch.timestamps.at(last)).or(self.last_ms);

@@ -5,13 +5,13 @@
 //! of updates where there were millions of records.
 
 use super::Tick;
-use super::books::Stage;
+use super::books::{self, Stage};
 use super::context::Context;
 use super::kept::{Routing, keep};
 use super::packed::{Blob, StateSpine, StateUpdate};
 use super::table::{Content, Finisher, Table};
 use super::window::{self, Later};
-use crate::aggregate::{Element, PreAggregator, Spec, State, keeps_elements};
+use crate::aggregate::{Element, Key, PreAggregator, Spec, State, keeps_elements};
 use crate::batch::{Batch, Column, Reached};
 use crate::error::Result;
 use crate::plan::{Aggregation, CLOSED, CLOSED_ELEMENTS, ELEMENTS, GROUPS, QueryPlan, Window};
@@ -195,7 +195,8 @@ fn preaggregate<'s>(
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "aggregate"));
     let arguments = Arguments::of(aggregation);
-    let mut held = Held { groups: groups(aggregation), at: None };
+    let mut held = Held { groups: groups(aggregation), gone: Vec::new(), at: None };
+    let of_books = plan.topic() == books::TOPIC;
 
     let mut builder = OperatorBuilder::new("PreAggregate".to_owned(), rows.scope());
     let mut input = builder.new_input(rows, Pipeline);
@@ -215,6 +216,9 @@ fn preaggregate<'s>(
                 }
                 for batch in batches.drain(..).filter(|batch| batch.len > 0) {
                     held.at.get_or_insert_with(|| (cap.delayed(&tick, 0), cap.delayed(&tick, 1)));
+                    if of_books {
+                        held.gone.extend(books::gone(&batch, arguments.keys));
+                    }
                     let dropped = arguments.add(&mut held.groups, &batch);
                     context.books.record(stage, tick, batch.len, batch.len - dropped, dropped, 0);
                     if held.groups.groups() > GROUPS_MAX || held.groups.bytes() > BYTES_MAX {
@@ -233,6 +237,8 @@ fn preaggregate<'s>(
 /// The groups of the tick that is being collected, with the right to send them.
 struct Held {
     groups: PreAggregator,
+    /// Groups that go, with the numbers of their rows.
+    gone: Vec<(Key, i64)>,
     at: Option<(Capability<Tick>, Capability<Tick>)>,
 }
 
@@ -252,6 +258,9 @@ impl Held {
             }
             states.give(((Blob(key), ()), tick, state));
         });
+        for (key, rows) in self.gone.drain(..) {
+            states.give(((Blob(key), ()), tick, State::expiring(rows)));
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub fn read<'s>(
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
                 capability = None;
-                context.forget_reading(&plan.key, &reading);
+                context.forget_reading(&plan, &reading);
                 return;
             }
             if std::mem::take(&mut busy) {

@@ -97,13 +97,13 @@ pub fn store(
     let scope = rows.scope();
     let chunks = encode(rows, query, plan, context)?;
     let writer = context.writer(owner, query.id, plan)?;
-    let context = Rc::clone(context);
+    let (context, id) = (Rc::clone(context), query.id);
     chunks
         .unary_frontier::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
             Exchange::new(|chunk: &Chunk| u64::from(chunk.partition)),
             "Store",
             move |_, info| {
-                context.stores.borrow_mut().push(scope.activator_for(Rc::clone(&info.address)));
+                context.stores.borrow_mut().insert(id, scope.activator_for(Rc::clone(&info.address)));
                 let activator = scope.activator_for(info.address);
                 let mut storing = Storing::new(writer);
                 move |(input, frontier), _output| {

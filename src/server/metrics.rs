@@ -43,6 +43,14 @@ fn text(all: &Measures) -> String {
     all.inflight_bytes.iter().for_each(|(n, bytes)| page.sample(&[("worker", &n.to_string())], bytes));
     page.family("wharfe_answers_open", Gauge, "Push queries that workers answer.");
     page.sample(&[], all.answers);
+    page.family("wharfe_installed", Gauge, "What workers have installed, by what it is.");
+    all.installed.iter().for_each(|(what, count)| page.sample(&[("what", what)], count));
+    page.family(
+        "wharfe_answer_waiting_bytes",
+        Gauge,
+        "Bytes of rows of answers that wait for their clients.",
+    );
+    page.sample(&[], all.answer_bytes);
     page.family("wharfe_answer_waiting_rows", Gauge, "Rows of answers that wait for their clients.");
     page.sample(&[], all.answer_rows);
     page.family("wharfe_resident_memory_bytes", Gauge, "Resident memory of a process.");
