@@ -76,6 +76,22 @@ fn pull_queries_in_every_form() {
     assert_eq!(lines[1..], [r#"[1,{"lat":53.5}]"#, "[2,null]"]);
 }
 
+/// Their rows have no keys of a table, and their end is said.
+#[test]
+fn pull_queries_on_streams_say_how_they_end() {
+    let (_site, served) = serve();
+    for (text, end, count) in [
+        ("SELECT K, V FROM S ORDER BY V;", "Query Completed", 3),
+        ("SELECT K, V FROM S ORDER BY V LIMIT 1;", "Limit Reached", 1),
+        ("SELECT K, V FROM S WHERE V > 1000;", "Query Completed", 0),
+    ] {
+        let rows = parsed(&served.post("/query", "", json!({ "ksql": text }).to_string()).body);
+        let rows = rows.as_array().unwrap();
+        assert_eq!(rows[0]["header"]["schema"], "`K` STRING, `V` INTEGER");
+        assert_eq!((rows.len(), &rows[rows.len() - 1]), (count + 2, &json!({ "finalMessage": end })));
+    }
+}
+
 #[test]
 fn push_queries_come_line_by_line() {
     let (_site, served) = serve();
@@ -126,7 +142,7 @@ fn statements_have_an_entity_each() {
     let (_site, served) = serve();
     let created = served.ksql("CREATE STREAM D AS SELECT * FROM S WHERE V > 1; SHOW STREAMS; DESCRIBE T;");
     assert_eq!(created[0]["@type"], "currentStatus");
-    assert_eq!(created[0]["commandId"], "stream/D/create");
+    assert_eq!(created[0]["commandId"], "stream/`D`/create");
     assert_eq!(created[0]["commandStatus"]["message"], "Created query with ID CSAS_D_2");
     assert_eq!(created[0]["commandStatus"]["queryId"], "CSAS_D_2");
     let names: Vec<&Value> = created[1]["streams"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
@@ -136,7 +152,19 @@ fn statements_have_an_entity_each() {
         json!({
         "name": "K", "schema": { "type": "STRING", "fields": null, "memberSchema": null }, "type": "KEY" })
     );
-    assert_eq!(parsed(&served.get("/status/stream/D/create").body)["status"], "SUCCESS");
+    for id in ["stream/D/create", "stream/%60D%60/create"] {
+        assert_eq!(parsed(&served.get(&format!("/status/{id}")).body)["status"], "SUCCESS");
+    }
+    let again =
+        served.ksql("CREATE STREAM IF NOT EXISTS D (V INT) WITH (KAFKA_TOPIC='d', VALUE_FORMAT='JSON');");
+    assert_eq!(
+        (&again[0]["@type"], &again[0]["warnings"]),
+        (&json!("warning_entity"), &json!([])),
+        "{again}"
+    );
+    let topics = served.ksql("SHOW TOPICS;")[0]["topics"].clone();
+    let s = topics.as_array().unwrap().iter().find(|topic| topic["name"] == "s").unwrap();
+    assert!(!s["place"].as_str().unwrap().contains('/'), "{s}");
     let cases = [
         ("LIST TABLES;", "tables"),
         ("SHOW TOPICS;", "kafka_topics"),
@@ -149,8 +177,6 @@ fn statements_have_an_entity_each() {
         ("DESCRIBE FUNCTION COUNT;", "describe_function"),
         ("EXPLAIN CSAS_D_2;", "queryDescription"),
         ("EXPLAIN SELECT * FROM S;", "queryDescription"),
-        ("TERMINATE CSAS_D_2;", "currentStatus"),
-        ("DROP STREAM D;", "currentStatus"),
     ];
     for (statement, kind) in cases {
         let entities = served.ksql(statement);
@@ -158,6 +184,11 @@ fn statements_have_an_entity_each() {
         assert_eq!(entities[0]["statementText"], statement);
         assert_eq!(entities[0]["warnings"], json!([]));
     }
+    let ended = served.ksql("TERMINATE csas_d_2;")[0].clone();
+    let status = json!({"status": "SUCCESS", "message": "Query terminated.", "queryId": "CSAS_D_2"});
+    assert_eq!((&ended["@type"], &ended["commandStatus"]), (&json!("currentStatus"), &status));
+    let dropped = served.ksql("DROP STREAM D;")[0].clone();
+    assert_eq!(dropped["commandStatus"]["message"], "Source `D` (topic: D) was dropped.");
     assert_eq!(served.ksql("SET 'a' = 'b'; INSERT INTO S (V) VALUES (1);"), json!([]));
     let variable = json!({ "ksql": "DESCRIBE ${what};", "sessionVariables": { "what": "T" } }).to_string();
     assert_eq!(parsed(&served.post("/ksql", "", variable).body)[0]["sourceDescription"]["name"], "T");
@@ -247,7 +278,19 @@ fn small_routes() {
     assert_eq!(parsed(&served.get("/").body), info, "it leads to /info");
     assert_eq!(parsed(&served.get("/healthcheck").body)["isHealthy"], true);
     assert_eq!(served.get("/is_valid_property/auto.offset.reset").body, "true");
+    assert_eq!(served.get("/is_valid_property/ksql.streams.auto.offset.reset").body, "true");
     assert_eq!(served.get("/is_valid_property/nope").status, 400);
+    let id = parsed(&served.get("/v1/metadata/id").body);
+    assert_eq!(parsed(&served.get("/v1/metadata").body)["clusterId"], id);
+    assert!(id["scope"]["clusters"]["ksql-cluster"].is_string(), "{id}");
+    for probe in ["/chc/ready", "/chc/live"] {
+        assert_eq!(served.get(probe).status, 200, "{probe}");
+    }
+    let hosts = parsed(&served.get("/clusterStatus").body)["clusterStatus"].clone();
+    assert!(hosts.as_object().unwrap().values().all(|host| host["hostAlive"] == true), "{hosts}");
+    for told in ["/heartbeat", "/lag"] {
+        assert_eq!(parsed(&served.post(told, "", "{}").body)["ok"], true, "{told}");
+    }
     assert_eq!(served.get("/status/stream/X/create").status, 404);
     let printed = served.post("/query-stream", "", sql("PRINT s FROM BEGINNING LIMIT 1;"));
     assert!(

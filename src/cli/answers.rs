@@ -71,7 +71,7 @@ pub fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<
             let printed = if row.deleted { printer.deleted(cells) } else { printer.row(cells) };
             printed.map_err(output_failed)?;
         }
-        if answer.kind != AnswerKind::Pull {
+        if !answer.kind.is_pull() {
             printer.flush().map_err(output_failed)?;
         }
     }

@@ -31,8 +31,10 @@ pub struct Answer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerKind {
-    /// Ends by itself when what is there has been sent.
+    /// Of a table: ends by itself when what is there has been sent.
     Pull,
+    /// Of streams: the same, over their past.
+    PullStream,
     /// Goes on until it is closed or its LIMIT is reached.
     Push,
     /// One VARCHAR column: PRINT's lines.
@@ -60,6 +62,13 @@ pub enum AnswerEnd {
     LimitReached,
     /// All there was (pull), or the input ended, or somebody closed the query.
     Completed,
+}
+
+impl AnswerKind {
+    /// Whether it ends by itself, so that nobody looks at its rows before the end.
+    pub fn is_pull(self) -> bool {
+        matches!(self, AnswerKind::Pull | AnswerKind::PullStream)
+    }
 }
 
 impl Answer {

@@ -54,7 +54,11 @@ impl Draft<'_> {
                 self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?
             }
         };
-        let kind = if push { AnswerKind::Push } else { AnswerKind::Pull };
+        let kind = match &from {
+            _ if push => AnswerKind::Push,
+            Feed::Table { .. } => AnswerKind::Pull,
+            _ => AnswerKind::PullStream,
+        };
         Ok(Opening { id, kind, columns, from })
     }
 

@@ -3,7 +3,7 @@
 use super::Session;
 use super::declared::{Defaults, declared_schema, timestamp_expr};
 use super::draft::Draft;
-use super::outcome::{Outcome, created, status, word};
+use super::outcome::{Outcome, created, status, unchanged, word};
 use super::rules::{
     check_compiles, check_persistent, check_projection, check_shape, fit, passes_keys, start_of,
 };
@@ -109,7 +109,7 @@ impl Draft<'_> {
         let Some(existing) = self.world.catalog.get(&name.name) else { return Ok(Found::Nothing) };
         if if_not_exists {
             let message = format!("{} {} exists already; nothing was done", word(existing.kind), name.name);
-            return Ok(Found::Enough(status(message, kind, &name.name, "create", None)));
+            return Ok(Found::Enough(unchanged(message, kind, &name.name, "create")));
         }
         if !or_replace {
             return Err(Error::statement(format!("{} {} exists already", word(existing.kind), name.name))

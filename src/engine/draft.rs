@@ -467,7 +467,7 @@ impl Effects {
 
 fn property_status(property: &str, message: String) -> Outcome {
     let command_id = format!("property/{property}/set");
-    Outcome::Status(Status { message, command_id, query_id: None, terminated: false, warnings: Vec::new() })
+    Outcome::Status(Status { message, command_id, ..Status::default() })
 }
 
 /// Whether a statement changes the world by what it says: the next start carries it out again.

@@ -5,7 +5,7 @@
 //! all else is decided: until then the decision goes on with what the answer most likely is.
 
 use crate::connector::{self, Cluster, Layout, Place, Position, Survey};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::registry::{Client, Resolved, Schema, Trouble};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -98,10 +98,10 @@ impl Question {
         use connector::kafka;
         Ok(match self {
             Question::Partitions { cluster, topic } => {
-                Fact::Partitions(kafka::prepare(&cluster, &topic, None)?)
+                Fact::Partitions(kafka::prepare(&cluster, &topic, None).map_err(refused)?)
             }
             Question::Made { cluster, topic, layout } => {
-                Fact::Partitions(kafka::prepare(&cluster, &topic, Some(layout))?)
+                Fact::Partitions(kafka::prepare(&cluster, &topic, Some(layout)).map_err(refused)?)
             }
             Question::Topics(cluster) => Fact::Topics(kafka::topics(&cluster)?),
             Question::Reachable(cluster) => Fact::Topics(match kafka::topics(&cluster)? {
@@ -119,4 +119,9 @@ impl Question {
             Question::Registered { subject, schema } => Fact::Registered(registry.register(&subject, schema)),
         })
     }
+}
+
+/// What a cluster that answers refuses is wrong with the statement: to try it again does not help.
+fn refused(error: Error) -> Error {
+    Error { code: Code::Statement, ..error }
 }

@@ -138,13 +138,7 @@ impl Draft<'_> {
             return Err(Error::statement(format!("{name} {is}")).at(span));
         }
         let command_id = format!("assert/{name}/execute");
-        Ok(Outcome::Status(Status {
-            message: format!("{name} {is}"),
-            command_id,
-            query_id: None,
-            terminated: false,
-            warnings: Vec::new(),
-        }))
+        Ok(Outcome::Status(Status { message: format!("{name} {is}"), command_id, ..Status::default() }))
     }
 
     /// A topic that is there with other properties than those asserted is an error.
@@ -207,5 +201,5 @@ impl Draft<'_> {
 
 fn of_type(message: String, name: &Ident, action: &str) -> Outcome {
     let command_id = format!("type/{}/{action}", crate::types::quote(&name.name));
-    Outcome::Status(Status { message, command_id, query_id: None, terminated: false, warnings: Vec::new() })
+    Outcome::Status(Status { message, command_id, ..Status::default() })
 }

@@ -73,6 +73,7 @@ pub use answers::{Answer, AnswerEnd, AnswerEvent, AnswerKind, AnswerRow, Answers
 pub use measures::Measures;
 pub use outcome::Outcome;
 pub use planned::{described_script, explain_script};
+pub use properties::plain;
 pub use session::Session;
 
 /// How an engine is started.

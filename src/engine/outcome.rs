@@ -33,16 +33,18 @@ pub enum Outcome {
     Explanations(Vec<Explanation>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Status {
     /// `Stream ORDERS created`, `Created query with ID CSAS_X_3`, …
     pub message: String,
-    /// `stream/ORDERS/create`
+    /// ``stream/`ORDERS`/create``
     pub command_id: String,
     /// The persistent query it started or ended.
     pub query_id: Option<String>,
     /// True for TERMINATE: REST has an entity of its own for it.
     pub terminated: bool,
+    /// It was so already: nothing was done.
+    pub unchanged: bool,
     /// What did not go as it should, though the statement is carried out.
     pub warnings: Vec<String>,
 }
@@ -157,12 +159,23 @@ pub fn word(kind: SourceKind) -> &'static str {
     }
 }
 
+/// A name as it stands in messages and ids of ksqlDB.
+pub fn backticked(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 pub fn created(kind: SourceKind, name: &str, query_id: Option<String>) -> Outcome {
     let message = match &query_id {
         Some(id) => format!("Created query with ID {id}"),
         None => format!("{} created", word(kind)),
     };
     status(message, kind, name, "create", query_id)
+}
+
+/// It was so already.
+pub fn unchanged(message: String, kind: SourceKind, name: &str, action: &str) -> Outcome {
+    let command_id = command_id(kind, name, action);
+    Outcome::Status(Status { message, command_id, unchanged: true, ..Status::default() })
 }
 
 pub fn status(
@@ -172,6 +185,10 @@ pub fn status(
     action: &str,
     query_id: Option<String>,
 ) -> Outcome {
-    let command_id = format!("{}/{}/{action}", word(kind).to_lowercase(), crate::types::quote(name));
-    Outcome::Status(Status { message, command_id, query_id, terminated: false, warnings: Vec::new() })
+    let command_id = command_id(kind, name, action);
+    Outcome::Status(Status { message, command_id, query_id, ..Status::default() })
+}
+
+fn command_id(kind: SourceKind, name: &str, action: &str) -> String {
+    format!("{}/{}/{action}", word(kind).to_lowercase(), backticked(name))
 }

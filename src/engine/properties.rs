@@ -86,7 +86,7 @@ const fn of(name: &'static str, default: &'static str, meaning: Meaning) -> Know
 }
 
 /// The long form of a name that Kafka Streams knows means the same.
-pub(super) fn plain(property: &str) -> &str {
+pub fn plain(property: &str) -> &str {
     property.strip_prefix("ksql.streams.").unwrap_or(property)
 }
 

@@ -1,7 +1,7 @@
 //! TERMINATE and DROP.
 
 use super::draft::Draft;
-use super::outcome::{Outcome, Status, status, word};
+use super::outcome::{Outcome, Status, backticked, status, word};
 use crate::catalog::{Origin, Source};
 use crate::connector::Place;
 use crate::error::{Error, Result};
@@ -10,21 +10,22 @@ use std::sync::Arc;
 
 impl Draft<'_> {
     pub(super) fn terminate(&mut self, id: Option<&Ident>) -> Result<Outcome> {
-        let ids: Vec<String> = match id {
+        let mut ids: Vec<String> = match id {
             None => {
                 let persistent = self.world.queries().map(|q| q.id.clone());
                 persistent.chain(self.open_answers().map(|(id, _)| id.clone())).collect()
             }
             Some(id) => vec![id.name.clone()],
         };
-        for query in &ids {
+        for query in &mut ids {
             let known =
                 self.world.queries().map(|q| &q.id).find(|id| id.eq_ignore_ascii_case(query)).cloned();
-            if let Some(query) = known {
-                self.stop_query(&query);
-            } else if !self.close_answer(query)
-                && let Some(id) = id
-            {
+            if let Some(known) = known {
+                self.stop_query(&known);
+                *query = known;
+            } else if let Some(known) = self.end_answer(query) {
+                *query = known;
+            } else if let Some(id) = id {
                 return Err(Error::statement(format!("there is no query {query}"))
                     .at(id.span)
                     .hint("SHOW QUERIES lists what runs"));
@@ -40,7 +41,7 @@ impl Draft<'_> {
             command_id,
             query_id: ids.first().cloned(),
             terminated: true,
-            warnings: Vec::new(),
+            ..Status::default()
         }))
     }
 
@@ -92,7 +93,7 @@ impl Draft<'_> {
             self.world.inserted.remove(&source.topic);
             self.effects.delete = Some((source.topic.clone(), place));
         }
-        let message = format!("{} {} dropped", word(kind), name.name);
+        let message = format!("Source {} (topic: {}) was dropped.", backticked(&name.name), source.topic);
         Ok(status(message, kind, &name.name, "drop", None))
     }
 
@@ -121,15 +122,18 @@ impl Draft<'_> {
 
     /// Ends a push query. False when there is none of that id that is still read.
     pub(super) fn close_answer(&mut self, id: &str) -> bool {
+        self.end_answer(id).is_some()
+    }
+
+    /// The same; the id as it was given to it.
+    fn end_answer(&mut self, id: &str) -> Option<String> {
         let open = self.open_answers().find(|(open, _)| open.eq_ignore_ascii_case(id));
-        let Some((id, watcher)) = open.map(|(id, watcher)| (id.clone(), Arc::clone(watcher))) else {
-            return false;
-        };
+        let (id, watcher) = open.map(|(id, watcher)| (id.clone(), Arc::clone(watcher)))?;
         self.world.answers.remove(&id);
         self.uninstall(watcher.dataflows.clone(), watcher.tables.clone());
-        self.effects.close.push(id);
+        self.effects.close.push(id.clone());
         self.changes = true;
-        true
+        Some(id)
     }
 
     /// Takes a source out of the catalog, with the query that created it.

@@ -18,6 +18,9 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
         Outcome::Status(_) if matches!(statement.statement, Statement::Assert { .. }) => {
             asserted(&statement.statement)
         }
+        Outcome::Status(s) if s.unchanged => {
+            json!({ "@type": "warning_entity", "message": s.message })
+        }
         Outcome::Status(s) => status(s, sequence),
         Outcome::Streams(s) => json!({ "@type": "streams", "streams": each(s, source_info) }),
         Outcome::Tables(s) => json!({ "@type": "tables", "tables": each(s, source_info) }),
@@ -103,7 +106,7 @@ fn status(status: &Status, sequence: u64) -> Value {
         "commandId": status.command_id,
         "commandStatus": {
             "status": "SUCCESS",
-            "message": status.message,
+            "message": if status.terminated { "Query terminated." } else { &status.message },
             "queryId": status.query_id,
         },
         "commandSequenceNumber": sequence,
@@ -141,13 +144,18 @@ fn source_info(info: &SourceInfo) -> Value {
     })
 }
 
-/// One replica a partition: that of this place. `connector` and `place` are additions.
+/// One replica a partition: that of this place. `connector` and `place` are additions; of a file its name,
+/// since where it lies on the server is nobody's business.
 fn topic(topic: &TopicInfo) -> Value {
+    let place = match topic.connector.as_str() {
+        "file" | "log" => topic.place.rsplit('/').next().unwrap_or_default(),
+        _ => &topic.place,
+    };
     json!({
         "name": topic.name,
         "replicaInfo": vec![1; topic.partitions as usize],
         "connector": topic.connector,
-        "place": topic.place,
+        "place": place,
     })
 }
 
@@ -387,7 +395,7 @@ mod tests {
                 command_id: command.into(),
                 query_id: query.map(Into::into),
                 terminated,
-                warnings: Vec::new(),
+                ..Status::default()
             })
         };
         check(
@@ -400,7 +408,7 @@ mod tests {
             show(),
             "TERMINATE CSAS_X_3",
             done("terminate/CSAS_X_3/execute", Some("CSAS_X_3"), true),
-            r#"{"@type":"currentStatus","statementText":"TERMINATE CSAS_X_3;","commandId":"terminate/CSAS_X_3/execute","commandStatus":{"status":"SUCCESS","message":"done","queryId":"CSAS_X_3"},"commandSequenceNumber":7,"warnings":[]}"#,
+            r#"{"@type":"currentStatus","statementText":"TERMINATE CSAS_X_3;","commandId":"terminate/CSAS_X_3/execute","commandStatus":{"status":"SUCCESS","message":"Query terminated.","queryId":"CSAS_X_3"},"commandSequenceNumber":7,"warnings":[]}"#,
         );
         check(
             show(),

@@ -5,8 +5,11 @@ use super::error::{BAD_REQUEST, Failure};
 use super::{App, blocking, json};
 use crate::engine::Outcome;
 use crate::engine::outcome::Status;
+use crate::engine::plain;
+use crate::render::context::now_ms;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
@@ -46,9 +49,11 @@ impl Commands {
         latest.push_back((status.command_id.clone(), entry));
     }
 
+    /// With backticks around its name or without.
     fn get(&self, id: &str) -> Option<Value> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.iter().find(|(known, _)| known == id).map(|(_, entry)| entry.clone())
+        let plain = |id: &str| id.replace('`', "");
+        latest.iter().find(|(known, _)| plain(known) == plain(id)).map(|(_, entry)| entry.clone())
     }
 
     fn all(&self) -> Map<String, Value> {
@@ -65,6 +70,42 @@ pub async fn info() -> Response {
         "serverStatus": "RUNNING",
     });
     json(StatusCode::OK, &json!({ "KsqlServerInfo": info }))
+}
+
+fn cluster_id() -> Value {
+    let clusters = json!({ "kafka-cluster": "wharfe", "ksql-cluster": "wharfe_" });
+    json!({ "id": "", "scope": { "path": [], "clusters": clusters } })
+}
+
+pub async fn metadata() -> Response {
+    json(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION"), "clusterId": cluster_id() }))
+}
+
+pub async fn metadata_id() -> Response {
+    json(StatusCode::OK, &cluster_id())
+}
+
+/// For probes: who answers is ready, and lives.
+pub async fn probed() -> Response {
+    json(StatusCode::OK, &json!({}))
+}
+
+/// One server, whatever processes it is made of: it is alive, since it answers.
+pub async fn cluster_status(headers: HeaderMap) -> Response {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let lags = json!({ "stateStoreLags": {}, "updateTimeMs": 0 });
+    let status = json!({
+        "hostAlive": true,
+        "lastStatusUpdateMs": now_ms(),
+        "activeStandbyPerQuery": {},
+        "hostStoreLags": lags,
+    });
+    json(StatusCode::OK, &json!({ "clusterStatus": { host: status } }))
+}
+
+/// Servers of ksqlDB tell each other that they live, and how far they are; this one needs neither.
+pub async fn heard() -> Response {
+    json(StatusCode::OK, &json!({ "ok": true }))
 }
 
 pub async fn healthcheck() -> Response {
@@ -96,7 +137,7 @@ pub async fn is_valid_property(
     State(app): State<App>,
     Path(property): Path<String>,
 ) -> Result<Response, Failure> {
-    let name = property.clone();
+    let name = plain(&property).to_string();
     let known = blocking(move || properties(&app).map(|known| known.contains(&name))).await?;
     if known {
         return Ok(json(StatusCode::OK, &true));
@@ -122,10 +163,8 @@ mod tests {
         for i in 0..COMMANDS_MAX + 2 {
             commands.record(&Status {
                 message: format!("Stream S{i} created"),
-                command_id: format!("stream/S{i}/create"),
-                query_id: None,
-                terminated: false,
-                warnings: Vec::new(),
+                command_id: format!("stream/`S{i}`/create"),
+                ..Status::default()
             });
         }
         assert_eq!(commands.all().len(), COMMANDS_MAX);

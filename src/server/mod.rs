@@ -28,21 +28,27 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, reason};
 use crate::gateway::Gateway;
 use access::{Access, Guard, TlsListener};
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
-use axum::middleware;
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use axum::{BoxError, Router};
 use error::Failure;
 use events::Events;
+use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A request is its statements, escaped, and some properties.
 const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// How long the rest of a request may take to come.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long open connections may take to finish once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -165,6 +171,13 @@ fn router(app: App) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/status", get(info::all_statuses))
         .route("/status/{kind}/{entity}/{action}", get(info::status))
+        .route("/v1/metadata", get(info::metadata))
+        .route("/v1/metadata/id", get(info::metadata_id))
+        .route("/chc/ready", get(info::probed))
+        .route("/chc/live", get(info::probed))
+        .route("/clusterStatus", get(info::cluster_status))
+        .route("/heartbeat", post(info::heard))
+        .route("/lag", post(info::heard))
         .route("/is_valid_property/{property}", get(info::is_valid_property))
         .route("/ksql", post(ksql::ksql))
         .route("/query", post(query::query))
@@ -176,7 +189,33 @@ fn router(app: App) -> Router {
             Failure::generic(40500, "this path does not take this method")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(in_time))
         .with_state(app)
+}
+
+/// Who sends half a body does not keep its connection for ever. Inserts come as long as they come.
+async fn in_time(request: Request, next: Next) -> Response {
+    if request.uri().path() == "/inserts-stream" {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let body = Body::from_stream(until(body.into_data_stream(), Instant::now() + BODY_PATIENCE));
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Fails when it has not ended by then.
+fn until<S, T, E>(stream: S, deadline: Instant) -> impl Stream<Item = Result<T, BoxError>>
+where
+    S: Stream<Item = Result<T, E>> + Unpin,
+    E: Into<BoxError>,
+{
+    futures_util::stream::unfold(Some(stream), move |stream| async move {
+        let mut stream = stream?;
+        match tokio::time::timeout_at(deadline, stream.next()).await {
+            Ok(item) => Some((item?.map_err(Into::into), Some(stream))),
+            Err(_) => Some((Err(format!("it did not come within {BODY_PATIENCE:?}").into()), None)),
+        }
+    })
 }
 
 /// Runs what may block where it may block.
@@ -194,5 +233,20 @@ fn json(status: StatusCode, body: &impl serde::Serialize) -> axum::response::Res
     match serde_json::to_vec(body) {
         Ok(bytes) => (status, [("content-type", "application/json")], bytes).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_fails_and_one_that_came_does_not() {
+        let whole = futures_util::stream::iter([Ok::<_, BoxError>(1), Ok(2)]);
+        let got: Vec<_> = until(whole, Instant::now() + DRAIN).map(|item| item.ok()).collect().await;
+        assert_eq!(got, [Some(1), Some(2)]);
+        let half = futures_util::stream::iter([Ok::<_, BoxError>(1)]).chain(futures_util::stream::pending());
+        let got: Vec<_> = until(half, Instant::now()).map(|item| item.ok()).collect().await;
+        assert_eq!(got, [Some(1), None]);
     }
 }

@@ -96,9 +96,9 @@ impl Writer {
             Form::Array => Some(format!("[{}", self.metadata())),
             Form::StreamedRows { .. } => {
                 let header = json!({ "queryId": self.id, "schema": self.schema() });
-                // A push query always has a last message, so that its lines may end in a comma and
-                // be whole when they arrive; a pull query may end after any row.
-                let end = if self.kind == AnswerKind::Pull { "" } else { ",\n" };
+                // What has a last message has lines that end in a comma, and are whole when they
+                // arrive; else any row may be the last.
+                let end = if self.ends_bare() { "" } else { ",\n" };
                 Some(format!("[{}{end}", json!({ "header": header })))
             }
             Form::Lines => None,
@@ -109,7 +109,7 @@ impl Writer {
         let mut frame = String::new();
         for row in rows {
             self.row(row, &mut frame);
-            let full = self.kind != AnswerKind::Pull || frame.len() >= FRAME_BYTES;
+            let full = !self.kind.is_pull() || frame.len() >= FRAME_BYTES;
             if full && !frame.is_empty() {
                 frames.push_back(std::mem::take(&mut frame));
             }
@@ -122,7 +122,7 @@ impl Writer {
     pub fn end(&self, end: AnswerEnd) -> Option<String> {
         match self.form {
             Form::Array => Some("]".into()),
-            Form::StreamedRows { .. } if self.kind == AnswerKind::Pull => Some("]".into()),
+            Form::StreamedRows { .. } if self.ends_bare() => Some("]".into()),
             Form::StreamedRows { .. } => {
                 let message = match end {
                     AnswerEnd::LimitReached => "Limit Reached",
@@ -140,7 +140,7 @@ impl Writer {
             Form::Delimited => format!("{error}\n"),
             Form::Array => format!(",\n{error}]"),
             Form::StreamedRows { .. } => {
-                let comma = if self.kind == AnswerKind::Pull { ",\n" } else { "" };
+                let comma = if self.ends_bare() { ",\n" } else { "" };
                 format!("{comma}{}]", json!({ "errorMessage": error }))
             }
             Form::Lines => format!("error: {}\n", error["message"].as_str().unwrap_or_default()),
@@ -160,7 +160,7 @@ impl Writer {
             }
             Form::Delimited | Form::Array => {}
             Form::StreamedRows { .. } => {
-                let (before, after) = if self.kind == AnswerKind::Pull { (",\n", "") } else { ("", ",\n") };
+                let (before, after) = if self.ends_bare() { (",\n", "") } else { ("", ",\n") };
                 out.push_str(before);
                 out.push_str(r#"{"row":{"columns":"#);
                 self.array(row, out);
@@ -189,16 +189,21 @@ impl Writer {
 
     fn metadata(&self) -> serde_json::Value {
         let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
-        let types: Vec<String> = self.columns.iter().map(|c| c.ty.to_string()).collect();
+        let types: Vec<String> = self.columns.iter().map(|c| quoted_type(&c.ty)).collect();
         json!({ "queryId": self.id, "columnNames": names, "columnTypes": types })
     }
 
-    /// Only a pull query's header marks the key columns.
+    /// A pull query on a table ends without a last message.
+    fn ends_bare(&self) -> bool {
+        self.kind == AnswerKind::Pull
+    }
+
+    /// Only the header of a pull query on a table marks the key columns.
     fn schema(&self) -> String {
         let mut out = String::new();
         for (i, column) in self.columns.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
-            let key = if column.is_key() && self.kind == AnswerKind::Pull { " KEY" } else { "" };
+            let key = if column.is_key() && self.ends_bare() { " KEY" } else { "" };
             let _ = write!(out, "{comma}{} {}{key}", quoted(&column.name), quoted_type(&column.ty));
         }
         out
@@ -261,7 +266,7 @@ mod tests {
     #[test]
     fn answers_in_every_form() {
         use AnswerEnd::{Completed, LimitReached};
-        use AnswerKind::{Pull, Push};
+        use AnswerKind::{Pull, PullStream, Push};
         let lost = || Error::runtime("worker 1 is lost");
         let cases = [
             (
@@ -302,6 +307,15 @@ mod tests {
                  ¦{\"row\":{\"columns\":[\"a\",1,{\"lat\":null}]}},\n\
                  ¦{\"row\":{\"columns\":[\"b\",null,null],\"tombstone\":true}},\n\
                  ¦{\"finalMessage\":\"Limit Reached\"}]",
+            ),
+            (
+                STREAMED,
+                PullStream,
+                Ok(Completed),
+                "[{\"header\":{\"queryId\":\"q_1\",\"schema\":\"`ID` STRING, `N` INTEGER, `AT` STRUCT<`lat` DOUBLE>\"}},\n\
+                 ¦{\"row\":{\"columns\":[\"a\",1,{\"lat\":null}]}},\n\
+                 {\"row\":{\"columns\":[\"b\",null,null],\"tombstone\":true}},\n\
+                 ¦{\"finalMessage\":\"Query Completed\"}]",
             ),
             (
                 STREAMED,
