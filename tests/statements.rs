@@ -2,9 +2,11 @@
 
 use crate::harness::{COARSE, DEADLINE, Run, Site};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
 use wharfe::engine::{Outcome, Session};
 use wharfe::sql::parse_statement;
 
@@ -53,9 +55,10 @@ fn start(run: &Run, statement: &str) -> Arc<AtomicBool> {
 
 type Other = fn(&mut Run);
 
-/// Others are carried out from their beginning to their end while this one waits for `mute`. It does not
-/// wait for ever, so on a slow machine it may end first: then that says nothing, and is tried again.
-fn others_go_on(run: &mut Run, mut mute: Mute, statement: &str) {
+/// Others are carried out from their beginning to their end while this one waits; `wait` returns when it
+/// does. It may not wait for ever, so on a slow machine it may end first: then that says nothing, and is
+/// tried again.
+fn others_go_on(run: &mut Run, statement: &str, mut wait: impl FnMut()) {
     let others: [(&str, Other); 7] = [
         ("a pull query", |run| assert_eq!(run.ask("SELECT * FROM T").len(), 1)),
         ("a query on a stream", |run| assert!(!run.ask("SELECT * FROM S").is_empty())),
@@ -68,12 +71,12 @@ fn others_go_on(run: &mut Run, mut mute: Mute, statement: &str) {
         ("what is measured", |run| assert!(run.engine.measures().notes == 0)),
     ];
     let mut ended = start(run, statement);
-    mute.wait();
+    wait();
     for (what, other) in others {
         let seen = (0..20).any(|_| {
             if ended.load(Ordering::SeqCst) {
                 ended = start(run, statement);
-                mute.wait();
+                wait();
             }
             other(run);
             !ended.load(Ordering::SeqCst)
@@ -84,11 +87,38 @@ fn others_go_on(run: &mut Run, mut mute: Mute, statement: &str) {
 
 #[test]
 fn a_registry_that_does_not_answer_holds_up_who_needs_it_alone() {
-    let mute = Mute::listen();
+    let mut mute = Mute::listen();
     let site = Site::new().and(&format!("[registry]\nurl = \"http://{}\"", mute.address));
     let mut run = Run::live(&site, COARSE, SCRIPT);
     run.until("SELECT * FROM T", |rows| !rows.is_empty());
-    others_go_on(&mut run, mute, "CREATE STREAM X WITH (KAFKA_TOPIC='x', VALUE_FORMAT='AVRO')");
+    others_go_on(&mut run, "CREATE STREAM X WITH (KAFKA_TOPIC='x', VALUE_FORMAT='AVRO')", || mute.wait());
+}
+
+/// The log's second partition is a pipe that nobody writes: who opens it to read waits.
+#[test]
+fn a_disk_that_does_not_answer_holds_up_who_needs_it_alone() {
+    let site = Site::new().keeping_data();
+    let slow = "CREATE STREAM SLOW (V INT) WITH (KAFKA_TOPIC='slow', VALUE_FORMAT='JSON', PARTITIONS=2);";
+    let mut run = Run::live(&site, COARSE, &format!("{SCRIPT}{slow}"));
+    run.until("SELECT * FROM T", |rows| !rows.is_empty());
+    let segment =
+        |partition: u32| site.path(&format!("data/topics/slow/{partition}/00000000000000000000.log"));
+    let pipe = segment(1);
+    std::fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+    let path = std::ffi::CString::new(pipe.to_str().unwrap()).unwrap();
+    // SAFETY: the path is a text with its end.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    others_go_on(&mut run, "INSERT INTO SLOW VALUES (1)", || {
+        let started = Instant::now();
+        // The first partition is opened just before the second.
+        while !segment(0).exists() {
+            assert!(started.elapsed() < DEADLINE, "it does not come to the disk");
+            std::thread::yield_now();
+        }
+    });
+    // Somebody was waiting there, and goes on.
+    let released = std::fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&pipe);
+    assert!(released.is_ok(), "{released:?}");
 }
 
 #[cfg(feature = "kafka")]
@@ -96,7 +126,7 @@ fn a_registry_that_does_not_answer_holds_up_who_needs_it_alone() {
 fn a_cluster_that_does_not_answer_holds_up_who_needs_it_alone() {
     let statements = ["INSERT INTO FAR VALUES (1)", "DROP STREAM FAR DELETE TOPIC", "SHOW TOPICS"];
     for statement in statements {
-        let mute = Mute::listen();
+        let mut mute = Mute::listen();
         let site = Site::new().and(&format!(
             "[clusters.far]\n\"bootstrap.servers\" = \"{}\"\n\
              [topics.far]\nconnector = \"kafka\"\ncluster = \"far\"",
@@ -105,7 +135,7 @@ fn a_cluster_that_does_not_answer_holds_up_who_needs_it_alone() {
         let far = "CREATE STREAM FAR (V INT) WITH (KAFKA_TOPIC='far', VALUE_FORMAT='JSON');";
         let mut run = Run::live(&site, COARSE, &format!("{SCRIPT}{far}"));
         run.until("SELECT * FROM T", |rows| !rows.is_empty());
-        others_go_on(&mut run, mute, statement);
+        others_go_on(&mut run, statement, || mute.wait());
     }
 }
 
