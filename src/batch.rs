@@ -326,6 +326,11 @@ impl Batch {
         self.len > 0 || self.origin.reached.is_some()
     }
 
+    /// Whether a row's message had no value.
+    pub fn is_deletion(&self, row: usize) -> bool {
+        self.deleted.as_ref().is_some_and(|deleted| deleted.value(row))
+    }
+
     /// Those of the rows whose message had a value.
     pub fn with_values(&self) -> Cow<'_, Batch> {
         match &self.deleted {

@@ -22,6 +22,14 @@ const SCRIPT: &str = "
         AS SELECT K, COUNT(*) AS N, SUM(V) AS V, MAX(V) AS M, LATEST_BY_OFFSET(V) AS L,
                   COUNT_DISTINCT(V) AS D FROM BOTH GROUP BY K;
     CREATE TABLE TT AS SELECT M, COUNT(*) AS N FROM T GROUP BY M;
+    CREATE TABLE S WITH (VALUE_FORMAT='JSON') AS SELECT K, COUNT(*) AS N, SUM(V) AS V, COLLECT_LIST(V) AS L
+        FROM A WINDOW SESSION (900 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY K;
+    CREATE TABLE F WITH (KAFKA_TOPIC='f', VALUE_FORMAT='JSON')
+        AS SELECT K, COUNT(*) AS N, SUM(V) AS V, COLLECT_SET(V) AS L
+        FROM B WINDOW SESSION (900 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY K EMIT FINAL;
+    CREATE TABLE W WITH (KAFKA_TOPIC='w', VALUE_FORMAT='JSON')
+        AS SELECT K, COUNT(*) AS N, SUM(V) AS V, COLLECT_LIST(V) AS L
+        FROM A WINDOW TUMBLING (SIZE 2 SECONDS, GRACE PERIOD 1 SECOND) GROUP BY K EMIT FINAL;
 ";
 
 const TOPOLOGY: &str = "
@@ -36,11 +44,18 @@ const TOPOLOGY: &str = "
     connector = \"log\"
     [topics.t]
     connector = \"log\"
+    [topics.f]
+    connector = \"log\"
+    [topics.w]
+    connector = \"log\"
 ";
 
-const QUESTIONS: [&str; 4] = [
+const QUESTIONS: [&str; 7] = [
     "SELECT * FROM T",
     "SELECT * FROM TT",
+    "SELECT * FROM S",
+    "SELECT * FROM F",
+    "SELECT * FROM W",
     "SELECT SOURCE_NAME, QUERY_ID, STAGE, ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS WHERE STAGE <> 'store'",
     "SELECT TOPIC, TOPIC_OFFSET, COLUMN_NAME, COUNT(*) AS N FROM WHARFE_REJECTS GROUP BY TOPIC, TOPIC_OFFSET, COLUMN_NAME",
 ];
@@ -100,6 +115,8 @@ struct Left {
     both: Vec<String>,
     by_key: BTreeMap<String, Vec<String>>,
     table: BTreeMap<String, String>,
+    /// What has been told of windows that have closed.
+    closed: Vec<(String, String)>,
 }
 
 fn left(site: &Site, data: &str, answers: String) -> Left {
@@ -120,7 +137,9 @@ fn left(site: &Site, data: &str, answers: String) -> Left {
     // Rejects come in the order in which they were told.
     let mut answers: Vec<String> = answers.lines().map(str::to_string).collect();
     answers.sort();
-    Left { answers, both, by_key, table: print("t").into_iter().collect() }
+    let mut closed = [print("f"), print("w")].concat();
+    closed.sort();
+    Left { answers, both, by_key, table: print("t").into_iter().collect(), closed }
 }
 
 fn seed() -> u64 {
@@ -167,11 +186,24 @@ fn check(workers: &[&str], kills: u64) {
     );
     println!("{after}");
     assert!((lost, repeated) == (0, 0) && found.both == expected.both, "{after}");
-    let wrong: Vec<_> = found.answers.iter().filter(|answer| !expected.answers.contains(answer)).collect();
-    let missing: Vec<_> = expected.answers.iter().filter(|answer| !found.answers.contains(answer)).collect();
+    let more = |these: &[String], than: &[String]| {
+        let mut rest = than.to_vec();
+        let is_more = |answer: &&String| {
+            let known = rest.iter().position(|other| other == *answer);
+            known.map(|at| rest.swap_remove(at)).is_none()
+        };
+        these.iter().filter(is_more).cloned().collect::<Vec<_>>()
+    };
+    let wrong = more(&found.answers, &expected.answers);
+    let missing = more(&expected.answers, &found.answers);
     assert!(found.answers == expected.answers, "{after}: {wrong:#?} instead of {missing:#?}");
     assert!(found.by_key == expected.by_key, "{after}: the order of a key differs");
     assert!(found.table == expected.table, "{after}: the stored table differs");
+    assert!(!expected.closed.is_empty());
+    let closed =
+        |left: &Left| left.closed.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
+    let told = difference(&closed(&expected), &closed(&found));
+    assert!(found.closed == expected.closed, "{after}; of closed windows (lost, repeated): {told:?}");
 }
 
 /// How many of the expected are missing, and how many are found too often; both in order.

@@ -113,6 +113,13 @@ impl State {
         writer.state()
     }
 
+    /// What takes so many rows away because they belong elsewhere now: a change of the key's row.
+    pub fn removing(rows: i64) -> State {
+        let mut writer = state::Writer::default();
+        writer.begin(rows.wrapping_neg(), i64::MIN + 1);
+        writer.state()
+    }
+
     /// Whether it only takes away, so that the key goes because its time is over: not a change of its row.
     pub fn has_expired(&self) -> bool {
         state::Reader::default()

@@ -138,6 +138,12 @@ fn reconcile(survey: &Survey) -> Vec<Found> {
     known.chain(new).collect()
 }
 
+/// The partitions of files that are not empty.
+pub fn expected(survey: &Survey) -> Vec<i32> {
+    let files = reconcile(survey).into_iter().zip(0..);
+    files.filter(|(file, _)| file.len.is_some_and(|len| len > 0)).map(|(_, partition)| partition).collect()
+}
+
 impl Source for FileSource {
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
         loop {

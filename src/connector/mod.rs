@@ -294,6 +294,20 @@ pub fn survey(place: &Place, once: bool) -> Result<Survey> {
     }
 }
 
+/// The partitions of which a reader will have something, as far as that is known before it has begun. One that
+/// turns out to have nothing is no harm.
+pub fn expected(place: &Place, survey: &Survey) -> Vec<i32> {
+    match place {
+        Place::File { .. } => file::expected(survey),
+        Place::Kafka { .. } => {
+            let marks = survey.marks.iter().flatten();
+            marks.zip(0..).filter(|((low, high), _)| low < high).map(|(_, partition)| partition).collect()
+        }
+        Place::Log { partitions, .. } => (0..*partitions as i32).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Finds out what became of what an earlier run has read, which the survey says.
 pub fn recognise(place: &Place, survey: &mut Survey) -> Result<()> {
     match place {

@@ -15,13 +15,14 @@ use crate::registry::Lookups;
 use crate::render::context::now_ms;
 use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::rejects::{RejectLog, RejectedRecord};
+use crate::render::sessions::groups::{self as session, Rules, Sessions};
 use crate::render::source::RowDecoder;
 use crate::render::table::{Finisher, Group, Kept, rows_to_batch};
 use crate::render::transform::Transform;
 use crate::render::window::assigned;
 use crate::render::{RESTORED, Tick};
 use crate::types::SqlType;
-use crate::value::{Row, Value};
+use crate::value::{Row, Value, row_len};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_buffer::ScalarBuffer;
@@ -352,6 +353,9 @@ struct Grouping {
     groups: BTreeMap<Key, (State, BTreeMap<Element, State>)>,
     finisher: Finisher,
     window: Option<Window>,
+    sessions: Option<Sessions>,
+    /// How many values tell groups apart.
+    stored_keys: usize,
     /// Without GROUP BY there is one group, even of no rows.
     single: bool,
 }
@@ -468,16 +472,36 @@ impl Grouping {
             groups: BTreeMap::new(),
             finisher: Finisher::new(&select.columns, aggregation)?,
             window: aggregation.window,
+            sessions: aggregation
+                .window
+                .and_then(|window| Rules::of(&window))
+                .map(|rules| Sessions::new(aggregation, rules)),
+            stored_keys: aggregation.stored_keys(),
             single: aggregation.keys.is_empty() && aggregation.window.is_none(),
         })
     }
 
     /// What is late for its window counts in none.
     fn add(&mut self, batch: &Batch) {
+        let (groups, stored_keys) = (&mut self.groups, self.stored_keys);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.add(batch, &mut |kept, key, state| {
+                let (key, element) = key.split_at(row_len(&key, stored_keys).unwrap_or(key.len()));
+                let (of_group, elements) =
+                    groups.entry(key.into()).or_insert_with(|| (State(Box::default()), BTreeMap::new()));
+                match kept {
+                    session::Kept::State => of_group.merge(&state),
+                    session::Kept::Element => {
+                        let element = elements.entry(Element(element.into()));
+                        element.or_insert_with(|| State(Box::default())).merge(&state);
+                    }
+                }
+            });
+            return;
+        }
         let fixed = self.window.and_then(|window| Some((window.fixed()?, window.grace_ms)));
         let assigned = fixed.map(|((size, advance), grace)| assigned(batch, size, advance, grace).0);
         self.arguments.add(&mut self.pre, assigned.as_ref().unwrap_or(batch));
-        let groups = &mut self.groups;
         self.pre.flush(&mut |key, state, elements| match groups.get_mut(&key) {
             Some((kept, collected)) => {
                 kept.merge(&state);
@@ -499,9 +523,13 @@ impl Grouping {
         let groups = self
             .groups
             .into_iter()
+            .filter(|(_, (state, _))| self.single || !state.is_nothing())
             .map(|(key, (state, elements))| Group {
                 key,
-                kept: Kept::State(state, elements.into_iter().collect()),
+                kept: Kept::State(
+                    state,
+                    elements.into_iter().filter(|(_, state)| !state.is_nothing()).collect(),
+                ),
             })
             .collect();
         let finished = self.finisher.finish(groups);

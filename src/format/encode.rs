@@ -55,7 +55,7 @@ impl Encoder for Writers {
         });
         let (mut key_rows, mut value_rows) = (self.key.rows(keys), self.value.rows(values));
         for row in 0..batch.len {
-            let deleted = batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
+            let deleted = batch.is_deletion(row);
             // A key of one column that is NULL is no key.
             let is_null = |column: &Column| {
                 let (array, i) = column.at(row);

@@ -300,7 +300,7 @@ pub struct Window {
     pub kind: WindowKind,
     /// How long after its end rows still count in a window.
     pub grace_ms: i64,
-    /// How long after its start a window is kept.
+    /// How long after its start a window is kept; a session, after its end.
     pub retention_ms: i64,
     /// Each window is told of once, when it has closed.
     pub is_final: bool,
@@ -315,6 +315,11 @@ impl Window {
     /// What of it is in the keys of messages.
     pub fn in_keys(&self) -> Bounds {
         self.size_ms().map_or(Bounds::Both, |size_ms| Bounds::Start { size_ms })
+    }
+
+    /// How far apart the rows of a session may be.
+    pub fn gap_ms(&self) -> Option<i64> {
+        if let WindowKind::Session { gap_ms } = self.kind { Some(gap_ms) } else { None }
     }
 
     /// How long a window takes, where that is fixed.

@@ -471,9 +471,6 @@ fn bind_window(query: &Query, from: &From) -> Result<Option<Window>> {
         }
         return Ok(None);
     };
-    if let WindowKind::Session { .. } = window.kind {
-        return Err(Error::statement("SESSION windows are not supported yet").at(window.span));
-    }
     if from.kind == SourceKind::Table {
         return Err(Error::statement("windows are for streams: a table's rows have no time of arrival")
             .at(window.span)

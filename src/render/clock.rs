@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// The time of one input: that of the partitions that may still bring something known to be there.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Stamps by source and partition.
+    /// Stamps by source and partition; [`i64::MIN`]: it has had no row, and is known to have some.
     partitions: BTreeMap<(u32, i32), i64>,
     /// By source and worker: whether the reader has read all that is there now.
     readers: BTreeMap<(u32, u32), bool>,
@@ -25,6 +25,11 @@ impl Clock {
         if let Some((partition, stamp)) = reached.partition {
             let known = self.partitions.entry((reached.source, partition)).or_insert(i64::MIN);
             *known = stamp.max(*known);
+        }
+        // One that has had no row by now is as if it were not there.
+        if reached.at_end && self.is_at_end(reached.source) {
+            let of_source = |partition: &(u32, i32)| partition.0 == reached.source;
+            self.partitions.retain(|partition, stamp| !of_source(partition) || *stamp > i64::MIN);
         }
     }
 
@@ -45,7 +50,7 @@ impl Clock {
         open.map(least).min()
     }
 
-    /// The least stamp over all partitions that have had a row.
+    /// The least stamp over all partitions that have had a row, or are known to have some.
     pub fn least(&self) -> Option<i64> {
         self.partitions.values().copied().min()
     }
@@ -79,5 +84,18 @@ mod tests {
         assert_eq!((clock.holds_back(), clock.least()), (None, Some(50)));
         clock.add(&reached(8, 1, Some((3, 5)), false));
         assert_eq!(clock.holds_back(), Some(5));
+    }
+
+    #[test]
+    fn a_partition_that_is_known_to_have_rows_is_waited_for() {
+        let mut clock = Clock::new(&[7], 1);
+        let reached = |partition, at_end| Reached { source: 7, worker: 0, partition, at_end };
+        clock.add(&reached(Some((0, 50)), false));
+        clock.add(&reached(Some((1, i64::MIN)), false));
+        clock.add(&reached(Some((2, i64::MIN)), false));
+        clock.add(&reached(Some((2, 40)), false));
+        assert_eq!((clock.holds_back(), clock.least()), (Some(i64::MIN), Some(i64::MIN)));
+        clock.add(&reached(None, true));
+        assert_eq!((clock.holds_back(), clock.least()), (None, Some(40)), "1 had nothing");
     }
 }

@@ -172,7 +172,8 @@ pub fn subscribe<'s>(
         wake.push(scope.activator_for(info.address));
         let reader = Rc::new(Reader { queue: RefCell::default(), needs, activator });
         reader.push(Event::Frontier(hub.frontier.get()));
-        for reached in hub.reached.borrow().values() {
+        // Of each reader the partitions first: that it is at the end holds for all of them.
+        for reached in hub.reached.borrow().values().rev() {
             reader.push(Event::Batch(hub.frontier.get(), Box::new(Batch::reached(*reached))));
         }
         if hub.closed.get() {

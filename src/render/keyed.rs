@@ -8,8 +8,8 @@ use super::table::route;
 use crate::aggregate::view::View;
 use crate::batch::{Batch, Column, Origin, Partitions, Position, Reached, SourcePartition, Timestamps};
 use crate::error::Result;
-use crate::expr::Notes;
 use crate::expr::compile::Projection;
+use crate::expr::{Expr, Notes};
 use crate::headers::Headers;
 use crate::plan::Side;
 use crate::types::SqlType;
@@ -86,16 +86,35 @@ impl Keyed {
     }
 }
 
-/// Gives rows their keys and deals them out. A side that is a scan gets its rows' ROWTIME, ROWPARTITION
-/// and ROWOFFSET as columns.
+/// Gives the rows of a join's side their keys and deals them out. A side that is a scan gets its rows'
+/// ROWTIME, ROWPARTITION and ROWOFFSET as columns.
 pub fn keyed<'s>(
     rows: StreamVec<'s, Tick, Batch>,
     side: &Side,
     peers: usize,
 ) -> Result<StreamVec<'s, Tick, Keyed>> {
-    let mut keys = Projection::compile(&side.keys)?;
-    let types = Arc::new(side.columns.clone());
-    let is_scan = side.relation.is_scan();
+    dealt(rows, &side.keys, &side.columns, side.relation.is_scan(), peers)
+}
+
+/// Gives rows their keys and deals them out. `types`: those of their columns.
+pub fn keyed_by<'s>(
+    rows: StreamVec<'s, Tick, Batch>,
+    keys: &[Expr],
+    types: &[SqlType],
+    peers: usize,
+) -> Result<StreamVec<'s, Tick, Keyed>> {
+    dealt(rows, keys, types, false, peers)
+}
+
+fn dealt<'s>(
+    rows: StreamVec<'s, Tick, Batch>,
+    keys: &[Expr],
+    types: &[SqlType],
+    is_scan: bool,
+    peers: usize,
+) -> Result<StreamVec<'s, Tick, Keyed>> {
+    let mut keys = Projection::compile(keys)?;
+    let types = Arc::new(types.to_vec());
     Ok(rows.unary(Pipeline, "Key", move |_, _| {
         move |input, output| {
             input.for_each(|cap, batches| {
@@ -183,7 +202,7 @@ impl From<Keyed> for Packed {
                 values: encode_row(&values),
                 rowtime: batch.origin.rowtime.at(i),
                 position: batch.origin.position(i),
-                deleted: batch.deleted.as_ref().is_some_and(|deleted| deleted.value(i)),
+                deleted: batch.is_deletion(i),
             }
         };
         let rows = (0..batch.len).map(row).collect();

@@ -109,13 +109,51 @@ struct Lanes {
     /// Of closed ticks, ascending.
     waiting: Vec<(Place, LeftRight, Tick, RowRef)>,
     pairs: Pairs,
-    /// What is to be told on: how far this worker's readers have come.
-    reached: Vec<Reached>,
+    reached: Known,
     worker: u32,
     /// The greatest stamp of a row that was handed on, here or elsewhere.
     time: i64,
     /// Ticks before it are closed.
     closed: Tick,
+}
+
+/// How far this worker's readers have come, and what of that has been told on: no more than holds for the rows
+/// that were handed on.
+#[derive(Default)]
+struct Known {
+    /// By source and partition: the stamp that was reached, and the one that was told.
+    partitions: BTreeMap<(u32, i32), (i64, Option<i64>)>,
+    /// By source: whether all that is there has been read, and whether that was told.
+    ends: BTreeMap<u32, (bool, bool)>,
+}
+
+impl Known {
+    fn add(&mut self, reached: &Reached) {
+        let end = self.ends.entry(reached.source).or_default();
+        // That the end is not reached any more is told with the partition.
+        let again = !reached.at_end && end.1;
+        *end = if reached.at_end { (true, end.1) } else { (false, false) };
+        if let Some((partition, stamp)) = reached.partition {
+            let known = self.partitions.entry((reached.source, partition)).or_insert((stamp, None));
+            *known = (known.0.max(stamp), known.1.filter(|_| !again));
+        }
+    }
+
+    /// What is new of it. `limit`: the greatest stamp that may be told.
+    fn tell(&mut self, worker: u32, limit: Option<i64>, none_waits: bool, give: &mut dyn FnMut(Reached)) {
+        for (&(source, partition), (stamp, told)) in &mut self.partitions {
+            let may = limit.map_or(*stamp, |limit| limit.min(*stamp));
+            if told.is_none_or(|told| told < may) {
+                *told = Some(may);
+                give(Reached { source, worker, partition: Some((partition, may)), at_end: false });
+            }
+        }
+        for (&source, (at_end, told)) in &mut self.ends {
+            if *at_end && none_waits && !std::mem::replace(told, true) {
+                give(Reached { source, worker, partition: None, at_end: true });
+            }
+        }
+    }
 }
 
 impl Lanes {
@@ -126,7 +164,7 @@ impl Lanes {
             open: BTreeMap::new(),
             waiting: Vec::new(),
             pairs,
-            reached: Vec::new(),
+            reached: Known::default(),
             worker: context.index as u32,
             time: i64::MIN,
             closed: 0,
@@ -150,7 +188,9 @@ impl Lanes {
             for (side, batch) in all {
                 if let Some(reached) = &batch.batch.origin.reached {
                     self.clocks[side as usize].add(reached);
-                    self.reached.extend(Some(*reached).filter(|reached| reached.worker == self.worker));
+                    if reached.worker == self.worker {
+                        self.reached.add(reached);
+                    }
                 }
                 let rank = self.ranks[side as usize];
                 for row in 0..batch.batch.len as u32 {
@@ -202,12 +242,10 @@ impl Lanes {
         self.time = self.time.max(passed);
         pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
         booked.out += self.flush(give);
-        for reached in self.reached.drain(..) {
-            let stamp =
-                |(partition, stamp): (i32, i64)| (partition, limit.map_or(stamp, |(l, _)| stamp.min(l)));
-            let at_end = reached.at_end && self.waiting.is_empty();
-            give(Batch::reached(Reached { partition: reached.partition.map(stamp), at_end, ..reached }));
-        }
+        let none_waits = self.waiting.is_empty();
+        self.reached.tell(self.worker, limit.map(|(stamp, _)| stamp), none_waits, &mut |reached| {
+            give(Batch::reached(reached));
+        });
         booked
     }
 

@@ -28,6 +28,7 @@ pub mod joined;
 pub mod join;
 pub mod foreign;
 pub mod window;
+pub mod sessions;
 pub mod preaggregate;
 pub mod packed;
 pub mod table;

@@ -30,7 +30,7 @@ impl RowRef {
 
     /// Whether its message had no value.
     pub fn is_deletion(&self) -> bool {
-        self.batch.batch.deleted.as_ref().is_some_and(|deleted| deleted.value(self.row as usize))
+        self.batch.batch.is_deletion(self.row as usize)
     }
 }
 

@@ -9,8 +9,10 @@ use super::books::{self, Stage};
 use super::context::Context;
 use super::kept::{Routing, keep};
 use super::packed::{Blob, StateSpine, StateUpdate};
+use super::sessions;
+use super::sessions::groups::Rules;
 use super::table::{Content, Finisher, Table};
-use super::window::{self, Later};
+use super::window::{self, Later, Passed};
 use crate::aggregate::{Element, Key, PreAggregator, Spec, State, keeps_elements};
 use crate::batch::{Batch, Column, Reached};
 use crate::error::Result;
@@ -47,7 +49,7 @@ pub fn aggregate(
             let states = keeping.keep(states, GROUPS);
             Content::States { states, elements: keeping.elements(elements, ELEMENTS) }
         }
-        Some(window) => keeping.windows(rows, window),
+        Some(window) => keeping.windows(rows, window)?,
     };
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
     Ok(Table::new(content, Some(finisher), &plan.select.columns, probe))
@@ -80,24 +82,38 @@ impl Keeping<'_> {
     }
 
     /// Windows: their rows are those that are not late, and they go when their time is over.
-    fn windows(&self, rows: StreamVec<'_, Tick, Batch>, window: &Window) -> Content {
-        let marks = window::marks(&rows);
-        let rows = window::assign(rows, window, self.plan, self.context);
-        let (states, elements) = preaggregate(rows, self.plan, self.aggregation, self.context);
-        if !window.is_final {
-            let (states, elements) =
-                self.leaving(states, elements, [GROUPS, ELEMENTS], marks, window.retention_ms).0;
-            return Content::States { states, elements };
+    fn windows(&self, rows: StreamVec<'_, Tick, Batch>, window: &Window) -> Result<Content> {
+        let (plan, aggregation, context) = (self.plan, self.aggregation, self.context);
+        let (marks, states, elements, over);
+        match Rules::of(window) {
+            None => {
+                marks = window::marks(&rows);
+                let rows = window::assign(rows, window, plan, context);
+                (states, elements) = preaggregate(rows, plan, aggregation, context);
+                let size = window.size_ms().unwrap_or(0);
+                over =
+                    if window.is_final { size.saturating_add(window.grace_ms) } else { window.retention_ms };
+            }
+            Some(rules) => {
+                let rows = sessions::ordered(rows, plan, aggregation, context)?;
+                marks = window::marks(&rows);
+                (states, elements) =
+                    sessions::sessions(rows, marks.clone(), plan, aggregation, rules, context);
+                over = rules.horizon.saturating_add(1);
+            }
         }
-        let over = window.size_ms().unwrap_or(0).saturating_add(window.grace_ms);
-        let (_, [states, elements]) = self.leaving(states, elements, [GROUPS, ELEMENTS], marks.clone(), over);
-        let names = [CLOSED, CLOSED_ELEMENTS];
+        let names = [GROUPS, ELEMENTS];
+        let ((states, elements), left) = self.leaving(states, elements, names, marks.clone(), over);
+        if !window.is_final {
+            return Ok(Content::States { states, elements });
+        }
+        let ([states, elements], names) = (left, [CLOSED, CLOSED_ELEMENTS]);
         let (states, elements) = self.leaving(states, elements, names, marks, window.retention_ms).0;
-        Content::States { states, elements }
+        Ok(Content::States { states, elements })
     }
 
     /// Keeps the groups of windows and their elements until the time of the sources has passed a window's
-    /// start by `after`; gives the arrangements, and what has left them.
+    /// start, or a session's end, by `after`; gives the arrangements, and what has left them.
     fn leaving<'s>(
         &self,
         states: Updates<'s>,
@@ -107,10 +123,12 @@ impl Keeping<'_> {
         after: i64,
     ) -> ((Trace, Option<Trace>), [Updates<'s>; 2]) {
         let feeds = self.plan.feeds(&self.plan.select.from);
+        let by_end = self.aggregation.window.is_some_and(|window| window.gap_ms().is_some());
+        let passed = Passed { after, by_end };
         let leaving = |updates: Updates<'s>, keep: &dyn Fn(Updates<'s>) -> Trace| {
             let kept = Later::default();
             let left =
-                window::leave(marks.clone(), after, &feeds, Rc::clone(&kept), self.probe, self.context);
+                window::leave(marks.clone(), passed, &feeds, Rc::clone(&kept), self.probe, self.context);
             let trace = keep(updates.concat(window::expired(left.clone())));
             kept.replace(Some(trace.clone()));
             (trace, left)
@@ -133,8 +151,13 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn of(aggregation: &Aggregation) -> Arguments {
+        Arguments::behind(aggregation, aggregation.stored_keys())
+    }
+
+    /// Of columns with so many in front that tell groups apart.
+    pub fn behind(aggregation: &Aggregation, keys: usize) -> Arguments {
         Arguments {
-            keys: aggregation.stored_keys(),
+            keys,
             calls: aggregation.calls.iter().map(|c| c.args.len()).collect(),
             latest_row: aggregation.calls.iter().any(|c| matches!(c.spec, Spec::LatestRow { .. })),
         }

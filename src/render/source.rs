@@ -45,6 +45,8 @@ pub struct SharedSource {
 pub enum Read {
     /// With the ticket of the block that they are, of a partition that several workers are dealt blocks of.
     Messages(MessageBatch, Option<Ticket>),
+    /// Nothing has been read yet; how far each partition has come before, or [`i64::MIN`].
+    Begins(BTreeMap<i32, i64>),
     /// All that is there now has been read.
     AtEnd,
 }
@@ -59,9 +61,14 @@ pub fn read<'s>(
     wake: &mut Vec<Activator>,
 ) -> StreamVec<'s, Tick, Read> {
     let (plan, context) = (plan.clone(), Rc::clone(context));
+    let expected = connector::expected(&plan.place, &plan.survey);
+    let mut begins: BTreeMap<i32, i64> =
+        expected.into_iter().map(|partition| (partition, i64::MIN)).collect();
     if let Some(resumed) = &plan.survey.resumed {
         shared.stamps.resume(&resumed.stamps);
+        begins.extend(&resumed.stamps);
     }
+    let mut begins = Some(begins);
     source(scope, "Read", |capability, info| {
         let activator = scope.activator_for(Rc::clone(&info.address));
         let waker = waker(scope, &info.address);
@@ -87,6 +94,9 @@ pub fn read<'s>(
             let moment = context.moment();
             if *held.time() < moment.epoch {
                 held.downgrade(&moment.epoch);
+            }
+            if let Some(begins) = begins.take_if(|begins| !begins.is_empty()) {
+                output.session(&*held).give(Read::Begins(begins));
             }
             if context.inflight.full() || !context.clock.looking() {
                 return;
@@ -247,14 +257,25 @@ pub fn decode<'s>(
             // That the end is reached is told behind all that came before it.
             let may_go = |read: &Read, rows: &mut RowDecoder, waits: bool| match read {
                 Read::Messages(messages, _) => rows.is_ready(messages),
+                Read::Begins(_) => true,
                 Read::AtEnd => !waits,
             };
             while let Some((cap, read)) =
                 undecoded.pop_front_if(|(_, read)| may_go(read, &mut rows, !unstamped.is_empty()))
             {
-                let Read::Messages(messages, ticket) = read else {
-                    output.session(&cap).give(Batch::reached(reached(None, true)));
-                    continue;
+                let (messages, ticket) = match read {
+                    Read::Messages(messages, ticket) => (messages, ticket),
+                    Read::Begins(partitions) => {
+                        let mut session = output.session(&cap);
+                        for partition in partitions {
+                            session.give(Batch::reached(reached(Some(partition), false)));
+                        }
+                        continue;
+                    }
+                    Read::AtEnd => {
+                        output.session(&cap).give(Batch::reached(reached(None, true)));
+                        continue;
+                    }
                 };
                 let (mut batch, rejects) = rows.unstamped(&messages, &hub.wanted.borrow());
                 context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
@@ -375,9 +396,8 @@ impl RowDecoder {
             batch.origin.rowtime = Timestamps::Each(times.values().clone());
             return batch;
         }
-        let is_valueless = |row: usize| batch.deleted.as_ref().is_some_and(|deleted| deleted.value(row));
         let stamps: Vec<Option<i64>> = (0..batch.len)
-            .map(|row| match is_valueless(row) {
+            .map(|row| match batch.is_deletion(row) {
                 true => Some(batch.origin.rowtime.at(row)),
                 false => times.is_valid(row).then(|| times.value(row)).filter(|ms| *ms >= 0),
             })

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::context::{Context, frontier};
 use super::packed::{Blob, StateSpine, StateUpdate};
 use super::rejects::RejectedRecord;
+use super::sessions::groups::bounds;
 use super::table::{Scan, compact};
 use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Column, Reached, Reject};
@@ -195,11 +196,18 @@ pub type Later = Rc<RefCell<Option<TraceAgent<StateSpine>>>>;
 /// When the sources have ended, windows close at the first tick after, and what has closed may go at the next.
 const ROUNDS_AT_END: usize = 2;
 
-/// The groups of windows whose start the time of their sources has passed by `after`, with what an arrangement
+/// Which windows the time of their sources has passed: by their starts, or ends, and how much. Milliseconds.
+#[derive(Clone, Copy)]
+pub struct Passed {
+    pub after: i64,
+    pub by_end: bool,
+}
+
+/// The groups of windows that the time of their sources has passed, with what an arrangement
 /// has of them: it is to be told that they have [`expired`].
 pub fn leave<'s>(
     marks: StreamVec<'s, Tick, Reached>,
-    after: i64,
+    passed: Passed,
     feeds: &[u32],
     kept: Later,
     probe: &Handle<Tick>,
@@ -240,10 +248,9 @@ pub fn leave<'s>(
                     !before
                 });
                 let as_of = now.saturating_sub(1);
-                let passed = clock.least().map(|time| time.saturating_sub(after));
-                if let Some(passed) = passed {
+                if let Some(time) = clock.least() {
                     let mut session = output.session(&*cap);
-                    for_each_passed(trace, as_of, passed, &mut |key, state| {
+                    for_each_passed(trace, as_of, time, passed, &mut |key, state| {
                         session.give(((Blob(key), ()), now, state));
                     });
                 }
@@ -264,17 +271,23 @@ pub fn expired<'s>(left: StreamVec<'s, Tick, StateUpdate>) -> StreamVec<'s, Tick
     left.map(|(group, tick, state)| (group, tick, State::expiring(state.rows())))
 }
 
-/// Visits the groups of all windows that start no later than `passed`. Windows come first in the order of
-/// keys, the earliest first.
+/// Visits the groups of all windows that are passed. Windows come first in the order of keys, those that start
+/// first before others: only sessions that have begun and not ended are looked at in vain.
 fn for_each_passed(
     trace: &TraceAgent<StateSpine>,
     tick: Tick,
-    passed: i64,
+    time: i64,
+    Passed { after, by_end }: Passed,
     visit: &mut dyn FnMut(Box<[u8]>, State),
 ) {
-    let end = encode_row(&[start_value(passed.saturating_add(1))]);
+    let last = time.saturating_sub(after);
+    let behind = encode_row(&[start_value(last.saturating_add(1))]);
     let mut scan = Scan::<StateSpine>::of(trace, None, tick);
-    scan.before(&end, &mut |key, _: &(), state| visit(key.0.into(), state));
+    scan.before(&behind, &mut |key, _: &(), state| {
+        if !by_end || bounds(key.0)[1] <= last {
+            visit(key.0.into(), state);
+        }
+    });
 }
 
 #[cfg(test)]

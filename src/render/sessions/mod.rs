@@ -1,0 +1,168 @@
+//! Session windows over a stream: rows of a key that lie no further apart than the gap.
+//!
+//! ```text
+//!  rows ──► key ──► lanes ─┬─► sessions ─► exchange ──► groups, elements ──► table
+//!                          └─► marks ──► to all workers ──┴──► leave
+//! ```
+//!
+//! Which rows belong together hangs on the rows before them. So they are dealt out by key and come in the
+//! order of their positions, as those of a join do. What is known of sessions is a second form of what is
+//! kept of them, and begins with what a checkpoint has of that.
+
+pub mod groups;
+
+use self::groups::{Kept, Rules, Sessions, user_key};
+use super::Tick;
+use super::books::Stage;
+use super::clock::Clock;
+use super::context::Context;
+use super::keyed::keyed_by;
+use super::lanes::{Booked, Lane, LeftRight, Pairing, merged};
+use super::packed::{Blob, StateUpdate};
+use super::pairs::{Pairs, RowRef};
+use super::rejects::RejectedRecord;
+use super::snapshot::restored;
+use super::table::route;
+use crate::aggregate::{Key, State};
+use crate::batch::{Batch, Reached};
+use crate::error::Result;
+use crate::expr::{Expr, ExprKind};
+use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan};
+use crate::types::SqlType;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::empty;
+
+/// The rows that have a key and a value, in the order of their positions, where their key belongs.
+pub fn ordered<'s>(
+    rows: StreamVec<'s, Tick, Batch>,
+    plan: &QueryPlan,
+    aggregation: &Aggregation,
+    context: &Rc<Context>,
+) -> Result<StreamVec<'s, Tick, Batch>> {
+    let arguments = aggregation.calls.iter().flat_map(|call| &call.args);
+    let types: Vec<SqlType> = aggregation.keys.iter().chain(arguments).map(|expr| expr.ty.clone()).collect();
+    let key = |(i, expr): (usize, &Expr)| Expr { kind: ExprKind::Column(i), ty: expr.ty.clone() };
+    let keys: Vec<Expr> = aggregation.keys.iter().enumerate().map(key).collect();
+    let nothing = empty(rows.scope());
+    let left = Lane {
+        rows: keyed_by(rows, &keys, &types, context.peers)?,
+        feeds: plan.feeds(&plan.select.from),
+        rank: 0,
+    };
+    let right = Lane { rows: nothing, feeds: Vec::new(), rank: 0 };
+    let pairs = Pairs::new(&types, &[], Vec::new(), &vec![true; types.len()]);
+    let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "window"));
+    let books = Rc::clone(context);
+    let book = move |tick, Booked { rows_in, out, without, late }| {
+        books.books.record(stage, tick, rows_in, out, without, late);
+    };
+    Ok(merged(left, right, Box::new(InOrder), pairs, book, context))
+}
+
+/// Every row by itself.
+struct InOrder;
+
+impl Pairing for InOrder {
+    fn row(&mut self, _: LeftRight, row: RowRef, _: i64, out: &mut Pairs) -> bool {
+        if !row.is_deletion() && row.key().is_some() {
+            let (rowtime, position) = (row.rowtime(), row.position());
+            out.push(Some(row), None, rowtime, position);
+        }
+        true
+    }
+
+    fn advance(&mut self, _: i64, _: &mut Pairs) {}
+}
+
+type Updates<'s> = StreamVec<'s, Tick, StateUpdate>;
+
+/// Aggregates ordered rows by session: what changes in the groups, and in their elements. What is late is a
+/// reject that says so. `marks`: how far the sources have come.
+pub fn sessions<'s>(
+    rows: StreamVec<'s, Tick, Batch>,
+    marks: StreamVec<'s, Tick, Reached>,
+    plan: &QueryPlan,
+    aggregation: &Aggregation,
+    rules: Rules,
+    context: &Rc<Context>,
+) -> (Updates<'s>, Updates<'s>) {
+    let scope = rows.scope();
+    let kept = |name: &str| match plan.restore.get(name) {
+        Some(pieces) => restored(scope, pieces, context),
+        None => empty(scope),
+    };
+    let (kept_states, kept_elements) = (kept(GROUPS), kept(ELEMENTS));
+    let by_key = || Exchange::new(|((kept, _), _, _): &StateUpdate| route(user_key(&kept.0)));
+    let key_values = aggregation.keys.len();
+    let by_key_of_element = Exchange::new(move |((kept, _), _, _): &StateUpdate| {
+        let key = user_key(&kept.0);
+        route(&key[..crate::value::row_len(key, key_values).unwrap_or(key.len())])
+    });
+    let mut clock = Clock::new(&plan.feeds(&plan.select.from), context.peers);
+    let mut known = Sessions::new(aggregation, rules);
+    let mut restoring = Some((BTreeMap::new(), BTreeMap::new()));
+    let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "aggregate"));
+    let (plan, context) = (plan.clone(), Rc::clone(context));
+
+    let mut builder = OperatorBuilder::new("Sessions".to_owned(), scope);
+    let mut rows = builder.new_input(rows, Pipeline);
+    let mut marks = builder.new_input(marks, Pipeline);
+    let mut kept_states = builder.new_input(kept_states, by_key());
+    let mut kept_elements = builder.new_input(kept_elements, by_key_of_element);
+    let (states, state_stream) = builder.new_output();
+    let (elements, element_stream) = builder.new_output();
+    let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
+        OutputBuilder::from(states);
+    let mut elements: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
+        OutputBuilder::from(elements);
+    builder.build(move |_| {
+        move |frontiers| {
+            if let Some((states, elements)) = &mut restoring {
+                kept_states
+                    .for_each(|_, updates| updates.drain(..).for_each(|update| collect(states, update)));
+                kept_elements
+                    .for_each(|_, updates| updates.drain(..).for_each(|update| collect(elements, update)));
+            }
+            // What is kept is known before any row is looked at.
+            if !frontiers[2].is_empty() || !frontiers[3].is_empty() {
+                return;
+            }
+            if let Some((states, elements)) = restoring.take() {
+                known.restore(states, elements);
+            }
+            let (mut states, mut elements) = (states.activate(), elements.activate());
+            rows.for_each(|cap, batches| {
+                let tick = *cap.least().expect("rows travel with a tick");
+                let (state_cap, element_cap) = (cap.delayed(&tick, 0), cap.delayed(&tick, 1));
+                let (mut states, mut elements) = (states.session(&state_cap), elements.session(&element_cap));
+                for batch in batches.drain(..).filter(|batch| batch.len > 0) {
+                    let late = known.add(&batch, &mut |kept: Kept, key, state| {
+                        let update = ((Blob(key), ()), tick, state);
+                        match kept {
+                            Kept::State => states.give(update),
+                            Kept::Element => elements.give(update),
+                        }
+                    });
+                    context.books.record(stage, tick, batch.len, batch.len - late.len(), 0, late.len());
+                    let rejected = |r| RejectedRecord::at_stage(&plan, "aggregate", &batch, r);
+                    context.rejects.write(tick, late.iter().map(rejected));
+                }
+            });
+            marks.for_each(|_, marks| marks.drain(..).for_each(|mark| clock.add(&mark)));
+            if let Some(time) = clock.least() {
+                known.forget(time);
+            }
+        }
+    });
+    (state_stream, element_stream)
+}
+
+fn collect(kept: &mut BTreeMap<Key, State>, ((Blob(key), ()), _, state): StateUpdate) {
+    kept.entry(key).or_insert_with(|| State(Box::default())).merge(&state);
+}
