@@ -113,6 +113,13 @@ impl State {
         writer.state()
     }
 
+    /// So many rows, of which nothing else is known.
+    pub fn counting(rows: i64, rowtime: i64) -> State {
+        let mut writer = state::Writer::default();
+        writer.begin(rows, rowtime);
+        writer.state()
+    }
+
     /// What takes so many rows away because they belong elsewhere now: a change of the key's row.
     pub fn removing(rows: i64) -> State {
         let mut writer = state::Writer::default();

@@ -218,6 +218,11 @@ impl Answers {
         self.queue(id).is_some_and(|queue| queue.kind == AnswerKind::Push)
     }
 
+    /// Whether so many of its rows wait that no more should be made.
+    pub fn is_behind(&self, id: &str) -> bool {
+        self.queue(id).is_some_and(|queue| queue.state().bytes > self.waiting.limits.each / 2)
+    }
+
     /// How many push queries are open.
     pub fn pushes(&self) -> usize {
         lock(&self.open).values().filter(|queue| queue.kind == AnswerKind::Push).count()
@@ -345,7 +350,9 @@ impl Queue {
         for (rows, bytes) in pieces(rows) {
             state.take(AnswerEvent::Rows(rows), bytes, &self.waiting);
         }
-        let each = self.waiting.limits.each;
+        // What is mailed for a pull is made no faster than it is taken, but for what is under way.
+        let Limits { each, all } = self.waiting.limits;
+        let each = if self.kind == AnswerKind::Pull { all } else { each };
         let end = if state.bytes > each {
             state.drop_rows(&self.waiting);
             Some(AnswerEvent::Error(too_slow("the client reads", each)))

@@ -137,6 +137,7 @@ impl Draft<'_> {
             select: SelectPlan { limit: None, ..select },
             sink: Sink::Answer { answer: id.into() },
             restore: Default::default(),
+            durable: false,
         };
         let watch = match grouped {
             true => self.watch_groups(watch, &mut plans, &mut watcher),

@@ -178,6 +178,7 @@ impl Draft<'_> {
             },
             sink: Sink::Table { table, strategy: Strategy::Monoid },
             restore: self.restore(),
+            durable: self.world.durable,
         };
         let query = Query {
             id: plan.query.clone(),
@@ -325,6 +326,7 @@ impl Draft<'_> {
             inputs,
             select,
             restore: self.restore(),
+            durable: self.world.durable,
             sink,
         };
         check_compiles(&plan.select)?;
@@ -466,6 +468,7 @@ impl Draft<'_> {
             select: SelectPlan::all_of(&target.schema),
             sink: Sink::Changelog(store),
             restore: Default::default(),
+            durable: false,
             ..plan.clone()
         }))
     }

@@ -26,9 +26,9 @@ impl Draft<'_> {
         let all = everything(&select.from, sources);
         let types: Vec<SqlType> = all.columns.iter().map(|column| column.ty.clone()).collect();
         let rows = format!("{id}_rows");
-        self.ends = true;
+        self.for_answer = Some(rows.clone());
         let followed = self.follow(&rows, sql, sources, all, Start::Earliest);
-        self.ends = false;
+        self.for_answer = None;
         followed.map(|_| Feed::Derived { rows, types, select })
     }
 }

@@ -55,8 +55,8 @@ pub struct Draft<'a> {
     pub effects: Effects,
     /// The world becomes another one.
     pub changes: bool,
-    /// What is planned now ends where its sources end at present.
-    pub ends: bool,
+    /// What is planned now is for the rows of this answer, and ends where its sources end at present.
+    pub for_answer: Option<String>,
     /// The persistent query at hand.
     pub planning: Option<Planning>,
     facts: &'a Facts,
@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
             world,
             effects: Effects::default(),
             changes: false,
-            ends: false,
+            for_answer: None,
             planning: None,
             facts,
             missing: RefCell::default(),

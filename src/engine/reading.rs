@@ -206,7 +206,8 @@ impl Draft<'_> {
             place: self.place(source)?.framed_for(source.serialization.value.delimiter()),
             survey: Survey::default(),
             start,
-            bounded: self.base.once || self.ends,
+            bounded: self.base.once || self.for_answer.is_some(),
+            for_answer: self.for_answer.clone(),
             behind: Vec::new(),
             serialization: source.serialization,
             schema: source.schema.clone(),
@@ -251,6 +252,9 @@ impl Draft<'_> {
                 id: self.world.id(),
                 inputs,
                 sink: Sink::Stream { hub, store: None },
+                // It begins anew, and nobody restarts from it.
+                restore: Default::default(),
+                durable: false,
                 ..writer.plan
             };
             private.push(plan.id);

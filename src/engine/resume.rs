@@ -340,9 +340,9 @@ impl World {
         manifest.ordinals = self.catalog.ordinals.clone();
         let mut kept = Vec::new();
         let mut number = |plan: &QueryPlan| -> BTreeMap<String, usize> {
-            let numbered = |name: &str| {
-                kept.push((plan.id, name.to_string()));
-                (name.to_string(), kept.len() - 1)
+            let numbered = |name: String| {
+                kept.push((plan.id, name.clone()));
+                (name, kept.len() - 1)
             };
             plan.keeps().into_iter().map(numbered).collect()
         };
@@ -363,12 +363,7 @@ pub(super) fn not_durable(plans: &[DataflowPlan]) -> Option<String> {
         DataflowPlan::Source(source) if matches!(source.place, Place::Stdin { .. }) => Some(&source.topic),
         _ => None,
     });
-    let joined = plans.iter().find_map(|plan| match plan {
-        DataflowPlan::Query(query) if query.select.from.joins_streams() => Some(&query.query),
-        _ => None,
-    });
-    let joined = joined.map(|query| format!("what the join of {query} keeps is in none yet"));
-    of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again")).or(joined)
+    of_stdin.map(|topic| format!("topic {topic} is standard input, which cannot be read again"))
 }
 
 impl Asked {

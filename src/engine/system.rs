@@ -83,5 +83,6 @@ pub fn books_query() -> QueryPlan {
         },
         sink: Sink::Table { table: BOOKS_TABLE, strategy: Strategy::Monoid },
         restore: Default::default(),
+        durable: false,
     }
 }

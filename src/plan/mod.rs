@@ -72,6 +72,8 @@ pub struct SourcePlan {
     pub start: Start,
     /// End when all that was there at the start is read.
     pub bounded: bool,
+    /// Its rows are only for that answer: it reads no faster than they are taken.
+    pub for_answer: Option<String>,
     /// What writes the topic, in this run: a bounded reader ends when these have, too.
     pub behind: Vec<DataflowId>,
     pub serialization: Serialization,
@@ -108,6 +110,8 @@ pub struct QueryPlan {
     /// Where checkpoints hold the kept states that it goes on from, by their names: each is the sum of its
     /// pieces.
     pub restore: BTreeMap<String, Vec<Piece>>,
+    /// Checkpoints are taken, so that what it keeps is kept where they find it.
+    pub durable: bool,
 }
 
 /// The kept state of an aggregating query's groups, and of the elements of their collections.
@@ -181,19 +185,24 @@ impl QueryPlan {
     }
 
     /// The names of what its operators keep beyond a tick.
-    pub fn keeps(&self) -> Vec<&'static str> {
-        match (&self.sink, &self.select.shape) {
-            (Sink::Table { strategy: Strategy::Monoid, .. }, Shape::Aggregate(aggregation)) => {
-                let elements = crate::aggregate::keeps_elements(&aggregation.specs());
-                let is_final = aggregation.window.is_some_and(|window| window.is_final);
-                let mut names = vec![GROUPS];
-                names.extend(elements.then_some(ELEMENTS));
-                names.extend(is_final.then_some(CLOSED));
-                names.extend((is_final && elements).then_some(CLOSED_ELEMENTS));
-                names
-            }
-            _ => Vec::new(),
+    pub fn keeps(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        if self.durable {
+            self.select.from.each_join(&mut |join| {
+                names.extend((!join.is_table()).then(|| join.kept_name()));
+            });
         }
+        if let (Sink::Table { strategy: Strategy::Monoid, .. }, Shape::Aggregate(aggregation)) =
+            (&self.sink, &self.select.shape)
+        {
+            let elements = crate::aggregate::keeps_elements(&aggregation.specs());
+            let is_final = aggregation.window.is_some_and(|window| window.is_final);
+            names.push(GROUPS.into());
+            names.extend(elements.then(|| ELEMENTS.into()));
+            names.extend(is_final.then(|| CLOSED.into()));
+            names.extend((is_final && elements).then(|| CLOSED_ELEMENTS.into()));
+        }
+        names
     }
 }
 

@@ -93,6 +93,13 @@ impl Join {
         self.left.columns.iter().chain(&self.right.columns).cloned().chain(keys).collect()
     }
 
+    /// The name of what it keeps of rows of streams, which no other join of the query has.
+    pub fn kept_name(&self) -> String {
+        let mut below = 0;
+        self.left.relation.each_join(&mut |_| below += 1);
+        format!("join {}", below + 1)
+    }
+
     /// Whether its rows are a table's: they are replaced and go.
     pub fn is_table(&self) -> bool {
         matches!(self.method, Method::Keys | Method::ForeignKey)
@@ -142,16 +149,6 @@ impl Relation {
         }
     }
 
-    /// Whether rows of streams are paired in it.
-    pub fn joins_streams(&self) -> bool {
-        match self {
-            Relation::Scan(_) => false,
-            Relation::Join(join) => {
-                !join.is_table() || join.left.relation.joins_streams() || join.right.relation.joins_streams()
-            }
-        }
-    }
-
     /// The inputs whose rows are looked up by the rows of a stream.
     pub fn looked_up(&self) -> Vec<usize> {
         let Relation::Join(join) = self else { return Vec::new() };
@@ -161,6 +158,15 @@ impl Relation {
             (right, _) => inputs.extend(right.looked_up()),
         }
         inputs
+    }
+
+    /// Visits all joins, those below others first.
+    pub fn each_join<'j>(&'j self, visit: &mut dyn FnMut(&'j Join)) {
+        if let Relation::Join(join) = self {
+            join.left.relation.each_join(visit);
+            join.right.relation.each_join(visit);
+            visit(join);
+        }
     }
 
     /// Visits all expressions that joins compare.

@@ -102,7 +102,7 @@ pub fn rendered<'s>(
             let (of_left, of_right) = join.wanted(wanted);
             let left = rendered(scope, &join.left.relation, &of_left, plan, ends, context)?;
             let right = rendered(scope, &join.right.relation, &of_right, plan, ends, context)?;
-            return join::join([left, right], join, wanted, plan, context);
+            return join::join([left, right], join, wanted, plan, &ends.probe, context);
         }
     };
     Ok(match plan.inputs[input].from {

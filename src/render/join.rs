@@ -12,10 +12,13 @@ use super::context::Context;
 use super::dataflow::Rendered;
 use super::foreign::foreign;
 use super::joined::Joined;
+use super::keeping::{Entries, Keeping};
+use super::kept::{Routing, keep};
 use super::keyed::{Keyed, keyed};
-use super::lanes::{Booked, Lane, Pairing, merged};
+use super::lanes::{Booked, Lane, Out, Pairing, Restored, merged};
 use super::lookup::Lookup;
 use super::pairs::Pairs;
+use super::snapshot::restored;
 use super::table::{Content, Table};
 use super::within::WithinJoin;
 use super::{Tick, table};
@@ -29,6 +32,8 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::operators::probe::Handle;
 
 /// `wanted`: the columns of the joined rows that somebody reads.
 pub fn join<'s>(
@@ -36,6 +41,7 @@ pub fn join<'s>(
     join: &Join,
     wanted: &[bool],
     plan: &QueryPlan,
+    probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> Result<Rendered<'s>> {
     match (sides, join.method) {
@@ -56,9 +62,10 @@ pub fn join<'s>(
                     records(changes(touched, *table), types)
                 }
             };
-            let (_, of_right) = join.wanted(wanted);
+            let (of_left, of_right) = join.wanted(wanted);
+            let entries = [Entries::new(&join.left, &of_left), Entries::new(&join.right, &of_right)];
             let pairing: Box<dyn Pairing> = match method {
-                Method::Within(within) => Box::new(WithinJoin::new(join.kind, within)),
+                Method::Within(within) => Box::new(WithinJoin::new(join.kind, within, entries)),
                 _ => Box::new(Lookup::new(join.kind, &join.right, &of_right)),
             };
             let keys: Vec<SqlType> = join.left.keys.iter().map(|key| key.ty.clone()).collect();
@@ -78,7 +85,18 @@ pub fn join<'s>(
                 books.books.record(stage, tick, rows_in, out, without, late);
             };
             let [left, right] = lanes;
-            Ok(Rendered::Rows(merged(left, right, pairing, pairs, book, context)))
+            let out = Out { pairs, keeping: Keeping::new(!plan.durable) };
+            let (name, keys) = (join.kept_name(), join.left.keys.len());
+            let entries = match plan.restore.get(&name) {
+                Some(pieces) => restored(left.rows.scope(), pieces, context),
+                None => empty(left.rows.scope()),
+            };
+            let restored = Restored { entries, keys };
+            let (rows, kept) = merged(left, right, restored, pairing, out, book, context);
+            if plan.durable {
+                keep(kept, &name, Routing::Front(keys), plan, probe, context);
+            }
+            Ok(Rendered::Rows(rows))
         }
         _ => Err(misfit(plan)),
     }

@@ -80,6 +80,16 @@ impl Keys {
 }
 
 impl Keyed {
+    /// Rows whose keys are known.
+    pub fn with_keys<'k>(batch: Batch, keys: impl Iterator<Item = &'k [u8]>, types: Vec<SqlType>) -> Keyed {
+        let mut all = Keys::default();
+        for key in keys {
+            all.bytes.extend_from_slice(key);
+            all.ends.push(all.bytes.len() as u32);
+        }
+        Keyed { to: 0, batch, keys: all, types: Arc::new(types) }
+    }
+
     /// Rows that stay where they are, by themselves.
     pub fn alone(batch: Batch, types: Vec<SqlType>) -> Keyed {
         Keyed { to: 0, batch, keys: Keys::default(), types: Arc::new(types) }

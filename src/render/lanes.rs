@@ -7,14 +7,21 @@
 use super::Tick;
 use super::clock::Clock;
 use super::context::Context;
+use super::keeping::{Keeping, split};
 use super::keyed::Keyed;
+use super::packed::{Blob, StateUpdate};
 use super::pairs::{Pairs, RowRef};
+use super::table::route;
+use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Position, Reached};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftRight {
@@ -26,10 +33,19 @@ pub enum LeftRight {
 pub trait Pairing {
     /// The next row in the order. `time`: the greatest stamp so far, its own included. False: it came too
     /// late to count.
-    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Pairs) -> bool;
+    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Out) -> bool;
 
     /// No row with a stamp of `time` or less comes any more.
-    fn advance(&mut self, time: i64, out: &mut Pairs);
+    fn advance(&mut self, time: i64, out: &mut Out);
+
+    /// What an earlier start has kept, some entries of it. Comes before any row.
+    fn restore(&mut self, entries: &[&[u8]]);
+}
+
+/// What a join makes and keeps.
+pub struct Out {
+    pub pairs: Pairs,
+    pub keeping: Keeping,
 }
 
 /// One side of a join.
@@ -52,50 +68,100 @@ pub struct Booked {
 /// Rows are handed on in batches of about this many.
 const ROWS: usize = 8_192;
 
-/// Merges two lanes and feeds them to a join; what it makes goes out at the tick that let it.
+/// Where the entries are that an earlier start has kept, and how many values their keys have.
+pub struct Restored<'s> {
+    pub entries: StreamVec<'s, Tick, StateUpdate>,
+    pub keys: usize,
+}
+
+/// Merges two lanes and feeds them to a join; what it makes, and what changes in what it keeps, goes out at
+/// the tick that let it.
 pub fn merged<'s>(
     left: Lane<'s>,
     right: Lane<'s>,
+    Restored { entries, keys }: Restored<'s>,
     mut pairing: Box<dyn Pairing>,
-    pairs: Pairs,
+    out: Out,
     book: impl Fn(Tick, Booked) + 'static,
     context: &Rc<Context>,
-) -> StreamVec<'s, Tick, Batch> {
+) -> (StreamVec<'s, Tick, Batch>, StreamVec<'s, Tick, StateUpdate>) {
     let context = Rc::clone(context);
-    let mut lanes = Lanes::new([&left, &right], pairs, &context);
+    let mut lanes = Lanes::new([&left, &right], out, &context);
+    let mut restoring: Option<BTreeMap<Key, State>> = Some(BTreeMap::new());
     let pact = || Exchange::new(|keyed: &Keyed| keyed.to);
-    left.rows.binary_frontier(right.rows, pact(), pact(), "Join", move |capability, _| {
-        let mut held = Some(capability);
-        move |(left, left_frontier), (right, right_frontier), output| {
-            left.for_each(|cap, batches| {
-                let tick = *cap.least().expect("rows travel with a tick");
-                batches.drain(..).for_each(|keyed| lanes.receive(LeftRight::Left, tick, keyed));
-            });
-            right.for_each(|cap, batches| {
-                let tick = *cap.least().expect("rows travel with a tick");
-                batches.drain(..).for_each(|keyed| lanes.receive(LeftRight::Right, tick, keyed));
-            });
-            let Some(cap) = held.as_mut() else { return };
-            let least = |frontier: Option<&Tick>| frontier.copied().unwrap_or(Tick::MAX);
-            let open = least(left_frontier.frontier().first()).min(least(right_frontier.frontier().first()));
+    let by_key = Exchange::new(move |((entry, ()), _, _): &StateUpdate| route(split(&entry.0, keys).0));
+
+    let mut builder = OperatorBuilder::new("Join".to_owned(), left.rows.scope());
+    let mut left = builder.new_input(left.rows, pact());
+    let mut right = builder.new_input(right.rows, pact());
+    let mut entries = builder.new_input(entries, by_key);
+    let (rows, row_stream) = builder.new_output();
+    let (kept, kept_stream) = builder.new_output();
+    let mut rows: OutputBuilder<Tick, CapacityContainerBuilder<Vec<Batch>>> = OutputBuilder::from(rows);
+    let mut kept: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> = OutputBuilder::from(kept);
+    builder.build(move |capabilities| {
+        let mut held = <[Capability<Tick>; 2]>::try_from(capabilities).ok();
+        move |frontiers| {
+            if let Some(known) = &mut restoring {
+                entries.for_each(|_, updates| {
+                    for ((Blob(entry), ()), _, state) in updates.drain(..) {
+                        known.entry(entry).or_insert_with(|| State(Box::default())).merge(&state);
+                    }
+                });
+            }
+            // What is kept is known before any row is looked at.
+            if !frontiers[2].is_empty() {
+                return;
+            }
+            if let Some(known) = restoring.take() {
+                let there: Vec<&[u8]> = known
+                    .iter()
+                    .filter(|(_, state)| !state.is_nothing())
+                    .map(|(entry, _)| &**entry)
+                    .collect();
+                there.chunks(ROWS).for_each(|entries| pairing.restore(entries));
+            }
+            for (side, input) in [(LeftRight::Left, &mut left), (LeftRight::Right, &mut right)] {
+                input.for_each(|cap, batches| {
+                    let tick = *cap.least().expect("rows travel with a tick");
+                    batches.drain(..).for_each(|keyed| lanes.receive(side, tick, keyed));
+                });
+            }
+            let Some(caps) = held.as_mut() else { return };
+            let least = |input: usize| frontiers[input].frontier().first().copied().unwrap_or(Tick::MAX);
+            let open = least(0).min(least(1));
             if let Some(closed) = lanes.close(open) {
-                let at = cap.delayed(&closed.max(*cap.time()));
-                let mut session = output.session(&at);
-                let mut give = |batch: Batch| session.give(batch);
-                let booked = lanes.release(pairing.as_mut(), context.inflight.full(), &mut give);
-                book(*at.time(), booked);
+                let tick = closed.max(*caps[0].time());
+                let (mut rows, mut kept) = (rows.activate(), kept.activate());
+                let (row_cap, kept_cap) = (caps[0].delayed(&tick), caps[1].delayed(&tick));
+                let (mut rows, mut kept) = (rows.session(&row_cap), kept.session(&kept_cap));
+                let booked =
+                    lanes.release(pairing.as_mut(), context.inflight.full(), &mut |made| match made {
+                        Made::Rows(batch) => rows.give(batch),
+                        Made::Kept(keeping) => keeping.take(tick).for_each(|update| kept.give(update)),
+                    });
+                book(tick, booked);
             }
             match lanes.oldest() {
                 None if open == Tick::MAX => held = None,
                 oldest => {
                     let to = oldest.unwrap_or(Tick::MAX).min(open);
-                    if to > *cap.time() {
-                        cap.downgrade(&to);
+                    if to > *caps[0].time() {
+                        caps.iter_mut().for_each(|cap| cap.downgrade(&to));
                     }
                 }
             }
         }
-    })
+    });
+    (row_stream, kept_stream)
+}
+
+/// What is handed on.
+// Rows are the rule: a box would be one more allocation for each batch of them.
+#[allow(clippy::large_enum_variant)]
+enum Made<'a> {
+    Rows(Batch),
+    Kept(&'a mut Keeping),
 }
 
 /// A place in the order.
@@ -108,7 +174,7 @@ struct Lanes {
     open: BTreeMap<Tick, Vec<(LeftRight, Rc<Keyed>)>>,
     /// Of closed ticks, ascending.
     waiting: Vec<(Place, LeftRight, Tick, RowRef)>,
-    pairs: Pairs,
+    out: Out,
     reached: Known,
     worker: u32,
     /// The greatest stamp of a row that was handed on, here or elsewhere.
@@ -157,13 +223,13 @@ impl Known {
 }
 
 impl Lanes {
-    fn new(lanes: [&Lane; 2], pairs: Pairs, context: &Context) -> Lanes {
+    fn new(lanes: [&Lane; 2], out: Out, context: &Context) -> Lanes {
         Lanes {
             clocks: lanes.map(|lane| Clock::new(&lane.feeds, context.peers)),
             ranks: lanes.map(|lane| lane.rank),
             open: BTreeMap::new(),
             waiting: Vec::new(),
-            pairs,
+            out,
             reached: Known::default(),
             worker: context.index as u32,
             time: i64::MIN,
@@ -211,7 +277,7 @@ impl Lanes {
     }
 
     /// Hands on what need not wait. `all`: nothing need, since there is no room for more to wait.
-    fn release(&mut self, pairing: &mut dyn Pairing, all: bool, give: &mut dyn FnMut(Batch)) -> Booked {
+    fn release(&mut self, pairing: &mut dyn Pairing, all: bool, give: &mut dyn FnMut(Made)) -> Booked {
         let limit = match all || self.closed == Tick::MAX {
             true => None,
             false => self.limit(),
@@ -227,24 +293,24 @@ impl Lanes {
         let mut booked = Booked { rows_in: free.len(), out: 0, without: 0, late: 0 };
         for ((stamp, ..), side, _, row) in free {
             self.time = self.time.max(stamp);
-            pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
-            let before = self.pairs.count();
-            match pairing.row(side, row, self.time, &mut self.pairs) {
+            pairing.advance(self.time.saturating_sub(1), &mut self.out);
+            let before = self.out.pairs.count();
+            match pairing.row(side, row, self.time, &mut self.out) {
                 false => booked.late += 1,
-                true => booked.without += usize::from(self.pairs.count() == before),
+                true => booked.without += usize::from(self.out.pairs.count() == before),
             }
-            if self.pairs.count() >= ROWS {
+            if self.out.pairs.count() >= ROWS {
                 booked.out += self.flush(give);
             }
         }
         let seen = self.clocks.iter().filter_map(Clock::greatest).max().unwrap_or(i64::MIN);
         let passed = limit.map_or(seen, |(stamp, _)| stamp.min(seen));
         self.time = self.time.max(passed);
-        pairing.advance(self.time.saturating_sub(1), &mut self.pairs);
+        pairing.advance(self.time.saturating_sub(1), &mut self.out);
         booked.out += self.flush(give);
         let none_waits = self.waiting.is_empty();
         self.reached.tell(self.worker, limit.map(|(stamp, _)| stamp), none_waits, &mut |reached| {
-            give(Batch::reached(reached));
+            give(Made::Rows(Batch::reached(reached)));
         });
         booked
     }
@@ -255,9 +321,10 @@ impl Lanes {
         each.filter_map(|(clock, rank)| clock.holds_back().map(|stamp| (stamp, rank))).min()
     }
 
-    fn flush(&mut self, give: &mut dyn FnMut(Batch)) -> usize {
-        let out = self.pairs.count();
-        self.pairs.take().into_iter().for_each(give);
+    fn flush(&mut self, give: &mut dyn FnMut(Made)) -> usize {
+        let out = self.out.pairs.count();
+        self.out.pairs.take().into_iter().for_each(|batch| give(Made::Rows(batch)));
+        give(Made::Kept(&mut self.out.keeping));
         out
     }
 }

@@ -3,9 +3,10 @@
 //! Fed by lanes with the records of the stream and of the table in one order. What is kept: the present
 //! row of each key of the table.
 
+use super::keeping::{Entries, Keeping, Mark};
 use super::keyed::Keyed;
-use super::lanes::{LeftRight, Pairing};
-use super::pairs::{Pairs, RowRef, gather};
+use super::lanes::{LeftRight, Out, Pairing};
+use super::pairs::{RowRef, gather};
 use crate::batch::{Batch, Origin};
 use crate::plan::Side;
 use crate::sql::ast::JoinKind;
@@ -18,6 +19,7 @@ pub struct Lookup {
     rows: HashMap<Box<[u8]>, RowRef>,
     types: Vec<SqlType>,
     wanted: Vec<bool>,
+    entries: Entries,
     /// Rows of the batches that `rows` point into, as long as they were not put together anew.
     pinned: usize,
 }
@@ -34,18 +36,25 @@ impl Lookup {
             rows: HashMap::new(),
             types: table.columns.clone(),
             wanted: wanted.to_vec(),
+            entries: Entries::new(table, wanted),
             pinned: 0,
         }
     }
 
-    fn put(&mut self, row: RowRef) {
+    fn put(&mut self, row: RowRef, keeping: &mut Keeping) {
         let Some(key) = row.key() else { return };
         if row.is_deletion() {
-            self.rows.remove(key);
+            if let Some(known) = self.rows.remove(key) {
+                keeping.remove(|| self.entries.of(key, &[], &known));
+            }
             return;
         }
+        keeping.add(row.rowtime(), || self.entries.of(key, &[], &row));
         match self.rows.get_mut(key) {
-            Some(known) => *known = row,
+            Some(known) => {
+                keeping.remove(|| self.entries.of(key, &[], known));
+                *known = row;
+            }
             None => drop(self.rows.insert(key.into(), row)),
         }
         self.pinned += 1;
@@ -68,9 +77,9 @@ impl Lookup {
 }
 
 impl Pairing for Lookup {
-    fn row(&mut self, side: LeftRight, row: RowRef, _: i64, out: &mut Pairs) -> bool {
+    fn row(&mut self, side: LeftRight, row: RowRef, _: i64, out: &mut Out) -> bool {
         if side == LeftRight::Right {
-            self.put(row);
+            self.put(row, &mut out.keeping);
             return true;
         }
         // A record without a value is dropped.
@@ -80,10 +89,20 @@ impl Pairing for Lookup {
         let found = row.key().and_then(|key| self.rows.get(key)).cloned();
         if found.is_some() || self.kind.keeps_left() {
             let (rowtime, position) = (row.rowtime(), row.position());
-            out.push(Some(row), found, rowtime, position);
+            out.pairs.push(Some(row), found, rowtime, position);
         }
         true
     }
 
-    fn advance(&mut self, _: i64, _: &mut Pairs) {}
+    fn advance(&mut self, _: i64, _: &mut Out) {}
+
+    fn restore(&mut self, entries: &[&[u8]]) {
+        let rows = self.entries.rows(entries, entries.iter().map(|_| Mark::NONE));
+        for row in rows {
+            if let Some(key) = row.key() {
+                self.rows.insert(key.into(), row.clone());
+            }
+        }
+        self.pinned += entries.len();
+    }
 }

@@ -21,6 +21,7 @@ pub mod transform;
 pub mod clock;
 pub mod keyed;
 pub mod pairs;
+pub mod keeping;
 pub mod lanes;
 pub mod lookup;
 pub mod within;

@@ -98,7 +98,11 @@ pub fn read<'s>(
             if let Some(begins) = begins.take_if(|begins| !begins.is_empty()) {
                 output.session(&*held).give(Read::Begins(begins));
             }
-            if context.inflight.full() || !context.clock.looking() {
+            let is_behind = |answer: &String| context.shared.answers.is_behind(answer);
+            if context.inflight.full()
+                || !context.clock.looking()
+                || plan.for_answer.as_ref().is_some_and(is_behind)
+            {
                 return;
             }
             let headers = plan.reads_headers(&hub.wanted.borrow());

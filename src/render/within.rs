@@ -3,8 +3,9 @@
 //! Fed by lanes with the rows of both streams in one order. What is kept: each row for as long as a row
 //! that is not late may be its partner.
 
-use super::lanes::{LeftRight, Pairing};
-use super::pairs::{Pairs, RowRef};
+use super::keeping::{Entries, Mark, marked};
+use super::lanes::{LeftRight, Out, Pairing};
+use super::pairs::RowRef;
 use crate::aggregate::Key;
 use crate::batch::Position;
 use crate::plan::Within;
@@ -15,6 +16,7 @@ pub struct WithinJoin {
     kind: JoinKind,
     within: Within,
     sides: [Buffer; 2],
+    entries: [Entries; 2],
 }
 
 /// A time and the position of a row.
@@ -35,8 +37,9 @@ struct Kept {
 }
 
 impl WithinJoin {
-    pub fn new(kind: JoinKind, within: Within) -> WithinJoin {
-        WithinJoin { kind, within, sides: Default::default() }
+    /// `entries`: how rows of the two sides are kept.
+    pub fn new(kind: JoinKind, within: Within, entries: [Entries; 2]) -> WithinJoin {
+        WithinJoin { kind, within, sides: Default::default(), entries }
     }
 
     fn keeps(&self, side: LeftRight) -> bool {
@@ -76,7 +79,7 @@ fn pair(side: LeftRight, row: RowRef, partner: Option<RowRef>) -> (Option<RowRef
 }
 
 impl Pairing for WithinJoin {
-    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Pairs) -> bool {
+    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Out) -> bool {
         // A record without a value is dropped.
         if row.is_deletion() {
             return true;
@@ -85,7 +88,7 @@ impl Pairing for WithinJoin {
         let Some(key) = row.key().map(Key::from) else {
             if self.keeps(side) {
                 let (left, right) = pair(side, row, None);
-                out.push(left, right, rowtime, position);
+                out.pairs.push(left, right, rowtime, position);
             }
             return true;
         };
@@ -104,24 +107,33 @@ impl Pairing for WithinJoin {
             nth: u32::MAX,
         };
         if let Some(partners) = self.sides[other(side) as usize].rows.get_mut(&key) {
-            for (n, ((at, _), partner)) in (0..).zip(partners.range_mut((from, least)..=(to, greatest))) {
+            let partners = partners.range_mut((from, least)..=(to, greatest));
+            for (n, ((at, position_of), partner)) in (0..).zip(partners) {
                 matched = true;
-                partner.matched = true;
+                if !std::mem::replace(&mut partner.matched, true) {
+                    let mark =
+                        Mark { side: MATCHED + other(side) as u8, rowtime: *at, position: *position_of };
+                    out.keeping.add(*at, || marked(&key, &mark.bytes()).into());
+                }
                 let (left, right) = pair(side, row.clone(), Some(partner.row.clone()));
-                out.push(left, right, rowtime.max(*at), Position { nth: n, ..position });
+                out.pairs.push(left, right, rowtime.max(*at), Position { nth: n, ..position });
             }
         }
         if !matched && self.keeps(side) && self.is_eager() {
             let (left, right) = pair(side, row.clone(), None);
-            out.push(left, right, rowtime, position);
+            out.pairs.push(left, right, rowtime, position);
         }
-        let buffer = &mut self.sides[side as usize];
-        buffer.by_end.insert((end, position), (key.clone(), rowtime));
-        buffer.rows.entry(key).or_default().insert((rowtime, position), Kept { row, matched });
+        let mark = Mark { side: side as u8, rowtime, position };
+        out.keeping.add(rowtime, || self.entries[side as usize].of(&key, &mark.bytes(), &row));
+        if matched {
+            let mark = Mark { side: MATCHED + side as u8, ..mark };
+            out.keeping.add(rowtime, || marked(&key, &mark.bytes()).into());
+        }
+        self.sides[side as usize].keep(end, key, (rowtime, position), Kept { row, matched });
         true
     }
 
-    fn advance(&mut self, time: i64, out: &mut Pairs) {
+    fn advance(&mut self, time: i64, out: &mut Out) {
         for side in [LeftRight::Left, LeftRight::Right] {
             let keeps = self.keeps(side) && !self.is_eager();
             let buffer = &mut self.sides[side as usize];
@@ -132,12 +144,67 @@ impl Pairing for WithinJoin {
                 if rows.is_empty() {
                     buffer.rows.remove(&key);
                 }
+                let mark = Mark { side: side as u8, rowtime, position };
+                out.keeping.remove(|| self.entries[side as usize].of(&key, &mark.bytes(), &kept.row));
+                if kept.matched {
+                    let mark = Mark { side: MATCHED + side as u8, ..mark };
+                    out.keeping.remove(|| marked(&key, &mark.bytes()).into());
+                }
                 if keeps && !kept.matched {
                     let (left, right) = pair(side, kept.row, None);
                     // It comes out now: what comes out later has a greater position.
-                    out.push(left, right, rowtime, Position { stamp: time.max(position.stamp), ..position });
+                    out.pairs.push(
+                        left,
+                        right,
+                        rowtime,
+                        Position { stamp: time.max(position.stamp), ..position },
+                    );
                 }
             }
         }
+    }
+
+    fn restore(&mut self, entries: &[&[u8]]) {
+        let known = |entry: &&'_ [u8]| -> Option<(Key, Mark)> {
+            let (key, mark) = self.entries[0].key_and_mark(entry)?;
+            Some((key.into(), Mark::of(&mark)?))
+        };
+        let marks: Vec<Option<(Key, Mark)>> = entries.iter().map(known).collect();
+        for side in [LeftRight::Left, LeftRight::Right] {
+            let (mut rows, mut of_side) = (Vec::new(), Vec::new());
+            for (entry, (key, mark)) in
+                entries.iter().zip(&marks).filter_map(|(entry, known)| Some((*entry, known.as_ref()?)))
+            {
+                if mark.side == side as u8 {
+                    rows.push(entry);
+                    of_side.push((key, *mark));
+                }
+            }
+            let rows = self.entries[side as usize].rows(&rows, of_side.iter().map(|(_, mark)| *mark));
+            for ((key, Mark { rowtime, position, .. }), row) in of_side.into_iter().zip(rows) {
+                let end = self.range(side, rowtime).1.saturating_add(self.within.grace());
+                let kept = Kept { row, matched: false };
+                self.sides[side as usize].keep(end, key.clone(), (rowtime, position), kept);
+            }
+        }
+        // An entry that says so comes behind the row's.
+        for (key, Mark { side, rowtime, position }) in
+            marks.iter().flatten().filter(|(_, of)| of.side >= MATCHED)
+        {
+            let rows = self.sides[(side - MATCHED) as usize % 2].rows.get_mut(key);
+            if let Some(kept) = rows.and_then(|rows| rows.get_mut(&(*rowtime, *position))) {
+                kept.matched = true;
+            }
+        }
+    }
+}
+
+/// Behind the number of a row's side: the entry says that the row has had a partner.
+const MATCHED: u8 = 2;
+
+impl Buffer {
+    fn keep(&mut self, end: i64, key: Key, at: At, kept: Kept) {
+        self.by_end.insert((end, at.1), (key.clone(), at.0));
+        self.rows.entry(key).or_default().insert(at, kept);
     }
 }

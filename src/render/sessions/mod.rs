@@ -16,8 +16,9 @@ use super::Tick;
 use super::books::Stage;
 use super::clock::Clock;
 use super::context::Context;
+use super::keeping::Keeping;
 use super::keyed::keyed_by;
-use super::lanes::{Booked, Lane, LeftRight, Pairing, merged};
+use super::lanes::{Booked, Lane, LeftRight, Out, Pairing, Restored, merged};
 use super::packed::{Blob, StateUpdate};
 use super::pairs::{Pairs, RowRef};
 use super::rejects::RejectedRecord;
@@ -62,22 +63,26 @@ pub fn ordered<'s>(
     let book = move |tick, Booked { rows_in, out, without, late }| {
         books.books.record(stage, tick, rows_in, out, without, late);
     };
-    Ok(merged(left, right, Box::new(InOrder), pairs, book, context))
+    let nothing = Restored { entries: empty(left.rows.scope()), keys: 0 };
+    let out = Out { pairs, keeping: Keeping::new(true) };
+    Ok(merged(left, right, nothing, Box::new(InOrder), out, book, context).0)
 }
 
 /// Every row by itself.
 struct InOrder;
 
 impl Pairing for InOrder {
-    fn row(&mut self, _: LeftRight, row: RowRef, _: i64, out: &mut Pairs) -> bool {
+    fn row(&mut self, _: LeftRight, row: RowRef, _: i64, out: &mut Out) -> bool {
         if !row.is_deletion() && row.key().is_some() {
             let (rowtime, position) = (row.rowtime(), row.position());
-            out.push(Some(row), None, rowtime, position);
+            out.pairs.push(Some(row), None, rowtime, position);
         }
         true
     }
 
-    fn advance(&mut self, _: i64, _: &mut Pairs) {}
+    fn advance(&mut self, _: i64, _: &mut Out) {}
+
+    fn restore(&mut self, _: &[&[u8]]) {}
 }
 
 type Updates<'s> = StreamVec<'s, Tick, StateUpdate>;
