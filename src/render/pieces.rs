@@ -45,6 +45,8 @@ impl Pieces {
                 table.rows(tick, keys.as_deref(), &mut |key, row| {
                     all.push(Group { key, kept: Kept::Values(row) });
                 });
+                // They came in the order of the tables that they are made of.
+                all.sort_by(|a, b| a.key.cmp(&b.key));
                 Pieces { scan: TableScan::Whole(all.into_iter()), keys: None, done: false }
             }
         }
