@@ -45,11 +45,13 @@ impl Draft<'_> {
         let id = format!("transient_{}_{}", source.name, self.base.shared.answers.next_number());
         let columns = select.columns.clone();
         let push = query.emit.is_some() && !self.base.once;
-        let linear = select.from.is_scan() && self.is_linear(&source);
+        let is_scan = select.from.is_scan();
         let from = match (source.kind, push) {
             (_, true) => self.push(&id, parsed, &sources, select, session)?,
-            (SourceKind::Table, false) if linear => self.pull_table(&source, select)?,
-            (SourceKind::Stream, false) if linear => self.read_stream(&id, &source, select, Until::End)?,
+            (SourceKind::Table, false) if is_scan => self.pull_table(&source, select)?,
+            (SourceKind::Stream, false) if is_scan && self.is_linear(&source) => {
+                self.read_stream(&id, &source, select, Until::End)?
+            }
             (_, false) => {
                 self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?
             }
