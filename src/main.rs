@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => cli::events::watch(args),
         Command::Trace(args) => cli::events::trace(args),
         Command::Archive(args) => cli::archive::run(args),
+        Command::Rejects(args) => cli::rejects::run(args),
         Command::Access(args) => cli::access::run(args),
         Command::Bench(args) => cli::bench::run(args),
         Command::BenchPart(args) => cli::bench::part::run(args),

@@ -43,6 +43,10 @@
 //! [tokens.diary]                # without tokens everybody may do everything
 //! secret = { env = "DIARY_TOKEN" }
 //! publish = ["mfp"]
+//! [sinks.search]                # rows that are sent on as documents (docs/opensearch.md)
+//! connector = "opensearch"      # or elasticsearch
+//! url = "https://search.example:9200"
+//! topics = ["CARPARK_EVENTS"]   # streams and tables, by their names or topics
 //! ```
 
 mod cluster;
@@ -50,6 +54,7 @@ mod event;
 mod parse;
 mod zones;
 
+use crate::connector::opensearch::Target;
 use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result, reason};
@@ -69,6 +74,8 @@ pub struct Topology {
     pub registry: Option<Address>,
     /// Of events: the gateway's.
     pub zones: Zones,
+    /// What rows are sent on to.
+    pub sinks: Vec<Target>,
 }
 
 /// What was given for a topic; [`Topology::resolve`] makes a place of it.

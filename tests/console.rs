@@ -18,8 +18,19 @@ const SPOILED: &str = "
 CREATE STREAM SPOILED (A VARCHAR, B VARCHAR) WITH (KAFKA_TOPIC='spoiled', VALUE_FORMAT='JSON');
 CREATE STREAM SPOILED_TOO AS SELECT * FROM SPOILED;";
 
-/// The car parks' script with one record that cannot be taken, and a stream of records that are markup.
+/// A sink whose server is away.
+const SINK: &str = "
+[sinks.search]
+connector = 'opensearch'
+url = 'http://127.0.0.1:9'
+topics = ['CARPARK_EVENTS', 'CARPARK_OCCUPANCY']";
+
 fn site() -> (Site, PathBuf) {
+    site_with("")
+}
+
+/// The car parks' script with one record that cannot be taken, and a stream of records that are markup.
+fn site_with(topology: &str) -> (Site, PathBuf) {
     let dataflows = root().join("dataflows");
     let read = |file: &str| std::fs::read_to_string(dataflows.join(file)).unwrap();
     let bad = "2020-10-06,14:41,Mended,116,many,Spaces,53.79,-1.75,\"\"\n";
@@ -29,7 +40,8 @@ fn site() -> (Site, PathBuf) {
         .with("carparks_historic", "historic.csv", read("carparks/historic.csv"))
         .with("carparks_leeds", "leeds.json", read("carparks/leeds.json"))
         .with("spoiled", "spoiled.json", markup.to_string() + "\n")
-        .and("[topics.carpark_events_03]\nconnector = 'log'");
+        .and("[topics.carpark_events_03]\nconnector = 'log'")
+        .and(topology);
     let script = site.script(&(read("carparks.sql") + SPOILED));
     let beside = script.with_extension("dashboard.toml");
     std::fs::write(&beside, read("carparks.dashboard.toml")).unwrap();
@@ -88,7 +100,7 @@ fn in_a_browser() {
             return;
         }
     };
-    let (_site, script) = site();
+    let (_site, script) = site_with(SINK);
     let served = serve(&script, &[]);
     rows(&served, "SELECT SOURCE FROM SOURCE_COUNTS", 3);
     let shots = root().join("target/console");
@@ -110,14 +122,18 @@ fn in_a_browser() {
 
 #[test]
 fn the_flow_is_a_graph_and_a_picture() {
-    let (_site, script) = site();
+    let (_site, script) = site_with(SINK);
     let served = serve(&script, &[]);
     let graph = get(&served, "/flow");
     let ids: Vec<&str> =
         graph["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
-    for id in
-        ["topic:carparks", "stream:CARPARK_EVENTS", "query:CTAS_CARPARK_OCCUPANCY_5", "table:SOURCE_COUNTS"]
-    {
+    for id in [
+        "topic:carparks",
+        "stream:CARPARK_EVENTS",
+        "query:CTAS_CARPARK_OCCUPANCY_5",
+        "table:SOURCE_COUNTS",
+        "sink:search",
+    ] {
         assert!(ids.contains(&id), "{id} is not in {ids:?}");
     }
     let picture = served.get("/flow.svg");
@@ -177,6 +193,57 @@ fn a_dashboard_is_told_which_column_is_missing() {
     assert_eq!(served.get("/dashboards/nobody").status, 404);
     let finished = served.stop();
     assert!(finished.stderr.contains(expected), "{}", finished.stderr);
+}
+
+#[test]
+fn a_mended_record_goes_in_once_also_after_a_restart() {
+    let (site, script) = site();
+    let data = site.path("kept");
+    let kept = ["--data-dir", data.to_str().unwrap(), "--checkpoint-interval", "0.1"];
+    let served = serve(&script, &kept);
+    let reject = "SELECT ROWPARTITION, ROWOFFSET FROM WHARFE_REJECTS WHERE REASON LIKE '%many%'";
+    let found = rows(&served, reject, 1);
+    let (partition, offset) = (&found[0][0], &found[0][1]);
+    let id = format!("{partition}:{offset}");
+    let shown = run(&["rejects", "show", &id, "--server", &served.url]);
+    assert!(
+        shown.stdout.contains("Mended,116,many") && shown.stdout.contains("000000  32 30"),
+        "{}",
+        shown.stdout
+    );
+    let cli = |served: &Served, value: &str| {
+        run(&["rejects", "replay", &id, "--value", value, "--server", &served.url])
+    };
+    let right = "2020-10-06,14:41,Mended,116,12,Spaces,53.79,-1.75,\"\"";
+    let replayed = cli(&served, right);
+    assert_eq!((replayed.code, replayed.stdout.as_str()), (Some(0), "1 went back in\n"));
+    let mended = "SELECT EMPTY_PLACES FROM CARPARK_OCCUPANCY WHERE NAME = 'Mended'";
+    assert_eq!(rows(&served, mended, 1), [json!([12])]);
+    let again = cli(&served, right);
+    assert!(again.code == Some(1) && again.stdout.contains("went back in already"), "{}", again.stdout);
+    let books = "SELECT ROWS_IN, ROWS_OUT FROM WHARFE_BOOKS WHERE TOPIC = 'wharfe_mended_CARPARK_SRC'";
+    assert_eq!(rows(&served, books, 1), [json!([1, 1])]);
+    served.stop();
+    let served = serve(&script, &kept);
+    let count = "SELECT EVENT_CT FROM CARPARK_OCCUPANCY WHERE NAME = 'Mended'";
+    assert_eq!(rows(&served, count, 1), [json!([1])]);
+    let again = cli(&served, right);
+    assert!(again.stdout.contains("went back in already"), "{}", again.stdout);
+}
+
+#[test]
+fn rejects_are_changed_by_an_expression() {
+    let (_site, script) = site();
+    let served = serve(&script, &[]);
+    rows(&served, "SELECT REASON FROM WHARFE_REJECTS WHERE REASON LIKE '%many%'", 1);
+    let body = json!({ "where": "SOURCE_NAME = 'CARPARK_SRC'", "expression": "REPLACE(RAW, 'many', '7')" });
+    let preview = served.post("/rejects/preview", "", body.to_string());
+    let preview: Value = serde_json::from_str(&preview.body).unwrap();
+    assert!(preview["records"][0]["after"].as_str().unwrap().contains("Mended,116,7"), "{preview}");
+    let replayed = served.post("/rejects/replay", "", body.to_string()).body;
+    assert_eq!(replayed, r#"{"replayed":1,"refused":[]}"#);
+    let mended = "SELECT EMPTY_PLACES FROM CARPARK_OCCUPANCY WHERE NAME = 'Mended'";
+    assert_eq!(rows(&served, mended, 1), [json!([7])]);
 }
 
 #[test]

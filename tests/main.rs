@@ -24,5 +24,6 @@ mod rest;
 mod registry;
 mod gateway;
 mod console;
+mod opensearch;
 mod interop;
 mod cli;

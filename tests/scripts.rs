@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wharfe::engine::Outcome;
-use wharfe::engine::outcome::{QueryInfo, SourceDescription};
+use wharfe::engine::outcome::{ConnectorInfo, QueryInfo, SourceDescription};
 use wharfe::error::Result;
 
 #[test]
@@ -142,6 +142,8 @@ fn tell(outcome: Result<Outcome>, site: &Site) -> String {
         }
         Ok(Outcome::Explanation(explanation)) => explanation.plan.clone(),
         Ok(Outcome::Explanations(all)) => lines(&all, |e| e.plan.clone()),
+        Ok(Outcome::Connectors(all)) => lines(&all, connector),
+        Ok(Outcome::Connector(info)) => connector(&info) + "\n",
         Ok(Outcome::Answer(answer)) => rows(Watch::new(answer)),
     };
     text.replace(&site.dir().display().to_string(), "DIR")
@@ -157,6 +159,11 @@ fn rows(mut answer: Watch) -> String {
 
 fn lines<T>(items: &[T], line: impl Fn(&T) -> String) -> String {
     items.iter().map(|item| line(item).trim_end().to_string() + "\n").collect()
+}
+
+/// Without how it is: that depends on the moment.
+fn connector(info: &ConnectorInfo) -> String {
+    format!("{} to {} from {}", info.name, info.to, info.reads.join(", "))
 }
 
 fn query(query: &QueryInfo) -> String {

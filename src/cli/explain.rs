@@ -3,7 +3,7 @@
 use super::script::Script;
 use super::{output_failed, settings};
 use crate::error::{Error, Result, reason};
-use crate::flow;
+use crate::flow::{self, SinkNode};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub struct Args {
 
     /// Write the flow as a picture to a file instead; `-` is standard output
     ///
-    /// Topics, streams, queries and tables, and who feeds whom: the graph that the console shows.
+    /// Topics, streams, queries, tables and sinks, and who feeds whom: the graph that the console shows.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -32,8 +32,10 @@ pub fn run(args: Args) -> Result<u8> {
     let topology = settings::topology(&args.script, args.topology.as_deref(), &[])?;
     let located = |e: Error| e.in_text(&script.name, &script.text);
     if let Some(file) = &args.svg {
-        let described = crate::engine::described_script(&script.statements, &topology).map_err(located)?;
-        return write_picture(file, &flow::svg(&flow::graph(&described, &[])));
+        let (described, sinks) =
+            crate::engine::described_script(&script.statements, &topology).map_err(located)?;
+        let sinks: Vec<SinkNode> = sinks.iter().map(SinkNode::of).collect();
+        return write_picture(file, &flow::svg(&flow::graph(&described, &sinks)));
     }
     let plan = crate::engine::explain_script(&script.statements, &topology).map_err(located)?;
     let mut out = std::io::stdout().lock();

@@ -13,6 +13,7 @@ pub mod generate;
 pub mod lag;
 pub mod query;
 pub mod registry;
+pub mod rejects;
 pub mod run;
 pub mod shell;
 
@@ -48,6 +49,7 @@ pub enum Command {
     Run(run::Args),
     Query(query::Args),
     Lag(lag::Args),
+    Rejects(rejects::Args),
     Shell(shell::Args),
     Explain(explain::Args),
     Generate(generate::Args),

@@ -117,6 +117,7 @@ fn has_answer(statement: &Statement) -> bool {
             | Describe { .. }
             | DescribeAll { .. }
             | DescribeFunction { .. }
+            | DescribeConnector { .. }
             | ExplainStatement(_)
             | ExplainQuery { .. }
     )

@@ -8,6 +8,7 @@ pub mod generator;
 #[cfg_attr(not(feature = "kafka"), path = "kafka_absent.rs")]
 pub mod kafka;
 pub mod log;
+pub mod opensearch;
 mod position;
 mod read_at;
 pub mod stdin;

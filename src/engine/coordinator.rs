@@ -11,6 +11,7 @@ use super::data_dir::{Aside, clear};
 use super::draft::{Base, Decision, Draft, Effects, Opening, Pair, Verdict, is_lasting};
 use super::facts::Facts;
 use super::inserter::Inserter;
+use super::mended::{self, Mender};
 use super::outcome::{Outcome, Status, status};
 use super::pool::Pool;
 use super::resume::{Durable, Outgoing, cut};
@@ -25,6 +26,7 @@ use crate::render::kept::KeptId;
 use crate::render::rejects::RejectLog;
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::parse_statement_with;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub struct Coordinator {
@@ -42,6 +44,7 @@ pub struct Coordinator {
     inserter: Inserter,
     /// Computes answers.
     pub(super) pool: Pool,
+    mender: Mender,
     /// Where answers say what was wrong with rows that only they have read.
     pub(super) rejects: Mutex<Option<Arc<Mutex<RejectLog>>>>,
     resumed: Mutex<Option<Resumed>>,
@@ -84,6 +87,7 @@ impl Coordinator {
             claims: Claims::default(),
             inserter: Inserter::default(),
             pool: Pool::default(),
+            mender: Mender::default(),
             rejects: Mutex::default(),
             resumed: Mutex::default(),
         }
@@ -121,13 +125,15 @@ impl Coordinator {
         if let Some(insertion) = done.effects.insert.take() {
             self.inserter.write(&insertion).map_err(|e| e.at(parsed.span))?;
         }
-        let warning = self.delete(&mut done.effects);
+        let mut warnings = self.follow_sinks().err().map(|error| error.to_string()).into_iter().collect();
+        self.delete(&mut done.effects, &mut warnings);
+        done.effects.clear.iter().for_each(|dir| self.mender.forget(dir));
         let mut outcome = match done.verdict {
             Verdict::Outcome(outcome) => outcome,
             Verdict::Answer(opening) => return self.answer(*opening, done.ends).map(Outcome::Answer),
         };
         if let Outcome::Status(status) = &mut outcome {
-            status.warnings.extend(warning);
+            status.warnings.extend(warnings);
             self.tell(&parsed.statement, status);
         }
         Ok(outcome)
@@ -170,6 +176,17 @@ impl Coordinator {
         Ok(done.verdict)
     }
 
+    /// Puts a record in at a source, once for each `place` that it is said to come from.
+    pub fn mend(&self, source: &str, place: &str, value: &[u8]) -> Result<()> {
+        let log = self.change(None, |draft| draft.mended_log(source))?.verdict;
+        self.mender.put(&log, place, value)
+    }
+
+    /// Has the sinks of the topology among what is planned.
+    pub(super) fn plan_sinks(&self) -> Result<()> {
+        self.change(None, |draft| draft.topology_sinks()).map(drop)
+    }
+
     /// Ends a push query by its id. False when there is none of that id.
     pub fn close_answer(&self, id: &str) -> bool {
         self.change(None, |draft| Ok(draft.close_answer(id))).is_ok_and(|done| done.verdict)
@@ -199,7 +216,9 @@ impl Coordinator {
         let asked = std::mem::take(&mut *lock(&self.asked));
         let (before, after): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(n, _)| *n < contained);
         let before: Vec<Asked> = before.into_iter().map(|(_, asked)| asked).collect();
-        let done = self.change(None, |draft| draft.begin(&before))?;
+        let mended = mended::logs(&self.base.data_dir);
+        let done = self.change(None, |draft| draft.begin(&before, &mended))?;
+        self.follow_sinks()?;
         if let Some(manifest) = done.effects.resumed {
             let (number, statements) = (manifest.number, manifest.statements);
             tracing::info!(number, statements, "going on from checkpoint {number}");
@@ -216,7 +235,7 @@ impl Coordinator {
                 tracing::warn!("{}", asked.impossible(&error));
             }
         }
-        Ok(())
+        self.change(None, |draft| draft.reopen_mended(&mended)).map(drop)
     }
 
     // ---- decide, prepare, commit ----
@@ -320,18 +339,20 @@ impl Coordinator {
         Some(Done { effects, verdict, ends })
     }
 
-    /// Deletes the topic of what was dropped. What goes wrong does not undo that: it is said.
-    fn delete(&self, effects: &mut Effects) -> Option<String> {
-        let (topic, place) = effects.delete.take()?;
-        self.inserter.forget(&topic);
-        let deleted = match &place {
-            Place::Log { dir, .. } => clear(dir),
-            Place::Kafka { cluster, topic } => connector::kafka::delete(cluster, topic),
-            _ => Ok(()),
-        };
-        let warning = deleted.err()?.to_string();
-        tracing::warn!("{warning}");
-        Some(warning)
+    /// Deletes the topics of what was dropped. What goes wrong does not undo that: it is said.
+    fn delete(&self, effects: &mut Effects, warnings: &mut Vec<String>) {
+        for (topic, place) in effects.delete.drain(..) {
+            self.inserter.forget(&topic);
+            let deleted = match &place {
+                Place::Log { dir, .. } => clear(dir),
+                Place::Kafka { cluster, topic } => connector::kafka::delete(cluster, topic),
+                _ => Ok(()),
+            };
+            if let Err(error) = deleted {
+                tracing::warn!("{error}");
+                warnings.push(error.to_string());
+            }
+        }
     }
 
     /// Tells what a statement has changed. What the script asks for is in the script.
@@ -413,6 +434,7 @@ impl Opens for Verdict {
 }
 
 impl Opens for () {}
+impl Opens for PathBuf {}
 impl Opens for bool {}
 impl Opens for Vec<Result<()>> {}
 

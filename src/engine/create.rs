@@ -405,18 +405,18 @@ impl Draft<'_> {
 
     /// How a derived topic is stored, where the topology gives it a place.
     fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
-        let place =
-            match self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions) {
-                None => return Ok(None),
-                Some(place) if place.is_writable() => place,
-                Some(_) => {
-                    return Err(Error::topology(format!(
-                        "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
-                        target.topic
-                    ))
-                    .hint("change it in the topology, or leave the topic out: then it is not stored"));
-                }
-            };
+        let place = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
+        let place = match self.sink_log(target).or(place) {
+            None => return Ok(None),
+            Some(place) if place.is_writable() => place,
+            Some(_) => {
+                return Err(Error::topology(format!(
+                    "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
+                    target.topic
+                ))
+                .hint("change it in the topology, or leave the topic out: then it is not stored"));
+            }
+        };
         if let Place::Log { .. } = place {
             self.check_single_writer(target)?;
         }

@@ -7,6 +7,7 @@ use super::{Measures, Session, properties};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::Place;
 use crate::error::{Error, Result};
+use crate::flow;
 use crate::plan::explain::{explain, explain_select};
 use crate::plan::{DataflowPlan, SelectPlan};
 use crate::sql::ast::{Ident, Parsed, Show, SourceKind};
@@ -23,6 +24,7 @@ impl Draft<'_> {
             Show::Topics { .. } => Outcome::Topics(self.topics()),
             Show::Queries { extended: false } => Outcome::Queries(self.queries()),
             Show::Queries { extended: true } => Outcome::Explanations(self.explanations()),
+            Show::Connectors => Outcome::Connectors(self.connectors()),
             Show::Functions => Outcome::Functions(super::functions::all()),
             Show::Properties => Outcome::Properties(properties::list(session)),
             Show::Types => Outcome::Types(self.types()),
@@ -187,17 +189,23 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn explain_query(&self, id: &Ident) -> Result<Outcome> {
+    pub(super) fn explain_query(&self, id: &Ident, picture: bool) -> Result<Outcome> {
         let is_it = |other: &str| other.eq_ignore_ascii_case(&id.name);
         let persistent = self.world.catalog.queries.values().find(|q| is_it(&q.id));
         let persistent = persistent.map(|query| self.explanation(query, &self.base.shared.measures()));
         let push = || self.open_answers().find(|(id, _)| is_it(id));
         let found = persistent.or_else(|| push().map(|(id, watcher)| self.explain_push(id, watcher)));
-        let found = found.ok_or_else(|| {
+        let mut found = found.ok_or_else(|| {
             Error::statement(format!("there is no query {}", id.name))
                 .at(id.span)
                 .hint("SHOW QUERIES lists what runs")
         })?;
+        if picture {
+            let kinds = [SourceKind::Stream, SourceKind::Table];
+            let sources: Vec<_> = kinds.iter().flat_map(|kind| self.descriptions(*kind)).collect();
+            let id = found.query.as_ref().map_or("", |query| query.id.as_str());
+            found.plan = flow::svg(&flow::around(&sources, id));
+        }
         Ok(Outcome::Explanation(Box::new(found)))
     }
 

@@ -17,9 +17,11 @@ use super::placed;
 use super::resume::Planning;
 use super::session::Session;
 use super::shared::Shared;
+use super::sinks::Running;
 use super::world::World;
 use crate::aggregate::Key;
 use crate::catalog::Source;
+use crate::connector::opensearch::Target;
 use crate::connector::{self, Cluster, Place, Position, Start, Survey, log};
 use crate::error::{Error, Result};
 use crate::expr::Expr;
@@ -46,6 +48,7 @@ pub struct Base {
     pub dry: bool,
     /// As many push queries may be open.
     pub push_queries_max: usize,
+    pub sinks: Running,
 }
 
 /// A statement being decided.
@@ -79,8 +82,8 @@ pub struct Effects {
     pub cut: Vec<(PathBuf, log::Ends)>,
     /// Logs that are cleared before anything is installed.
     pub clear: Vec<PathBuf>,
-    /// A topic that is deleted when nothing uses it any more.
-    pub delete: Option<(String, Place)>,
+    /// Topics that are deleted when nothing uses them any more.
+    pub delete: Vec<(String, Place)>,
     pub insert: Option<Insertion>,
     /// Answers that come by mail, by their ids.
     pub close: Vec<String>,
@@ -229,12 +232,17 @@ impl<'a> Draft<'a> {
             Statement::RunScript { file } => Err(Error::statement("RUN SCRIPT runs where its file is")
                 .at(file.span)
                 .hint("in a script and in the shell; here send the statements themselves")),
+            Statement::CreateConnector { if_not_exists, name, with } => {
+                self.create_connector(*if_not_exists, name, with)
+            }
+            Statement::DropConnector { if_exists, name } => self.drop_connector(*if_exists, name),
+            Statement::DescribeConnector { name } => self.describe_connector(name),
             Statement::Show(show) => self.show(show, session),
             Statement::DescribeAll { kind, .. } => Ok(self.describe_all(*kind)),
             Statement::Describe { name, extended } => self.describe(name, *extended),
             Statement::DescribeFunction { name } => super::functions::function(name),
             Statement::ExplainStatement(inner) => self.explain_statement(inner, session),
-            Statement::ExplainQuery { id } => self.explain_query(id),
+            Statement::ExplainQuery { id, picture } => self.explain_query(id, *picture),
             Statement::Print { topic, from_beginning, interval, limit } => {
                 let opening = self.print(topic, *from_beginning, interval.unwrap_or(1), *limit)?;
                 return Ok(Verdict::Answer(Box::new(opening)));
@@ -391,6 +399,11 @@ impl<'a> Draft<'a> {
         self.fact(Question::Reachable(cluster.clone())).map(drop)
     }
 
+    /// Whether what a sink needs is there: its files, its variables.
+    pub fn sound(&self, target: &Target) -> Result<()> {
+        self.fact(Question::Sound(Box::new(target.clone()))).map(drop)
+    }
+
     pub fn latest_schema(&self, subject: String) -> Result<Result<Resolved, Trouble>> {
         if let Some(schema) = self.pending.borrow().get(&subject) {
             return Ok(Ok(Resolved { id: 0, schema: Arc::new(schema.clone()), needed: Vec::new() }));
@@ -483,5 +496,7 @@ pub fn is_lasting(statement: &Statement) -> bool {
             | CreateType { .. }
             | DropType { .. }
             | Alter { .. }
+            | CreateConnector { .. }
+            | DropConnector { .. }
     )
 }

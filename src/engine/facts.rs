@@ -4,6 +4,7 @@
 //! again. What changes something outside (a topic is made, a schema registered) is asked for last, when
 //! all else is decided: until then the decision goes on with what the answer most likely is.
 
+use crate::connector::opensearch::Target;
 use crate::connector::{self, Cluster, Layout, Place, Position, Survey};
 use crate::error::{Code, Error, Result};
 use crate::registry::{Client, Resolved, Schema, Trouble};
@@ -32,6 +33,8 @@ pub enum Question {
     Schema(u32),
     /// The id of a schema under a subject, where it is registered if it is not.
     Registered { subject: String, schema: Schema },
+    /// Whether files and variables are there that a sink needs.
+    Sound(Box<Target>),
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +46,7 @@ pub enum Fact {
     FirstLines(Vec<(PathBuf, Vec<u8>)>),
     Schema(Result<Resolved, Trouble>),
     Registered(Result<u32, Trouble>),
+    Sound,
 }
 
 /// What a statement has been told.
@@ -89,7 +93,7 @@ impl Question {
             | Question::Survey { place: Place::Kafka { cluster, .. }, .. } => {
                 format!("cluster {}", cluster.name)
             }
-            Question::Survey { .. } | Question::FirstLines(_) => "disk".into(),
+            Question::Survey { .. } | Question::FirstLines(_) | Question::Sound(_) => "disk".into(),
             Question::Latest(_) | Question::Schema(_) | Question::Registered { .. } => "registry".into(),
         }
     }
@@ -117,6 +121,10 @@ impl Question {
             Question::Latest(subject) => Fact::Schema(registry.latest(&subject)),
             Question::Schema(id) => Fact::Schema(registry.schema(id)),
             Question::Registered { subject, schema } => Fact::Registered(registry.register(&subject, schema)),
+            Question::Sound(target) => {
+                target.sound().map_err(Error::topology)?;
+                Fact::Sound
+            }
         })
     }
 }

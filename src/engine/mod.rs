@@ -20,6 +20,8 @@ mod rules;
 mod schemas;
 mod reading;
 mod remove;
+mod mended;
+mod sinks;
 mod constants;
 mod insert;
 mod known;
@@ -47,6 +49,7 @@ pub mod replay;
 #[cfg(test)]
 mod tests;
 
+use crate::connector::log::Ends;
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
 use crate::registry::{Client, Registry};
@@ -59,6 +62,7 @@ use data_dir::DataDir;
 use draft::Base;
 use resume::Durable;
 use shared::{Command, Shared};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
@@ -171,6 +175,17 @@ impl Inner {
         self.coordinator.as_ref().map_or_else(Vec::new, Coordinator::outboxes)
     }
 
+    /// A checkpoint has made logs final up to there.
+    fn deliver_sinks(&self, logs: &BTreeMap<String, Ends>) {
+        if let Some(coordinator) = &self.coordinator {
+            coordinator.base.sinks.deliver(logs);
+        }
+    }
+
+    fn has_sinks(&self) -> bool {
+        self.coordinator.as_ref().is_some_and(|coordinator| !coordinator.world().sinks.is_empty())
+    }
+
     fn next_attempt(&self) -> u64 {
         self.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
     }
@@ -207,6 +222,7 @@ impl Engine {
                 once: config.once,
                 dry: false,
                 push_queries_max: config.answers.push_queries,
+                sinks: sinks::Running::default(),
             };
             Some(Coordinator::new(base, durable))
         } else {
@@ -326,6 +342,16 @@ impl Engine {
         self.coordinator()?.insert_rows(target, rows)
     }
 
+    /// Puts a record in at a source, once for each `place` that it is said to come from.
+    pub fn mend(&self, source: &str, place: &str, value: &[u8]) -> Result<()> {
+        self.coordinator()?.mend(source, place, value)
+    }
+
+    /// The sinks, and how they are.
+    pub fn connectors(&self) -> Vec<outcome::ConnectorInfo> {
+        self.coordinator().map_or_else(|_| Vec::new(), |c| sinks::infos(&c.world(), &c.base.sinks))
+    }
+
     /// Ends an answer by its id. False when there is none of that id.
     pub fn close_query(&self, id: &str) -> bool {
         self.coordinator().is_ok_and(|coordinator| coordinator.close_answer(id))
@@ -385,6 +411,13 @@ impl Engine {
             drop(threads.join());
         } else if !stopped && self.inner.shared.leave() {
             tracing::warn!("stopped before all that was read was written");
+        }
+        // All that was stored is there now.
+        let outlets = self.inner.coordinator.as_ref().map_or_else(Vec::new, |c| c.base.sinks.take());
+        for (sink, outlet) in outlets {
+            if !outlet.finish(until) {
+                tracing::warn!(sink, "not all of it is sent; with --data-dir the next start goes on");
+            }
         }
         if let Some(registry) = self.registry() {
             registry.close();

@@ -31,6 +31,10 @@ pub enum Outcome {
     Explanation(Box<Explanation>),
     /// SHOW QUERIES EXTENDED
     Explanations(Vec<Explanation>),
+    /// SHOW CONNECTORS
+    Connectors(Vec<ConnectorInfo>),
+    /// DESCRIBE CONNECTOR
+    Connector(Box<ConnectorInfo>),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +74,19 @@ pub struct TopicInfo {
     pub consumers: usize,
     /// How many persistent queries its records go to.
     pub consumer_groups: usize,
+}
+
+/// A sink, and how it is.
+#[derive(Clone, Debug)]
+pub struct ConnectorInfo {
+    pub name: String,
+    pub class: String,
+    /// Address and index.
+    pub to: String,
+    /// Streams and tables.
+    pub reads: Vec<String>,
+    pub topics: Vec<String>,
+    pub status: crate::connector::opensearch::Status,
 }
 
 #[derive(Clone, Debug)]

@@ -4,10 +4,11 @@ use super::coordinator::Coordinator;
 use super::describe::indent;
 use super::draft::{Base, Draft};
 use super::facts::Facts;
-use super::outcome::{Outcome, SourceDescription};
+use super::outcome::{ConnectorInfo, Outcome, SourceDescription};
 use super::replay::Planned;
 use super::session::{OFFSET_RESET, Session};
 use super::shared::Shared;
+use super::sinks::infos;
 use super::world::World;
 use super::{AnswerLimits, Limits};
 use crate::error::Result;
@@ -29,14 +30,18 @@ fn planner(topology: &Topology) -> Result<(Coordinator, Session)> {
         once: true,
         dry: true,
         push_queries_max: AnswerLimits::default().push_queries,
+        sinks: Default::default(),
     };
     let mut session = Session::default();
     session.set(OFFSET_RESET, "earliest")?;
     Ok((Coordinator::new(base, None), session))
 }
 
-/// The streams and tables that a script would make, with the queries between them.
-pub fn described_script(statements: &[Parsed], topology: &Topology) -> Result<Vec<SourceDescription>> {
+/// The streams and tables that a script would make, with the queries between them, and the sinks behind them.
+pub fn described_script(
+    statements: &[Parsed],
+    topology: &Topology,
+) -> Result<(Vec<SourceDescription>, Vec<ConnectorInfo>)> {
     let (_, coordinator) = plan_script(statements, topology)?;
     let mut all = Vec::new();
     for text in ["SHOW STREAMS EXTENDED", "SHOW TABLES EXTENDED"] {
@@ -45,7 +50,7 @@ pub fn described_script(statements: &[Parsed], topology: &Topology) -> Result<Ve
             all.extend(sources);
         }
     }
-    Ok(all)
+    Ok((all, infos(&coordinator.world(), &coordinator.base.sinks)))
 }
 
 /// The plans of all queries of a script, as they would run.
@@ -65,6 +70,7 @@ fn plan_script(statements: &[Parsed], topology: &Topology) -> Result<(String, Co
             | Statement::DescribeAll { .. }
             | Statement::DescribeFunction { .. }
             | Statement::Assert { .. }
+            | Statement::DescribeConnector { .. }
             | Statement::Print { .. }
             | Statement::Terminate { .. } => continue,
             Statement::Select(_) => {
@@ -77,6 +83,7 @@ fn plan_script(statements: &[Parsed], topology: &Topology) -> Result<(String, Co
             _ => drop(coordinator.execute(parsed, &mut session)?),
         }
     }
+    coordinator.plan_sinks()?;
     let (world, facts) = (coordinator.world(), Facts::default());
     let draft = Draft::new(&coordinator.base, World::clone(&world), &facts);
     for plan in &world.waiting {

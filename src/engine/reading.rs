@@ -46,9 +46,8 @@ impl Draft<'_> {
             }
             let key = self.private_key(source);
             let plan = self.source_plan(source, start, key)?;
-            private.push(plan.id);
             let hub = plan.hub;
-            plans.push(DataflowPlan::Source(plan));
+            self.read_privately(source, plan, plans, private)?;
             return Ok(Input::Hub(hub));
         }
         Ok(Input::Hub(self.read_topic(source, start, plans)?.1))
@@ -97,9 +96,8 @@ impl Draft<'_> {
         }
         let key = self.private_key(source);
         let plan = self.source_plan(source, Start::Earliest, key)?;
-        private.push(plan.id);
         let hub = plan.hub;
-        plans.push(DataflowPlan::Source(plan));
+        self.read_privately(source, plan, plans, private)?;
         Ok(Input::Hub(hub))
     }
 
@@ -152,6 +150,7 @@ impl Draft<'_> {
         let plan = SourcePlan { hub, ..self.source_plan(source, start, key)? };
         let reader = (plan.id, hub);
         self.world.readers.insert((source.name.clone(), start), reader);
+        plans.extend(self.share_mended(source, &plan)?.map(DataflowPlan::Source));
         plans.push(DataflowPlan::Source(plan));
         Ok(reader)
     }
@@ -170,7 +169,7 @@ impl Draft<'_> {
         self.share_reader(source, hub, start, plans).map(drop)
     }
 
-    fn shared_readers(&self, stream: &str) -> impl Iterator<Item = (Start, HubId)> {
+    pub(super) fn shared_readers(&self, stream: &str) -> impl Iterator<Item = (Start, HubId)> {
         self.world
             .readers
             .iter()
@@ -195,7 +194,7 @@ impl Draft<'_> {
         }
     }
 
-    fn source_plan(&mut self, source: &Source, start: Start, key: String) -> Result<SourcePlan> {
+    pub(super) fn source_plan(&mut self, source: &Source, start: Start, key: String) -> Result<SourcePlan> {
         Ok(SourcePlan {
             id: self.world.id(),
             key,
@@ -241,8 +240,7 @@ impl Draft<'_> {
             let key = self.private_key(source);
             let plan = SourcePlan { hub, ..self.source_plan(source, Start::Earliest, key)? };
             local::replayable(&plan.place)?;
-            private.push(plan.id);
-            plans.push(DataflowPlan::Source(plan));
+            self.read_privately(source, plan, plans, private)?;
         }
         let writers: Vec<Query> = self.world.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
@@ -280,11 +278,11 @@ impl Draft<'_> {
     /// All ways on which rows come into a stream, with what they pass.
     pub(super) fn ways(&mut self, source: &Source) -> Result<Vec<Way>> {
         if !self.world.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
-            return Ok(vec![self.way(source)?]);
+            return self.own_ways(source);
         }
         let mut ways = Vec::new();
         if source.origin == Origin::Declared {
-            ways.push(self.way(source)?);
+            ways.extend(self.own_ways(source)?);
         }
         let writers: Vec<Query> = self.world.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
@@ -296,6 +294,30 @@ impl Draft<'_> {
             }
         }
         Ok(ways)
+    }
+
+    /// From its topic, and from what was mended of it.
+    fn own_ways(&mut self, source: &Source) -> Result<Vec<Way>> {
+        let way = self.way(source)?;
+        let mended = self.mended_plan(source, &way.source)?;
+        let mended = mended.map(|source| Way { source, through: Vec::new(), first: false });
+        Ok([way].into_iter().chain(mended).collect())
+    }
+
+    /// Adds a reader of a query's own, with one of what was mended.
+    fn read_privately(
+        &mut self,
+        source: &Source,
+        plan: SourcePlan,
+        plans: &mut Vec<DataflowPlan>,
+        private: &mut Vec<DataflowId>,
+    ) -> Result<()> {
+        let mended = self.mended_plan(source, &plan)?;
+        for plan in [plan].into_iter().chain(mended) {
+            private.push(plan.id);
+            plans.push(DataflowPlan::Source(plan));
+        }
+        Ok(())
     }
 
     fn way(&mut self, source: &Source) -> Result<Way> {

@@ -5,6 +5,7 @@ use super::outcome::{Outcome, Status, backticked, status, word};
 use crate::catalog::{Origin, Source};
 use crate::connector::Place;
 use crate::error::{Error, Result};
+use crate::plan::DataflowId;
 use crate::sql::ast::{Ident, SourceKind};
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ impl Draft<'_> {
                 })?;
             }
             self.world.inserted.remove(&source.topic);
-            self.effects.delete = Some((source.topic.clone(), place));
+            self.effects.delete.push((source.topic.clone(), place));
         }
         let message = format!("Source {} (topic: {}) was dropped.", backticked(&name.name), source.topic);
         Ok(status(message, kind, &name.name, "drop", None))
@@ -142,13 +143,17 @@ impl Draft<'_> {
         let own: Vec<String> = self.world.catalog.writers_of(&source.name).map(|q| q.id.clone()).collect();
         own.iter().for_each(|id| self.stop_query(id));
         let tables = self.world.catalog.tables.get(&source.name).copied().into_iter().collect();
-        let readers = self
+        let mut readers: Vec<DataflowId> = self
             .world
             .readers
             .iter()
             .filter(|((name, _), _)| *name == source.name)
             .map(|(_, (id, _))| *id)
             .collect();
+        if let Some(mended) = self.world.mended.remove(&source.name) {
+            readers.extend(mended);
+            self.effects.clear.push(self.mended_dir(&source.name));
+        }
         self.uninstall(readers, tables);
         self.world.catalog.remove(&source.name);
         Ok(())

@@ -14,7 +14,7 @@ use crate::render::kept::KeptId;
 use crate::render::rejects;
 use crate::sql::parse_statement_with;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -219,11 +219,15 @@ impl Draft<'_> {
 
     /// The script is complete: all that waits is installed, going on from a checkpoint if there is one.
     /// `before`: what an earlier start was asked for while it ran, as far as the checkpoint contains it.
-    pub(super) fn begin(&mut self, before: &[Asked]) -> Result<()> {
+    /// `mended`: the logs of mended records that are there.
+    pub(super) fn begin(&mut self, before: &[Asked], mended: &BTreeSet<PathBuf>) -> Result<()> {
         self.changes = true;
+        self.topology_sinks()?;
+        self.reopen_mended(mended)?;
         self.world.begun = true;
         for asked in before {
             self.ask_again(asked)?;
+            self.reopen_mended(mended)?;
         }
         let waiting = std::mem::take(&mut self.world.waiting);
         let mut plans: Vec<DataflowPlan> = waiting.into_iter().map(Arc::unwrap_or_clone).collect();

@@ -54,7 +54,7 @@ impl Coordinator {
     }
 
     /// The partition of the rejects' log behind those of the workers.
-    fn reject_log(&self) -> Result<Arc<Mutex<RejectLog>>> {
+    pub(super) fn reject_log(&self) -> Result<Arc<Mutex<RejectLog>>> {
         let mut rejects = self.rejects.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(log) = &*rejects {
             return Ok(Arc::clone(log));

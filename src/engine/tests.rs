@@ -34,6 +34,7 @@ fn coordinator(dir: &Path, registry: &Registry, push_queries_max: usize) -> Coor
         once: false,
         dry: false,
         push_queries_max,
+        sinks: Default::default(),
     };
     let coordinator = Coordinator::new(base, None);
     coordinator.begin().unwrap();

@@ -6,6 +6,7 @@
 
 use super::BOOKS_QUERY;
 use super::checkpoint::Manifest;
+use super::sinks;
 use crate::catalog::{Catalog, Query};
 use crate::connector::Start;
 use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Sink, TableId, Wanted};
@@ -28,6 +29,10 @@ pub struct World {
     pub readers: BTreeMap<(String, Start), (DataflowId, HubId)>,
     /// Push queries.
     pub answers: BTreeMap<String, Arc<Watcher>>,
+    /// Where rows are sent on to.
+    pub sinks: BTreeMap<String, Arc<sinks::Sink>>,
+    /// Readers of records that were rejected and went back in, by source.
+    pub mended: BTreeMap<String, Vec<DataflowId>>,
     /// Topics that statements have inserted rows into.
     pub inserted: BTreeSet<String>,
     /// Logs of derived topics from an earlier start; they go before the plans that write them are sent.
@@ -68,6 +73,8 @@ impl Default for World {
             wanted: BTreeMap::new(),
             readers: BTreeMap::new(),
             answers: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            mended: BTreeMap::new(),
             inserted: BTreeSet::new(),
             stale: Vec::new(),
             last_id: BOOKS_QUERY + 1,

@@ -8,7 +8,7 @@ mod svg;
 #[cfg(test)]
 mod tests;
 
-use crate::engine::outcome::{QueryInfo, SourceDescription};
+use crate::engine::outcome::{ConnectorInfo, QueryInfo, SourceDescription};
 use crate::sql::ast::{SourceKind, Statement};
 use crate::sql::parse_statement;
 use serde::Serialize;
@@ -81,6 +81,12 @@ pub struct SinkNode {
     pub reads: Vec<String>,
 }
 
+impl SinkNode {
+    pub fn of(sink: &ConnectorInfo) -> SinkNode {
+        SinkNode { name: sink.name.clone(), detail: sink.to.clone(), reads: sink.reads.clone() }
+    }
+}
+
 /// The graph of all streams and tables, with their queries, topics and sinks.
 pub fn graph(sources: &[SourceDescription], sinks: &[SinkNode]) -> Graph {
     let mut builder = Builder::default();
@@ -90,6 +96,16 @@ pub fn graph(sources: &[SourceDescription], sinks: &[SinkNode]) -> Graph {
     for sink in sinks {
         builder.sink(sink);
     }
+    builder.finish()
+}
+
+/// The part of the graph that a query is fed by, and feeds.
+pub fn around(sources: &[SourceDescription], query: &str) -> Graph {
+    let mut builder = Builder::default();
+    for source in sources.iter().filter(|source| !source.info.name.starts_with(SYSTEM)) {
+        builder.source(source);
+    }
+    builder.keep_around(&format!("query:{query}"));
     builder.finish()
 }
 
@@ -134,7 +150,9 @@ impl Builder {
                 false => self.edge(this, topic),
             }
         }
-        for query in &source.read_by {
+        // What stores rows for a sink is drawn as the sink.
+        let is_shown = |query: &&QueryInfo| query.sink.as_ref().is_none_or(|sink| !sink.starts_with(SYSTEM));
+        for query in source.read_by.iter().filter(is_shown) {
             let query = self.query(query);
             self.edge(this, query);
         }
@@ -164,6 +182,32 @@ impl Builder {
                 self.edge(read, this);
             }
         }
+    }
+
+    /// Leaves out what no way leads to from the node, and no way leads from to it.
+    fn keep_around(&mut self, id: &str) {
+        let Some(&centre) = self.by_id.get(id) else { return };
+        let mut keep = vec![false; self.nodes.len()];
+        for forward in [true, false] {
+            let mut open = vec![centre];
+            let mut seen = vec![false; self.nodes.len()];
+            while let Some(node) = open.pop() {
+                if std::mem::replace(&mut seen[node], true) {
+                    continue;
+                }
+                keep[node] = true;
+                let ends = self.edges.iter().map(|&(from, to)| if forward { (from, to) } else { (to, from) });
+                open.extend(ends.filter(|(from, _)| *from == node).map(|(_, to)| to));
+            }
+        }
+        let place =
+            keep.iter().enumerate().map(|(i, kept)| kept.then(|| keep[..i].iter().filter(|k| **k).count()));
+        let place: Vec<Option<usize>> = place.collect();
+        self.edges = self.edges.iter().filter_map(|&(from, to)| Some((place[from]?, place[to]?))).collect();
+        self.by_id.retain(|_, at| keep[*at]);
+        self.by_id.values_mut().for_each(|at| *at = place[*at].unwrap_or(0));
+        let mut kept = keep.iter();
+        self.nodes.retain(|_| *kept.next().unwrap_or(&false));
     }
 
     fn finish(self) -> Graph {

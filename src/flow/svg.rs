@@ -3,11 +3,12 @@
 use super::{Graph, Kind, Node};
 use std::fmt::Write;
 
-pub const NODE_WIDTH: f64 = 190.0;
+pub const NODE_WIDTH: f64 = 216.0;
 pub const NODE_HEIGHT: f64 = 48.0;
 
-/// About as many letters as there is room for on a node's line.
-const LETTERS_MAX: usize = 23;
+/// About as many letters as there is room for on a node's two lines, of a name in capitals and of a detail.
+const NAME_LETTERS_MAX: usize = 24;
+const DETAIL_LETTERS_MAX: usize = 33;
 
 /// Both schemes; a viewer that knows none shows the light one. Contrasts are those of WCAG AA.
 const STYLE: &str = "\
@@ -57,9 +58,9 @@ fn write_node(out: &mut String, node: &Node) {
         kind.word(),
         escaped(&format!("{} {name}", kind.word())),
         y + 20.0,
-        escaped(&shortened(name)),
+        escaped(&shortened(name, NAME_LETTERS_MAX)),
         y + 36.0,
-        escaped(&shortened(&detail)),
+        escaped(&shortened(&detail, DETAIL_LETTERS_MAX)),
         tx = x + width / 2.0,
     );
 }
@@ -81,11 +82,11 @@ pub fn curve(points: &[(f64, f64)]) -> String {
     path
 }
 
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= LETTERS_MAX {
+fn shortened(text: &str, letters_max: usize) -> String {
+    if text.chars().count() <= letters_max {
         return text.into();
     }
-    text.chars().take(LETTERS_MAX - 1).chain(['…']).collect()
+    text.chars().take(letters_max - 1).chain(['…']).collect()
 }
 
 /// Text that is no mark-up, whatever is in it.

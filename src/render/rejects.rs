@@ -95,6 +95,31 @@ impl RejectedRecord {
         record
     }
 
+    /// A document that another system will not take, with the place of its record in the log of what goes
+    /// there.
+    pub fn undelivered(
+        source: &str,
+        topic: &str,
+        (partition, offset): (i32, i64),
+        stage: &str,
+        reason: &str,
+        document: Option<&str>,
+    ) -> RejectedRecord {
+        let json = json!({
+            "KIND": "reject",
+            "SOURCE_NAME": source,
+            "TOPIC": topic,
+            "TOPIC_PARTITION": partition,
+            "TOPIC_OFFSET": offset,
+            "STAGE": stage,
+            "COLUMN_NAME": Json::Null,
+            "REASON": reason,
+            "RAW": document.map(|text| STANDARD.encode(&text.as_bytes()[..text.len().min(RAW_BYTES)])),
+            "AT": now_ms(),
+        });
+        RejectedRecord { note: false, json }
+    }
+
     /// An expression that failed on a row; the row went on.
     pub fn note(plan: &QueryPlan, stage: &str, note: &Note) -> RejectedRecord {
         RejectedRecord::note_on(&plan.source(), &plan.topic(), &format!("{stage} of {}", plan.query), note)

@@ -2,8 +2,8 @@
 
 use crate::engine::Outcome;
 use crate::engine::outcome::{
-    Explanation, FunctionInfo, PropertyInfo, QueryInfo, SourceDescription, SourceInfo, Status, TopicInfo,
-    Traffic,
+    ConnectorInfo, Explanation, FunctionInfo, PropertyInfo, QueryInfo, SourceDescription, SourceInfo, Status,
+    TopicInfo, Traffic,
 };
 use crate::sql::ast::{Assertion, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, SqlType};
@@ -52,6 +52,10 @@ pub fn entity(statement: &Parsed, outcome: &Outcome, sequence: u64) -> Option<Va
             let descriptions = each(e, |e| explanation(e, statement));
             json!({ "@type": "query_descriptions", "queryDescriptions": descriptions })
         }
+        Outcome::Connectors(all) => {
+            json!({ "@type": "connector_list", "connectors": each(all, connector) })
+        }
+        Outcome::Connector(info) => connector_description(info),
         Outcome::Explanation(e) => {
             json!({ "@type": "queryDescription", "queryDescription": explanation(e, statement) })
         }
@@ -178,6 +182,32 @@ fn query(query: &QueryInfo) -> Value {
         "queryType": if query.persistent { "PERSISTENT" } else { "PUSH" },
         "state": query.state,
         "traffic": query.traffic.as_ref().map(traffic),
+    })
+}
+
+fn connector(info: &ConnectorInfo) -> Value {
+    json!({
+        "name": info.name,
+        "type": "sink",
+        "className": info.class,
+        "state": info.status.state,
+        "traffic": info.status,
+    })
+}
+
+fn connector_description(info: &ConnectorInfo) -> Value {
+    json!({
+        "@type": "connector_description",
+        "connectorClass": info.class,
+        "status": {
+            "name": info.name,
+            "connector": { "state": info.status.state, "trace": info.status.error },
+            "type": "sink",
+        },
+        "sources": info.reads,
+        "topics": info.topics,
+        "to": info.to,
+        "traffic": info.status,
     })
 }
 

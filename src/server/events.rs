@@ -9,6 +9,7 @@ use super::error::Failure;
 use super::load::Load;
 use super::{App, blocking, json};
 use crate::engine::measures::Flow;
+use crate::engine::outcome::ConnectorInfo;
 use crate::engine::{Engine, Measures, Outcome};
 use crate::render::context::now_ms;
 use axum::body::Body;
@@ -91,7 +92,8 @@ impl Events {
                 let engine = engine.clone();
                 catalog = tokio::task::spawn_blocking(move || catalog_number(&engine));
             }
-            let mut text = format!("event: measures\ndata: {}\n\n", measured(&measures));
+            let sinks = engine.connectors();
+            let mut text = format!("event: measures\ndata: {}\n\n", measured(&measures, &sinks));
             if let Some(number) = known {
                 text.push_str(&format!("event: catalog\ndata: {number}\n\n"));
             }
@@ -126,7 +128,8 @@ pub async fn events(State(app): State<App>) -> Result<Response, Failure> {
     let updates = events.latest.subscribe();
     let listener = Listener(events);
     // The first one needs not wait for the next second.
-    let first = Some(format!("retry: 2000\nevent: measures\ndata: {}\n\n", measured(&app.engine.measures())));
+    let first = measured(&app.engine.measures(), &app.engine.connectors());
+    let first = Some(format!("retry: 2000\nevent: measures\ndata: {first}\n\n"));
     let stream = futures_util::stream::unfold(
         (first, updates, app.closing, listener),
         |(mut first, mut updates, mut closing, listener)| async {
@@ -156,7 +159,8 @@ pub async fn history(State(app): State<App>) -> Response {
 
 /// The same as one event, for who asks once.
 pub async fn now(State(app): State<App>) -> Result<Response, Failure> {
-    blocking(move || Ok(json(StatusCode::OK, &measured(&app.engine.measures())))).await
+    blocking(move || Ok(json(StatusCode::OK, &measured(&app.engine.measures(), &app.engine.connectors()))))
+        .await
 }
 
 /// Changes with the names of what there is.
@@ -179,7 +183,7 @@ fn catalog_number(engine: &Engine) -> Option<u64> {
 }
 
 /// The data of an event `measures`.
-fn measured(all: &Measures) -> Value {
+fn measured(all: &Measures, sinks: &[ConnectorInfo]) -> Value {
     let sources = all.sources.keys().map(|name| (name.clone(), source(all, name)));
     let mut queries: serde_json::Map<String, Value> = serde_json::Map::new();
     for (stage, flow) in all.stages.iter().filter(|(stage, _)| !stage.query().is_empty()) {
@@ -208,7 +212,15 @@ fn measured(all: &Measures) -> Value {
         })),
         "sources": sources.collect::<serde_json::Map<_, _>>(),
         "queries": queries,
+        "sinks": sinks.iter().map(sink).collect::<serde_json::Map<_, _>>(),
     })
+}
+
+fn sink(info: &ConnectorInfo) -> (String, Value) {
+    let mut sink = json!(info.status);
+    sink["to"] = info.to.as_str().into();
+    sink["reads"] = json!(info.reads);
+    (info.name.clone(), sink)
 }
 
 fn source(all: &Measures, name: &str) -> Value {
@@ -264,7 +276,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_said_as_such() {
-        let event = measured(&Measures::default());
+        let event = measured(&Measures::default(), &[]);
         assert_eq!((&event["tickAgeMs"], &event["checkpoint"]), (&Value::Null, &Value::Null));
         assert_eq!(event["sources"], json!({}));
     }

@@ -3,7 +3,7 @@
 use super::error::Failure;
 use super::{App, blocking, json};
 use crate::engine::{Engine, Outcome};
-use crate::flow::{Graph, graph, svg};
+use crate::flow::{Graph, SinkNode, graph, svg};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -25,5 +25,6 @@ fn of_engine(engine: &Engine) -> Result<Graph, Failure> {
             sources.extend(all);
         }
     }
-    Ok(graph(&sources, &[]))
+    let sinks: Vec<SinkNode> = engine.connectors().iter().map(SinkNode::of).collect();
+    Ok(graph(&sources, &sinks))
 }

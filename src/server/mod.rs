@@ -19,6 +19,7 @@ mod load;
 mod metrics;
 mod query;
 pub mod registry;
+mod rejects;
 mod request;
 mod rows;
 mod unread;
@@ -183,6 +184,8 @@ fn router(app: App) -> Router {
         .route("/query", post(query::query))
         .route("/query-stream", post(query::query_stream))
         .route("/close-query", post(query::close_query))
+        .route("/rejects/replay", post(rejects::replay))
+        .route("/rejects/preview", post(rejects::preview))
         .route("/inserts-stream", post(inserts::inserts_stream))
         .fallback(|| async { Failure::generic(40400, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {

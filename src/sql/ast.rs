@@ -104,6 +104,21 @@ pub enum Statement {
     RunScript {
         file: Ident,
     },
+    /// CREATE SINK CONNECTOR [IF NOT EXISTS] name WITH ('setting' = '…', …); names keep their case
+    CreateConnector {
+        if_not_exists: bool,
+        name: Ident,
+        with: Properties,
+    },
+    /// DROP CONNECTOR [IF EXISTS] name
+    DropConnector {
+        if_exists: bool,
+        name: Ident,
+    },
+    /// DESCRIBE CONNECTOR name
+    DescribeConnector {
+        name: Ident,
+    },
     Show(Show),
     /// DESCRIBE STREAMS | TABLES [EXTENDED]
     DescribeAll {
@@ -120,8 +135,11 @@ pub enum Statement {
         name: Ident,
     },
     ExplainStatement(Box<Parsed>),
+    /// EXPLAIN id [FORMAT SVG]
     ExplainQuery {
         id: Ident,
+        /// FORMAT SVG: what feeds it and what it feeds, as a picture.
+        picture: bool,
     },
     Print {
         topic: Ident,
@@ -169,6 +187,7 @@ pub enum Show {
     Properties,
     Types,
     Variables,
+    Connectors,
 }
 
 #[derive(Clone, Debug, PartialEq)]

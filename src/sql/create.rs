@@ -18,6 +18,9 @@ impl Parser<'_> {
         if !or_replace && self.eat_word("TYPE") {
             return self.create_type();
         }
+        if self.at_sink_connector() && !or_replace {
+            return self.create_connector();
+        }
         self.created_otherwise()?;
         let source = self.span();
         let read_only = self.eat_word("SOURCE");
@@ -224,7 +227,7 @@ impl Parser<'_> {
         Ok(Property { name, value, value_span: self.since(start) })
     }
 
-    fn property_value(&mut self) -> Result<Literal> {
+    pub(super) fn property_value(&mut self) -> Result<Literal> {
         let start = self.span();
         let negative = self.eat("-");
         if let Some(number) = self.number(negative, start)? {

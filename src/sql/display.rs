@@ -55,7 +55,18 @@ impl Display for Statement {
             }
             Statement::DescribeFunction { name } => write!(f, "DESCRIBE FUNCTION {}", Name(&name.name)),
             Statement::ExplainStatement(inner) => write!(f, "EXPLAIN {}", inner.statement),
-            Statement::ExplainQuery { id } => write!(f, "EXPLAIN {}", Name(&id.name)),
+            Statement::ExplainQuery { id, picture } => {
+                write!(f, "EXPLAIN {}{}", Name(&id.name), given(*picture, " FORMAT SVG"))
+            }
+            Statement::CreateConnector { if_not_exists, name, with } => {
+                let if_not_exists = given(*if_not_exists, "IF NOT EXISTS ");
+                write!(f, "CREATE SINK CONNECTOR {if_not_exists}{}", Name(&name.name))?;
+                write!(f, " WITH ({})", List(with.iter().map(Setting)))
+            }
+            Statement::DropConnector { if_exists, name } => {
+                write!(f, "DROP CONNECTOR {}{}", given(*if_exists, "IF EXISTS "), Name(&name.name))
+            }
+            Statement::DescribeConnector { name } => write!(f, "DESCRIBE CONNECTOR {}", Name(&name.name)),
             Statement::Print { topic, from_beginning, interval, limit } => {
                 write!(f, "PRINT {}{}", Text(&topic.name), given(*from_beginning, " FROM BEGINNING"))?;
                 interval.iter().try_for_each(|n| write!(f, " INTERVAL {n}"))?;
@@ -102,6 +113,15 @@ fn assert(exists: bool, what: &Assertion, timeout_ms: Option<i64>, f: &mut Forma
     timeout_ms.iter().try_for_each(|ms| write!(f, " TIMEOUT {}", Milliseconds(*ms)))
 }
 
+/// A connector's setting: its name is a string, since it has dots in it.
+struct Setting<'a>(&'a super::ast::Property);
+
+impl Display for Setting<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", Text(&self.0.name.name), self.0.value)
+    }
+}
+
 impl Display for Show {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (what, extended) = match self {
@@ -112,6 +132,7 @@ impl Display for Show {
             Show::Queries { extended } => ("QUERIES", *extended),
             Show::Functions => ("FUNCTIONS", false),
             Show::Properties => ("PROPERTIES", false),
+            Show::Connectors => ("CONNECTORS", false),
             Show::Types => ("TYPES", false),
             Show::Variables => ("VARIABLES", false),
         };

@@ -83,7 +83,7 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
             "give the inner query a name with CREATE STREAM … AS SELECT and read from that",
         ),
         Missing::Connector => (
-            "connectors cannot be managed by statements",
+            "there are connectors to send rows on, none to read",
             "the topology file says by which connector a topic is read or written",
         ),
         Missing::Pause => ("queries cannot be paused", "TERMINATE stops a query"),

@@ -4,6 +4,7 @@ pub mod ast;
 pub mod complete;
 pub mod lexer;
 pub mod parser;
+mod connector;
 mod create;
 mod display;
 mod expression;

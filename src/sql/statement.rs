@@ -59,7 +59,7 @@ impl Parser<'_> {
     fn drop(&mut self) -> Result<Statement> {
         self.advance();
         if self.at_word("CONNECTOR") {
-            return Err(missing(Missing::Connector, self.span()));
+            return self.drop_connector();
         }
         if self.eat_word("TYPE") {
             let if_exists = self.if_exists()?;
@@ -189,7 +189,16 @@ impl Parser<'_> {
         let TokenKind::Word(word) = self.peek() else { return Err(self.expected(&or(WHAT), WHAT)) };
         let word = word.clone();
         match word.as_str() {
-            "CONNECTORS" | "CONNECTOR" => return Err(missing(Missing::Connector, self.span())),
+            "SINK" if self.at_words(&["SINK", "CONNECTORS"]) => {
+                self.advance();
+                self.advance();
+                return Ok(Statement::Show(Show::Connectors));
+            }
+            "SOURCE" if self.at_words(&["SOURCE", "CONNECTORS"]) => return Err(self.no_source_connectors()),
+            "CONNECTORS" => {
+                self.advance();
+                return Ok(Statement::Show(Show::Connectors));
+            }
             "COLUMNS" => {
                 return Err(self
                     .expected(&or(WHAT), &[])
@@ -234,7 +243,7 @@ impl Parser<'_> {
             return Ok(Statement::DescribeFunction { name });
         }
         if self.at_word("CONNECTOR") && followed {
-            return Err(missing(Missing::Connector, self.span()));
+            return self.describe_connector();
         }
         if self.at_any(&["STREAMS", "TABLES"]) {
             let kind = if self.at_word("STREAMS") { SourceKind::Stream } else { SourceKind::Table };
@@ -259,8 +268,9 @@ impl Parser<'_> {
             return Ok(Statement::ExplainStatement(Box::new(inner)));
         }
         let id = self.ident("a statement or the id of a query")?;
+        let picture = self.at_words(&["FORMAT", "SVG"]) && self.eat_word("FORMAT") && self.eat_word("SVG");
         if self.at_end() || self.at(";") {
-            return Ok(Statement::ExplainQuery { id });
+            return Ok(Statement::ExplainQuery { id, picture });
         }
         let hint = "EXPLAIN takes a statement or the id of a query; SHOW QUERIES lists the ids";
         Err(self.expected("the end of the statement", CLAUSES).hint(hint))

@@ -1,6 +1,7 @@
 //! TOML → places, with the place in the text of whatever is wrong.
 
 mod registry;
+mod sink;
 mod zones;
 
 use super::cluster::{Clusters, cluster, kafka};
@@ -16,7 +17,7 @@ use toml::de::{DeString, DeTable, DeValue};
 pub use zones::parse_duration;
 
 const SECTIONS: &[&str] =
-    &["topics", "clusters", "default", "registry", "zones", "events", "gateway", "tokens"];
+    &["topics", "clusters", "default", "registry", "sinks", "zones", "events", "gateway", "tokens"];
 const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka"];
 /// Of topics that are not named: what needs no more than their name.
 const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka"];
@@ -63,6 +64,10 @@ pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
         topology.registry = Some(registry::address(&Keys::of("registry", name.span(), value)?, base_dir)?);
     }
     topology.zones = zones::zones(table, base_dir, &clusters)?;
+    for (name, value) in section(table, "sinks")? {
+        let keys = Keys::of(name.get_ref(), name.span(), value)?;
+        topology.sinks.push(sink::sink(&keys, base_dir)?);
+    }
     Ok(topology)
 }
 

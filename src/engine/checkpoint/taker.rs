@@ -91,6 +91,7 @@ impl Checkpoints {
         let thread = std::thread::spawn(move || {
             if let (Some(engine), Some(resumed)) = (taker.engine.upgrade(), resumed) {
                 taker.outlets.deliver(&engine, &resumed.logs);
+                engine.deliver_sinks(&resumed.logs);
             }
             taker.run(&asked);
         });
@@ -172,7 +173,7 @@ impl Taker {
         let (last_bytes, last_statements) = self.last.unwrap_or_default();
         let waited = self.taken.elapsed();
         let much = bytes.saturating_sub(last_bytes) >= INPUT_BYTES || statements > last_statements;
-        let every = match self.outlets.written(&engine).is_empty() {
+        let every = match self.outlets.written(&engine).is_empty() && !engine.has_sinks() {
             true => self.every.checkpoint,
             // Others see what is in them when a checkpoint has made it final.
             false => self.every.checkpoint.min(self.every.commit),
@@ -205,6 +206,7 @@ impl Taker {
             self.told = Some(Taken { number, bytes, took, current: self.taken });
             tracing::debug!(number, bytes, seconds = took.as_secs_f64(), "checkpoint taken");
             self.outlets.deliver(&engine, &manifest.logs);
+            engine.deliver_sinks(&manifest.logs);
             self.outlets.sweep(&engine)?;
             self.last = Some(seen);
             self.complained = None;

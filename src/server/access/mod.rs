@@ -47,9 +47,12 @@ impl Role {
     pub fn of(parsed: &Parsed) -> Role {
         use Statement::*;
         match &parsed.statement {
-            Select(_) | Show(_) | Describe { .. } | DescribeAll { .. } | DescribeFunction { .. } => {
-                Role::Read
-            }
+            Select(_)
+            | Show(_)
+            | Describe { .. }
+            | DescribeAll { .. }
+            | DescribeFunction { .. }
+            | DescribeConnector { .. } => Role::Read,
             ExplainStatement(_) | ExplainQuery { .. } | Print { .. } | Assert { .. } => Role::Read,
             // They change nothing but what follows them in the same request.
             Set { .. } | Unset { .. } | Define { .. } | Undefine { .. } => Role::Read,

@@ -323,7 +323,7 @@ fn other() -> impl Strategy<Value = Statement> {
         (kind(), any::<bool>()).prop_map(|(kind, extended)| Statement::DescribeAll { kind, extended }),
         (named(), any::<bool>()).prop_map(|(name, extended)| Statement::Describe { name, extended }),
         Just(Statement::DescribeFunction { name: ident("MAP".into()) }),
-        named().prop_map(|id| Statement::ExplainQuery { id }),
+        (named(), any::<bool>()).prop_map(|(id, picture)| Statement::ExplainQuery { id, picture }),
         (text().prop_map(ident), any::<bool>(), prop::option::of(0..9u64), prop::option::of(0..9u64))
             .prop_map(|(topic, from_beginning, interval, limit)| Statement::Print {
                 topic,

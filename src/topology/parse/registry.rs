@@ -32,7 +32,7 @@ pub fn address(keys: &Keys, base_dir: &Path) -> Result<Address> {
 }
 
 /// Without a slash at its end.
-fn url(value: &DeValue) -> Result<String, String> {
+pub fn url(value: &DeValue) -> Result<String, String> {
     let expected = || "http://HOST:PORT or https://HOST:PORT, with a path if it has one".to_string();
     let text = value.as_str().ok_or_else(expected)?.trim_end_matches('/');
     let url: ureq::http::Uri = text.parse().map_err(|_| expected())?;

@@ -50,7 +50,7 @@ const frame = (label, low, high, format = (v) => short.format(v)) => {
 const below = (root, labels, x) => {
   const room = Math.max(1, Math.ceil((labels.length * (Math.max(...labels.map((l) => l.length), 1) * 6.2 + 16)) / (W - LEFT - RIGHT)));
   labels.forEach((label, i) => {
-    if (i % room === 0) root.append(s("text", { x: x(i), y: H - 8, "text-anchor": "middle" }, label));
+    if (i % room === 0) root.append(s("text", { x: Math.min(x(i), W - label.length * 3.3), y: H - 8, "text-anchor": "middle" }, label));
   });
 };
 
@@ -67,8 +67,10 @@ const finite = (values) => values.filter((v) => typeof v === "number" && Number.
 // series: [{name, values}], one value a label; null leaves a gap.
 export const line = (title, labels, series, { format, zero = true } = {}) => {
   const all = finite(series.flatMap((one) => one.values));
-  const low = Math.min(zero ? 0 : Infinity, ...all), high = Math.max(...all, zero ? 1e-9 : -Infinity);
-  const { root, y } = frame(title, all.length ? low : 0, all.length ? high : 1, format);
+  // Where there is nothing but zeros, zero is all that the axis says.
+  const flat = zero && all.every((v) => v === 0);
+  const low = flat ? 0 : Math.min(zero ? 0 : Infinity, ...all), high = flat ? 1 : Math.max(...all);
+  const { root, y } = frame(title, all.length ? low : 0, all.length ? high : 1, flat ? (v) => (v === 0 ? (format?.(0) ?? "0") : "") : format);
   const x = (i) => LEFT + (labels.length < 2 ? 0.5 : i / (labels.length - 1)) * (W - LEFT - RIGHT);
   series.forEach((one, n) => {
     let d = "", gap = true;

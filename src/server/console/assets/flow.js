@@ -3,8 +3,8 @@
 import { fill, h, s, count, rate, duration, bytes } from "./dom.js";
 import { get, live, speed, watch } from "./api.js";
 
-const LETTERS = 24;
-const short = (text) => (text.length > LETTERS ? `${text.slice(0, LETTERS - 1)}…` : text);
+const NAME_LETTERS = 24, DETAIL_LETTERS = 33;
+const short = (text, letters) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
 const split = (id) => [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
 const radius = { query: 24, topic: 2, sink: 2, stream: 8, table: 8 };
 
@@ -100,12 +100,12 @@ const draw = (graph, scale) => {
   parts.edges.forEach(({ label }) => root.append(label));
   for (const node of graph.nodes) {
     const middle = node.x + node.width / 2;
-    const line = s("text", { class: "d", x: middle, y: node.y + 35, "text-anchor": "middle" }, short(node.detail || node.kind));
+    const line = s("text", { class: "d", x: middle, y: node.y + 35, "text-anchor": "middle" }, short(node.detail || node.kind, DETAIL_LETTERS));
     const more = s("text", { class: "d bad", x: middle, y: node.y + node.height + 12, "text-anchor": "middle" });
     const title = s("title", {}, `${node.kind} ${node.name}`);
     const anchor = s("a", { href: link(node.id), class: node.kind, "aria-label": `${node.kind} ${node.name}` }, title,
       s("rect", { class: "box", x: node.x, y: node.y, width: node.width, height: node.height, rx: radius[node.kind] }),
-      s("text", { x: middle, y: node.y + 19, "text-anchor": "middle" }, short(node.name)), line, more);
+      s("text", { x: middle, y: node.y + 19, "text-anchor": "middle" }, short(node.name, NAME_LETTERS)), line, more);
     parts.nodes.set(node.id, { node, anchor, line, more, title });
     root.append(anchor);
   }
@@ -123,7 +123,7 @@ const update = (graph, drawn) => {
   }
   for (const { node, anchor, line, more, title } of drawn.nodes.values()) {
     const now = state(graph, node, measures);
-    line.textContent = short(now.line ?? "");
+    line.textContent = short(now.line ?? "", DETAIL_LETTERS);
     more.textContent = now.more ?? "";
     title.textContent = `${node.kind} ${node.name}: ${now.title ?? now.line} ${now.more ?? ""}`;
     anchor.classList.toggle("slow", now.bad === true);

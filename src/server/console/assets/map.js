@@ -66,7 +66,9 @@ export const map = (title, points, { outline, before, sizeName = "", colourName 
   }
   const taken = [];
   for (const p of placed.slice(0, LABELS_MAX)) {
-    const width = p.name.length * 6, x = p.at[0], y = p.at[1] + p.r + 11;
+    const width = p.name.length * 6, y = p.at[1] + p.r + 11;
+    // What is at the rim has its name inside.
+    const x = Math.max(width / 2 + 2, Math.min(W - width / 2 - 2, p.at[0]));
     if (taken.some(([a, b, w]) => Math.abs(a - x) < (w + width) / 2 && Math.abs(b - y) < 12)) continue;
     taken.push([x, y, width]);
     root.append(s("text", { class: "strong", x: x.toFixed(1), y: y.toFixed(1), "text-anchor": "middle" }, p.name));

@@ -6,7 +6,6 @@ import { booksOf, link, why } from "./flow.js";
 
 const all = async () => (await ksql("SHOW QUERIES;"))[0].queries;
 
-// Whether the dialect of this server has PAUSE and RESUME shows when it is asked.
 const change = async (verb, id, done) => {
   try {
     await ksql(`${verb} ${id.startsWith("transient") ? id : name(id)};`);
@@ -22,7 +21,6 @@ const terminate = async (id, done) => {
 };
 
 const buttons = (query, done) => h("span", { class: "row", style: { margin: 0 } },
-  query.queryType === "PERSISTENT" && h("button", { type: "button", class: "quiet", onclick: () => change(query.state === "PAUSED" ? "RESUME" : "PAUSE", query.id, done) }, query.state === "PAUSED" ? "Resume" : "Pause"),
   h("button", { type: "button", class: "danger", "aria-label": `terminate ${query.id}`, onclick: () => terminate(query.id, done) }, "Terminate"));
 
 const list = async (main) => {
