@@ -231,7 +231,17 @@ impl Catalog {
 
     /// Whether rows of `from` can reach `to` through queries.
     pub fn feeds(&self, from: &str, to: &str) -> bool {
-        from == to || self.readers_of(from).any(|q| self.feeds(&q.writes, to))
+        // Backwards: few queries write a stream, and many may read it. Each is looked at once.
+        let (mut open, mut seen) = (vec![to], BTreeSet::new());
+        while let Some(name) = open.pop() {
+            if name == from {
+                return true;
+            }
+            if seen.insert(name) {
+                open.extend(self.writers_of(name).flat_map(|writer| &writer.reads).map(String::as_str));
+            }
+        }
+        false
     }
 }
 

@@ -35,10 +35,31 @@ pub fn print(entity: &Value, format: Format, out: &mut dyn Write) -> io::Result<
         "sourceDescription" => source(&entity["sourceDescription"], format, out),
         "queryDescription" => explanation(&entity["queryDescription"], out),
         "describe_function" => function(entity, out),
+        "connector_description" => connector(entity, out),
         "assert_topic" => asserted(&format!("topic {}", text(entity, "topicName")), entity, out),
         "assert_schema" => asserted("the schema", entity, out),
         _ => writeln!(out, "{entity:#}"),
     }
+}
+
+fn connector(entity: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let (status, traffic) = (&entity["status"], &entity["traffic"]);
+    writeln!(out, "{} is {}", text(status, "name"), text(&status["connector"], "state"))?;
+    if let Some(error) = status["connector"]["trace"].as_str() {
+        writeln!(out, "  {error}")?;
+    }
+    writeln!(out, "from {}", pick(entity, "sources").as_str().unwrap_or_default())?;
+    writeln!(out, "to {}", text(entity, "to"))?;
+    let counts = [
+        ("written", "written"),
+        ("deleted", "deleted"),
+        ("there already", "known"),
+        ("rejected", "rejected"),
+        ("waiting", "waiting"),
+        ("tried again", "retries"),
+    ];
+    let counts = counts.map(|(name, field)| format!("{name} {}", traffic[field]));
+    writeln!(out, "{}", counts.join(", "))
 }
 
 fn asserted(what: &str, entity: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -94,6 +115,17 @@ fn list(entity: &Value) -> Option<List> {
         ),
         "properties" => picked("properties", &[("NAME", "name"), ("VALUE", "value"), ("MEANING", "meaning")]),
         "variables" => picked("variables", &[("NAME", "name"), ("VALUE", "value")]),
+        "connector_list" => picked(
+            "connectors",
+            &[
+                ("NAME", "name"),
+                ("STATE", "state"),
+                ("WRITTEN", "traffic.written"),
+                ("WAITING", "traffic.waiting"),
+                ("REJECTED", "traffic.rejected"),
+                ("ERROR", "traffic.error"),
+            ],
+        ),
         "type_list" => {
             let types = entity["types"].as_object()?.iter();
             let rows = types.map(|(name, ty)| vec![json!(name), json!(type_text(ty))]).collect();
@@ -248,6 +280,24 @@ mod tests {
             (
                 json!({ "@type": "currentStatus", "commandStatus": { "message": "Stream X created" } }),
                 "\nStream X created\n",
+            ),
+            (
+                json!({ "@type": "connector_list", "connectors": [{ "name": "search", "state": "RUNNING",
+                    "traffic": { "written": 7, "waiting": 0, "rejected": 1, "error": null } }] }),
+                r#"
++--------+---------+---------+---------+----------+-------+
+| NAME   | STATE   | WRITTEN | WAITING | REJECTED | ERROR |
++--------+---------+---------+---------+----------+-------+
+| search | RUNNING |       7 |       0 |        1 | null  |
++--------+---------+---------+---------+----------+-------+
+"#,
+            ),
+            (
+                json!({ "@type": "connector_description", "sources": ["A", "B"], "to": "http://x/a, b",
+                    "status": { "name": "search", "connector": { "state": "RETRYING", "trace": "it is away" } },
+                    "traffic": { "written": 7, "deleted": 2, "known": 3, "rejected": 1, "waiting": 4, "retries": 5 } }),
+                "\nsearch is RETRYING\n  it is away\nfrom A, B\nto http://x/a, b\n\
+                 written 7, deleted 2, there already 3, rejected 1, waiting 4, tried again 5\n",
             ),
             (
                 json!({ "@type": "terminate_query", "queryId": "transient_X_1" }),

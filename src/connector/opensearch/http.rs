@@ -93,11 +93,15 @@ impl Server {
             request = request.header("authorization", authorization);
         }
         let request = request.body(body).map_err(|e| Trouble::No(format!("it cannot be asked: {e}")))?;
-        let response = self.agent.run(request).map_err(|e| Trouble::Away(e.to_string()))?;
+        let away = |why: String| Trouble::Away(format!("{} cannot be reached: {why}", self.url));
+        let response = self.agent.run(request).map_err(|e| match e {
+            ureq::Error::Io(e) => away(reason(&e)),
+            other => away(other.to_string()),
+        })?;
         let status = response.status().as_u16();
         let mut answer = Vec::new();
         let mut reader = response.into_body().into_reader().take(ANSWER_BYTES_MAX);
-        reader.read_to_end(&mut answer).map_err(|e| Trouble::Away(reason(&e)))?;
+        reader.read_to_end(&mut answer).map_err(|e| away(reason(&e)))?;
         Ok((status, answer))
     }
 }
