@@ -103,7 +103,8 @@ pub async fn cluster_status(headers: HeaderMap) -> Response {
     json(StatusCode::OK, &json!({ "clusterStatus": { host: status } }))
 }
 
-/// Servers of ksqlDB tell each other that they live, and how far they are; this one needs neither.
+/// Servers of ksqlDB tell each other that they live; this one does not need it. How far they are they tell at
+/// `/lag`, which is the gateway's path here.
 pub async fn heard() -> Response {
     json(StatusCode::OK, &json!({ "ok": true }))
 }

@@ -178,7 +178,6 @@ fn router(app: App) -> Router {
         .route("/chc/live", get(info::probed))
         .route("/clusterStatus", get(info::cluster_status))
         .route("/heartbeat", post(info::heard))
-        .route("/lag", post(info::heard))
         .route("/is_valid_property/{property}", get(info::is_valid_property))
         .route("/ksql", post(ksql::ksql))
         .route("/query", post(query::query))
