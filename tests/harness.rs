@@ -25,7 +25,7 @@ use wharfe::sql::lexer::{TokenKind, lex};
 use wharfe::sql::parse_statement_with;
 use wharfe::topology::Topology;
 
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A directory with the files of some topics, and the topology that names them.
 pub struct Site {

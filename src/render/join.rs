@@ -118,6 +118,8 @@ fn columns(join: &Join) -> Vec<ColumnDef> {
 /// any record that they meet: a row that comes at their tick finds them.
 fn records(changes: StreamVec<'_, Tick, Change>, types: Vec<SqlType>) -> StreamVec<'_, Tick, Batch> {
     changes.unary(Pipeline, "Records", move |_, _| {
+        // All changes of a key come through one of these, in their order.
+        let mut offset = 0;
         move |input, output| {
             input.for_each(|cap, changes| {
                 let changes = std::mem::take(changes);
@@ -127,7 +129,8 @@ fn records(changes: StreamVec<'_, Tick, Change>, types: Vec<SqlType>) -> StreamV
                     .map(|change| change.new.or(change.old).expect("a change has a row before or after"))
                     .collect();
                 let mut batch = table::rows_to_batch(&types, &rows);
-                let offsets = (0..rows.len() as i64).collect();
+                let offsets = (offset..offset + rows.len() as i64).collect();
+                offset += rows.len() as i64;
                 let stamps = Timestamps::All(i64::MIN);
                 batch.origin = Origin { stamps, offsets, ..Origin::none(rows.len()) };
                 batch.deleted = Some(deleted);
