@@ -101,7 +101,7 @@ impl Pack {
 
 /// The accumulators of one group, one behind the other, in a self-describing stable byte form:
 /// what differential keeps as its difference. Equal contents have equal bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct State(#[serde(with = "wire")] pub Box<[u8]>);
 
 impl State {
@@ -156,6 +156,13 @@ impl State {
 /// the state of its group and with a state of its own: call index, then what orders it, then the value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Element(pub Box<[u8]>);
+
+impl Element {
+    /// Where it is kept: behind the key of its group.
+    pub fn behind(&self, key: &[u8]) -> Key {
+        [key, &*self.0].concat().into()
+    }
+}
 
 /// The bytes of a group's key: its values by [`crate::value::encode_row`].
 pub type Key = Box<[u8]>;

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use arrival::Arrivals;
 pub use dispenser::Dispenser;
 pub use identity::{Head, Inode, recognise};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -119,6 +120,11 @@ struct Found {
     len: Option<u64>,
 }
 
+/// The sizes of the files of a survey, by their paths.
+fn lens(files: &[(PathBuf, u64)]) -> HashMap<&Path, u64> {
+    files.iter().map(|(path, len)| (path.as_path(), *len)).collect()
+}
+
 /// The files in the order of their partitions: those that an earlier start knew keep theirs.
 fn reconcile(survey: &Survey) -> Vec<Found> {
     let Some(resumed) = &survey.resumed else {
@@ -126,9 +132,11 @@ fn reconcile(survey: &Survey) -> Vec<Found> {
             |(path, len): &(PathBuf, u64)| Found { file: ReadFile::new(path.clone(), *len), len: Some(*len) };
         return survey.files.iter().map(new).collect();
     };
-    let len = |path: &Path| survey.files.iter().find(|(found, _)| found == path).map(|(_, len)| *len);
-    let known = resumed.files.iter().map(|file| Found { file: file.clone(), len: len(&file.path) });
-    let is_new = |(path, _): &&(PathBuf, u64)| resumed.files.iter().all(|file| file.path != *path);
+    let lens = lens(&survey.files);
+    let found = |file: &ReadFile| Found { file: file.clone(), len: lens.get(file.path.as_path()).copied() };
+    let known = resumed.files.iter().map(found);
+    let names: HashSet<&Path> = resumed.files.iter().map(|file| file.path.as_path()).collect();
+    let is_new = |(path, _): &&(PathBuf, u64)| !names.contains(path.as_path());
     // What an earlier start has not seen is new, wherever that one began.
     let start = Mark { next: 0, between: Between::Message, time: i64::MIN };
     let new = survey.files.iter().filter(is_new).map(|(path, len)| Found {

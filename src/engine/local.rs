@@ -487,13 +487,12 @@ impl Grouping {
         if let Some(sessions) = &mut self.sessions {
             sessions.add(batch, &mut |kept, key, state| {
                 let (key, element) = key.split_at(row_len(&key, stored_keys).unwrap_or(key.len()));
-                let (of_group, elements) =
-                    groups.entry(key.into()).or_insert_with(|| (State(Box::default()), BTreeMap::new()));
+                let (of_group, elements) = groups.entry(key.into()).or_default();
                 match kept {
                     session::Kept::State => of_group.merge(&state),
                     session::Kept::Element => {
                         let element = elements.entry(Element(element.into()));
-                        element.or_insert_with(|| State(Box::default())).merge(&state);
+                        element.or_default().merge(&state);
                     }
                 }
             });
@@ -506,7 +505,7 @@ impl Grouping {
             Some((kept, collected)) => {
                 kept.merge(&state);
                 for (element, state) in elements {
-                    collected.entry(element).or_insert_with(|| State(Box::default())).merge(&state);
+                    collected.entry(element).or_default().merge(&state);
                 }
             }
             None => {
@@ -518,7 +517,7 @@ impl Grouping {
     /// The result rows, ascending by their values: an order that does not depend on how they were made.
     fn finish(mut self) -> Vec<Row> {
         if self.single && self.groups.is_empty() {
-            self.groups.insert(Key::default(), (State(Box::default()), BTreeMap::new()));
+            self.groups.insert(Key::default(), Default::default());
         }
         let groups = self
             .groups

@@ -87,10 +87,8 @@ pub fn join<'s>(
             let [left, right] = lanes;
             let out = Out { pairs, keeping: Keeping::new(!plan.durable) };
             let (name, keys) = (join.kept_name(), join.left.keys.len());
-            let entries = match plan.restore.get(&name) {
-                Some(pieces) => restored(left.rows.scope(), pieces, context),
-                None => empty(left.rows.scope()),
-            };
+            let scope = left.rows.scope();
+            let entries = restored(scope, plan, &name, context).unwrap_or_else(|| empty(scope));
             let restored = Restored { entries, keys };
             let (rows, kept) = merged(left, right, restored, pairing, out, book, context);
             if plan.durable {

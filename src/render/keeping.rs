@@ -134,7 +134,7 @@ pub fn marked(key: &[u8], mark: &[u8]) -> Vec<u8> {
 }
 
 /// The key of an entry, which has so many values, and what is behind it.
-pub fn split(entry: &[u8], keys: usize) -> (&[u8], &[u8]) {
+fn split(entry: &[u8], keys: usize) -> (&[u8], &[u8]) {
     entry.split_at(row_len(entry, keys).unwrap_or(entry.len()))
 }
 

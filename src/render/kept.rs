@@ -56,7 +56,7 @@ pub enum Routing {
 }
 
 impl Routing {
-    fn bucket(self, key: &[u8]) -> u64 {
+    pub fn bucket(self, key: &[u8]) -> u64 {
         match self {
             Routing::Whole => route(key),
             Routing::Front(values) => route(&key[..row_len(key, values).unwrap_or(key.len())]),
@@ -73,11 +73,8 @@ pub fn keep<'s>(
     probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> TraceAgent<StateSpine> {
-    let updates = match plan.restore.get(name) {
-        Some(pieces) => {
-            let restored = restored(updates.scope(), pieces, context);
-            updates.concat(restored)
-        }
+    let updates = match restored(updates.scope(), plan, name, context) {
+        Some(restored) => updates.concat(restored),
         None => updates,
     };
     let arranged = arrange_core::<_, _, StateBatcher, StateSpine>(

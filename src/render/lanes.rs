@@ -7,11 +7,12 @@
 use super::Tick;
 use super::clock::Clock;
 use super::context::Context;
-use super::keeping::{Keeping, split};
+use super::keeping::Keeping;
+use super::kept::Routing;
 use super::keyed::Keyed;
-use super::packed::{Blob, StateUpdate};
+use super::packed::StateUpdate;
 use super::pairs::{Pairs, RowRef};
-use super::table::route;
+use super::snapshot::sum_up;
 use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Position, Reached};
 use std::collections::BTreeMap;
@@ -89,7 +90,8 @@ pub fn merged<'s>(
     let mut lanes = Lanes::new([&left, &right], out, &context);
     let mut restoring: Option<BTreeMap<Key, State>> = Some(BTreeMap::new());
     let pact = || Exchange::new(|keyed: &Keyed| keyed.to);
-    let by_key = Exchange::new(move |((entry, ()), _, _): &StateUpdate| route(split(&entry.0, keys).0));
+    let by_key =
+        Exchange::new(move |((entry, ()), _, _): &StateUpdate| Routing::Front(keys).bucket(&entry.0));
 
     let mut builder = OperatorBuilder::new("Join".to_owned(), left.rows.scope());
     let mut left = builder.new_input(left.rows, pact());
@@ -103,11 +105,7 @@ pub fn merged<'s>(
         let mut held = <[Capability<Tick>; 2]>::try_from(capabilities).ok();
         move |frontiers| {
             if let Some(known) = &mut restoring {
-                entries.for_each(|_, updates| {
-                    for ((Blob(entry), ()), _, state) in updates.drain(..) {
-                        known.entry(entry).or_insert_with(|| State(Box::default())).merge(&state);
-                    }
-                });
+                entries.for_each(|_, updates| sum_up(updates, known));
             }
             // What is kept is known before any row is looked at.
             if !frontiers[2].is_empty() {

@@ -277,7 +277,7 @@ impl Held {
         let mut elements = elements.session(&element_cap);
         self.groups.flush(&mut |key, state, collected: Vec<(Element, State)>| {
             for (element, state) in collected {
-                elements.give(((Blob([&*key, &*element.0].concat().into()), ()), tick, state));
+                elements.give(((Blob(element.behind(&key)), ()), tick, state));
             }
             states.give(((Blob(key), ()), tick, state));
         });

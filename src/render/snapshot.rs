@@ -13,14 +13,14 @@ use super::context::Context;
 use super::packed::{Blob, StateSpine, StateUpdate};
 use super::table::Scan;
 use super::{RESTORED, Tick};
-use crate::aggregate::State;
+use crate::aggregate::{Key, State};
 use crate::batch::MessageBatch;
 use crate::connector::log::{self, LogOptions, LogWriter};
 use crate::connector::{Opening, Poll, Record, Share, Source, Start, Survey};
 use crate::error::{Error, Result};
-use crate::plan::Piece;
+use crate::plan::{Piece, QueryPlan};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use timely::dataflow::operators::generic::operator::source;
@@ -94,15 +94,17 @@ impl Snapshot {
     }
 }
 
-/// What a checkpoint has of a kept state, as updates, from this worker's share of its partitions.
+/// What a checkpoint has of a query's kept state, as updates, from this worker's share of its partitions;
+/// `None`: there is no checkpoint that this start goes on from, or nothing of the state in it.
 pub fn restored<'s>(
     scope: Scope<'s, Tick>,
-    pieces: &[Piece],
+    plan: &QueryPlan,
+    name: &str,
     context: &Rc<Context>,
-) -> StreamVec<'s, Tick, StateUpdate> {
-    let mut pieces: VecDeque<Piece> = pieces.iter().cloned().collect();
+) -> Option<StreamVec<'s, Tick, StateUpdate>> {
+    let mut pieces: VecDeque<Piece> = plan.restore.get(name)?.iter().cloned().collect();
     let context = Rc::clone(context);
-    source(scope, "Restore", |capability, info| {
+    Some(source(scope, "Restore", |capability, info| {
         let activator = scope.activator_for(info.address);
         let mut reading = Some((capability, None));
         move |output| {
@@ -133,7 +135,14 @@ pub fn restored<'s>(
                 }
             }
         }
-    })
+    }))
+}
+
+/// Sums up what pieces of a checkpoint have of each key.
+pub fn sum_up(updates: &mut Vec<StateUpdate>, sums: &mut BTreeMap<Key, State>) {
+    for ((Blob(key), ()), _, state) in updates.drain(..) {
+        sums.entry(key).or_default().merge(&state);
+    }
 }
 
 /// The next messages, and the piece that they are of; opens one piece after the other.

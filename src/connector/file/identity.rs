@@ -4,6 +4,7 @@ use super::{Path, Result, Survey, io_error};
 use crate::connector::position::ReadFile;
 use crate::connector::read_at::read_at;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -56,12 +57,14 @@ impl Head {
 /// read on under that; where another file bears the name, that is read from its start.
 pub fn recognise(survey: &mut Survey) -> Result<()> {
     let Some(resumed) = &mut survey.resumed else { return Ok(()) };
+    let known: HashSet<&Path> = resumed.files.iter().map(|file| file.path.as_path()).collect();
     let mut renamed: Vec<&(PathBuf, u64)> =
-        survey.files.iter().filter(|(path, _)| resumed.files.iter().all(|file| file.path != *path)).collect();
+        survey.files.iter().filter(|(path, _)| !known.contains(path.as_path())).collect();
+    let lens = super::lens(&survey.files);
     for file in &mut resumed.files {
-        let there = survey.files.iter().find(|(path, _)| *path == file.path);
+        let there = lens.get(file.path.as_path());
         let next = file.mark.map_or(0, |mark| mark.next);
-        if next == 0 || there.is_some_and(|(_, len)| is_same(file, *len)) && file.head.is_of(&file.path)? {
+        if next == 0 || there.is_some_and(|len| is_same(file, *len)) && file.head.is_of(&file.path)? {
             continue;
         }
         let mut moved = None;

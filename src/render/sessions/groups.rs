@@ -226,7 +226,7 @@ impl Session {
         Session {
             start: i64::MAX,
             end: i64::MIN,
-            state: State(Box::default()),
+            state: State::default(),
             elements: BTreeMap::new(),
             told: None,
             number: None,
@@ -248,7 +248,7 @@ impl Session {
         };
         self.state.merge(&other.state);
         for (element, state) in other.elements {
-            add(&mut self.elements, element, &state);
+            self.elements.entry(element).or_default().merge(&state);
         }
         self
     }
@@ -269,35 +269,27 @@ impl Session {
         }
         self.state.merge(&state);
         for (element, state) in &elements {
-            add(&mut self.elements, element.clone(), state);
+            self.elements.entry(element.clone()).or_default().merge(state);
         }
         if self.told.replace(bounds).is_some() {
             elements
                 .into_iter()
-                .for_each(|(element, state)| changes(Kept::Element, behind(&kept, &element), state));
+                .for_each(|(element, state)| changes(Kept::Element, element.behind(&kept), state));
             changes(Kept::State, kept, state);
             return;
         }
         for Told { bounds, rows, elements } in self.merged.drain(..) {
             let old = kept_key(bounds, key);
             for (element, rows) in elements {
-                changes(Kept::Element, behind(&old, &element), State::removing(rows));
+                changes(Kept::Element, element.behind(&old), State::removing(rows));
             }
             changes(Kept::State, old, State::removing(rows));
         }
         for (element, state) in &self.elements {
-            changes(Kept::Element, behind(&kept, element), state.clone());
+            changes(Kept::Element, element.behind(&kept), state.clone());
         }
         changes(Kept::State, kept, self.state.clone());
     }
-}
-
-fn add(elements: &mut Elements, element: Element, state: &State) {
-    elements.entry(element).or_insert_with(|| State(Box::default())).merge(state);
-}
-
-fn behind(key: &Key, element: &Element) -> Key {
-    [&**key, &*element.0].concat().into()
 }
 
 fn kept_key(bounds: [i64; 2], key: &[u8]) -> Key {
@@ -423,7 +415,7 @@ mod tests {
     impl Sums {
         fn change(&mut self, kept: Kept, key: Key, state: State) {
             let sums = if kept == Kept::State { &mut self.states } else { &mut self.elements };
-            let sum = sums.entry(key.clone()).or_insert_with(|| State(Box::default()));
+            let sum = sums.entry(key.clone()).or_default();
             sum.merge(&state);
             assert!(sum.rows() >= 0);
             if sum.is_nothing() {

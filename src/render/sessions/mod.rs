@@ -17,14 +17,13 @@ use super::books::Stage;
 use super::clock::Clock;
 use super::context::Context;
 use super::keeping::Keeping;
+use super::kept::Routing;
 use super::keyed::keyed_by;
 use super::lanes::{Booked, Lane, LeftRight, Out, Pairing, Restored, merged};
 use super::packed::{Blob, StateUpdate};
 use super::pairs::{Pairs, RowRef};
 use super::rejects::RejectedRecord;
-use super::snapshot::restored;
-use super::table::route;
-use crate::aggregate::{Key, State};
+use super::snapshot::{restored, sum_up};
 use crate::batch::{Batch, Reached};
 use crate::error::Result;
 use crate::expr::{Expr, ExprKind};
@@ -98,17 +97,10 @@ pub fn sessions<'s>(
     context: &Rc<Context>,
 ) -> (Updates<'s>, Updates<'s>) {
     let scope = rows.scope();
-    let kept = |name: &str| match plan.restore.get(name) {
-        Some(pieces) => restored(scope, pieces, context),
-        None => empty(scope),
-    };
+    let kept = |name: &str| restored(scope, plan, name, context).unwrap_or_else(|| empty(scope));
     let (kept_states, kept_elements) = (kept(GROUPS), kept(ELEMENTS));
-    let by_key = || Exchange::new(|((kept, _), _, _): &StateUpdate| route(user_key(&kept.0)));
-    let key_values = aggregation.keys.len();
-    let by_key_of_element = Exchange::new(move |((kept, _), _, _): &StateUpdate| {
-        let key = user_key(&kept.0);
-        route(&key[..crate::value::row_len(key, key_values).unwrap_or(key.len())])
-    });
+    let routing = Routing::Front(aggregation.keys.len());
+    let by_key = || Exchange::new(move |((kept, _), _, _): &StateUpdate| routing.bucket(user_key(&kept.0)));
     let mut clock = Clock::new(&plan.feeds(&plan.select.from), context.peers);
     let mut known = Sessions::new(aggregation, rules);
     let mut restoring = Some((BTreeMap::new(), BTreeMap::new()));
@@ -119,7 +111,7 @@ pub fn sessions<'s>(
     let mut rows = builder.new_input(rows, Pipeline);
     let mut marks = builder.new_input(marks, Pipeline);
     let mut kept_states = builder.new_input(kept_states, by_key());
-    let mut kept_elements = builder.new_input(kept_elements, by_key_of_element);
+    let mut kept_elements = builder.new_input(kept_elements, by_key());
     let (states, state_stream) = builder.new_output();
     let (elements, element_stream) = builder.new_output();
     let mut states: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
@@ -129,10 +121,8 @@ pub fn sessions<'s>(
     builder.build(move |_| {
         move |frontiers| {
             if let Some((states, elements)) = &mut restoring {
-                kept_states
-                    .for_each(|_, updates| updates.drain(..).for_each(|update| collect(states, update)));
-                kept_elements
-                    .for_each(|_, updates| updates.drain(..).for_each(|update| collect(elements, update)));
+                kept_states.for_each(|_, updates| sum_up(updates, states));
+                kept_elements.for_each(|_, updates| sum_up(updates, elements));
             }
             // What is kept is known before any row is looked at.
             if !frontiers[2].is_empty() || !frontiers[3].is_empty() {
@@ -166,8 +156,4 @@ pub fn sessions<'s>(
         }
     });
     (state_stream, element_stream)
-}
-
-fn collect(kept: &mut BTreeMap<Key, State>, ((Blob(key), ()), _, state): StateUpdate) {
-    kept.entry(key).or_insert_with(|| State(Box::default())).merge(&state);
 }
