@@ -8,6 +8,7 @@
 //! ```
 //! What waits is counted in bytes, for each answer and for all of them together.
 
+use super::lock;
 use crate::error::{Code, Error};
 use crate::types::ColumnDef;
 use crate::value::Row;
@@ -536,10 +537,6 @@ impl Drop for Rows {
         self.queue.room.notify_waiters();
         self.answers.forget(&self.queue.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

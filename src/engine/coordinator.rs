@@ -11,6 +11,7 @@ use super::data_dir::{Aside, clear};
 use super::draft::{Base, Decision, Draft, Effects, Opening, Pair, Verdict, is_lasting};
 use super::facts::Facts;
 use super::inserter::Inserter;
+use super::lock;
 use super::mended::{self, Mender};
 use super::outcome::{Outcome, Status, status};
 use super::pool::Pool;
@@ -27,7 +28,7 @@ use crate::render::rejects::RejectLog;
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::parse_statement_with;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub struct Coordinator {
     pub(super) base: Base,
@@ -437,7 +438,3 @@ impl Opens for () {}
 impl Opens for PathBuf {}
 impl Opens for bool {}
 impl Opens for Vec<Result<()>> {}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -4,10 +4,11 @@
 //! once, each step of a writer is short, and topics know nothing of each other.
 
 use super::insert::Insertion;
+use super::lock;
 use crate::connector::{self, Record, Room, Share, Writer};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a statement waits until its rows are written.
@@ -110,8 +111,4 @@ impl Topic {
         }
         done
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,6 +7,7 @@
 //! have such readers is part of the world; [`Mender`] writes the logs.
 
 use super::draft::Draft;
+use super::lock;
 use crate::catalog::{Origin, Source};
 use crate::connector::log::{self, LogOptions, LogWriter};
 use crate::connector::{Opening, Place, Poll, Record, Share, Source as _, Start, Survey};
@@ -16,7 +17,7 @@ use crate::render::context::now_ms;
 use crate::sql::ast::{Ident, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 const TOPIC: &str = "wharfe_mended_";
 
@@ -174,8 +175,4 @@ impl Log {
         }
         Ok(Log { writer, known })
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,7 @@
 use super::Progress;
 use super::answers::{AnswerRow, Answers, Limits};
 use super::checkpoint::{Report, Taken};
+use super::lock;
 use super::measures::{Measured, Measures, Told};
 use super::peeks::{Peek, Piece};
 use super::pull::{Asked, Over};
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -469,9 +470,4 @@ impl Shared {
             notes: get(&self.counters.notes),
         }
     }
-}
-
-/// A panic elsewhere must not hide its cause behind a poisoned lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
