@@ -64,6 +64,25 @@ impl MessageBatch {
     pub fn key(&self, i: usize) -> Option<&[u8]> {
         self.keys.as_ref().and_then(|keys| keys[i].of(&self.buffer))
     }
+
+    /// Its messages in batches of their own; one that has none is given as it is.
+    pub fn each(self) -> Vec<MessageBatch> {
+        if self.len() < 2 {
+            return vec![self];
+        }
+        let one = |i: usize| MessageBatch {
+            partition: self.partition,
+            buffer: self.buffer.clone(),
+            values: vec![self.values[i]],
+            keys: self.keys.as_ref().map(|keys| vec![keys[i]]),
+            offsets: self.offsets.slice(i, 1),
+            timestamps: self.timestamps.take(&[i as u32]),
+            headers: self.headers.pick([i].into_iter()),
+            torn: self.torn.iter().filter(|(j, _)| *j == i).map(|(_, why)| (0, why.clone())).collect(),
+            names: self.names.clone(),
+        };
+        (0..self.len()).map(one).collect()
+    }
 }
 
 /// Milliseconds since the epoch: one for all rows, or one each.

@@ -20,6 +20,7 @@ use wharfe::engine::{
 };
 use wharfe::error::Result;
 use wharfe::format::output::json_row;
+use wharfe::plan::Emission;
 use wharfe::sql::ast::{Parsed, Statement};
 use wharfe::sql::lexer::{TokenKind, lex};
 use wharfe::sql::parse_statement_with;
@@ -99,11 +100,16 @@ pub struct Cut {
     pub tick_ms: u64,
     pub tick_bytes: usize,
     pub batch_bytes: usize,
+    pub emission: Emission,
 }
 
-pub const COARSE: Cut = Cut { workers: 1, tick_ms: 10, tick_bytes: 8 << 20, batch_bytes: 512 << 10 };
+pub const COARSE: Cut =
+    Cut { workers: 1, tick_ms: 10, tick_bytes: 8 << 20, batch_bytes: 512 << 10, emission: Emission::PerTick };
 /// About a record a tick.
-pub const FINE: Cut = Cut { workers: 3, tick_ms: 1, tick_bytes: 1, batch_bytes: 64 };
+pub const FINE: Cut =
+    Cut { workers: 3, tick_ms: 1, tick_bytes: 1, batch_bytes: 64, emission: Emission::PerTick };
+/// One output for each record that touches a row.
+pub const EACH: Cut = Cut { emission: Emission::PerRecord, ..COARSE };
 
 impl Cut {
     pub fn workers(self, workers: usize) -> Cut {
@@ -111,7 +117,7 @@ impl Cut {
     }
 
     fn config(self, site: &Site, once: bool) -> Config {
-        let Cut { workers, tick_ms, tick_bytes, batch_bytes } = self;
+        let Cut { workers, tick_ms, tick_bytes, batch_bytes, emission } = self;
         let tick = Duration::from_millis(tick_ms);
         Config {
             workers,
@@ -124,6 +130,7 @@ impl Cut {
                 tick,
                 tick_bytes,
                 batch_bytes,
+                emission,
                 inflight_bytes: 32 << 20,
                 checkpoints: Intervals { checkpoint: DEADLINE, commit: DEADLINE },
             },
@@ -354,6 +361,7 @@ impl Random {
             tick_ms: *self.pick(&[1, 2, 10]),
             tick_bytes: *self.pick(&[1, 300, 5_000, 8 << 20]),
             batch_bytes: *self.pick(&[1, 100, 4_000, 512 << 10]),
+            emission: Emission::PerTick,
         }
     }
 }

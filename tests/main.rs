@@ -4,6 +4,7 @@
 mod harness;
 mod scripts;
 mod operators;
+mod emission;
 mod books;
 #[cfg(feature = "kafka")]
 mod broker;

@@ -13,6 +13,7 @@ use crate::dashboard;
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::gateway::Gateway;
+use crate::plan::Emission;
 use crate::registry::Client;
 use crate::server::Options;
 use std::net::TcpListener;
@@ -82,6 +83,14 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, help_heading = "Running")]
     pub commit_interval: Duration,
 
+    /// When tables tell of their changes
+    ///
+    /// A tick, of some milliseconds, tells of each row that it has changed, once. With record, each record
+    /// is a tick: a table tells once for each record that touches a row, unchanged or not, as ksqlDB
+    /// does with cache.max.bytes.buffering = 0. Some thousand records a second go through then.
+    #[arg(long, value_enum, default_value_t, value_name = "UNIT", help_heading = "Running")]
+    pub emit: Emit,
+
     /// How many MiB of rows may wait for clients that read slowly
     ///
     /// Where more would wait, the push query with the most is ended with an error; a single one may have
@@ -149,6 +158,23 @@ pub struct Args {
     /// Their addresses, HOST:PORT a line [default: localhost:2101, localhost:2102, …]
     #[arg(long, value_name = "FILE", requires = "processes", help_heading = "Many processes")]
     pub hostfile: Option<PathBuf>,
+}
+
+/// After what tables tell of their changes.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default)]
+pub enum Emit {
+    #[default]
+    Tick,
+    Record,
+}
+
+impl From<Emit> for Emission {
+    fn from(emit: Emit) -> Emission {
+        match emit {
+            Emit::Tick => Emission::PerTick,
+            Emit::Record => Emission::PerRecord,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -4,6 +4,7 @@ use super::{count, run};
 use crate::dashboard::Dashboard;
 use crate::engine::{AnswerLimits, Config, Intervals, Limits, Pace};
 use crate::error::{Error, Result, reason};
+use crate::plan::Emission;
 use crate::topology::Topology;
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub fn config(args: &run::Args) -> Result<Config> {
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
         pace: Pace {
+            emission: args.emit.into(),
             checkpoints: Intervals { checkpoint: args.checkpoint_interval, commit: args.commit_interval },
             ..pace()?
         },
@@ -116,6 +118,7 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
         tick_bytes: number("WHARFE_TICK_BYTES", 8 << 20)? as usize,
         batch_bytes: number("WHARFE_BATCH_BYTES", 256 << 10)? as usize,
         inflight_bytes: number("WHARFE_INFLIGHT_BYTES", 32 << 20)? as usize,
+        emission: Emission::default(),
         checkpoints: Intervals { checkpoint: Duration::from_secs(10), commit: Duration::from_secs(1) },
     })
 }

@@ -11,6 +11,7 @@ pub mod log;
 pub mod opensearch;
 mod position;
 mod read_at;
+mod singly;
 pub mod stdin;
 
 use crate::batch::MessageBatch;
@@ -20,6 +21,7 @@ pub use cluster::{BOOTSTRAP, Cluster, Notes, Setting};
 pub use dealing::{Dispensers, Moment, ReadTo, Team, Ticket};
 pub use position::{Position, Split};
 use serde::{Deserialize, Serialize};
+pub use singly::Singly;
 use std::path::{Path, PathBuf};
 
 /// Where a topic lives: a connector is one variant here, one arm in [`open`], and one in [`writer`] if

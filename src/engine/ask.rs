@@ -140,6 +140,7 @@ impl Draft<'_> {
             sink: Sink::Answer { answer: id.into() },
             restore: Default::default(),
             durable: false,
+            emission: self.base.emission,
         };
         let watch = match grouped {
             true => self.watch_groups(watch, &mut plans, &mut watcher),

@@ -179,6 +179,7 @@ impl Draft<'_> {
             sink: Sink::Table { table, strategy: Strategy::Monoid },
             restore: self.restore(),
             durable: self.world.durable,
+            emission: self.base.emission,
         };
         let query = Query {
             id: plan.query.clone(),
@@ -327,6 +328,7 @@ impl Draft<'_> {
             select,
             restore: self.restore(),
             durable: self.world.durable,
+            emission: self.base.emission,
             sink,
         };
         check_compiles(&plan.select)?;

@@ -26,7 +26,7 @@ use crate::connector::{self, Cluster, Place, Position, Start, Survey, log};
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::plan::select::{self, Purpose, bind_select};
-use crate::plan::{DataflowId, DataflowPlan, SelectPlan, SourcePlan, TableId};
+use crate::plan::{DataflowId, DataflowPlan, Emission, SelectPlan, SourcePlan, TableId};
 use crate::registry::{Lookups, Resolved, Schema, Trouble};
 use crate::render::context::now_ms;
 use crate::sql::ast::{self, Parsed, Statement};
@@ -44,6 +44,7 @@ pub struct Base {
     pub schemas: Lookups,
     pub data_dir: PathBuf,
     pub once: bool,
+    pub emission: Emission,
     /// Only plans are asked for: no cluster is.
     pub dry: bool,
     /// As many push queries may be open.

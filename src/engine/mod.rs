@@ -51,7 +51,7 @@ mod tests;
 
 use crate::connector::log::Ends;
 use crate::error::{Code, Error, Result};
-use crate::plan::{DataflowId, HubId, TableId};
+use crate::plan::{DataflowId, Emission, HubId, TableId};
 use crate::registry::{Client, Registry};
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::{Known, parse_statement_with};
@@ -122,6 +122,9 @@ pub struct Pace {
     pub tick_bytes: usize,
     /// Bytes of one message batch.
     pub batch_bytes: usize,
+    /// One record a tick, whatever the above, or as they say. One worker reads all there is then, so that
+    /// records are one after the other.
+    pub emission: Emission,
     /// Bytes a worker may have read that have not left the slowest query.
     pub inflight_bytes: usize,
     /// Where the data directory is given.
@@ -220,6 +223,7 @@ impl Engine {
                 schemas: shared.schemas(open)?,
                 data_dir: data_dir.path.clone(),
                 once: config.once,
+                emission: config.pace.emission,
                 dry: false,
                 push_queries_max: config.answers.push_queries,
                 sinks: sinks::Running::default(),

@@ -12,8 +12,8 @@ use super::sinks::infos;
 use super::world::World;
 use super::{AnswerLimits, Limits};
 use crate::error::Result;
-use crate::plan::DataflowPlan;
 use crate::plan::explain::explain;
+use crate::plan::{DataflowPlan, Emission};
 use crate::registry::{Client, Lookups};
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
@@ -28,6 +28,7 @@ fn planner(topology: &Topology) -> Result<(Coordinator, Session)> {
         schemas: Lookups::new(Client::planning(topology.registry.as_ref())?),
         data_dir: "DATA".into(),
         once: true,
+        emission: Emission::default(),
         dry: true,
         push_queries_max: AnswerLimits::default().push_queries,
         sinks: Default::default(),

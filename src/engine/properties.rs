@@ -36,7 +36,11 @@ const KNOWN: &[Known] = &[
     of(session::TOPIC_PREFIX, "", Honoured(|_| Ok(()))),
     of(session::SUBSTITUTION, "true", Honoured(|session| is_boolean(session, session::SUBSTITUTION))),
     of(session::OR_REPLACE, "true", Honoured(|session| is_boolean(session, session::OR_REPLACE))),
-    of("cache.max.bytes.buffering", "", Idle("changes go out tick by tick, whatever is buffered")),
+    of(
+        "cache.max.bytes.buffering",
+        "",
+        Idle("changes go out tick by tick; with --emit record of the engine, one for each record"),
+    ),
     of(
         "commit.interval.ms",
         "",
@@ -52,7 +56,11 @@ const KNOWN: &[Known] = &[
         "exactly_once_v2",
         Idle("output is written once, with --data-dir also after a crash"),
     ),
-    of("statestore.cache.max.bytes", "", Idle("changes go out tick by tick, whatever is buffered")),
+    of(
+        "statestore.cache.max.bytes",
+        "",
+        Idle("changes go out tick by tick; with --emit record of the engine, one for each record"),
+    ),
     of(
         "ksql.fail.on.deserialization.error",
         "false",

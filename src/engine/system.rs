@@ -8,8 +8,8 @@ use crate::connector::Layout;
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Format, Serialization};
 use crate::plan::{
-    Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink,
-    Strategy,
+    Aggregation, Call, DataflowPlan, Emission, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape,
+    Sink, Strategy,
 };
 use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
@@ -84,5 +84,6 @@ pub fn books_query() -> QueryPlan {
         sink: Sink::Table { table: BOOKS_TABLE, strategy: Strategy::Monoid },
         restore: Default::default(),
         durable: false,
+        emission: Emission::default(),
     }
 }

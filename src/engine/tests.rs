@@ -31,6 +31,7 @@ fn coordinator(dir: &Path, registry: &Registry, push_queries_max: usize) -> Coor
         topology: Topology::parse("topology", TOPOLOGY, dir).unwrap(),
         schemas: Lookups::new(Client::Own(registry.clone())),
         data_dir: dir.to_path_buf(),
+        emission: Default::default(),
         once: false,
         dry: false,
         push_queries_max,

@@ -44,6 +44,9 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
         let _ = writeln!(out, "  read {kind} {}", input.source);
     }
     explain_select(&plan.select, columns, out);
+    if plan.emission == Emission::PerRecord {
+        out.push_str("  emit once for each record, unchanged rows too\n");
+    }
     match &plan.sink {
         Sink::Stream { store: None, .. } => out.push_str("  publish in memory\n"),
         Sink::Stream { store: Some(store), .. } => {

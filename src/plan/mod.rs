@@ -112,6 +112,18 @@ pub struct QueryPlan {
     pub restore: BTreeMap<String, Vec<Piece>>,
     /// Checkpoints are taken, so that what it keeps is kept where they find it.
     pub durable: bool,
+    pub emission: Emission,
+}
+
+/// When a table tells those that read it, and its topic, about a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Emission {
+    /// At the end of a tick that has changed it.
+    #[default]
+    PerTick,
+    /// Once for each record that touches it, unchanged or not, as Kafka Streams does where it buffers
+    /// nothing: a tick holds one record.
+    PerRecord,
 }
 
 /// The kept state of an aggregating query's groups, and of the elements of their collections.

@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::engine::AnswerRow;
 use crate::engine::shared::Mail;
 use crate::expr::Notes;
-use crate::plan::{QueryPlan, Shape};
+use crate::plan::{Emission, QueryPlan, Shape};
 use crate::types::SqlType;
 use crate::value::Row;
 use std::rc::Rc;
@@ -57,6 +57,7 @@ pub fn answer_changes(
     };
     let mut transform = super::transform::Transform::new(plan.select.filter.as_ref(), exprs.clone())?;
     let keys: Vec<bool> = plan.select.columns.iter().map(|c| c.identifies()).collect();
+    let each = plan.emission == Emission::PerRecord;
     let (context, parent) = (Rc::clone(context), parent.to_vec());
     changes.probe_with(probe).sink(Pipeline, "AnswerChanges", move |(input, frontier)| {
         input.for_each(|_, changes| {
@@ -69,7 +70,7 @@ pub fn answer_changes(
             for change in changes.drain(..) {
                 let (old, new) = (apply(change.old), apply(change.new));
                 match (old, new) {
-                    (old, Some(row)) if old.as_ref() != Some(&row) => {
+                    (old, Some(row)) if each || old.as_ref() != Some(&row) => {
                         rows.push(AnswerRow { row, deleted: false })
                     }
                     (Some(old), None) => {

@@ -10,6 +10,7 @@ use super::table::{Content, Table};
 use super::{RESTORED, Tick};
 use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Timestamps};
+use crate::plan::Emission;
 use crate::types::ColumnDef;
 use crate::value::{Row, Value};
 use arrow_buffer::BooleanBuffer;
@@ -128,11 +129,14 @@ where
 }
 
 /// Touched keys → changes. `table` is this dataflow's own handle: it holds back compaction until a
-/// tick's changes have been read from it.
-pub fn changes<'s>(touched: Touched<'s>, table: Table) -> StreamVec<'s, Tick, Change> {
+/// tick's changes have been read from it. Emitting per record, rows that stay as they are are changes, too.
+pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> StreamVec<'s, Tick, Change> {
     // All that is closed now is reported as one change from nothing, at this tick.
     let start = table.closed().unwrap_or(0);
     table.compact(start);
+    let is_told = move |(old, new): &(Option<Row>, Option<Row>)| {
+        old != new || (emission == Emission::PerRecord && new.is_some())
+    };
     touched.unary_frontier(Pipeline, "Changes", move |capability, _| {
         let mut capability = Some(capability);
         let mut pending: BTreeMap<Tick, BTreeSet<Key>> = BTreeMap::new();
@@ -162,7 +166,7 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table) -> StreamVec<'s, Tick, Ch
                 let mut session = output.session(&at);
                 let before = table.lookup(tick - 1, &keys);
                 let after = table.lookup(tick, &keys);
-                for (old, new) in before.into_iter().zip(after).filter(|(old, new)| old != new) {
+                for (old, new) in before.into_iter().zip(after).filter(is_told) {
                     session.give(Change { tick, old, new });
                 }
             }

@@ -12,7 +12,7 @@ use crate::connector::{self, Dispensers, Moment, Place, Share, Team, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
-use crate::plan::{DataflowId, HubId, SourcePlan, StorePlan, TableId};
+use crate::plan::{DataflowId, Emission, HubId, SourcePlan, StorePlan, TableId};
 use crate::registry::Lookups;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -217,8 +217,19 @@ impl Context {
     /// This worker among those of its process, as a source knows it.
     pub fn team(&self, waker: Waker, shared: &Arc<Dispensers>) -> Team {
         let workers = self.shared.workers();
-        let (worker, processes) = (self.index % workers, self.peers / workers);
+        let (worker, processes) = match self.pace.emission {
+            Emission::PerTick => (self.index % workers, self.peers / workers),
+            Emission::PerRecord => (0, 1),
+        };
         Team { worker, process: self.shared.process, processes, waker, shared: Arc::clone(shared) }
+    }
+
+    /// What this worker reads of each topic. One reads all of them where a tick holds one record.
+    pub fn share(&self) -> Option<Share> {
+        match self.pace.emission {
+            Emission::PerTick => Some(Share::Part { index: self.index, of: self.peers }),
+            Emission::PerRecord => (self.index == 0).then_some(Share::Part { index: 0, of: 1 }),
+        }
     }
 
     /// The moment that input read now belongs to.
@@ -269,6 +280,10 @@ pub struct Clock {
     tick_us: Tick,
     live_tick_us: Tick,
     tick_bytes: usize,
+    /// Where a tick holds one record: which round of the sources it is, each of which reads one record in it.
+    round: Option<Cell<u64>>,
+    /// Some source that may have more waits for the next round.
+    waiting: Cell<bool>,
 }
 
 /// How often inputs are looked at while something comes. Half of it is the mean wait for a look; a look
@@ -297,6 +312,8 @@ impl Clock {
             tick_us: pace.tick.as_micros() as Tick,
             live_tick_us: LIVE_TICK_US.min(pace.tick.as_micros() as Tick),
             tick_bytes: pace.tick_bytes,
+            round: (pace.emission == Emission::PerRecord).then(|| Cell::new(1)),
+            waiting: Cell::new(false),
         }
     }
 
@@ -319,6 +336,16 @@ impl Clock {
     pub fn count_bytes(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes);
         self.more.set(true);
+    }
+
+    /// Whether a source may read now that did last in round `last`, and the round that it is. Where a tick
+    /// holds one record, all others wait for the next tick, and who has had its turn for the next round.
+    pub fn turn(&self, last: u64) -> Option<u64> {
+        let Some(round) = &self.round else { return Some(0) };
+        if last == round.get() {
+            self.waiting.set(true);
+        }
+        (self.bytes.get() == 0 && last < round.get()).then(|| round.get())
     }
 
     /// Begins to look at the inputs when it is time to. True when it is.
@@ -355,11 +382,32 @@ impl Clock {
         if !self.looking.get() {
             return false;
         }
+        if let Some(round) = &self.round {
+            return self.cut_record(round, more);
+        }
         let now = self.now();
         if more && now < self.cut_at.get() + self.tick_us && self.bytes.get() < self.tick_bytes {
             return false;
         }
         self.looking.set(more);
+        self.go_on(now)
+    }
+
+    /// Closes a tick that has its record, or none of any source.
+    fn cut_record(&self, round: &Cell<u64>, more: bool) -> bool {
+        let (read, waits) = (self.bytes.get() > 0, self.waiting.get());
+        if !read && waits {
+            self.waiting.set(false);
+            round.set(round.get() + 1);
+        } else if !read && more {
+            return false;
+        }
+        self.looking.set(read || waits);
+        self.go_on(self.now())
+    }
+
+    /// To the next tick. True.
+    fn go_on(&self, now: Tick) -> bool {
         self.tick.set(now.max(self.tick.get() + 1));
         self.cut_at.set(now);
         self.bytes.set(0);
@@ -437,7 +485,9 @@ mod tests {
     fn a_tick_closes_when_inputs_have_no_more_or_it_is_full() {
         let hour = Duration::from_secs(3600);
         let checkpoints = Intervals { checkpoint: hour, commit: hour };
-        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, checkpoints };
+        let emission = Emission::PerTick;
+        let pace =
+            Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission, checkpoints };
         let clock = Clock::new(now_ms(), &pace);
         let mut ticks = vec![clock.tick()];
         let mut cut = || clock.cut().then(|| ticks.push(clock.tick())).is_some();

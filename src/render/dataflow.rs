@@ -180,12 +180,12 @@ fn install_on_table(
         }
         Sink::Answer { answer } => {
             let types: Vec<_> = parent.columns.iter().map(|c| c.ty.clone()).collect();
-            let changes = changes(touched, parent);
+            let changes = changes(touched, parent, plan.emission);
             answer::answer_changes(changes, plan, &types, answer.clone(), &ends.probe, context)?;
         }
         Sink::Changelog(stored) => {
             let columns = parent.columns.clone();
-            let rows = changelog(changes(touched, parent), &columns, context);
+            let rows = changelog(changes(touched, parent, plan.emission), &columns, context);
             store::store(rows, plan, plan.id, stored, &ends.probe, context)?;
         }
         Sink::Stream { .. } => return Err(misfit(plan, &plan.sink)),

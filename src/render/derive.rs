@@ -8,11 +8,11 @@ use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
 use super::table::{Content, Finisher, Table, route, rows_to_batch};
 use super::transform::Transform;
-use super::{RESTORED, Tick};
+use super::{RESTORED, Tick, touches};
 use crate::aggregate::{Spec, aggregate_rows};
 use crate::error::Result;
 use crate::expr::{Expr, ExprKind, Notes};
-use crate::plan::{Aggregation, QueryPlan, Shape};
+use crate::plan::{Aggregation, Emission, QueryPlan, Shape};
 use crate::types::SqlType;
 use crate::value::{Row, decode_row, encode_row};
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
@@ -36,7 +36,7 @@ pub fn derive(
         let view = View::new(parent, &plan.select)?;
         return Ok(Table::new(Content::View(Box::new(view)), None, &plan.select.columns, probe));
     }
-    let changes = changes(touched, parent);
+    let changes = changes(touched, parent, plan.emission);
     let (exprs, keys) = match &plan.select.shape {
         Shape::Project(exprs) => {
             (exprs.clone(), plan.select.columns.iter().filter(|c| c.identifies()).count())
@@ -44,6 +44,14 @@ pub fn derive(
         Shape::Aggregate(aggregation) => (inputs(aggregation), aggregation.keys.len()),
     };
     let grouped = matches!(plan.select.shape, Shape::Aggregate(_));
+    let touches = match plan.emission {
+        Emission::PerTick => None,
+        Emission::PerRecord => {
+            let (changes, filter) = (changes.clone(), plan.select.filter.as_ref());
+            let keys = touches::derived(changes, filter, exprs.clone(), keys, types.clone())?;
+            Some(touches::count(keys, probe).1)
+        }
+    };
     let rows = updates(changes, plan, exprs, keys, grouped, types, context)?;
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         rows,
@@ -53,7 +61,8 @@ pub fn derive(
     );
     let Shape::Aggregate(aggregation) = &plan.select.shape else {
         arranged.stream.probe_with(probe);
-        return Ok(Table::new(Content::Rows(arranged.trace), None, &plan.select.columns, probe));
+        let table = Table::new(Content::Rows(arranged.trace), None, &plan.select.columns, probe);
+        return Ok(table.touched_by(touches));
     };
     let specs = aggregation.specs();
     let reduced = arranged.reduce_abelian::<_, RowBuilder, RowSpine, _, _>(
@@ -66,7 +75,8 @@ pub fn derive(
     );
     reduced.stream.probe_with(probe);
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-    Ok(Table::new(Content::Rows(reduced.trace), Some(finisher), &plan.select.columns, probe))
+    let table = Table::new(Content::Rows(reduced.trace), Some(finisher), &plan.select.columns, probe);
+    Ok(table.touched_by(touches))
 }
 
 /// Whether a join's rows are projected under their own keys, so that they need not be kept.

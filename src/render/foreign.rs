@@ -10,12 +10,12 @@ use super::dataflow::Rendered;
 use super::joined::{exists, joined_row, side_row};
 use super::packed::{Blob, Bytes, KeyedBatcher, RowSpine, RowUpdate};
 use super::table::{Content, Scan, Table, compact, route, rows_to_batch};
-use super::{RESTORED, Tick};
+use super::{RESTORED, Tick, touches};
 use crate::aggregate::Key;
 use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::Projection;
-use crate::plan::{Join, Side};
+use crate::plan::{Emission, Join, Side};
 use crate::types::ColumnDef;
 use crate::value::{Row, decode_row, encode_row};
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -23,7 +23,9 @@ use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use std::collections::{BTreeMap, BTreeSet};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::probe::{Handle, Probe};
 use timely::progress::Antichain;
 
 /// Joins a table to another one whose keys its rows name.
@@ -32,9 +34,12 @@ pub fn foreign<'s>(
     right: (Touched<'s>, Table),
     join: &Join,
     columns: &[ColumnDef],
+    (emission, probe): (Emission, &Handle<Tick>),
 ) -> Result<Rendered<'s>> {
     let identity = left.1.identity();
-    let rows = named(changes(left.0, left.1), &join.left)?;
+    let changes = changes(left.0, left.1, emission);
+    let of_left = (emission == Emission::PerRecord).then(|| touches::own(changes.clone(), identity.clone()));
+    let rows = named(changes, &join.left)?;
     let by_foreign = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         rows,
         Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0)),
@@ -42,6 +47,10 @@ pub fn foreign<'s>(
         KeyedBatcher::new,
     );
     let named = touched::<TraceAgent<RowSpine>, _>(by_foreign.stream, |_| true);
+    let touches = of_left.map(|own| {
+        let (rows, right) = (by_foreign.trace.clone(), right.0.clone());
+        own.concat(touches::named(named.clone(), right, rows, identity.clone()))
+    });
     let updates = joined(named, right.0, by_foreign.trace, right.1, join, identity);
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         updates,
@@ -49,8 +58,14 @@ pub fn foreign<'s>(
         "ArrangeJoined",
         KeyedBatcher::new,
     );
-    let changed = touched::<TraceAgent<RowSpine>, _>(arranged.stream, |_| true);
-    Ok(Rendered::Table(changed, Box::new(Table::of(Content::Rows(arranged.trace), columns))))
+    // Its readers ask how far it is from the first on.
+    let closed = Handle::new();
+    let mut changed = touched::<TraceAgent<RowSpine>, _>(arranged.stream, |_| true).probe_with(&closed);
+    if let Some(touches) = touches {
+        changed = changed.concat(touches::count(touches, probe).0);
+    }
+    let table = Table::new(Content::Rows(arranged.trace), None, columns, &closed);
+    Ok(Rendered::Table(changed, Box::new(table)))
 }
 
 /// Changes of the left table by the keys that their rows name.

@@ -52,14 +52,14 @@ pub fn join<'s>(
         }
         ([Rendered::Table(left, left_table), right], Method::ForeignKey) => {
             let Rendered::Table(right, right_table) = right else { return Err(misfit(plan)) };
-            foreign((left, *left_table), (right, *right_table), join, &columns(join))
+            foreign((left, *left_table), (right, *right_table), join, &columns(join), (plan.emission, probe))
         }
         ([Rendered::Rows(left), right], method @ (Method::Within(_) | Method::Lookup)) => {
             let right = match right {
                 Rendered::Rows(rows) => rows,
                 Rendered::Table(touched, table) => {
                     let types: Vec<SqlType> = table.columns.iter().map(|c| c.ty.clone()).collect();
-                    records(changes(touched, *table), types)
+                    records(changes(touched, *table, plan.emission), types)
                 }
             };
             let (of_left, of_right) = join.wanted(wanted);

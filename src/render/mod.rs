@@ -35,6 +35,7 @@ pub mod packed;
 pub mod table;
 pub mod pieces;
 pub mod changes;
+pub mod touches;
 pub mod derive;
 pub mod store;
 pub mod answer;

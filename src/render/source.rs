@@ -6,12 +6,14 @@ use super::context::Context;
 use super::rejects::RejectedRecord;
 use super::stamps::Stamps;
 use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps};
-use crate::connector::{self, Dealt, Dispensers, Moment, Opening, ReadTo, Share, Source, Team, Ticket};
+use crate::connector::{
+    self, Dealt, Dispensers, Moment, Opening, Position, ReadTo, Singly, Source, Team, Ticket,
+};
 use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
 use crate::format::{Decoder, decoder, decoder_in};
-use crate::plan::{SourcePlan, Wanted};
+use crate::plan::{Emission, SourcePlan, Wanted};
 use crate::registry::Lookups;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -81,6 +83,7 @@ pub fn read<'s>(
         let mut busy = false;
         // All that is there now has been read, and that was said.
         let mut at_end = false;
+        let mut round = 0;
         move |output| {
             let Some(held) = capability.as_mut() else { return };
             if cancel.get() {
@@ -105,6 +108,7 @@ pub fn read<'s>(
             {
                 return;
             }
+            let Some(turn) = context.clock.turn(round) else { return };
             let headers = plan.reads_headers(&hub.wanted.borrow());
             let polled = poll(&mut reading.borrow_mut(), &plan, headers, moment, &team, &context);
             let (messages, ticket) = match polled {
@@ -131,12 +135,13 @@ pub fn read<'s>(
                     return;
                 }
             };
+            round = turn;
             // Where another worker was dealt a block of a later tick before, this one comes with it.
             let tick = ticket.map_or(moment.epoch, |ticket| ticket.epoch);
             let bytes = messages.buffer.len();
             gauge.borrow_mut().count(&messages);
             context.inflight.add(tick, bytes);
-            context.clock.count_bytes(bytes);
+            context.clock.count_bytes(bytes.max(1));
             context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
             output.session(&held.delayed(&tick)).give(Read::Messages(messages, ticket));
             activator.activate();
@@ -162,6 +167,8 @@ pub enum Reading {
     Unopened,
     Open(Box<dyn Source>),
     Ended(Option<ReadTo>),
+    /// Another worker reads all of it.
+    Elsewhere,
 }
 
 impl Reading {
@@ -171,6 +178,7 @@ impl Reading {
             Reading::Unopened => None,
             Reading::Open(reader) => reader.position(),
             Reading::Ended(position) => position.clone(),
+            Reading::Elsewhere => Some(ReadTo::Here(Position::default())),
         }
     }
 }
@@ -185,10 +193,15 @@ fn poll(
 ) -> Result<Dealt> {
     let reader = match reading {
         Reading::Ended(_) => return Ok(Dealt::Done),
+        Reading::Elsewhere => return Ok(if plan.bounded { Dealt::Done } else { Dealt::Pending }),
         Reading::Open(reader) => reader,
         Reading::Unopened => {
+            let Some(share) = context.share() else {
+                *reading = Reading::Elsewhere;
+                return poll(reading, plan, headers, moment, team, context);
+            };
             let opening = Opening {
-                share: Share::Part { index: context.index, of: context.peers },
+                share,
                 start: plan.start,
                 // What is still written has no end yet.
                 bounded: plan.bounded && plan.behind.is_empty(),
@@ -197,7 +210,10 @@ fn poll(
             let opened = connector::open_surveyed(&plan.place, opening, &plan.survey, team)?;
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
-            *reading = Reading::Open(opened);
+            *reading = Reading::Open(match context.pace.emission {
+                Emission::PerTick => opened,
+                Emission::PerRecord => Box::new(Singly::new(opened)),
+            });
             return poll(reading, plan, headers, moment, team, context);
         }
     };

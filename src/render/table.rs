@@ -61,6 +61,8 @@ pub struct Table {
     pub columns: Vec<ColumnDef>,
     pub(super) content: RefCell<Content>,
     finisher: RefCell<Option<Finisher>>,
+    /// How often each key was touched, where that is told.
+    touches: RefCell<Option<TraceAgent<RowSpine>>>,
     pub probe: Handle<Tick>,
 }
 
@@ -78,8 +80,14 @@ impl Table {
             columns: columns.to_vec(),
             content: RefCell::new(content),
             finisher: RefCell::new(finisher),
+            touches: RefCell::default(),
             probe: probe.clone(),
         }
+    }
+
+    /// Whose keys count as touched where their rows stay as they are.
+    pub fn touched_by(self, touches: Option<TraceAgent<RowSpine>>) -> Table {
+        Table { touches: RefCell::new(touches), ..self }
     }
 
     /// A table that belongs to the dataflow that reads it.
@@ -121,6 +129,7 @@ impl Table {
             }
             Content::View(view) => view.table.compact(tick),
         }
+        self.touches.borrow_mut().iter_mut().for_each(|touches| compact(touches, &since, &upper));
     }
 
     /// False when `tick` was compacted away already.
@@ -139,12 +148,24 @@ impl Table {
         &self,
         scope: timely::dataflow::Scope<'s, Tick>,
     ) -> (super::changes::Touched<'s>, Table, Vec<super::changes::Press>) {
-        super::changes::import(scope, &mut self.content.borrow_mut(), |content| Table {
-            columns: self.columns.clone(),
-            content: RefCell::new(content),
-            finisher: RefCell::new(self.finisher.borrow().as_ref().map(Finisher::again)),
-            probe: self.probe.clone(),
-        })
+        let touches =
+            self.touches.borrow_mut().as_mut().map(|touches| touches.import_core(scope, "ImportTouches"));
+        let (mut touched, mut table, mut presses) =
+            super::changes::import(scope, &mut self.content.borrow_mut(), |content| Table {
+                columns: self.columns.clone(),
+                content: RefCell::new(content),
+                finisher: RefCell::new(self.finisher.borrow().as_ref().map(Finisher::again)),
+                touches: RefCell::default(),
+                probe: self.probe.clone(),
+            });
+        if let Some((arranged, press)) = touches {
+            use timely::dataflow::operators::Concat;
+            let counted = super::changes::touched::<TraceAgent<RowSpine>, _>(arranged.stream, |_| true);
+            touched = touched.concat(counted);
+            table.touches = RefCell::new(Some(arranged.trace));
+            presses.push(press);
+        }
+        (touched, table, presses)
     }
 
     /// Keys as they are kept, ascending, of keys with the values of the columns that tell rows apart.

@@ -70,8 +70,8 @@ impl Partition {
         headers: bool,
     ) -> Result<Option<MessageBatch>, Code> {
         let mut batch = Collecting::new(self.bytes, headers);
-        while self.failed.is_none() && !(self.caught_up && self.bounded) && batch.bytes.len() < max_bytes {
-            let most = (max_bytes - batch.bytes.len()) / self.record_bytes;
+        while self.failed.is_none() && !(self.caught_up && self.bounded) && batch.size() < max_bytes {
+            let most = (max_bytes - batch.size()) / self.record_bytes;
             let taken = self.queue.take(most, |record| match record {
                 Ok(record) if self.bounded && record.offset >= self.end => self.caught_up = true,
                 Ok(record) => {
@@ -116,6 +116,11 @@ impl Collecting {
         let (keys, values, offsets, times, torn) = Default::default();
         let (bytes, headers) = (Vec::with_capacity(bytes), headers.then(Vec::new));
         Collecting { bytes, keys, has_keys: false, values, headers, offsets, times, torn }
+    }
+
+    /// In bytes; a record without any counts as well.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.values.len()
     }
 
     fn add(&mut self, record: &Record, now_ms: i64) {
