@@ -28,3 +28,4 @@ mod console;
 mod opensearch;
 mod interop;
 mod cli;
+mod bench;

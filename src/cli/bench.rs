@@ -33,8 +33,8 @@ use std::path::PathBuf;
 ///
 /// The input is made for it: the feeds carparks and carparks_historic with so many events, and
 /// carparks_leeds with a tenth of them, since its events are ten times as long. Topics that are none
-/// of these are empty. Each measurement is a process of its own, made three times; the one with the
-/// least CPU counts, with the most memory that any of the three took.
+/// of these are empty. Each measurement is a process of its own, made several times; the one with the
+/// least CPU counts, with the most memory that any of them took.
 ///
 ///   decode             read, frame and decode the columns that the queries need, on one thread
 ///   dataflow           the queries alone, over rows that were decoded before, on one thread
@@ -74,6 +74,14 @@ pub struct Args {
     #[arg(long, value_name = "R", default_value = "100_000", value_parser = count,
           default_value_if("kafka", clap::builder::ArgPredicate::IsPresent, "20_000"))]
     pub rate: u64,
+
+    /// For so many seconds; the first does not count
+    #[arg(long, value_name = "S", default_value = "10", value_parser = clap::value_parser!(u64).range(2..=86_400))]
+    pub seconds: u64,
+
+    /// How often each measurement but latency is made
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeats: u32,
 
     /// Measure with topics on this cluster in place of files
     #[arg(long, value_name = "BOOTSTRAP")]

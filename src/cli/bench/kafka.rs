@@ -22,8 +22,6 @@ const PARTITIONS: u32 = 6;
 const COPY: &str = "bare_copy";
 const LIVE: &str = "live";
 
-const LATENCY_SECONDS: u64 = 10;
-
 impl Bench {
     pub fn measure_kafka(&mut self, bootstrap: &str) -> Result<()> {
         let topics = Topics::load(self, bootstrap, self.args.rows)?;
@@ -72,7 +70,8 @@ impl Bench {
     }
 
     fn latency_of_topic(&mut self, topics: &Topics) -> Result<()> {
-        let (rate, workers) = (self.args.rate, self.args.workers.last().copied().unwrap_or(1));
+        let (rate, seconds) = (self.args.rate, self.args.seconds);
+        let workers = self.args.workers.last().copied().unwrap_or(1);
         if rate == 0 {
             return Ok(());
         }
@@ -82,12 +81,12 @@ impl Bench {
         let args = [
             format!("--rate={rate}"),
             format!("--workers={workers}"),
-            format!("--seconds={LATENCY_SECONDS}"),
-            format!("--feed={feed}={}", rate * LATENCY_SECONDS),
+            format!("--seconds={seconds}"),
+            format!("--feed={feed}={}", rate * seconds),
             format!("--to={feed}"),
         ];
         let figures = self.child.part(topics.dir.path(), "latency", &topology, &args)?;
-        self.report.latency(feed, workers, rate, LATENCY_SECONDS, "due to be produced", &figures);
+        self.report.latency(feed, workers, rate, seconds, "due to be produced", &figures);
         Ok(())
     }
 }

@@ -33,18 +33,23 @@ pub fn measure(script: &Script, topology: Topology, args: &Args) -> Result<Figur
     let to = args.to.as_ref().and_then(|topic| topology.resolve(topic, Path::new(""), 1));
     let engine = start(script, topology, args.workers, false)?;
     let (rate, events) = (args.rate, args.rate * args.seconds);
-    let (start_ms, producer) = match (to, args.feed.first()) {
+    let producing = match (to, args.feed.first()) {
         (Some(to), Some((feed, _))) => {
-            let (start_ms, spec) = (now_ms(), kafka::spec(feed, events, Some(rate as f64)));
-            (start_ms, Some(std::thread::spawn(move || kafka::produce(&to, spec, start_ms as i64))))
+            let (start_ms, spec) = (now_ms() as i64, kafka::spec(feed, events, Some(rate as f64)));
+            Some((start_ms, std::thread::spawn(move || kafka::produce(&to, spec, start_ms))))
         }
-        _ => (engine.started_ms() as f64, None),
+        _ => None,
     };
     let seen = watch(&engine, rate, events)?;
-    if let Some(producer) = producer {
-        producer.join().map_err(|_| Error::runtime("the producer ended"))??;
-    }
-    let latencies = latencies(&seen, start_ms.floor(), rate, rate * WARM_UP_S);
+    let start_ms = match producing {
+        Some((start_ms, producer)) => {
+            producer.join().map_err(|_| Error::runtime("the producer ended"))??;
+            start_ms
+        }
+        // The workers have set it when they began to read: before they did there is none.
+        None => engine.started_ms(),
+    };
+    let latencies = latencies(&seen, start_ms as f64, rate, rate * WARM_UP_S);
     engine.stop()?;
     let latency_ms = Some(percentiles(latencies)?);
     let (rows, seconds) = (args.rate * args.seconds, args.seconds as f64);

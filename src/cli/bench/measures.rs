@@ -7,13 +7,8 @@ use super::input::Inputs;
 use super::report::{Measurement, round};
 use crate::error::Result;
 
-/// How often each is made; the one with the least CPU counts.
-const REPEATS: u32 = 3;
-
 /// Rows of a feed that the measure `dataflow` holds, at most.
 const ROWS_IN_MEMORY: u64 = 1_000_000;
-
-const LATENCY_SECONDS: u64 = 10;
 
 /// Distinct car parks of the measure `keys`, where there are rows enough, and those of its yardstick.
 const KEYS_MANY: u64 = 1_000_000;
@@ -104,10 +99,11 @@ impl Bench {
         let feed = self.lasting_feed();
         self.progress.show(&format!("latency at {} events/s, workers: {workers}", grouped(rate)));
         let topology = inputs.live_topology(feed, rate)?;
-        let args = [("rate", rate), ("workers", workers.into()), ("seconds", LATENCY_SECONDS)];
+        let seconds = self.args.seconds;
+        let args = [("rate", rate), ("workers", workers.into()), ("seconds", seconds)];
         let args = args.map(|(name, value)| format!("--{name}={value}"));
         let figures = self.child.part(inputs.dir(), "latency", &topology, &args)?;
-        self.report.latency(feed, workers, rate, LATENCY_SECONDS, "due", &figures);
+        self.report.latency(feed, workers, rate, seconds, "due", &figures);
         Ok(())
     }
 
@@ -153,8 +149,9 @@ impl Bench {
     /// The run that took the least CPU time, with the most memory that any of them took.
     pub fn best(&self, what: &str, run: impl Fn(&Child) -> Result<Figures>) -> Result<Figures> {
         let mut runs = Vec::new();
-        for repeat in 1..=REPEATS {
-            self.progress.show(&format!("{what}, {repeat} of {REPEATS}"));
+        let repeats = self.args.repeats;
+        for repeat in 1..=repeats {
+            self.progress.show(&format!("{what}, {repeat} of {repeats}"));
             runs.push(run(&self.child)?);
         }
         let rss_mib = runs.iter().filter_map(|run| run.rss_mib).reduce(f64::max);
