@@ -20,8 +20,7 @@ fn every_figure_is_plausible() {
     assert_eq!(told.code, Some(0), "{told:?}");
     let lines: Vec<Value> = told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let made: BTreeSet<&str> = lines.iter().filter_map(|line| line["measure"].as_str()).collect();
-    let all =
-        ["dataflow", "decode", "end_to_end", "end_to_end_stored", "keys", "latency", "start_up"];
+    let all = ["dataflow", "decode", "end_to_end", "end_to_end_stored", "keys", "latency", "start_up"];
     assert_eq!(made.into_iter().collect::<Vec<_>>(), all);
     for line in &lines {
         let (seconds, cpu) = (number(line, "seconds"), number(line, "cpu_seconds"));

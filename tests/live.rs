@@ -1,8 +1,8 @@
 //! What goes on: files that grow, queries that come and go while data flows, push queries.
 
-use crate::harness::{COARSE, Cut, DEADLINE, Run, Site, Watch};
+use crate::harness::{COARSE, Cut, DEADLINE, Run, Site, Watch, messages};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wharfe::connector::{GeneratorSpec, generator};
 use wharfe::engine::AnswerEnd;
 
@@ -396,5 +396,65 @@ fn push_queries_leave_nothing_behind() {
             break;
         }
         assert!(started.elapsed() < DEADLINE, "{before:?} before, {after:?} after, {waiting:?}");
+    }
+}
+
+/// A table over a table gets the rows that its parent has had before, and so does its topic: created while it
+/// runs, or added to the script before a restart.
+#[test]
+fn a_table_that_comes_late_is_stored_whole() {
+    const PARENT: &str = "
+        CREATE STREAM S (K VARCHAR, V INT, AT BIGINT)
+            WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+        CREATE TABLE T WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON') AS SELECT K, SUM(V) AS V FROM S GROUP BY K;";
+    const LATE: [&str; 2] = [
+        "CREATE TABLE BIG WITH (KAFKA_TOPIC='big', VALUE_FORMAT='JSON') AS SELECT K, V FROM T WHERE V > 1;",
+        "CREATE TABLE BY_V WITH (KAFKA_TOPIC='by_v', FORMAT='JSON') AS
+            SELECT V, COUNT(*) AS N FROM T GROUP BY V;",
+    ];
+    const WHEN: &str = "
+        CREATE STREAM STORED (K VARCHAR KEY, V INT) WITH (KAFKA_TOPIC='big', VALUE_FORMAT='JSON');";
+    for workers in [1, 3] {
+        let cut = Cut { tick_ms: 1, ..COARSE }.workers(workers);
+        let logs = ["t", "big", "by_v"].map(|topic| format!("[topics.{topic}]\nconnector = \"log\"\n"));
+        let site =
+            Site::new().keeping_data().with("s", "s.csv", "a,1,10\nb,2,20\nc,2,30\n").and(&logs.concat());
+        let stored = |topic: &str| {
+            let mut all = messages(&site.path(&format!("data/topics/{topic}")));
+            all.sort();
+            all.into_iter().map(|(key, value)| format!("{key}{value}")).collect::<Vec<_>>()
+        };
+        let until_stored = |topic: &str, expected: &[&str]| {
+            let deadline = Instant::now() + DEADLINE;
+            while stored(topic) != expected {
+                assert!(Instant::now() < deadline, "{topic} holds {:?}", stored(topic));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let mut run = Run::live(&site, cut, PARENT);
+        run.until("SELECT * FROM T", |rows| rows.len() == 3);
+        run.done(LATE[0]);
+        until_stored("big", &[r#"b{"V":2}"#, r#"c{"V":2}"#]);
+        site.append("s.csv", "a,1,40\n");
+        until_stored("big", &[r#"a{"V":2}"#, r#"b{"V":2}"#, r#"c{"V":2}"#]);
+        drop(run);
+        let mut run = Run::live(&site, cut, &format!("{PARENT} {}", LATE[1]));
+        until_stored("by_v", &[r#"2{"N":3}"#]);
+        site.append("s.csv", "a,1,50\n");
+        until_stored("by_v", &[r#"2{"N":2}"#, r#"2{"N":3}"#, r#"3{"N":1}"#]);
+        // What was there is not stored again, and has the time of its rows.
+        until_stored("big", &[r#"a{"V":2}"#, r#"a{"V":3}"#, r#"b{"V":2}"#, r#"c{"V":2}"#]);
+        run.read_from("earliest");
+        run.done(WHEN);
+        let when = run.until("SELECT K, V, ROWTIME AS AT FROM STORED ORDER BY AT", |rows| rows.len() == 4);
+        assert_eq!(
+            when,
+            [
+                r#"{"K":"b","V":2,"AT":20}"#,
+                r#"{"K":"c","V":2,"AT":30}"#,
+                r#"{"K":"a","V":2,"AT":40}"#,
+                r#"{"K":"a","V":3,"AT":50}"#
+            ]
+        );
     }
 }

@@ -141,6 +141,7 @@ impl Draft<'_> {
             restore: Default::default(),
             durable: false,
             emission: self.base.emission,
+            goes_on: false,
         };
         let watch = match grouped {
             true => self.watch_groups(watch, &mut plans, &mut watcher),

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::expr::compile::compile;
 use crate::expr::nearest::nearest;
-use crate::expr::{Notes, Scope, bind, coerce};
+use crate::expr::{Notes, RowOf, Scope, bind, coerce};
 use crate::render::table::rows_to_batch;
 use crate::sql::ast::{self, ExprKind, Ident, Literal};
 use crate::types::{Schema, SqlType, StructField};
@@ -56,7 +56,7 @@ fn map(entries: &[(ast::Expr, ast::Expr)], [key, value]: [&SqlType; 2], of: &str
 
 fn scalar(expr: &ast::Expr, ty: &SqlType, of: &str) -> Result<Value> {
     let nothing = Schema::default();
-    let bound = bind(expr, &Scope::of(&nothing, Vec::new(), false))?;
+    let bound = bind(expr, &Scope::of(&nothing, Vec::new(), RowOf::Nothing))?;
     let from = bound.ty.clone();
     let fitted = coerce(bound, ty).ok_or_else(|| unfit(expr, &from, ty, of))?;
     let one = rows_to_batch(&[SqlType::Boolean], &[vec![Value::Null]]);

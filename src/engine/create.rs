@@ -180,6 +180,7 @@ impl Draft<'_> {
             restore: self.restore(),
             durable: self.world.durable,
             emission: self.base.emission,
+            goes_on: self.keeps_stored(),
         };
         let query = Query {
             id: plan.query.clone(),
@@ -329,6 +330,7 @@ impl Draft<'_> {
             restore: self.restore(),
             durable: self.world.durable,
             emission: self.base.emission,
+            goes_on: self.keeps_stored(),
             sink,
         };
         check_compiles(&plan.select)?;

@@ -6,7 +6,7 @@ use super::rules::RESERVED;
 use super::session::{DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT, WRAP_SINGLE_VALUES};
 use crate::catalog::{FORMATS, Source};
 use crate::error::{Error, Result};
-use crate::expr::{Expr, Scope, bind};
+use crate::expr::{Expr, RowOf, Scope, bind};
 use crate::format::Format;
 use crate::sql::ast::{self, ColumnSpec, Ident, SourceKind};
 use crate::types::{ColumnDef, Part, Schema, SqlType, headers_type};
@@ -140,6 +140,6 @@ pub(super) fn timestamp_expr(source: &Source) -> Result<Option<Expr>> {
                 .hint("it must be BIGINT, TIMESTAMP, or STRING with a TIMESTAMP_FORMAT"));
         }
     };
-    let scope = Scope::of(&source.schema, Vec::new(), false);
+    let scope = Scope::of(&source.schema, Vec::new(), RowOf::Nothing);
     bind(&expr, &scope).map(Some)
 }

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::aggregate::{PreAggregator, finish};
     use crate::batch::{Batch, Column, Origin};
-    use crate::expr::{Notes, Projection, Scope, bind, cast, compile};
+    use crate::expr::{Notes, Projection, RowOf, Scope, bind, cast, compile};
     use crate::plan::Shape;
     use crate::plan::select::{Purpose, Source, bind_select};
     use crate::sql::ast::{Query, SelectItem, SourceKind, Statement};
@@ -91,7 +91,7 @@ mod tests {
         let query = query(&format!("SELECT {text} FROM S"));
         let SelectItem::Expr { expr, .. } = &query.select[0] else { panic!("{text}") };
         let schema = Schema::new([]);
-        let bound = bind(expr, &Scope::of(&schema, vec!["S"], false)).unwrap();
+        let bound = bind(expr, &Scope::of(&schema, vec!["S"], RowOf::Nothing)).unwrap();
         let batch = Batch { len: 1, columns: Vec::new(), origin: Origin::none(1), deleted: None };
         let value = compile(&bound).unwrap().eval(&batch, &mut Notes::default()).value(0);
         (bound.ty, value)

@@ -17,7 +17,8 @@ use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::rejects::{RejectLog, RejectedRecord};
 use crate::render::sessions::groups::{self as session, Rules, Sessions};
 use crate::render::source::RowDecoder;
-use crate::render::table::{Finisher, Group, Kept, rows_to_batch};
+use crate::render::table::{Finisher, Group, Kept};
+use crate::render::timed::timed_batch;
 use crate::render::transform::Transform;
 use crate::render::window::assigned;
 use crate::render::{RESTORED, Tick};
@@ -164,7 +165,7 @@ pub async fn answer_table(
         let mut rows = first;
         while !rows.is_empty() {
             for rows in rows.chunks(TAKEN) {
-                local.add(&rows_to_batch(types, rows));
+                local.add(&timed_batch(types, rows));
                 if !local.send_ready(outlet).await {
                     return Ok(AnswerEnd::LimitReached);
                 }

@@ -13,6 +13,7 @@ use crate::plan::TableId;
 use crate::render::context::Context;
 use crate::render::pieces::Pieces;
 use crate::render::table::Table;
+use crate::render::timed::timed_row;
 use crate::render::{RESTORED, Tick};
 use crate::value::Row;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ pub struct Peek {
 /// Rows of one worker, ascending by their keys.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Piece {
+    /// With their ROWTIMEs.
     pub rows: Vec<(Key, Row)>,
     /// Nothing follows.
     pub is_last: bool,
@@ -182,7 +184,7 @@ impl Reading {
         let kept = self.filter.as_mut().map(|filter| filter.filter(&batch, &mut Notes::default()));
         for (i, key) in keys.into_iter().enumerate() {
             if kept.as_ref().is_none_or(|kept| kept.value(i)) {
-                let row = batch.row(i);
+                let row = timed_row(&batch, i);
                 self.bytes += key.len() + row.iter().map(|value| value.bytes()).sum::<usize>();
                 self.piece.rows.push((key, row));
             }

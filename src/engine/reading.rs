@@ -253,6 +253,7 @@ impl Draft<'_> {
                 // It begins anew, and nobody restarts from it.
                 restore: Default::default(),
                 durable: false,
+                goes_on: false,
                 ..writer.plan
             };
             private.push(plan.id);

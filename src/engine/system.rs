@@ -85,5 +85,6 @@ pub fn books_query() -> QueryPlan {
         restore: Default::default(),
         durable: false,
         emission: Emission::default(),
+        goes_on: false,
     }
 }

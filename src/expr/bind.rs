@@ -31,10 +31,29 @@ pub struct Scope<'a> {
     pub schema: &'a Schema,
     /// In the order of their columns.
     pub sources: Vec<ScopeSource<'a>>,
-    /// Whether rows have ROWTIME, ROWPARTITION and ROWOFFSET.
-    pub pseudo: bool,
+    pub of: RowOf,
     /// Asked first what an expression stands for: a grouping's keys and calls, aliases.
     pub replace: Option<&'a Replace<'a>>,
+}
+
+/// What rows are, and so what they have beside their columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOf {
+    /// A stream's record: ROWTIME, ROWPARTITION, ROWOFFSET, and what only functions ask for.
+    Record,
+    /// A table's row: ROWTIME.
+    Table,
+    Nothing,
+}
+
+impl RowOf {
+    fn has(self, pseudo: Pseudo) -> bool {
+        match self {
+            RowOf::Record => true,
+            RowOf::Table => pseudo == Pseudo::Rowtime,
+            RowOf::Nothing => false,
+        }
+    }
 }
 
 /// `None`: the expression is bound as it is.
@@ -50,9 +69,9 @@ pub struct ScopeSource<'a> {
 
 impl<'a> Scope<'a> {
     /// Of one source, by these names.
-    pub fn of(schema: &'a Schema, names: Vec<&'a str>, pseudo: bool) -> Scope<'a> {
+    pub fn of(schema: &'a Schema, names: Vec<&'a str>, of: RowOf) -> Scope<'a> {
         let sources = vec![ScopeSource { names, columns: 0..schema.len() }];
-        Scope { schema, sources, pseudo, replace: None }
+        Scope { schema, sources, of, replace: None }
     }
 
     /// The source that may stand before a dot by this name.
@@ -225,10 +244,12 @@ impl Binder<'_> {
             }
         }
         match Pseudo::find(name) {
-            Some(pseudo) if self.scope.pseudo => Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() }),
+            Some(pseudo) if self.scope.of.has(pseudo) => {
+                Ok(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() })
+            }
             Some(_) => {
                 Err(Error::statement(format!("{name} belongs to a stream's record, and there is none here"))
-                    .hint("a table keeps what its query selects: MAX(ROWTIME) AS …"))
+                    .hint(format!("a table keeps what its query selects: MAX({name}) AS …")))
             }
             None => Err(self.unknown_column(name)),
         }

@@ -30,7 +30,7 @@ pub mod functions;
 #[cfg(test)]
 mod tests;
 
-pub use bind::{Scope, ScopeSource, bind, coerce, common_type};
+pub use bind::{RowOf, Scope, ScopeSource, bind, coerce, common_type};
 pub use compile::{Projection, compile};
 pub use display::display;
 pub use walk::{references, rewrite, rewrite_everywhere};

@@ -5,7 +5,7 @@ use super::schemas::EventSchema;
 use crate::batch::{Batch, MessageBatch, Origin, Partitions, SourcePartition, Timestamps};
 use crate::error::{Error, Result};
 use crate::expr::compile::Evaluator;
-use crate::expr::{Expr, Notes, Scope, bind, compile, references};
+use crate::expr::{Expr, Notes, RowOf, Scope, bind, compile, references};
 use crate::format::codec::Inference;
 use crate::format::{self, Decoder, Format, Serialization};
 use crate::headers::Headers;
@@ -35,7 +35,7 @@ fn bound(text: &str, of: &EventSchema) -> Result<Bound> {
     let schema = Schema::new(inferred.columns);
     let named = |error: Error| error.in_text("filter", text);
     let parsed = parse_expression(text).map_err(named)?;
-    let scope = Scope::of(&schema, vec![], true);
+    let scope = Scope::of(&schema, vec![], RowOf::Record);
     let expr = bind(&parsed, &scope).map_err(named)?;
     if expr.ty != SqlType::Boolean {
         return Err(

@@ -4,7 +4,7 @@ use super::relation::{Join, Method, RECORD_COLUMNS, Relation, Side, Within};
 use super::select::Source;
 use crate::error::{Error, Result, Span};
 use crate::expr::bind::common_type;
-use crate::expr::{Expr, ExprKind, Scope, ScopeSource, bind, coerce, references};
+use crate::expr::{Expr, ExprKind, RowOf, Scope, ScopeSource, bind, coerce, references};
 use crate::sql::ast::{self, BinaryOp, JoinKind, Query, SourceKind};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
 
@@ -96,7 +96,11 @@ impl<'a> From<'a> {
         Scope {
             schema: &self.schema,
             sources: self.sources.clone(),
-            pseudo: self.key.is_none() && self.kind == SourceKind::Stream,
+            of: match self.kind {
+                _ if self.key.is_some() => RowOf::Nothing,
+                SourceKind::Stream => RowOf::Record,
+                SourceKind::Table => RowOf::Table,
+            },
             replace: None,
         }
     }
@@ -204,7 +208,7 @@ impl<'a> From<'a> {
                 columns: s.columns.start + width..s.columns.end + width,
             };
             let sources = self.sources.iter().cloned().chain(right.sources.iter().map(shift)).collect();
-            let all = Scope { schema: &schema, sources, pseudo: false, replace: None };
+            let all = Scope { schema: &schema, sources, of: RowOf::Nothing, replace: None };
             bind(a, &all)?;
             bind(b, &all)?;
             return Err(Error::statement("each side of a join's = needs columns of one side of the join")
@@ -236,7 +240,7 @@ impl<'a> From<'a> {
     }
 
     fn scope_of_join(&self) -> Scope<'_> {
-        Scope { schema: &self.schema, sources: self.sources.clone(), pseudo: false, replace: None }
+        Scope { schema: &self.schema, sources: self.sources.clone(), of: RowOf::Nothing, replace: None }
     }
 
     fn method(&self, right: &From<'a>, join: &ast::Join, conditions: &[Condition]) -> Result<Method> {

@@ -7,7 +7,7 @@ use super::{Aggregation, BOUNDS, Call, Window};
 use crate::aggregate;
 use crate::error::{Error, Result};
 use crate::expr::function::Arg;
-use crate::expr::{Expr, ExprKind, Scope, bind, coerce, display};
+use crate::expr::{Expr, ExprKind, RowOf, Scope, bind, coerce, display};
 use crate::plan::select::Item;
 use crate::sql::ast::{self, ExprKind as Ast};
 use crate::types::{ColumnDef, Part, Schema, SqlType, quote};
@@ -76,7 +76,7 @@ impl<'a> Grouping<'a> {
         replace: &dyn Fn(&ast::Expr) -> Option<Result<Expr>>,
     ) -> Result<Expr> {
         let scope =
-            Scope { schema: &self.schema, sources: Vec::new(), pseudo: false, replace: Some(replace) };
+            Scope { schema: &self.schema, sources: Vec::new(), of: RowOf::Nothing, replace: Some(replace) };
         bind(expr, &scope)
     }
 

@@ -112,6 +112,8 @@ pub struct QueryPlan {
     pub restore: BTreeMap<String, Vec<Piece>>,
     /// Checkpoints are taken, so that what it keeps is kept where they find it.
     pub durable: bool,
+    /// A checkpoint knows it: what it has stored so far stays.
+    pub goes_on: bool,
     pub emission: Emission,
 }
 

@@ -97,7 +97,7 @@ mod tests {
             let error = bound(kind, sql).unwrap_err();
             assert!(error.contains("is made of a stream's record, and there is none here"), "{error}");
         }
-        let error = bound(SourceKind::Table, "SELECT ROWTIME FROM S").unwrap_err();
-        assert!(error.contains("ROWTIME belongs to a stream's record"), "{error}");
+        let error = bound(SourceKind::Table, "SELECT ROWOFFSET FROM S").unwrap_err();
+        assert!(error.contains("ROWOFFSET belongs to a stream's record"), "{error}");
     }
 }

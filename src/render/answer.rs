@@ -3,6 +3,7 @@
 use super::Tick;
 use super::changes::Change;
 use super::context::Context;
+use super::timed::timed_batch;
 use crate::batch::Batch;
 use crate::engine::AnswerRow;
 use crate::engine::shared::Mail;
@@ -62,7 +63,7 @@ pub fn answer_changes(
     changes.probe_with(probe).sink(Pipeline, "AnswerChanges", move |(input, frontier)| {
         input.for_each(|_, changes| {
             let mut apply = |row: Option<Row>| -> Option<Row> {
-                let batch = super::table::rows_to_batch(&parent, &[row?]);
+                let batch = timed_batch(&parent, &[row?]);
                 let out = transform.apply(&batch, &mut Notes::default());
                 (out.len == 1).then(|| out.row(0).into_iter().take(keys.len()).collect())
             };

@@ -3,14 +3,14 @@
 //! Fed by a table's arrangement, feeds tables that are derived from it and clients that watch it.
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
-use super::context::Context;
 use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
-use super::table::{Content, Table};
+use super::table::{Content, Found, Table};
+use super::timed::{rowtime, timed_row, values};
 use super::{RESTORED, Tick};
 use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Timestamps};
-use crate::plan::Emission;
+use crate::plan::{Emission, QueryPlan};
 use crate::types::ColumnDef;
 use crate::value::{Row, Value};
 use arrow_buffer::BooleanBuffer;
@@ -19,7 +19,6 @@ use differential_dataflow::operators::arrange::agent::ShutdownButton;
 use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::CapabilitySet;
@@ -32,12 +31,21 @@ pub type Touched<'s> = StreamVec<'s, Tick, (Key, Tick)>;
 /// Ends an import.
 pub type Press = ShutdownButton<CapabilitySet<Tick>>;
 
-/// One key's row before and after a tick; both are complete rows.
+/// One key's row before and after a tick, with their ROWTIMEs; they may differ in these alone.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub tick: Tick,
+    /// The ROWTIME of what became of the key.
+    pub rowtime: i64,
     pub old: Option<Row>,
     pub new: Option<Row>,
+}
+
+impl Change {
+    /// Whether the row comes, goes or has other values than before.
+    pub fn has_new_values(&self) -> bool {
+        self.old.as_deref().map(values) != self.new.as_deref().map(values)
+    }
 }
 
 /// Imports a table's arrangements into another dataflow.
@@ -134,7 +142,7 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
     // All that is closed now is reported as one change from nothing, at this tick.
     let start = table.closed().unwrap_or(0);
     table.compact(start);
-    let is_told = move |(old, new): &(Option<Row>, Option<Row>)| {
+    let is_told = move |old: &Option<Row>, new: &Option<Row>| {
         old != new || (emission == Emission::PerRecord && new.is_some())
     };
     touched.unary_frontier(Pipeline, "Changes", move |capability, _| {
@@ -154,7 +162,9 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
                 let mut session = output.session(&*held);
                 table.scan(start, None, &mut |rows| {
                     (0..rows.len).for_each(|i| {
-                        session.give(Change { tick: *held.time(), old: None, new: Some(rows.row(i)) })
+                        let rowtime = rows.origin.rowtime.at(i);
+                        let new = Some(timed_row(rows, i));
+                        session.give(Change { tick: *held.time(), rowtime, old: None, new })
                     });
                 });
             }
@@ -166,8 +176,12 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
                 let mut session = output.session(&at);
                 let before = table.lookup(tick - 1, &keys);
                 let after = table.lookup(tick, &keys);
-                for (old, new) in before.into_iter().zip(after).filter(is_told) {
-                    session.give(Change { tick, old, new });
+                for (old, Found { row: new, time }) in before.into_iter().zip(after) {
+                    if is_told(&old.row, &new) {
+                        let gone = old.row.as_deref().map(rowtime);
+                        let rowtime = time.or(gone).unwrap_or_default();
+                        session.give(Change { tick, rowtime, old: old.row, new });
+                    }
                 }
             }
             match open {
@@ -183,25 +197,28 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
     })
 }
 
-/// Changes as rows to store: a key's new row, or its key alone, marked as deleted.
+/// Changes as rows to store: a key's new row, or its key alone, marked as deleted. What a checkpoint has
+/// brought back was stored before.
 pub fn changelog<'s>(
     changes: StreamVec<'s, Tick, Change>,
     columns: &[ColumnDef],
-    context: &Rc<Context>,
+    plan: &QueryPlan,
 ) -> StreamVec<'s, Tick, Batch> {
-    let (columns, context) = (columns.to_vec(), Rc::clone(context));
+    let (columns, goes_on, emission) = (columns.to_vec(), plan.goes_on, plan.emission);
+    let is_told = move |change: &Change| {
+        let was_stored = goes_on && change.tick == RESTORED;
+        !was_stored && (emission == Emission::PerRecord || change.has_new_values())
+    };
     changes.unary(Pipeline, "Changelog", move |_, _| {
         move |input, output| {
             input.for_each(|cap, changes| {
                 let mut changes = std::mem::take(changes);
-                // What a checkpoint brought back was stored before.
-                changes.retain(|change| change.tick > RESTORED);
-                if changes.is_empty() {
-                    return;
+                changes.retain(is_told);
+                if !changes.is_empty() {
+                    let tick = *cap.least().expect("changes travel with a tick");
+                    let at = cap.delayed(&tick.max(RESTORED + 1), 0);
+                    output.session(&at).give(to_batch(changes, &columns));
                 }
-                let mut batch = to_batch(changes, &columns);
-                batch.origin.rowtime = Timestamps::All(context.clock.now_ms());
-                output.session(&cap).give(batch);
             });
         }
     })
@@ -210,6 +227,7 @@ pub fn changelog<'s>(
 fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let deleted = BooleanBuffer::from_iter(changes.iter().map(|c| c.new.is_none()));
     let ticks: Vec<i64> = changes.iter().map(|c| c.tick as i64).collect();
+    let times = changes.iter().map(|c| c.rowtime).collect();
     let key_only = |row: Row| {
         row.into_iter().zip(columns).map(|(v, c)| if c.identifies() { v } else { Value::Null }).collect()
     };
@@ -220,6 +238,7 @@ fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let types: Vec<_> = columns.iter().map(|c| c.ty.clone()).collect();
     let mut batch = super::table::rows_to_batch(&types, &rows);
     batch.origin.offsets = ticks.into();
+    batch.origin.rowtime = Timestamps::Each(times);
     batch.deleted = Some(deleted);
     batch
 }

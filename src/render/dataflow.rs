@@ -185,7 +185,7 @@ fn install_on_table(
         }
         Sink::Changelog(stored) => {
             let columns = parent.columns.clone();
-            let rows = changelog(changes(touched, parent, plan.emission), &columns, context);
+            let rows = changelog(changes(touched, parent, plan.emission), &columns, plan);
             store::store(rows, plan, plan.id, stored, &ends.probe, context)?;
         }
         Sink::Stream { .. } => return Err(misfit(plan, &plan.sink)),

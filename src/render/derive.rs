@@ -6,7 +6,8 @@ use super::joined::View;
 use super::packed::{Blob, Bytes, KeyedBatcher, RowBuilder, RowSpine, RowUpdate};
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
-use super::table::{Content, Finisher, Table, route, rows_to_batch};
+use super::table::{Content, Finisher, Table, route};
+use super::timed::{rowtime, timed_batch, timed_row, values};
 use super::transform::Transform;
 use super::{RESTORED, Tick, touches};
 use crate::aggregate::{Spec, aggregate_rows};
@@ -14,7 +15,7 @@ use crate::error::Result;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::plan::{Aggregation, Emission, QueryPlan, Shape};
 use crate::types::SqlType;
-use crate::value::{Row, decode_row, encode_row};
+use crate::value::{Row, Value, decode_row, encode_row};
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use std::rc::Rc;
 use timely::dataflow::StreamVec;
@@ -87,7 +88,7 @@ fn keeps_keys(plan: &QueryPlan, parent: &Table) -> bool {
     parent.is_joined() && own.eq(parent.identity().into_iter().map(Some))
 }
 
-/// A group's key and results, from its present rows.
+/// A group's key and results, and its ROWTIME, from its present rows.
 fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> Blob {
     let mut decoded: Vec<(Row, i64)> = rows
         .iter()
@@ -97,15 +98,16 @@ fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> Blob {
     if specs.contains(&Spec::CollectList) {
         decoded.sort();
     }
-    let args: Vec<(&[crate::value::Value], i64)> =
-        decoded.iter().map(|(row, count)| (&row[..], *count)).collect();
+    let args: Vec<(&[Value], i64)> = decoded.iter().map(|(row, count)| (values(row), *count)).collect();
     let mut out = key.to_vec();
     aggregate_rows(specs, &args).iter().for_each(|value| value.encode(&mut out));
+    let times = decoded.iter().map(|(row, _)| rowtime(row));
+    Value::Bigint(times.max().unwrap_or_default()).encode(&mut out);
     Blob(out.into())
 }
 
 /// Changes of the parent → changes of the rows that `exprs` make of them: the first `keys` are the
-/// key; a grouped row keeps only what follows, an ungrouped one everything.
+/// key; a grouped row keeps only what follows, an ungrouped one everything; and both their ROWTIME.
 fn updates<'s>(
     changes: StreamVec<'s, Tick, Change>,
     plan: &QueryPlan,
@@ -124,14 +126,12 @@ fn updates<'s>(
                 let mut notes = Notes::default();
                 for (diff, rows) in [(-1, side(changes, |c| &c.old)), (1, side(changes, |c| &c.new))] {
                     // The ticks travel as offsets, since the filter drops rows.
-                    let mut batch = rows_to_batch(
-                        &types,
-                        &rows.iter().map(|(_, row)| (*row).clone()).collect::<Vec<_>>(),
-                    );
+                    let mut batch =
+                        timed_batch(&types, &rows.iter().map(|(_, row)| (*row).clone()).collect::<Vec<_>>());
                     batch.origin.offsets = rows.iter().map(|(tick, _)| *tick as i64).collect();
                     let out = transform.apply(&batch, &mut notes);
                     for i in 0..out.len {
-                        let row = out.row(i);
+                        let row = timed_row(&out, i);
                         let (key, rest) = row.split_at(keys);
                         if grouped && key.iter().any(|v| v.is_null()) {
                             continue;

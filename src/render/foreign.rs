@@ -78,10 +78,11 @@ fn named<'s>(changes: StreamVec<'s, Tick, Change>, side: &Side) -> Result<Stream
                 let mut session = output.session(&cap);
                 let mut each: Vec<(Tick, i64, Row)> = Vec::new();
                 for Change { tick, old, new, .. } in changes.drain(..) {
-                    each.extend(old.map(|row| (tick, -1, side_row(&side, Some(row)))));
-                    each.extend(new.map(|row| (tick, 1, side_row(&side, Some(row)))));
+                    each.extend(old.map(|row| (tick, -1, row)));
+                    each.extend(new.map(|row| (tick, 1, row)));
                 }
-                let rows: Vec<Row> = each.iter().map(|(_, _, row)| row.clone()).collect();
+                let rows: Vec<Row> =
+                    each.iter().map(|(_, _, row)| side_row(&side, Some(row.clone()))).collect();
                 let batch = rows_to_batch(&side.columns, &rows);
                 let keys = keys.eval(&batch, &mut Notes::default());
                 for (i, (tick, diff, row)) in each.into_iter().enumerate() {
@@ -132,7 +133,7 @@ fn joined<'s>(
                 let mut give = |at: Tick, diff: i64| {
                     let partners = table.lookup(at, &keys);
                     for (key, partner) in keys.iter().zip(partners) {
-                        each_joined(&by_foreign, at, key, partner, &join, &identity, &mut |key, row| {
+                        each_joined(&by_foreign, at, key, partner.row, &join, &identity, &mut |key, row| {
                             session.give(((Blob(key), Blob(row)), tick, diff));
                         });
                     }

@@ -6,6 +6,7 @@
 //!  table, table     by both keys: two look-ups, nothing kept; by a foreign key: foreign.rs
 //! ```
 
+use super::Tick;
 use super::books::Stage;
 use super::changes::{Change, changes};
 use super::context::Context;
@@ -20,8 +21,8 @@ use super::lookup::Lookup;
 use super::pairs::Pairs;
 use super::snapshot::restored;
 use super::table::{Content, Table};
+use super::timed::timed_batch;
 use super::within::WithinJoin;
-use super::{Tick, table};
 use crate::batch::{Batch, Origin, Timestamps};
 use crate::error::{Error, Result};
 use crate::plan::{Join, Method, QueryPlan, Side};
@@ -126,11 +127,11 @@ fn records(changes: StreamVec<'_, Tick, Change>, types: Vec<SqlType>) -> StreamV
                     .into_iter()
                     .map(|change| change.new.or(change.old).expect("a change has a row before or after"))
                     .collect();
-                let mut batch = table::rows_to_batch(&types, &rows);
+                let mut batch = timed_batch(&types, &rows);
                 let offsets = (offset..offset + rows.len() as i64).collect();
                 offset += rows.len() as i64;
                 let stamps = Timestamps::All(i64::MIN);
-                batch.origin = Origin { stamps, offsets, ..Origin::none(rows.len()) };
+                batch.origin = Origin { stamps, offsets, ..batch.origin };
                 batch.deleted = Some(deleted);
                 output.session(&cap).give(batch);
             });

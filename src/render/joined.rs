@@ -1,7 +1,8 @@
 //! Tables that keep nothing: they read others when they are read.
 
 use super::Tick;
-use super::table::{Table, rows_to_batch};
+use super::table::Table;
+use super::timed::{rowtime, timed_batch, timed_row};
 use super::transform::Transform;
 use crate::aggregate::Key;
 use crate::error::Result;
@@ -20,7 +21,7 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// Visits rows at `tick`, ascending by key: all, or those of `keys` (ascending).
+    /// Visits rows with their ROWTIMEs at `tick`, ascending by key: all, or those of `keys` (ascending).
     pub fn rows(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Key, Row)) {
         let mut right: Vec<(Key, Row)> = Vec::new();
         self.right.rows(tick, keys, &mut |key, row| right.push((key, row)));
@@ -53,17 +54,23 @@ pub fn exists(kind: JoinKind, left: bool, right: bool) -> bool {
     }
 }
 
-/// The columns of both sides, NULL where there is no row, and what was compared.
+/// The columns of both sides, NULL where there is no row, and what was compared; then the greater ROWTIME.
 pub fn joined_row(join: &Join, key: &[u8], left: Option<Row>, right: Option<Row>) -> Row {
+    let time = left.iter().chain(&right).map(|row| rowtime(row)).max();
     let mut row = side_row(&join.left, left);
     row.extend(side_row(&join.right, right));
     row.extend(decode_row(key).expect("keys are as they were encoded"));
+    row.push(Value::Bigint(time.unwrap_or_default()));
     row
 }
 
-/// A row of a side with the columns that its record has, which are NULL: a table's row is of no one record.
+/// The columns of a side: those of its row, and where it is a scan its ROWTIME. Partition and offset are
+/// NULL, since a table's row is of no one record.
 pub fn side_row(side: &Side, row: Option<Row>) -> Row {
     let mut row = row.unwrap_or_default();
+    if !side.relation.is_scan() {
+        row.pop();
+    }
     row.resize(side.columns.len(), Value::Null);
     row
 }
@@ -103,13 +110,13 @@ impl View {
     fn project(&self, chunk: &mut Vec<(Key, Row)>, visit: &mut dyn FnMut(Key, Row)) {
         let (mut keys, rows): (Vec<Option<Key>>, Vec<Row>) =
             chunk.drain(..).map(|(key, row)| (Some(key), row)).unzip();
-        let mut batch = rows_to_batch(&self.types, &rows);
+        let mut batch = timed_batch(&self.types, &rows);
         // Which row each is, since the filter drops some.
         batch.origin.offsets = (0..rows.len() as i64).collect();
         let out = self.transform.borrow_mut().apply(&batch, &mut Notes::default());
         for i in 0..out.len {
             let key = keys[out.origin.offsets[i] as usize].take().expect("a row comes once");
-            visit(key, out.row(i));
+            visit(key, timed_row(&out, i));
         }
     }
 }

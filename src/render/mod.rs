@@ -33,6 +33,7 @@ pub mod sessions;
 pub mod preaggregate;
 pub mod packed;
 pub mod table;
+pub mod timed;
 pub mod pieces;
 pub mod changes;
 pub mod touches;

@@ -8,6 +8,7 @@ use super::Tick;
 use super::context::frontier;
 use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
+use super::timed::{rowtime, timed_batch, timed_row};
 use crate::aggregate::{self, Element, Key, Spec, State};
 use crate::batch::{Batch, Column, Origin};
 use crate::error::Result;
@@ -204,14 +205,15 @@ impl Table {
         }
     }
 
-    /// Visits keys and rows at `tick`, ascending by key: all, or those of `keys` (ascending).
+    /// Visits keys and rows with their ROWTIMEs at `tick`, ascending by key: all, or those of `keys`
+    /// (ascending).
     pub fn rows(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Key, Row)) {
         let mut chunk: Vec<Group> = Vec::new();
         let mut emit = |groups: &mut Vec<Group>| {
             let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
             let finished = self.finish(std::mem::take(groups));
             for (i, key) in keys.into_iter().enumerate().filter(|(i, _)| finished.keep[*i]) {
-                visit(key, finished.rows.row(i));
+                visit(key, timed_row(&finished.rows, i));
             }
         };
         self.groups(tick, keys, &mut |group| {
@@ -223,23 +225,23 @@ impl Table {
         emit(&mut chunk);
     }
 
-    /// The row of each key at `tick`; `keys` ascend.
-    pub fn lookup(&self, tick: Tick, keys: &[Key]) -> Vec<Option<Row>> {
+    /// What is at each key at `tick`; `keys` ascend.
+    pub fn lookup(&self, tick: Tick, keys: &[Key]) -> Vec<Found> {
         let mut groups = Vec::new();
         self.groups(tick, Some(keys), &mut |group| groups.push(group));
         let found: Vec<Key> = groups.iter().map(|g| g.key.clone()).collect();
         let finished = self.finish(groups);
-        let mut rows = vec![None; keys.len()];
+        let mut found_rows = vec![Found::default(); keys.len()];
         let mut at = 0;
         for (i, key) in found.iter().enumerate() {
             while keys[at] != *key {
                 at += 1;
             }
-            if finished.keep[i] {
-                rows[at] = Some(finished.rows.row(i));
-            }
+            let row = timed_row(&finished.rows, i);
+            let time = Some(rowtime(&row));
+            found_rows[at] = Found { row: finished.keep[i].then_some(row), time };
         }
-        rows
+        found_rows
     }
 
     pub(super) fn finish(&self, groups: Vec<Group>) -> Finished {
@@ -248,7 +250,7 @@ impl Table {
             None => {
                 let rows: Vec<Row> = groups.into_iter().map(|g| g.into_row()).collect();
                 let types: Vec<SqlType> = self.columns.iter().map(|c| c.ty.clone()).collect();
-                Finished { keep: vec![true; rows.len()], rows: rows_to_batch(&types, &rows) }
+                Finished { keep: vec![true; rows.len()], rows: timed_batch(&types, &rows) }
             }
         }
     }
@@ -286,6 +288,15 @@ impl Table {
     }
 }
 
+/// What a table has at a key.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// With its ROWTIME.
+    pub row: Option<Row>,
+    /// The ROWTIME of what is kept there, also where it makes no row.
+    pub time: Option<i64>,
+}
+
 /// What is kept for a key.
 pub struct Group {
     pub key: Key,
@@ -294,8 +305,9 @@ pub struct Group {
 
 pub enum Kept {
     State(State, Vec<(Element, State)>),
-    /// All columns of the row, or a group's intermediate results behind its key.
+    /// All columns of the row, or a group's intermediate results behind its key; then its ROWTIME.
     Row(Box<[u8]>),
+    /// The same.
     Values(Row),
 }
 
@@ -542,11 +554,12 @@ impl Finisher {
                     keep.push(!aggregate::row_deleted(&self.specs, &state));
                     let mut row = self.key_values(&group.key);
                     row.extend(aggregate::finish(&self.specs, &state, &elements));
+                    row.push(Value::Bigint(state.rowtime().unwrap_or_default()));
                     row
                 }
             })
             .collect();
-        let batch = rows_to_batch(&self.intermediate, &rows);
+        let batch = timed_batch(&self.intermediate, &rows);
         let mut notes = Notes::default();
         if let Some(having) = &mut self.having {
             let passed = having.filter(&batch, &mut notes);

@@ -9,7 +9,8 @@
 use super::Tick;
 use super::changes::{Change, Touched, touched};
 use super::packed::{Blob, Bytes, KeyedBatcher, RowSpine, RowUpdate};
-use super::table::{Scan, compact, route, rows_to_batch};
+use super::table::{Scan, compact, route};
+use super::timed::timed_batch;
 use super::transform::Transform;
 use crate::aggregate::Key;
 use crate::error::Result;
@@ -53,10 +54,10 @@ pub fn derived<'s>(
         move |input, output| {
             input.for_each(|cap, changes| {
                 let mut session = output.session(&cap);
-                for Change { tick, old, new } in changes.drain(..) {
+                for Change { tick, old, new, .. } in changes.drain(..) {
                     // What is wrong with a row is noted where it is derived.
                     let mut key_of = |row: Row| -> Option<Key> {
-                        let out = transform.apply(&rows_to_batch(&types, &[row]), &mut Notes::default());
+                        let out = transform.apply(&timed_batch(&types, &[row]), &mut Notes::default());
                         (out.len == 1).then(|| encode_row(&out.row(0)[..keys]))
                     };
                     let touched: BTreeSet<Key> =
@@ -70,7 +71,7 @@ pub fn derived<'s>(
 
 /// The keys of the rows of a join's left table that its own changes touch.
 pub fn own<'s>(changes: StreamVec<'s, Tick, Change>, identity: Vec<usize>) -> Touched<'s> {
-    changes.flat_map(move |Change { tick, old, new }| {
+    changes.flat_map(move |Change { tick, old, new, .. }| {
         let row = new.or(old)?;
         Some((encode_row(&own_key(&row, &identity)), tick))
     })

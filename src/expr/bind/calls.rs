@@ -5,7 +5,7 @@ use crate::aggregate;
 use crate::error::{Error, Result, Span};
 use crate::expr::function::{Arg, Binding, Function};
 use crate::expr::nearest::nearest;
-use crate::expr::{Expr, ExprKind, Pseudo, call, expand, functions};
+use crate::expr::{Expr, ExprKind, Pseudo, RowOf, call, expand, functions};
 use crate::sql::ast;
 use crate::types::{SqlType, quote};
 use crate::value::Value;
@@ -74,7 +74,7 @@ impl Binder<'_> {
     }
 
     fn pseudo(&self, pseudo: Pseudo, function: &str) -> Result<Expr> {
-        if self.scope.pseudo {
+        if self.scope.of == RowOf::Record {
             return Ok(self.captured(Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() }, 0));
         }
         Err(Error::statement(format!("{function}() is made of a stream's record, and there is none here"))

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::batch::{Batch, Origin};
     use crate::expr::functions::ALL;
-    use crate::expr::{Notes, Scope, bind, cast, compile};
+    use crate::expr::{Notes, RowOf, Scope, bind, cast, compile};
     use crate::sql::ast::{SelectItem, Statement};
     use crate::sql::parse_statement;
     use crate::types::Schema;
@@ -169,7 +169,7 @@ mod tests {
     fn every_function_has_an_example_that_is_true() {
         assert!(ALL.iter().map(|f| f.name).eq(EXAMPLES.iter().map(|(name, ..)| *name)));
         let schema = Schema::new([]);
-        let scope = Scope::of(&schema, vec!["S"], true);
+        let scope = Scope::of(&schema, vec!["S"], RowOf::Record);
         let batch = Batch { len: 1, columns: Vec::new(), origin: Origin::none(1), deleted: None };
         let mut wrong = String::new();
         for (name, call, result) in EXAMPLES {

@@ -5,7 +5,7 @@ mod evaluation;
 mod functions;
 mod oracle;
 
-use super::{Expr, Notes, Scope, bind, compile};
+use super::{Expr, Notes, RowOf, Scope, bind, compile};
 use crate::batch::{Batch, Column, Origin, Partitions, SourcePartition, Timestamps};
 use crate::error::{Result, Span};
 use crate::sql::ast::{self, BinaryOp, ExprKind, Ident, Literal, UnaryOp};
@@ -129,7 +129,7 @@ pub fn schema() -> Schema {
 
 pub fn bound(expr: &ast::Expr) -> Result<Expr> {
     let schema = schema();
-    bind(expr, &Scope::of(&schema, vec!["PARKS", "P1"], true))
+    bind(expr, &Scope::of(&schema, vec!["PARKS", "P1"], RowOf::Record))
 }
 
 pub fn names() -> Vec<String> {
