@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [topics.carparks]
-//! connector = "file"            # file | log | generator | stdin | kafka
+//! connector = "file"            # file | log | generator | stdin | kafka | blackhole
 //! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
 //! framing = "csv"               # line | json | csv: what a message is, if the format does not say it
 //! header = "names"              # true: the first line is no record; "names": it names the columns
@@ -101,6 +101,7 @@ pub enum PlaceSpec {
         /// `None`: it has the same name there.
         topic: Option<String>,
     },
+    Blackhole,
 }
 
 impl Topology {
@@ -169,6 +170,7 @@ impl Topology {
             PlaceSpec::Kafka { cluster, topic: name } => {
                 Place::Kafka { cluster, topic: name.unwrap_or_else(|| topic.to_string()) }
             }
+            PlaceSpec::Blackhole => Place::Blackhole,
         })
     }
 }

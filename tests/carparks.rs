@@ -22,7 +22,15 @@ const QUESTIONS: [&str; 4] = [
 fn feed(feed: &str, rows: u64, seed: u64, dirty_every: Option<u64>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let feed = feed.to_string();
-    let spec = GeneratorSpec { feed, rows: Some(rows), rate: None, seed, car_parks: None, dirty_every };
+    let spec = GeneratorSpec {
+        feed,
+        rows: Some(rows),
+        rate: None,
+        seed,
+        car_parks: None,
+        dirty_every,
+        events_per_second: None,
+    };
     generator::write(&spec, &mut bytes).unwrap();
     bytes
 }

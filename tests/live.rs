@@ -268,6 +268,7 @@ fn a_slow_reader_stalls_nobody() {
         seed: 1,
         car_parks: None,
         dirty_every: None,
+        events_per_second: None,
     };
     let mut feed = Vec::new();
     generator::write(&spec, &mut feed).unwrap();

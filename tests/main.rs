@@ -15,6 +15,7 @@ mod headers;
 mod outboxes;
 mod files;
 mod carparks;
+mod nexmark;
 mod bytes;
 mod crash;
 mod faults;

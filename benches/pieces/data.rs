@@ -28,6 +28,7 @@ pub fn messages(feed: &str, rows: u64, car_parks: Option<u64>) -> MessageBatch {
         seed: 1,
         car_parks,
         dirty_every: None,
+        events_per_second: None,
     };
     let opening =
         Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 1_600_000_000_000 };

@@ -20,7 +20,7 @@ mod usage;
 
 use super::script::Script;
 use super::{count, interrupt, settings};
-use crate::connector::generator::FEEDS;
+use crate::connector::generator::CAR_PARKS as FEEDS;
 use crate::engine::replay::Planned;
 use crate::error::{Error, Result};
 use crate::sql::ast::{SourceKind, Statement};
@@ -91,7 +91,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 
-    /// Where topics live [default: FILE.toml beside the script, if it exists]
+    /// Where topics live [default: FILE.toml beside the script, or topology.toml]
     #[arg(long, value_name = "FILE")]
     pub topology: Option<PathBuf>,
 }

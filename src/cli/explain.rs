@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(value_name = "FILE.sql")]
     script: PathBuf,
 
-    /// Where topics live [default: FILE.toml beside the script, if it exists]
+    /// Where topics live [default: FILE.toml beside the script, or topology.toml]
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
 

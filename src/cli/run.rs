@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(value_name = "FILE.sql")]
     pub script: PathBuf,
 
-    /// Where topics live [default: FILE.toml beside the script, if it exists]
+    /// Where topics live [default: FILE.toml beside the script, or topology.toml]
     ///
     /// A TOML file with a table [topics.NAME] a topic. Paths in it are relative to the file.
     #[arg(long, value_name = "FILE", help_heading = "Input")]

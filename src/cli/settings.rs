@@ -6,7 +6,7 @@ use crate::engine::{AnswerLimits, Config, Intervals, Limits, Pace};
 use crate::error::{Error, Result, reason};
 use crate::plan::Emission;
 use crate::topology::Topology;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where timely's processes listen unless a hostfile says otherwise.
@@ -37,10 +37,11 @@ pub fn workers(args: &run::Args) -> usize {
     args.workers.map_or_else(cores, usize::from)
 }
 
-/// The given file, else the one beside the script, else nothing; then the overrides.
+/// The given file, else the one beside the script with its name, else the one of all scripts there, else nothing;
+/// then the overrides.
 pub fn topology(script: &Path, given: Option<&Path>, overrides: &[String]) -> Result<Topology> {
-    let beside = script.with_extension("toml");
-    let file = given.or_else(|| beside.is_file().then_some(beside.as_path()));
+    let beside = [script.with_extension("toml"), script.with_file_name("topology.toml")];
+    let file = given.or_else(|| beside.iter().map(PathBuf::as_path).find(|file| file.is_file()));
     let mut topology = file.map_or_else(|| Ok(Topology::empty()), Topology::load)?;
     for place in overrides {
         topology = topology.with_override(place)?;

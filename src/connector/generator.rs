@@ -1,11 +1,12 @@
-//! Synthetic events of the three car-park feeds, the same for the same seed.
+//! Synthetic events, the same for the same seed: the three car-park feeds, and those of Nexmark.
 //!
-//! Made up from nothing but the names, capacities and sample rows that the article on car parks in
-//! Leeds and Bradford prints. A row depends on the seed and its number alone, never on how rows are
+//! The car parks are made up from nothing but the names, capacities and sample rows that the article on car
+//! parks in Leeds and Bradford prints. A row depends on the seed and its number alone, never on how rows are
 //! batched or split: [`write`] and the source make the same bytes.
 
 mod clock;
 mod feed;
+pub mod nexmark;
 mod row;
 
 use super::dealing::{Dealer, Marks, Moment, ReadTo, Team, Ticket};
@@ -14,14 +15,69 @@ use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::error::{Error, Result};
 use crate::headers::Headers;
 use arrow_buffer::Buffer;
-pub use feed::FEEDS;
-pub use row::Rows;
+pub use feed::CAR_PARKS;
+use nexmark::Nexmark;
+use row::CarParks;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All feeds, by name.
+pub const FEEDS: &[&str] = &[
+    CAR_PARKS[0],
+    CAR_PARKS[1],
+    CAR_PARKS[2],
+    nexmark::FEEDS[0],
+    nexmark::FEEDS[1],
+    nexmark::FEEDS[2],
+    nexmark::FEEDS[3],
+];
 
 const WRITE_BYTES: usize = 256 << 10;
 /// No event is longer.
 const ROW_BYTES_MAX: usize = 1024;
+
+/// Makes rows by their number.
+// There is one a reader, and it is asked for each row.
+#[allow(clippy::large_enum_variant)]
+pub enum Rows {
+    CarParks(CarParks),
+    Nexmark(Nexmark),
+}
+
+impl Rows {
+    pub fn new(spec: &GeneratorSpec) -> Result<Rows> {
+        for (key, value) in [
+            ("car_parks", spec.car_parks),
+            ("dirty_every", spec.dirty_every),
+            ("events_per_second", spec.events_per_second),
+        ] {
+            if value == Some(0) {
+                return Err(Error::topology(format!("{key} must be 1 or more")));
+            }
+        }
+        if spec.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            return Err(Error::topology("rate must be more than 0 events a second"));
+        }
+        Ok(match Nexmark::new(spec)? {
+            Some(nexmark) => Rows::Nexmark(nexmark),
+            None => Rows::CarParks(CarParks::new(spec)?),
+        })
+    }
+
+    /// Appends row number `row`, without an end of line.
+    pub fn append(&mut self, row: u64, out: &mut Vec<u8>) {
+        match self {
+            Rows::CarParks(rows) => rows.append(row, out),
+            Rows::Nexmark(rows) => rows.append(row, out),
+        }
+    }
+
+    fn mean_bytes(&mut self) -> u64 {
+        let mut sample = Vec::with_capacity(64 * ROW_BYTES_MAX);
+        (0..64).for_each(|row| self.append(row, &mut sample));
+        sample.len() as u64 / 64
+    }
+}
 
 /// Writes the rows of the spec, each with its end of line, and returns the bytes written.
 pub fn write(spec: &GeneratorSpec, out: &mut impl Write) -> io::Result<u64> {

@@ -54,6 +54,8 @@ pub enum Place {
         cluster: Cluster,
         topic: String,
     },
+    /// What is written here is made, and goes nowhere: what a query costs without its sink.
+    Blackhole,
 }
 
 /// How a topic is laid out where it is made.
@@ -138,7 +140,7 @@ impl TextLayout {
 /// What the generator makes; the same for the same seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GeneratorSpec {
-    /// `carparks`, `carparks_historic` or `carparks_leeds`.
+    /// One of [`generator::FEEDS`].
     pub feed: String,
     /// `None`: endless.
     pub rows: Option<u64>,
@@ -149,6 +151,8 @@ pub struct GeneratorSpec {
     pub car_parks: Option<u64>,
     /// Every so many rows one is spoiled.
     pub dirty_every: Option<u64>,
+    /// How close Nexmark's events lie in their own time, whatever the rate at which they come.
+    pub events_per_second: Option<u64>,
 }
 
 /// Which part of a topic this worker reads.
@@ -345,6 +349,7 @@ pub fn open_surveyed(
             Box::new(stdin::open(TextLayout::of(*framing, *header, dialect), opening)?)
         }
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
+        Place::Blackhole => return Err(Error::topology("nothing can be read from a blackhole")),
     })
 }
 

@@ -412,10 +412,10 @@ impl Draft<'_> {
         let place = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
         let place = match self.sink_log(target).or(place) {
             None => return Ok(None),
-            Some(place) if place.is_writable() => place,
+            Some(place) if place.is_writable() || place == Place::Blackhole => place,
             Some(_) => {
                 return Err(Error::topology(format!(
-                    "topic {} is written by a query, so its connector must be \"log\" or \"kafka\"",
+                    "topic {} is written by a query, so its connector must be \"log\", \"kafka\" or \"blackhole\"",
                     target.topic
                 ))
                 .hint("change it in the topology, or leave the topic out: then it is not stored"));

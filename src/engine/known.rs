@@ -175,6 +175,7 @@ impl Draft<'_> {
             Place::Log { .. } => known,
             Place::File { path, .. } => path.exists().then_some(1),
             Place::Generator(_) | Place::Stdin { .. } => Some(1),
+            Place::Blackhole => known,
         })
     }
 

@@ -86,6 +86,7 @@ fn guarantee(store: &StorePlan) -> &'static str {
     match (&store.outbox, &store.place) {
         (Some(_), _) => "exactly once: in transactions, when a checkpoint has made it final",
         (None, Place::Log { .. }) => "exactly once: cut back to the checkpoint, or made anew without one",
+        (None, Place::Blackhole) => "never: rows are made and go nowhere",
         (None, _) => "at least once: a restart writes again; with --data-dir exactly once",
     }
 }
@@ -227,5 +228,6 @@ fn place(place: &Place) -> String {
         Place::Generator(spec) => format!("generator {}", spec.feed),
         Place::Stdin { .. } => "stdin".into(),
         Place::Kafka { cluster, topic } => format!("topic {topic} on {cluster}"),
+        Place::Blackhole => "a blackhole".into(),
     }
 }

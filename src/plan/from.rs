@@ -112,8 +112,11 @@ impl<'a> From<'a> {
         left_ordinal: u32,
         join: &ast::Join,
     ) -> Result<From<'a>> {
-        let conditions = self.conditions(&right, join)?;
+        let mut conditions = self.conditions(&right, join)?;
         let method = self.method(&right, join, &conditions)?;
+        if method == Method::Keys {
+            self.order_by_key(&mut conditions);
+        }
         let width = self.schema.len();
         let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) =
             conditions.iter().map(|c| (c.left.clone(), c.right.clone())).unzip();
@@ -316,6 +319,33 @@ impl<'a> From<'a> {
             }
         };
         compared.len() == keys.len() && keys.iter().all(|key| compared.contains(&Some(*key)))
+    }
+
+    /// Puts the conditions in the order of this side's key, and compares the key itself where the statement
+    /// names a column that is as good.
+    fn order_by_key(&self, conditions: &mut [Condition]) {
+        let keys: Vec<Vec<usize>> = match &self.key {
+            Some(key) => key.aliases.clone(),
+            None => {
+                let own = (0..self.schema.len()).filter(|&c| self.schema.columns[c].identifies());
+                own.map(|column| vec![column]).collect()
+            }
+        };
+        let columns = self.key.as_ref().map_or(&[][..], |key| &key.columns);
+        let place = |condition: &Condition| {
+            let compared = condition.plain[0];
+            let named = keys.iter().position(|aliases| compared.is_some_and(|c| aliases.contains(&c)));
+            named.or_else(|| columns.iter().position(|column| compared == Some(*column)))
+        };
+        conditions.sort_by_key(place);
+        for condition in conditions.iter_mut() {
+            let own = place(condition).and_then(|place| columns.get(place));
+            if let (ExprKind::Column(_), Some(&own)) = (&condition.left.kind, own)
+                && self.schema.columns[own].ty == condition.left.ty
+            {
+                condition.left.kind = ExprKind::Column(own);
+            }
+        }
     }
 
     /// What the key of the joined rows is known as.

@@ -9,6 +9,7 @@ use super::table::Table;
 use super::transform::transform;
 use super::{Tick, answer, derive, join, store};
 use crate::batch::Batch;
+use crate::connector::Place;
 use crate::error::Result;
 use crate::plan::{
     Aggregation, DataflowPlan, Input, QueryPlan, Relation, Shape, Sink, SourcePlan, TableId, Wanted,
@@ -136,7 +137,7 @@ fn install_on_rows(
             // What is stored needs every column, whoever reads.
             let wanted = stored.is_none().then(|| Rc::clone(&feeds));
             let rows = transform(rows, plan, exprs.clone(), wanted, context)?;
-            if let Some(stored) = stored {
+            if let Some(stored) = stored.as_ref().filter(|stored| stored.place != Place::Blackhole) {
                 store::store(rows.clone(), plan, *hub, stored, &ends.probe, context)?;
             }
             publish(rows.probe_with(&ends.probe), feeds, plan.id);
@@ -186,7 +187,10 @@ fn install_on_table(
         Sink::Changelog(stored) => {
             let columns = parent.columns.clone();
             let rows = changelog(changes(touched, parent, plan.emission), &columns, plan);
-            store::store(rows, plan, plan.id, stored, &ends.probe, context)?;
+            match stored.place {
+                Place::Blackhole => drop(rows.probe_with(&ends.probe)),
+                _ => store::store(rows, plan, plan.id, stored, &ends.probe, context)?,
+            }
         }
         Sink::Stream { .. } => return Err(misfit(plan, &plan.sink)),
     }

@@ -9,6 +9,7 @@ use super::changes::{Change, Touched, changes, touched};
 use super::dataflow::Rendered;
 use super::joined::{exists, joined_row, side_row};
 use super::packed::{Blob, Bytes, KeyedBatcher, RowSpine, RowUpdate};
+use super::rekeyed::by_values;
 use super::table::{Content, Scan, Table, compact, route, rows_to_batch};
 use super::{RESTORED, Tick, touches};
 use crate::aggregate::Key;
@@ -16,7 +17,7 @@ use crate::error::Result;
 use crate::expr::Notes;
 use crate::expr::compile::Projection;
 use crate::plan::{Emission, Join, Side};
-use crate::types::ColumnDef;
+use crate::types::{ColumnDef, Part};
 use crate::value::{Row, decode_row, encode_row};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
@@ -36,6 +37,7 @@ pub fn foreign<'s>(
     columns: &[ColumnDef],
     (emission, probe): (Emission, &Handle<Tick>),
 ) -> Result<Rendered<'s>> {
+    let right = by_values(right, &join.right, emission)?;
     let identity = left.1.identity();
     let changes = changes(left.0, left.1, emission);
     let of_left = (emission == Emission::PerRecord).then(|| touches::own(changes.clone(), identity.clone()));
@@ -51,6 +53,8 @@ pub fn foreign<'s>(
         let (rows, right) = (by_foreign.trace.clone(), right.0.clone());
         own.concat(touches::named(named.clone(), right, rows, identity.clone()))
     });
+    // The left table's key stays that of the joined rows, which begin with its own.
+    let own = identity.clone();
     let updates = joined(named, right.0, by_foreign.trace, right.1, join, identity);
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         updates,
@@ -64,12 +68,20 @@ pub fn foreign<'s>(
     if let Some(touches) = touches {
         changed = changed.concat(touches::count(touches, probe).0);
     }
-    let table = Table::new(Content::Rows(arranged.trace), None, columns, &closed);
+    let named = |(i, column): (usize, &ColumnDef)| ColumnDef {
+        part: Part::key_if(own.contains(&i)),
+        ..column.clone()
+    };
+    let columns: Vec<ColumnDef> = columns.iter().enumerate().map(named).collect();
+    let table = Table::new(Content::Rows(arranged.trace), None, &columns, &closed);
     Ok(Rendered::Table(changed, Box::new(table)))
 }
 
 /// Changes of the left table by the keys that their rows name.
-fn named<'s>(changes: StreamVec<'s, Tick, Change>, side: &Side) -> Result<StreamVec<'s, Tick, RowUpdate>> {
+pub fn named<'s>(
+    changes: StreamVec<'s, Tick, Change>,
+    side: &Side,
+) -> Result<StreamVec<'s, Tick, RowUpdate>> {
     let mut keys = Projection::compile(&side.keys)?;
     let side = side.clone();
     Ok(changes.unary(Pipeline, "ForeignKeys", move |_, _| {
@@ -175,7 +187,8 @@ fn each_joined(
         if count > 0 {
             let row = decode_row(&row).expect("rows are kept as they were encoded");
             let own: Vec<_> = identity.iter().map(|&column| row[column].clone()).collect();
-            let joined = joined_row(join, key, Some(row), partner.clone());
+            let compared = decode_row(key).expect("keys are as they were encoded");
+            let joined = joined_row(join, compared, Some(row), partner.clone());
             visit(encode_row(&own), encode_row(&joined));
         }
     });

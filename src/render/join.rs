@@ -19,6 +19,7 @@ use super::keyed::{Keyed, keyed};
 use super::lanes::{Booked, Lane, Out, Pairing, Restored, merged};
 use super::lookup::Lookup;
 use super::pairs::Pairs;
+use super::rekeyed::alike;
 use super::snapshot::restored;
 use super::table::{Content, Table};
 use super::timed::timed_batch;
@@ -47,9 +48,11 @@ pub fn join<'s>(
 ) -> Result<Rendered<'s>> {
     match (sides, join.method) {
         ([Rendered::Table(left, left_table), Rendered::Table(right, right_table)], Method::Keys) => {
-            let joined = Joined { left: *left_table, right: *right_table, join: join.clone() };
+            let sides = [&join.left, &join.right];
+            let [left, right] = alike((left, *left_table), (right, *right_table), sides, plan.emission)?;
+            let joined = Joined { left: left.1, right: right.1, join: join.clone() };
             let table = Table::of(Content::Joined(Box::new(joined)), &columns(join));
-            Ok(Rendered::Table(left.concat(right), Box::new(table)))
+            Ok(Rendered::Table(left.0.concat(right.0), Box::new(table)))
         }
         ([Rendered::Table(left, left_table), right], Method::ForeignKey) => {
             let Rendered::Table(right, right_table) = right else { return Err(misfit(plan)) };

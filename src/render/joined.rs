@@ -6,7 +6,7 @@ use super::timed::{rowtime, timed_batch, timed_row};
 use super::transform::Transform;
 use crate::aggregate::Key;
 use crate::error::Result;
-use crate::expr::Notes;
+use crate::expr::{Expr, ExprKind, Notes};
 use crate::plan::{Join, SelectPlan, Shape, Side};
 use crate::sql::ast::JoinKind;
 use crate::types::SqlType;
@@ -36,9 +36,26 @@ impl Joined {
         right.for_each(|(key, row)| self.pair(key, None, Some(row), visit));
     }
 
+    /// What the join has compared: where windows are kept in a form of their own, the key's bytes do not say it.
+    fn compared(&self, key: &[u8], left: Option<&Row>, right: Option<&Row>) -> Row {
+        if self.left.kept_window().is_none() {
+            return decode_row(key).expect("keys are as they were encoded");
+        }
+        let (side, row) = match (left, right) {
+            (Some(row), _) => (&self.join.left, row),
+            (None, row) => (&self.join.right, row.expect("a joined row has a side")),
+        };
+        let value = |key: &Expr| match key.kind {
+            ExprKind::Column(column) => row[column].clone(),
+            _ => unreachable!("keys of windows are compared as they are"),
+        };
+        side.keys.iter().map(value).collect()
+    }
+
     fn pair(&self, key: Key, left: Option<Row>, right: Option<Row>, visit: &mut dyn FnMut(Key, Row)) {
         if exists(self.join.kind, left.is_some(), right.is_some()) {
-            let row = joined_row(&self.join, &key, left, right);
+            let compared = self.compared(&key, left.as_ref(), right.as_ref());
+            let row = joined_row(&self.join, compared, left, right);
             visit(key, row);
         }
     }
@@ -55,11 +72,11 @@ pub fn exists(kind: JoinKind, left: bool, right: bool) -> bool {
 }
 
 /// The columns of both sides, NULL where there is no row, and what was compared; then the greater ROWTIME.
-pub fn joined_row(join: &Join, key: &[u8], left: Option<Row>, right: Option<Row>) -> Row {
+pub fn joined_row(join: &Join, compared: Row, left: Option<Row>, right: Option<Row>) -> Row {
     let time = left.iter().chain(&right).map(|row| rowtime(row)).max();
     let mut row = side_row(&join.left, left);
     row.extend(side_row(&join.right, right));
-    row.extend(decode_row(key).expect("keys are as they were encoded"));
+    row.extend(compared);
     row.push(Value::Bigint(time.unwrap_or_default()));
     row
 }

@@ -28,6 +28,7 @@ pub mod within;
 pub mod joined;
 pub mod join;
 pub mod foreign;
+pub mod rekeyed;
 pub mod window;
 pub mod sessions;
 pub mod preaggregate;

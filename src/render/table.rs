@@ -61,7 +61,7 @@ pub enum Content {
 pub struct Table {
     pub columns: Vec<ColumnDef>,
     pub(super) content: RefCell<Content>,
-    finisher: RefCell<Option<Finisher>>,
+    pub(super) finisher: RefCell<Option<Finisher>>,
     /// How often each key was touched, where that is told.
     touches: RefCell<Option<TraceAgent<RowSpine>>>,
     pub probe: Handle<Tick>,
@@ -488,7 +488,7 @@ pub struct Finished {
 
 /// Accumulators → rows: finishes the calls, then HAVING and the SELECT's expressions over them.
 pub struct Finisher {
-    aggregation: Aggregation,
+    pub(super) aggregation: Aggregation,
     columns: Vec<ColumnDef>,
     specs: Vec<Spec>,
     intermediate: Vec<SqlType>,

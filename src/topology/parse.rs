@@ -18,13 +18,14 @@ pub use zones::parse_duration;
 
 const SECTIONS: &[&str] =
     &["topics", "clusters", "default", "registry", "sinks", "zones", "events", "gateway", "tokens"];
-const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka"];
+const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka", "blackhole"];
 /// Of topics that are not named: what needs no more than their name.
-const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka"];
+const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka", "blackhole"];
 const FRAMINGS: &[&str] = &["line", "json", "csv"];
 const FILE: &[&str] = &["connector", "path", "framing", "header", "follow", "quote", "null", "key"];
 const LOG: &[&str] = &["connector"];
-const GENERATOR: &[&str] = &["connector", "feed", "rows", "rate", "seed", "car_parks", "dirty_every"];
+const GENERATOR: &[&str] =
+    &["connector", "feed", "rows", "rate", "seed", "car_parks", "dirty_every", "events_per_second"];
 const STDIN: &[&str] = &["connector", "framing", "header", "quote", "null", "key"];
 const KAFKA: &[&str] = &["connector", "cluster", "topic"];
 
@@ -101,6 +102,10 @@ fn place(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<PlaceSpec>
         "log" => {
             keys.allow(LOG)?;
             PlaceSpec::Log
+        }
+        "blackhole" => {
+            keys.allow(LOG)?;
+            PlaceSpec::Blackhole
         }
         "generator" => {
             keys.allow(GENERATOR)?;
@@ -188,6 +193,7 @@ fn generator_spec(keys: &Keys) -> Result<GeneratorSpec> {
         seed: keys.optional("seed", unsigned)?.unwrap_or(0),
         car_parks: keys.optional("car_parks", count)?,
         dirty_every: keys.optional("dirty_every", count)?,
+        events_per_second: keys.optional("events_per_second", count)?,
     })
 }
 

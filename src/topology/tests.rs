@@ -23,7 +23,15 @@ fn places_are_resolved() {
     };
     let generator = |rows, rate, seed| {
         let feed = "carparks".to_string();
-        Place::Generator(GeneratorSpec { feed, rows, rate, seed, car_parks: Some(1000), dirty_every: None })
+        Place::Generator(GeneratorSpec {
+            feed,
+            rows,
+            rate,
+            seed,
+            car_parks: Some(1000),
+            dirty_every: None,
+            events_per_second: None,
+        })
     };
     for (text, place) in [
         ("connector = 'file'\npath = 'x/a.csv'", file("/base/x/a.csv", Framing::Default, false, true)),
@@ -32,6 +40,7 @@ fn places_are_resolved() {
             "connector = 'file'\npath = 'a.json'\nframing = 'line'\nheader = true\nfollow = false",
             file("/base/a.json", Framing::Line, true, false),
         ),
+        ("connector = 'blackhole'", Place::Blackhole),
         ("connector = 'log'", Place::Log { dir: "/data/topics/t".into(), partitions: 3 }),
         (
             "connector = 'stdin'\nframing = 'json'",

@@ -50,6 +50,7 @@ impl Inputs {
                 seed: 1,
                 car_parks,
                 dirty_every: None,
+                events_per_second: None,
             };
             let bytes = inputs.write(&spec)?;
             inputs.feeds.push(Feed { topic, rows, bytes });
@@ -93,7 +94,7 @@ impl Inputs {
     /// `logs` are stored in a log.
     pub fn topology(&self, topics: &[&str], logs: &[String]) -> Result<PathBuf> {
         let mut places = Vec::new();
-        for feed in generator::FEEDS {
+        for feed in &generator::CAR_PARKS {
             let name = if topics.contains(feed) { file_name(feed) } else { "empty.csv".to_string() };
             places.push((*feed, format!("connector = \"file\"\npath = \"{name}\"\n")));
         }
@@ -105,7 +106,7 @@ impl Inputs {
     /// A topology in which a feed comes live at so many events a second; the others are empty.
     pub fn live_topology(&self, topic: &str, rate: u64) -> Result<PathBuf> {
         let mut places = Vec::new();
-        for feed in generator::FEEDS {
+        for feed in &generator::CAR_PARKS {
             let place = match *feed == topic {
                 true => format!("connector = \"generator\"\nfeed = \"{feed}\"\nrate = {rate}\n"),
                 false => "connector = \"file\"\npath = \"empty.csv\"\n".to_string(),
@@ -136,7 +137,7 @@ fn file_name(topic: &str) -> String {
 pub fn stored(topology: &Topology) -> Vec<String> {
     let is_stored = |topic: &&str| {
         let can_be = matches!(topology.place(topic), Some(PlaceSpec::Log | PlaceSpec::Kafka { .. }));
-        can_be && !generator::FEEDS.contains(topic)
+        can_be && !generator::CAR_PARKS.contains(topic)
     };
     topology.topics().filter(is_stored).map(String::from).collect()
 }

@@ -5,7 +5,7 @@ use super::Bench;
 use super::child::Figures;
 use super::input::{self, Feed};
 use super::report::{Measurement, Progress};
-use crate::connector::generator::FEEDS;
+use crate::connector::generator::CAR_PARKS as FEEDS;
 use crate::connector::{
     self, GeneratorSpec, Layout, Opening, Place, Poll, Record, Room, Share, Source, Start, Writer, kafka,
 };
@@ -205,6 +205,7 @@ pub fn spec(feed: &str, rows: u64, rate: Option<f64>) -> GeneratorSpec {
         seed: 1,
         car_parks: None,
         dirty_every: None,
+        events_per_second: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::time::civil::days_from_civil;
 
-pub const FEEDS: &[&str] = &["carparks", "carparks_historic", "carparks_leeds"];
+pub const CAR_PARKS: [&str; 3] = ["carparks", "carparks_historic", "carparks_leeds"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

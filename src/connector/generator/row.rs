@@ -1,8 +1,8 @@
 //! One event: what a car park reports at a poll, and how its feed writes it.
 
 use super::clock::Moment;
-use super::feed::{FEEDS, Feed, Shape};
-use super::{Error, GeneratorSpec, ROW_BYTES_MAX, Result};
+use super::feed::{Feed, Shape};
+use super::{Error, FEEDS, GeneratorSpec, ROW_BYTES_MAX, Result};
 
 /// What is wrong with a row on purpose. Each way costs exactly this row.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ enum Spoilt {
 }
 
 /// Makes rows by their number.
-pub struct Rows {
+pub struct CarParks {
     feed: Feed,
     seed: u64,
     /// `None`: those of the feed.
@@ -43,22 +43,18 @@ struct Event<'p> {
 const STATUS: [&str; 4] = ["Spaces", "Almost Full", "Full", "Closed"];
 const STATUS_LEEDS: [&str; 4] = ["enoughSpacesAvailable", "almostFull", "full", "carParkClosed"];
 
-impl Rows {
-    pub fn new(spec: &GeneratorSpec) -> Result<Rows> {
+impl CarParks {
+    pub fn new(spec: &GeneratorSpec) -> Result<CarParks> {
         let unknown = || {
             Error::topology(format!("unknown feed {}", spec.feed))
                 .hint(format!("it is one of {}", FEEDS.join(", ")))
         };
         let feed = Feed::named(&spec.feed).ok_or_else(unknown)?;
-        for (key, value) in [("car_parks", spec.car_parks), ("dirty_every", spec.dirty_every)] {
-            if value == Some(0) {
-                return Err(Error::topology(format!("{key} must be 1 or more")));
-            }
+        if spec.events_per_second.is_some() {
+            let error = Error::topology(format!("{} has no events_per_second", spec.feed));
+            return Err(error.hint("a car park reports every few minutes"));
         }
-        if spec.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(Error::topology("rate must be more than 0 events a second"));
-        }
-        let mut rows = Rows {
+        let mut rows = CarParks {
             parks: spec.car_parks.unwrap_or(feed.parks.len() as u64),
             feed,
             seed: hash(spec.seed),
@@ -70,12 +66,6 @@ impl Rows {
         };
         rows.turn_to(0);
         Ok(rows)
-    }
-
-    pub(super) fn mean_bytes(&mut self) -> u64 {
-        let mut sample = Vec::with_capacity(64 * ROW_BYTES_MAX);
-        (0..64).for_each(|row| self.append(row, &mut sample));
-        sample.len() as u64 / 64
     }
 
     /// Appends row number `row`, without an end of line.
@@ -279,7 +269,7 @@ fn append_number(number: u32, out: &mut Vec<u8>) {
 }
 
 /// One step of SplitMix64 (Steele, Lea and Flood 2014).
-fn hash(x: u64) -> u64 {
+pub fn hash(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -12,6 +12,7 @@ fn spec(feed: &str, rows: u64) -> GeneratorSpec {
         seed: 1,
         car_parks: None,
         dirty_every: None,
+        events_per_second: None,
     }
 }
 
@@ -132,6 +133,72 @@ fn car_parks_can_be_made_up() {
     assert!(rows.iter().all(|row| row.split(',').nth(6).unwrap().len() == 9));
 }
 
+/// The rows of all feeds of Nexmark among the first events, parsed.
+fn nexmark(events: u64) -> [Vec<serde_json::Value>; 4] {
+    nexmark::FEEDS.map(|feed| {
+        let rows = lines(&spec(feed, nexmark::rows_among(feed, events)));
+        rows.iter().map(|row| serde_json::from_str(row).expect(row)).collect()
+    })
+}
+
+#[test]
+fn nexmark_has_its_proportions_and_hot_items() {
+    let [persons, auctions, bids, side] = nexmark(50_007);
+    assert_eq!((persons.len(), auctions.len(), bids.len(), side.len()), (1001, 3003, 46_003, 10_000));
+    let numbers = |rows: &[serde_json::Value], field: &str| -> Vec<u64> {
+        rows.iter().map(|row| row[field].as_u64().unwrap_or_else(|| panic!("{field} of {row}"))).collect()
+    };
+    assert_eq!(numbers(&persons, "id"), (1000..2001).collect::<Vec<_>>());
+    assert_eq!(numbers(&auctions, "id"), (1000..4003).collect::<Vec<_>>());
+    for rows in [&persons, &auctions, &bids] {
+        let times = numbers(rows, "date_time");
+        assert!(times.is_sorted());
+        assert!(times[0] == 1_436_918_400_000 && times[times.len() - 1] == 1_436_918_405_000);
+    }
+    let share = |many: usize, of: usize| many * 100 / of;
+    let hot = |field: &str, nth: u64| numbers(&bids, field).iter().filter(|id| **id % 100 == nth).count();
+    assert!((48..53).contains(&share(hot("auction", 0), bids.len())), "{}", hot("auction", 0));
+    assert!((74..79).contains(&share(hot("bidder", 1), bids.len())), "{}", hot("bidder", 1));
+    let prices = numbers(&bids, "price");
+    assert!(prices.iter().all(|price| (100..=100_000_000).contains(price)));
+    let low = prices.iter().filter(|price| **price < 10_000).count();
+    assert!((32..35).contains(&share(low, bids.len())), "two of six powers of ten: {low}");
+    let with = |field: &str, part: &str| {
+        bids.iter().filter(|bid| bid[field].as_str().unwrap().contains(part)).count()
+    };
+    assert!((48..52).contains(&share(with("channel", "channel-"), bids.len())));
+    assert!((43..47).contains(&share(with("url", "&channel_id="), bids.len())));
+    for (auction, price) in auctions.iter().zip(numbers(&auctions, "reserve")) {
+        assert!(
+            price > auction["initial_bid"].as_u64().unwrap()
+                && auction["expires"].as_u64() > auction["date_time"].as_u64()
+        );
+    }
+    let sellers = numbers(&auctions, "seller");
+    let early = |(nth, seller): (usize, &u64)| *seller > 1000 + nth as u64 / 3;
+    assert!(sellers.iter().enumerate().any(early), "some name a person who is not there yet");
+}
+
+#[test]
+fn nexmark_rows_are_about_as_long_as_the_benchmarks() {
+    let mean = |feed: &str| {
+        let rows = lines(&spec(feed, 2000));
+        assert!(rows.iter().all(|row| row.len() < ROW_BYTES_MAX));
+        rows.iter().map(String::len).sum::<usize>() / rows.len()
+    };
+    let [person, auction, bid, side] = nexmark::FEEDS.map(mean);
+    assert!((300..360).contains(&person) && (580..650).contains(&auction), "{person} {auction}");
+    assert!((230..260).contains(&bid) && side < 80, "{bid} {side}");
+}
+
+#[test]
+fn nexmark_lies_as_close_in_time_as_it_is_told() {
+    let spec = GeneratorSpec { events_per_second: Some(100), ..spec("nexmark_person", 3) };
+    let times: Vec<String> =
+        lines(&spec).iter().map(|row| row.split("date_time\":").nth(1).unwrap()[..13].into()).collect();
+    assert_eq!(times, ["1436918400000", "1436918400500", "1436918401000"]);
+}
+
 #[test]
 fn every_so_many_rows_one_is_spoilt() {
     let spec = GeneratorSpec { dirty_every: Some(10), ..spec("carparks_historic", 60) };
@@ -143,6 +210,10 @@ fn every_so_many_rows_one_is_spoilt() {
     let rows: Vec<&[u8]> = out.split(|b| *b == b'\n').filter(|row| !row.is_empty()).collect();
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(is_good(row), (i + 1) % 10 != 0, "{i}: {}", String::from_utf8_lossy(row));
+    }
+    let bids = lines(&GeneratorSpec { feed: "nexmark_bid".into(), ..spec });
+    for (i, bid) in bids.iter().enumerate() {
+        assert_eq!(bid.contains("\"date_time\":\"n/a\""), (i + 1) % 10 == 0, "{bid}");
     }
 }
 
@@ -171,6 +242,14 @@ fn what_cannot_be_made_is_refused() {
     assert_eq!(
         error(&GeneratorSpec { car_parks: Some(0), ..spec("carparks", 1) }),
         "car_parks must be 1 or more"
+    );
+    assert_eq!(
+        error(&GeneratorSpec { car_parks: Some(5), ..spec("nexmark_bid", 1) }),
+        "nexmark_bid has no car_parks"
+    );
+    assert_eq!(
+        error(&GeneratorSpec { events_per_second: Some(5), ..spec("carparks", 1) }),
+        "carparks has no events_per_second"
     );
 }
 
