@@ -13,6 +13,42 @@ fn number(line: &Value, name: &str) -> f64 {
     line[name].as_f64().unwrap_or_else(|| panic!("{name} is no number in {line}"))
 }
 
+const QUERIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dataflows/nexmark");
+
+#[test]
+fn every_query_of_nexmark_is_measured() {
+    let small = ["--rows", "5_000", "--workers", "2", "--repeats", "1", "--format", "json"];
+    let told = run(&[&["bench", QUERIES][..], &small].concat());
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let lines: Vec<Value> = told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = lines.iter().filter_map(|line| line["feed"].as_str()).collect();
+    let expected: Vec<String> = (0..=22).filter(|n| *n != 6).map(|n| format!("q{n}")).collect();
+    assert_eq!(names, expected);
+    for line in &lines {
+        assert!(line["measure"] == "query" && line["workers"] == 2, "{line}");
+        // Persons, auctions, bids, the table of a fixed size, as the query reads them.
+        let rows = match line["feed"].as_str().unwrap() {
+            "q3" | "q8" => 100 + 300,
+            "q4" | "q9" | "q20" => 300 + 4_600,
+            "q13" => 4_600 + 10_000,
+            _ => 4_600,
+        };
+        assert_eq!(line["rows"], rows, "{line}");
+        let (seconds, cpu) = (number(line, "seconds"), number(line, "cpu_seconds"));
+        assert!(seconds > 0.0 && seconds < HOUR_S && cpu > 0.0 && cpu < HOUR_S, "{line}");
+        let per_cpu = number(line, "rows_per_cpu_s");
+        assert!((per_cpu * cpu / f64::from(rows) - 1.0).abs() < 0.05, "{line}");
+        assert!(number(line, "rss_mib") > 1.0, "{line}");
+    }
+}
+
+#[test]
+fn a_directory_without_scripts_is_not_measured() {
+    let told = run(&["bench", concat!(env!("CARGO_MANIFEST_DIR"), "/tests")]);
+    assert_eq!(told.code, Some(2), "{told:?}");
+    assert!(told.stderr.contains("topology.toml"), "{told:?}");
+}
+
 #[test]
 fn every_figure_is_plausible() {
     let small = ["--rows", "2_000", "--rate", "500", "--seconds", "2", "--repeats", "1", "--format", "json"];

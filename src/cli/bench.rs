@@ -6,6 +6,7 @@
 //!  input     the feeds in files, made once and untimed, and topologies that name them
 //!  child     one measurement in a process of its own, with what the system counted for it
 //!  part      what such a process does where it is not an ordinary `wharfe run`; latency is one
+//!  queries   the scripts of a directory, each by itself
 //!  report    the measurements as a table or as JSON
 //! ```
 
@@ -15,6 +16,7 @@ mod kafka;
 mod latency;
 mod measures;
 pub mod part;
+mod queries;
 mod report;
 mod usage;
 
@@ -54,16 +56,22 @@ use std::path::PathBuf;
 ///   end_to_end         `wharfe run --once`, from its start to its end
 ///   end_to_end_stored  the same with the derived streams that the topology stores written back
 ///   latency            as above, the events produced to a topic when they are due
+///
+/// Of a directory, such as dataflows/nexmark, each script is measured, over the same events of Nexmark:
+///
+///   query              `wharfe run --once`, from its start to its end. Its topology is the directory's
+///                      topology.toml with files that are made; what has no place there goes to a
+///                      blackhole, so that every row is made. Rows are the events of the feeds that it reads
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES, verbatim_doc_comment)]
 pub struct Args {
-    /// The script of ksqlDB statements
-    #[arg(value_name = "FILE.sql")]
+    /// The script of ksqlDB statements, or a directory of scripts
+    #[arg(value_name = "FILE.sql | DIR")]
     pub script: PathBuf,
 
-    /// How many events of each feed
-    #[arg(long, value_name = "N", default_value = "10_000_000", value_parser = count)]
-    pub rows: u64,
+    /// How many events of each feed; of all Nexmark's together [default: 10_000_000; 2_000_000]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub rows: Option<u64>,
 
     /// Numbers of workers to measure with, one after the other
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2",
@@ -108,10 +116,30 @@ pub enum Format {
 const EXAMPLES: &str = "\
 Examples:
   wharfe bench dataflows/carparks.sql --rows 10_000_000 --workers 1,2
+  wharfe bench dataflows/nexmark --repeats 5
   wharfe bench dataflows/carparks.sql --rate 200_000 --format json
   wharfe bench dataflows/carparks.sql --rows 1_000_000 --kafka 127.0.0.1:9092";
 
-pub fn run(args: Args) -> Result<u8> {
+/// How many events each feed has where nobody says it.
+const ROWS: u64 = 10_000_000;
+const ROWS_LEAST: u64 = 100;
+
+pub fn run(mut args: Args) -> Result<u8> {
+    args.workers.sort_unstable();
+    args.workers.dedup();
+    if let Some(rows) = args.rows.filter(|rows| *rows < ROWS_LEAST) {
+        let error = Error::usage(format!("--rows is {rows}"));
+        return Err(error.hint(format!("{ROWS_LEAST} or more can be measured")));
+    }
+    if args.script.is_dir() {
+        interrupt::install()?;
+        let progress = Progress::new();
+        let measured = queries::measure(&args, progress);
+        progress.clear();
+        interrupt::check()?;
+        measured?.print(args.format)?;
+        return Ok(0);
+    }
     let mut bench = Bench::new(args)?;
     interrupt::install()?;
     let measured = match bench.args.kafka.clone() {
@@ -128,6 +156,7 @@ pub fn run(args: Args) -> Result<u8> {
 
 struct Bench {
     args: Args,
+    rows: u64,
     child: Child,
     /// Those that the script reads.
     feeds: Vec<&'static str>,
@@ -140,12 +169,7 @@ struct Bench {
 
 impl Bench {
     /// Refuses what cannot be measured before anything is made.
-    fn new(mut args: Args) -> Result<Bench> {
-        args.workers.sort_unstable();
-        args.workers.dedup();
-        if args.rows < 100 {
-            return Err(Error::usage(format!("--rows is {}", args.rows)).hint("100 or more can be measured"));
-        }
+    fn new(args: Args) -> Result<Bench> {
         let script = Script::file(&args.script)?;
         let planned = Planned::script(&script.statements, &Topology::empty())
             .map_err(|e| e.in_text(&script.name, &script.text))?;
@@ -168,6 +192,7 @@ impl Bench {
             stored: input::stored(&topology),
             progress: Progress::new(),
             report: Report::new(),
+            rows: args.rows.unwrap_or(ROWS),
             args,
         })
     }

@@ -141,6 +141,7 @@ impl Draft<'_> {
             restore: Default::default(),
             durable: false,
             emission: self.base.emission,
+            closes_at_end: false,
             goes_on: false,
         };
         let watch = match grouped {

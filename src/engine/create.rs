@@ -180,6 +180,7 @@ impl Draft<'_> {
             restore: self.restore(),
             durable: self.world.durable,
             emission: self.base.emission,
+            closes_at_end: false,
             goes_on: self.keeps_stored(),
         };
         let query = Query {
@@ -330,6 +331,7 @@ impl Draft<'_> {
             restore: self.restore(),
             durable: self.world.durable,
             emission: self.base.emission,
+            closes_at_end: self.base.once && session.closes_windows_at_end(),
             goes_on: self.keeps_stored(),
             sink,
         };

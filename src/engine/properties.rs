@@ -36,6 +36,7 @@ const KNOWN: &[Known] = &[
     of(session::TOPIC_PREFIX, "", Honoured(|_| Ok(()))),
     of(session::SUBSTITUTION, "true", Honoured(|session| is_boolean(session, session::SUBSTITUTION))),
     of(session::OR_REPLACE, "true", Honoured(|session| is_boolean(session, session::OR_REPLACE))),
+    of(session::CLOSE_AT_END, "false", Honoured(|session| is_boolean(session, session::CLOSE_AT_END))),
     of(
         "cache.max.bytes.buffering",
         "",

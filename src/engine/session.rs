@@ -15,6 +15,8 @@ pub const WRAP_SINGLE_VALUES: &str = "ksql.persistence.wrap.single.values";
 pub const TOPIC_PREFIX: &str = "ksql.output.topic.name.prefix";
 /// Whether `${name}` stands for a variable.
 pub const SUBSTITUTION: &str = "ksql.variable.substitution.enable";
+/// Whether a run that ends tells of the windows that are open then.
+pub const CLOSE_AT_END: &str = "close.windows.at.end";
 pub const OR_REPLACE: &str = "ksql.create.or.replace.enabled";
 
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,10 @@ impl Session {
     /// Whether a property that is on unless it is said is on.
     pub fn is_on(&self, property: &str) -> bool {
         self.properties.get(property).is_none_or(|value| value != "false")
+    }
+
+    pub fn closes_windows_at_end(&self) -> bool {
+        self.properties.get(CLOSE_AT_END).is_some_and(|value| value == "true")
     }
 
     /// Where a query starts to read; `None`: nobody has said.

@@ -85,6 +85,7 @@ pub fn books_query() -> QueryPlan {
         restore: Default::default(),
         durable: false,
         emission: Emission::default(),
+        closes_at_end: false,
         goes_on: false,
     }
 }

@@ -47,6 +47,9 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
     if plan.emission == Emission::PerRecord {
         out.push_str("  emit once for each record, unchanged rows too\n");
     }
+    if plan.closes_at_end {
+        out.push_str("  close all windows when the inputs have ended\n");
+    }
     match &plan.sink {
         Sink::Stream { store: None, .. } => out.push_str("  publish in memory\n"),
         Sink::Stream { store: Some(store), .. } => {

@@ -115,6 +115,8 @@ pub struct QueryPlan {
     /// A checkpoint knows it: what it has stored so far stays.
     pub goes_on: bool,
     pub emission: Emission,
+    /// When its bounded inputs have been read to their ends no time passes any more: what waits for it is told.
+    pub closes_at_end: bool,
 }
 
 /// When a table tells those that read it, and its topic, about a row.

@@ -89,7 +89,11 @@ pub fn join<'s>(
                 books.books.record(stage, tick, rows_in, out, without, late);
             };
             let [left, right] = lanes;
-            let out = Out { pairs, keeping: Keeping::new(!plan.durable) };
+            // Only rows that are padded wait for time to pass.
+            let pads = matches!(method, Method::Within(within) if within.grace_ms.is_some())
+                && (join.kind.keeps_left() || join.kind.keeps_right());
+            let closes_at_end = plan.closes_at_end && pads;
+            let out = Out { pairs, keeping: Keeping::new(!plan.durable), closes_at_end };
             let (name, keys) = (join.kept_name(), join.left.keys.len());
             let scope = left.rows.scope();
             let entries = restored(scope, plan, &name, context).unwrap_or_else(|| empty(scope));

@@ -39,6 +39,9 @@ pub trait Pairing {
     /// No row with a stamp of `time` or less comes any more.
     fn advance(&mut self, time: i64, out: &mut Out);
 
+    /// No row comes any more.
+    fn end(&mut self, _time: i64, _out: &mut Out) {}
+
     /// What an earlier start has kept, some entries of it. Comes before any row.
     fn restore(&mut self, entries: &[&[u8]]);
 }
@@ -47,6 +50,8 @@ pub trait Pairing {
 pub struct Out {
     pub pairs: Pairs,
     pub keeping: Keeping,
+    /// Whether what waits for time to pass is told when the inputs have ended.
+    pub closes_at_end: bool,
 }
 
 /// One side of a join.
@@ -305,8 +310,14 @@ impl Lanes {
         let passed = limit.map_or(seen, |(stamp, _)| stamp.min(seen));
         self.time = self.time.max(passed);
         pairing.advance(self.time.saturating_sub(1), &mut self.out);
+        // Those that read this in an order of their own wait for what is told at the end.
+        let (has_ended, closes) =
+            (self.closed == Tick::MAX && self.limit().is_none(), self.out.closes_at_end);
+        if has_ended && closes && self.waiting.is_empty() {
+            pairing.end(self.time, &mut self.out);
+        }
         booked.out += self.flush(give);
-        let none_waits = self.waiting.is_empty();
+        let none_waits = self.waiting.is_empty() && (has_ended || !closes);
         self.reached.tell(self.worker, limit.map(|(stamp, _)| stamp), none_waits, &mut |reached| {
             give(Made::Rows(Batch::reached(reached)));
         });

@@ -103,28 +103,29 @@ impl Keeping<'_> {
             }
         }
         let names = [GROUPS, ELEMENTS];
-        let ((states, elements), left) = self.leaving(states, elements, names, marks.clone(), over);
+        let by_end = window.gap_ms().is_some();
+        let closes = Passed { after: over, by_end, at_end: window.is_final && plan.closes_at_end };
+        let ((states, elements), left) = self.leaving(states, elements, names, marks.clone(), closes);
         if !window.is_final {
             return Ok(Content::States { states, elements });
         }
         let ([states, elements], names) = (left, [CLOSED, CLOSED_ELEMENTS]);
-        let (states, elements) = self.leaving(states, elements, names, marks, window.retention_ms).0;
+        let goes = Passed { after: window.retention_ms, by_end, at_end: false };
+        let (states, elements) = self.leaving(states, elements, names, marks, goes).0;
         Ok(Content::States { states, elements })
     }
 
-    /// Keeps the groups of windows and their elements until the time of the sources has passed a window's
-    /// start, or a session's end, by `after`; gives the arrangements, and what has left them.
+    /// Keeps the groups of windows and their elements until they are passed; gives the arrangements, and what
+    /// has left them.
     fn leaving<'s>(
         &self,
         states: Updates<'s>,
         elements: Updates<'s>,
         names: [&str; 2],
         marks: StreamVec<'s, Tick, Reached>,
-        after: i64,
+        passed: Passed,
     ) -> ((Trace, Option<Trace>), [Updates<'s>; 2]) {
         let feeds = self.plan.feeds(&self.plan.select.from);
-        let by_end = self.aggregation.window.is_some_and(|window| window.gap_ms().is_some());
-        let passed = Passed { after, by_end };
         let leaving = |updates: Updates<'s>, keep: &dyn Fn(Updates<'s>) -> Trace| {
             let kept = Later::default();
             let left =

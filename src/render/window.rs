@@ -201,6 +201,8 @@ const ROUNDS_AT_END: usize = 2;
 pub struct Passed {
     pub after: i64,
     pub by_end: bool,
+    /// Whether all of them are passed when the sources have been read to their ends.
+    pub at_end: bool,
 }
 
 /// The groups of windows that the time of their sources has passed, with what an arrangement
@@ -248,7 +250,9 @@ pub fn leave<'s>(
                     !before
                 });
                 let as_of = now.saturating_sub(1);
-                if let Some(time) = clock.least() {
+                // An input that is only given up has not come to its end.
+                let has_ended = passed.at_end && open.is_none() && clock.holds_back().is_none();
+                if let Some(time) = clock.least().map(|time| if has_ended { i64::MAX } else { time }) {
                     let mut session = output.session(&*cap);
                     for_each_passed(trace, as_of, time, passed, &mut |key, state| {
                         session.give(((Blob(key), ()), now, state));
@@ -277,7 +281,7 @@ fn for_each_passed(
     trace: &TraceAgent<StateSpine>,
     tick: Tick,
     time: i64,
-    Passed { after, by_end }: Passed,
+    Passed { after, by_end, .. }: Passed,
     visit: &mut dyn FnMut(Box<[u8]>, State),
 ) {
     let last = time.saturating_sub(after);

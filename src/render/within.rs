@@ -54,6 +54,39 @@ impl WithinJoin {
         self.within.grace_ms.is_none()
     }
 
+    /// Rows whose partners would have come by `last` go, and are told of where they have had none. `time`: the
+    /// greatest stamp so far.
+    fn leave(&mut self, last: i64, time: i64, out: &mut Out) {
+        for side in [LeftRight::Left, LeftRight::Right] {
+            let keeps = self.keeps(side) && !self.is_eager();
+            let buffer = &mut self.sides[side as usize];
+            while let Some(entry) = buffer.by_end.first_entry().filter(|entry| entry.key().0 <= last) {
+                let ((_, position), (key, rowtime)) = entry.remove_entry();
+                let Some(rows) = buffer.rows.get_mut(&key) else { continue };
+                let Some(kept) = rows.remove(&(rowtime, position)) else { continue };
+                if rows.is_empty() {
+                    buffer.rows.remove(&key);
+                }
+                let mark = Mark { side: side as u8, rowtime, position };
+                out.keeping.remove(|| self.entries[side as usize].of(&key, &mark.bytes(), &kept.row));
+                if kept.matched {
+                    let mark = Mark { side: MATCHED + side as u8, ..mark };
+                    out.keeping.remove(|| marked(&key, &mark.bytes()).into());
+                }
+                if keeps && !kept.matched {
+                    let (left, right) = pair(side, kept.row, None);
+                    // It comes out now: what comes out later has a greater position.
+                    out.pairs.push(
+                        left,
+                        right,
+                        rowtime,
+                        Position { stamp: time.max(position.stamp), ..position },
+                    );
+                }
+            }
+        }
+    }
+
     /// The time range of partners of a row, in the other stream.
     fn range(&self, side: LeftRight, time: i64) -> (i64, i64) {
         let Within { before_ms, after_ms, .. } = self.within;
@@ -134,34 +167,11 @@ impl Pairing for WithinJoin {
     }
 
     fn advance(&mut self, time: i64, out: &mut Out) {
-        for side in [LeftRight::Left, LeftRight::Right] {
-            let keeps = self.keeps(side) && !self.is_eager();
-            let buffer = &mut self.sides[side as usize];
-            while let Some(entry) = buffer.by_end.first_entry().filter(|entry| entry.key().0 <= time) {
-                let ((_, position), (key, rowtime)) = entry.remove_entry();
-                let Some(rows) = buffer.rows.get_mut(&key) else { continue };
-                let Some(kept) = rows.remove(&(rowtime, position)) else { continue };
-                if rows.is_empty() {
-                    buffer.rows.remove(&key);
-                }
-                let mark = Mark { side: side as u8, rowtime, position };
-                out.keeping.remove(|| self.entries[side as usize].of(&key, &mark.bytes(), &kept.row));
-                if kept.matched {
-                    let mark = Mark { side: MATCHED + side as u8, ..mark };
-                    out.keeping.remove(|| marked(&key, &mark.bytes()).into());
-                }
-                if keeps && !kept.matched {
-                    let (left, right) = pair(side, kept.row, None);
-                    // It comes out now: what comes out later has a greater position.
-                    out.pairs.push(
-                        left,
-                        right,
-                        rowtime,
-                        Position { stamp: time.max(position.stamp), ..position },
-                    );
-                }
-            }
-        }
+        self.leave(time, time, out);
+    }
+
+    fn end(&mut self, time: i64, out: &mut Out) {
+        self.leave(i64::MAX, time, out);
     }
 
     fn restore(&mut self, entries: &[&[u8]]) {

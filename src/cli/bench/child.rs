@@ -3,6 +3,7 @@
 
 use super::super::interrupt;
 use super::input::Feed;
+use super::report::Progress;
 use super::usage::{self, Machine, Used};
 use crate::error::reason;
 use crate::error::{Error, Result};
@@ -28,6 +29,23 @@ pub struct Figures {
     pub latency_ms: Option<[f64; 4]>,
     /// Cores that worked for others meanwhile.
     pub others: Option<f64>,
+}
+
+/// The run that took the least CPU time, with the most memory that any of them took.
+pub fn best(
+    what: &str,
+    repeats: u32,
+    progress: Progress,
+    run: impl Fn() -> Result<Figures>,
+) -> Result<Figures> {
+    let mut runs = Vec::new();
+    for repeat in 1..=repeats {
+        progress.show(&format!("{what}, {repeat} of {repeats}"));
+        runs.push(run()?);
+    }
+    let rss_mib = runs.iter().filter_map(|run| run.rss_mib).reduce(f64::max);
+    let best = runs.into_iter().min_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds));
+    Ok(Figures { rss_mib, ..best.expect("there is at least one repeat") })
 }
 
 /// How measurements of a script are started.

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-const BUFFER_BYTES: usize = 1 << 20;
+pub const BUFFER_BYTES: usize = 1 << 20;
 
 /// The feed whose events are about ten times as long as the others'.
 const LONG: &str = "carparks_leeds";
@@ -148,7 +148,7 @@ pub fn rows_of(topic: &str, rows: u64) -> u64 {
 }
 
 /// Gives up writing when Ctrl-C has come.
-struct Stoppable<W>(W);
+pub struct Stoppable<W>(pub W);
 
 impl<W: Write> Write for Stoppable<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -24,7 +24,7 @@ const LIVE: &str = "live";
 
 impl Bench {
     pub fn measure_kafka(&mut self, bootstrap: &str) -> Result<()> {
-        let topics = Topics::load(self, bootstrap, self.args.rows)?;
+        let topics = Topics::load(self, bootstrap, self.rows)?;
         self.report.note(format!("Input, in topics of {PARTITIONS} partitions: {}.", topics.describe()));
         self.decode_topics(&topics)?;
         self.beside_bare_loop(&topics, "bare_consume", "end_to_end")?;

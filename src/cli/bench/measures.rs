@@ -2,7 +2,7 @@
 
 use super::super::grouped;
 use super::Bench;
-use super::child::{Child, Figures};
+use super::child::{Child, Figures, best};
 use super::input::Inputs;
 use super::report::{Measurement, round};
 use crate::error::Result;
@@ -16,7 +16,7 @@ const KEYS_FEW: u64 = 1_000;
 
 impl Bench {
     pub fn measure(&mut self) -> Result<()> {
-        let inputs = Inputs::make(&self.feeds, self.args.rows, None, &self.progress)?;
+        let inputs = Inputs::make(&self.feeds, self.rows, None, &self.progress)?;
         self.report.note(format!("Input: {}.", inputs.describe()));
         self.decode(&inputs)?;
         self.dataflow(&inputs)?;
@@ -42,7 +42,7 @@ impl Bench {
 
     /// Over at most so many rows in memory, so often that it makes as many as the input has.
     fn dataflow(&mut self, inputs: &Inputs) -> Result<()> {
-        let rounds = self.args.rows.div_ceil(ROWS_IN_MEMORY);
+        let rounds = self.rows.div_ceil(ROWS_IN_MEMORY);
         for topics in self.groups() {
             let topology = inputs.topology(&topics, &[])?;
             let mut args = vec![format!("--rounds={rounds}")];
@@ -72,7 +72,7 @@ impl Bench {
         if self.stored.is_empty() {
             return Ok(());
         }
-        let inputs = Inputs::make(&self.feeds, self.args.rows / 10, None, &self.progress)?;
+        let inputs = Inputs::make(&self.feeds, self.rows / 10, None, &self.progress)?;
         let logs = self.stored.clone();
         self.end_to_end("end_to_end_stored", &inputs, &logs)
     }
@@ -110,7 +110,7 @@ impl Bench {
     /// What many distinct car parks take more than few do in the same number of rows.
     fn keys(&mut self) -> Result<()> {
         let feed = self.lasting_feed();
-        let many = KEYS_MANY.min(self.args.rows / 10);
+        let many = KEYS_MANY.min(self.rows / 10);
         let few = KEYS_FEW.min(many / 10);
         let inputs = Inputs::make(&[feed], 2 * many, Some(few), &self.progress)?;
         let topology = inputs.topology(&[feed], &[])?;
@@ -146,17 +146,9 @@ impl Bench {
         self.best(&what, |child| child.run(inputs.dir(), &topology, 1, &fed))
     }
 
-    /// The run that took the least CPU time, with the most memory that any of them took.
+    /// As [`best`], by this script.
     pub fn best(&self, what: &str, run: impl Fn(&Child) -> Result<Figures>) -> Result<Figures> {
-        let mut runs = Vec::new();
-        let repeats = self.args.repeats;
-        for repeat in 1..=repeats {
-            self.progress.show(&format!("{what}, {repeat} of {repeats}"));
-            runs.push(run(&self.child)?);
-        }
-        let rss_mib = runs.iter().filter_map(|run| run.rss_mib).reduce(f64::max);
-        let best = runs.into_iter().min_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds));
-        Ok(Figures { rss_mib, ..best.expect("there is at least one repeat") })
+        best(what, self.args.repeats, self.progress, || run(&self.child))
     }
 
     /// The feed that measures of one feed use.

@@ -64,6 +64,12 @@ impl Measurement {
     }
 }
 
+/// A name such that q2 comes before q10.
+fn by_number(name: &str) -> (&str, u64, &str) {
+    let text = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    (text, name[text.len()..].parse().unwrap_or(0), name)
+}
+
 pub fn round(number: f64, digits: i32) -> f64 {
     let unit = 10f64.powi(digits);
     (number * unit).round() / unit
@@ -108,8 +114,9 @@ impl Report {
     }
 
     pub fn print(mut self, format: Format) -> Result<()> {
-        self.measurements
-            .sort_by(|a, b| (a.measure, &a.feed, a.workers).cmp(&(b.measure, &b.feed, b.workers)));
+        self.measurements.sort_by(|a, b| {
+            (a.measure, by_number(&a.feed), a.workers).cmp(&(b.measure, by_number(&b.feed), b.workers))
+        });
         self.speed_up();
         let text = match format {
             Format::Json => self.json(),

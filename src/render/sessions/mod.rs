@@ -63,7 +63,7 @@ pub fn ordered<'s>(
         books.books.record(stage, tick, rows_in, out, without, late);
     };
     let nothing = Restored { entries: empty(left.rows.scope()), keys: 0 };
-    let out = Out { pairs, keeping: Keeping::new(true) };
+    let out = Out { pairs, keeping: Keeping::new(true), closes_at_end: false };
     Ok(merged(left, right, nothing, Box::new(InOrder), out, book, context).0)
 }
 
