@@ -125,6 +125,7 @@ impl Coordinator {
         let mut done = self.change(kept, |draft| draft.statement(parsed, session))?;
         if let Some(insertion) = done.effects.insert.take() {
             self.inserter.write(&insertion).map_err(|e| e.at(parsed.span))?;
+            self.base.shared.say();
         }
         let mut warnings = self.follow_sinks().err().map(|error| error.to_string()).into_iter().collect();
         self.delete(&mut done.effects, &mut warnings);
@@ -173,7 +174,10 @@ impl Coordinator {
     /// Inserts rows, each a JSON object; what became of each. Fails as a whole when the topic does.
     pub fn insert_rows(&self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
         let mut done = self.change(None, |draft| draft.insert_rows(target, rows))?;
-        done.effects.insert.take().map_or(Ok(()), |insertion| self.inserter.write(&insertion))?;
+        if let Some(insertion) = done.effects.insert.take() {
+            self.inserter.write(&insertion)?;
+            self.base.shared.say();
+        }
         Ok(done.verdict)
     }
 

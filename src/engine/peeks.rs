@@ -114,6 +114,11 @@ impl Peeks {
         self.open.iter_mut().find(|open| open.question.peek == peek)
     }
 
+    /// Whether some of them wait for their ticks to be closed.
+    pub fn wait(&self) -> bool {
+        self.open.iter().any(|open| open.reading.is_none())
+    }
+
     /// Whether there is something to read right now.
     pub fn has_work(&self) -> bool {
         self.open.iter().any(|open| open.reading.is_some() && open.credit > 0)

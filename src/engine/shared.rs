@@ -116,6 +116,8 @@ pub enum PeekReply {
 #[derive(Default)]
 pub struct Counters {
     pub bytes_read: AtomicU64,
+    /// How often readers have said something: that there are messages, or no more of them.
+    pub said: AtomicU64,
     pub bytes_expected: AtomicU64,
     pub rows_in: AtomicU64,
     pub rows_rejected: AtomicU64,
@@ -132,8 +134,8 @@ pub struct Shared {
     changed: Condvar,
     commands: Mutex<VecDeque<Command>>,
     outbox: Mutex<VecDeque<Mail>>,
-    /// The first worker of this process, to be woken for commands.
-    worker: Mutex<Option<Thread>>,
+    /// The workers of this process as they start, to be woken; the first one for commands.
+    threads: Vec<OnceLock<Thread>>,
     pub answers: Arc<Answers>,
     peeks: Mutex<BTreeMap<u64, Arc<Asked>>>,
     asked: AtomicU64,
@@ -188,7 +190,7 @@ impl Shared {
             changed: Condvar::new(),
             commands: Mutex::default(),
             outbox: Mutex::default(),
-            worker: Mutex::default(),
+            threads: (0..peers / processes).map(|_| OnceLock::new()).collect(),
             answers: Arc::new(Answers::new(answers)),
             peeks: Mutex::default(),
             asked: AtomicU64::new(0),
@@ -200,17 +202,22 @@ impl Shared {
 
     pub fn command(&self, command: Command) {
         lock(&self.commands).push_back(command);
-        if let Some(thread) = &*lock(&self.worker) {
-            thread.unpark();
-        }
+        self.threads.first().and_then(OnceLock::get).into_iter().for_each(Thread::unpark);
     }
 
     pub fn take_commands(&self) -> VecDeque<Command> {
         std::mem::take(&mut *lock(&self.commands))
     }
 
-    pub fn set_worker_thread(&self) {
-        *lock(&self.worker) = Some(std::thread::current());
+    /// Called by worker `worker` of this process.
+    pub fn set_worker_thread(&self, worker: usize) {
+        let _ = self.threads[worker].set(std::thread::current());
+    }
+
+    /// There is something for the workers of this process to look at.
+    pub fn say(&self) {
+        self.counters.said.fetch_add(1, Ordering::Relaxed);
+        self.threads.iter().filter_map(OnceLock::get).for_each(Thread::unpark);
     }
 
     /// When reading began; the timestamp of what was there already.

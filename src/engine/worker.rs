@@ -28,9 +28,7 @@ use timely::worker::Worker;
 pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Option<Command>) {
     let mut post = Post::new(worker);
     let first_of_process = worker.index().is_multiple_of(config.workers);
-    if first_of_process {
-        shared.set_worker_thread();
-    }
+    shared.set_worker_thread(worker.index() % config.workers);
     if let Some(hello) = hello.filter(|_| worker.index() == 0) {
         post.broadcast(&Mail::Command(hello));
     }
@@ -89,7 +87,7 @@ pub(super) fn context(
         index: worker.index(),
         peers: worker.peers(),
         pace: config.pace.clone(),
-        clock: Clock::new(epoch_ms, &config.pace),
+        clock: Clock::new(epoch_ms, &config.pace, worker.peers() == config.workers),
         inflight: Inflight::new(config.pace.inflight_bytes),
         hubs: RefCell::default(),
         tables: RefCell::default(),
@@ -223,16 +221,21 @@ impl Loop {
 
     /// Wakes the sources when it is time to look at their inputs.
     fn look(&self) {
-        let read = self.context.shared.counters.bytes_read.load(Ordering::Relaxed);
-        if self.context.clock.look(read) {
+        if self.context.clock.look(self.said()) {
             self.context.wake_sources();
         }
+    }
+
+    /// How often readers of this process have said something.
+    fn said(&self) -> u64 {
+        self.context.shared.counters.said.load(Ordering::Relaxed)
     }
 
     pub(super) fn after_step(&mut self) {
         let context = &self.context;
         context.forget_cancelled();
-        if context.clock.cut() {
+        let is_awaited = context.hold.get().is_some() || self.peeks.wait();
+        if context.clock.cut(self.said(), is_awaited) {
             context.wake_sources();
         }
         let drained = self.drained();
@@ -241,7 +244,7 @@ impl Loop {
             context.wake_sources();
         }
         let ended = self.once && self.started && drained.is_none();
-        context.books.publish(if ended { None } else { Some(drained.unwrap_or(context.clock.tick())) });
+        context.books.publish(if ended { None } else { Some(drained.unwrap_or(context.clock.open())) });
         hub::tend(context, self.once && self.started);
         let told = drained.unwrap_or(Tick::MAX);
         context.rejects.flush(context.hold.get().map_or(told, |hold| told.min(hold + 1)));

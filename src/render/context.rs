@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::dataflow::operators::probe::Handle;
@@ -209,6 +210,14 @@ impl Context {
         Ok(writer)
     }
 
+    /// A reader says something: all workers of the process are to close their ticks.
+    pub fn say(&self) {
+        match self.clock.is_resting() {
+            true => self.shared.say(),
+            false => drop(self.shared.counters.said.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
     /// The least tick that some maintained dataflow has not finished; `None` when all are done.
     pub fn drained(&self) -> Option<Tick> {
         self.dataflows.borrow().values().filter(|d| d.maintained).filter_map(|d| frontier(&d.probe)).min()
@@ -261,12 +270,22 @@ impl Context {
 /// At each look all that is there is read, then the tick closes at once: its answers wait for nothing
 /// else. Where there is always more to read, it closes after so long or so many bytes. Looks are at
 /// multiples of the interval, so that all workers look, and close their ticks, at about the same time.
+///
+/// To close a tick costs far more than a look that finds nothing: all dataflows of all workers are told.
+/// So while no reader of the process has said anything, ticks go by without being closed, a few a second
+/// excepted; the first thing that one says makes all workers close theirs.
 pub struct Clock {
     /// Instant of tick 0 on this machine.
     epoch: Instant,
     /// Wall clock at the epoch, milliseconds.
     epoch_ms: i64,
     tick: Cell<Tick>,
+    /// The least tick that was not closed.
+    open: Cell<Tick>,
+    /// What the readers of the process had said when this worker closed its last tick, and until when it
+    /// closes each.
+    heard: Cell<u64>,
+    busy_until: Cell<Tick>,
     cut_at: Cell<Tick>,
     bytes: Cell<usize>,
     look_at: Cell<Tick>,
@@ -274,11 +293,10 @@ pub struct Clock {
     looking: Cell<bool>,
     /// Some input had something since the last step; it may have more.
     more: Cell<bool>,
-    /// What had been read at the last look, and until when that counts as fresh.
-    seen: Cell<u64>,
-    fresh_until: Cell<Tick>,
     tick_us: Tick,
     live_tick_us: Tick,
+    /// Ticks are closed so often at least.
+    rest_us: Tick,
     tick_bytes: usize,
     /// Where a tick holds one record: which round of the sources it is, each of which reads one record in it.
     round: Option<Cell<u64>>,
@@ -290,27 +308,36 @@ pub struct Clock {
 /// and its tick cost some 100 µs of CPU a worker, mostly in telling the others about it.
 const LIVE_TICK_US: Tick = 2_000;
 
-/// So long after something was read that counts as coming.
-const FRESH_US: Tick = 20_000;
+/// So long after a reader has said something more counts as coming.
+const BUSY_US: Tick = 20_000;
+
+/// How often a tick is closed while no reader says anything. After that long inputs are looked at rarely:
+/// once in so many ticks.
+const REST_US: Tick = 1_000_000;
+const RARE_LOOKS: Tick = 5;
 
 impl Clock {
-    /// `epoch_ms` is agreed between processes, so that their ticks are comparable.
-    pub fn new(epoch_ms: i64, pace: &Pace) -> Clock {
+    /// `epoch_ms` is agreed between processes, so that their ticks are comparable. `rests`: the process is
+    /// the only one; others would not hear what its readers say.
+    pub fn new(epoch_ms: i64, pace: &Pace, rests: bool) -> Clock {
+        let rests = rests && pace.emission == Emission::PerTick;
         let behind = u64::try_from(now_ms() - epoch_ms).unwrap_or(0);
         let now = Instant::now();
         Clock {
             epoch: now.checked_sub(Duration::from_millis(behind)).unwrap_or(now),
             epoch_ms,
             tick: Cell::new(1),
+            open: Cell::new(1),
+            heard: Cell::new(0),
+            busy_until: Cell::new(0),
             cut_at: Cell::new(0),
             bytes: Cell::new(0),
             look_at: Cell::new(0),
             looking: Cell::new(false),
             more: Cell::new(false),
-            seen: Cell::new(0),
-            fresh_until: Cell::new(0),
             tick_us: pace.tick.as_micros() as Tick,
             live_tick_us: LIVE_TICK_US.min(pace.tick.as_micros() as Tick),
+            rest_us: if rests { REST_US } else { 0 },
             tick_bytes: pace.tick_bytes,
             round: (pace.emission == Emission::PerRecord).then(|| Cell::new(1)),
             waiting: Cell::new(false),
@@ -320,6 +347,11 @@ impl Clock {
     /// The tick that input read now belongs to.
     pub fn tick(&self) -> Tick {
         self.tick.get()
+    }
+
+    /// The least tick that was not closed: inputs give nothing before it.
+    pub fn open(&self) -> Tick {
+        self.open.get()
     }
 
     /// A tick so many microseconds ahead.
@@ -349,20 +381,30 @@ impl Clock {
     }
 
     /// Begins to look at the inputs when it is time to. True when it is.
-    /// `read`: bytes that all workers of the process have read.
-    pub fn look(&self, read: u64) -> bool {
+    /// `said`: how often readers of the process have said something.
+    pub fn look(&self, said: u64) -> bool {
         let now = self.now();
-        if now < self.look_at.get() {
+        // What another worker says while all rest is answered at once.
+        let is_called = self.heard.get() != said && self.is_resting();
+        if now < self.look_at.get() && !is_called {
             return false;
         }
-        if self.seen.replace(read) != read {
-            self.fresh_until.set(now + FRESH_US);
-        }
-        let fresh = now < self.fresh_until.get();
-        let interval = if fresh { self.live_tick_us } else { self.tick_us }.max(1);
+        let interval = match now.checked_sub(self.busy_until.get()) {
+            Some(quiet) if !is_called && self.rest_us > 0 && quiet > self.rest_us => {
+                RARE_LOOKS * self.tick_us
+            }
+            Some(_) if !is_called => self.tick_us,
+            _ => self.live_tick_us,
+        };
+        let interval = interval.max(1);
         self.look_at.set((now / interval + 1) * interval);
         self.look_now();
         true
+    }
+
+    /// Whether the readers of the process have said nothing for a while.
+    fn is_resting(&self) -> bool {
+        self.now() >= self.busy_until.get()
     }
 
     /// Looks at the inputs, whatever the time.
@@ -376,8 +418,9 @@ impl Clock {
     }
 
     /// Closes the tick when inputs that are looked at have no more, or when it is old or full enough.
-    /// To be asked after each step. True when it did.
-    pub fn cut(&self) -> bool {
+    /// To be asked after each step, with how often readers of the process have said something, and whether
+    /// somebody waits for ticks. True when inputs are to tell that it is closed.
+    pub fn cut(&self, said: u64, is_awaited: bool) -> bool {
         let more = self.more.take();
         if !self.looking.get() {
             return false;
@@ -386,11 +429,19 @@ impl Clock {
             return self.cut_record(round, more);
         }
         let now = self.now();
+        if self.heard.replace(said) != said {
+            self.busy_until.set(now + BUSY_US);
+        }
         if more && now < self.cut_at.get() + self.tick_us && self.bytes.get() < self.tick_bytes {
             return false;
         }
         self.looking.set(more);
-        self.go_on(now)
+        self.go_on(now);
+        let closes = is_awaited || now < self.busy_until.get() || now >= self.open.get() + self.rest_us;
+        if closes {
+            self.open.set(self.tick.get());
+        }
+        closes
     }
 
     /// Closes a tick that has its record, or none of any source.
@@ -403,15 +454,16 @@ impl Clock {
             return false;
         }
         self.looking.set(read || waits);
-        self.go_on(self.now())
+        self.go_on(self.now());
+        self.open.set(self.tick.get());
+        true
     }
 
-    /// To the next tick. True.
-    fn go_on(&self, now: Tick) -> bool {
+    /// To the next tick.
+    fn go_on(&self, now: Tick) {
         self.tick.set(now.max(self.tick.get() + 1));
         self.cut_at.set(now);
         self.bytes.set(0);
-        true
     }
 
     fn now(&self) -> Tick {
@@ -488,9 +540,9 @@ mod tests {
         let emission = Emission::PerTick;
         let pace =
             Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission, checkpoints };
-        let clock = Clock::new(now_ms(), &pace);
+        let clock = Clock::new(now_ms(), &pace, false);
         let mut ticks = vec![clock.tick()];
-        let mut cut = || clock.cut().then(|| ticks.push(clock.tick())).is_some();
+        let mut cut = || clock.cut(0, false).then(|| ticks.push(clock.tick())).is_some();
 
         assert!(!cut(), "nobody has looked");
         assert!(clock.look(0) && clock.looking());
@@ -504,5 +556,34 @@ mod tests {
         assert!(cut() && clock.looking(), "full, and there may be more");
         assert!(cut() && !clock.looking());
         assert!(ticks.is_sorted_by(|a, b| a < b), "{ticks:?}");
+    }
+
+    #[test]
+    fn ticks_that_nothing_came_in_are_not_closed_until_somebody_waits_or_says_something() {
+        let hour = Duration::from_secs(3600);
+        let checkpoints = Intervals { checkpoint: hour, commit: hour };
+        let (tick, emission) = (Duration::from_micros(1), Emission::PerTick);
+        let pace = Pace { tick, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission, checkpoints };
+        let clock = Clock { rest_us: Tick::MAX / 2, ..Clock::new(now_ms(), &pace, true) };
+        let cut = |said, is_awaited| {
+            let before = clock.tick();
+            clock.look_now();
+            let closes = clock.cut(said, is_awaited);
+            assert!(clock.tick() > before, "what is read belongs to the present");
+            assert_eq!(closes, clock.open() == clock.tick());
+            closes
+        };
+        assert!(!cut(0, false) && !cut(0, false), "nothing was said");
+        assert!(cut(0, true), "somebody waits");
+        assert!(!cut(0, false));
+        assert!(cut(1, false) && cut(1, false), "something was said, and more may come");
+        clock.busy_until.set(0);
+        assert!(!cut(1, false));
+        let clock = Clock { rest_us: 0, ..clock };
+        while clock.now() < clock.open() {
+            std::hint::spin_loop();
+        }
+        clock.look_now();
+        assert!(clock.cut(1, false), "it is time");
     }
 }

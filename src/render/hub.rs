@@ -206,6 +206,6 @@ pub fn subscribe<'s>(
 pub fn tend(context: &Context, ended: bool) {
     context.hubs.borrow_mut().retain(|_, hub| !hub.unused());
     for hub in context.hubs.borrow().values().filter(|hub| hub.idle()) {
-        if ended { hub.close() } else { hub.advance_to(context.clock.tick()) }
+        if ended { hub.close() } else { hub.advance_to(context.clock.open()) }
     }
 }

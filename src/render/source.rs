@@ -94,12 +94,13 @@ pub fn read<'s>(
             if std::mem::take(&mut busy) {
                 context.clock.look_now();
             }
-            let moment = context.moment();
-            if *held.time() < moment.epoch {
-                held.downgrade(&moment.epoch);
+            let (moment, open) = (context.moment(), context.clock.open());
+            if *held.time() < open {
+                held.downgrade(&open);
             }
             if let Some(begins) = begins.take_if(|begins| !begins.is_empty()) {
                 output.session(&*held).give(Read::Begins(begins));
+                context.say();
             }
             let is_behind = |answer: &String| context.shared.answers.is_behind(answer);
             if context.inflight.full()
@@ -121,7 +122,9 @@ pub fn read<'s>(
                 }
                 Ok(polled @ (Dealt::Pending | Dealt::Done)) => {
                     if !std::mem::replace(&mut at_end, true) {
-                        output.session(&*held).give(Read::AtEnd);
+                        // Behind all that was read.
+                        output.session(&held.delayed(&moment.epoch)).give(Read::AtEnd);
+                        context.say();
                     }
                     // What is not bounded keeps its place in time, so that later readers find it open.
                     if plan.bounded && matches!(polled, Dealt::Done) {
@@ -144,6 +147,7 @@ pub fn read<'s>(
             context.clock.count_bytes(bytes.max(1));
             context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
             output.session(&held.delayed(&tick)).give(Read::Messages(messages, ticket));
+            context.say();
             activator.activate();
             at_end = false;
         }
