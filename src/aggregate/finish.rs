@@ -1,4 +1,4 @@
-//! From what is kept to results: out of states, or out of single rows where rows can be taken back.
+//! From what is kept to results.
 
 use super::elements;
 use super::exact::ExactSum;
@@ -6,7 +6,6 @@ use super::moments::ProductSum;
 use super::quotient::{Quotient, Total};
 use super::spec::{Spec, Statistic};
 use super::state::{End, Entry, Reader};
-use super::sums::products;
 use super::wide::Wide;
 use super::{Element, State, packed};
 use crate::batch::Position;
@@ -52,24 +51,6 @@ fn collect(specs: &[Spec], elements: &[(Element, State)]) -> Vec<Vec<(Value, i64
     collected
 }
 
-/// The results over rows given one by one with multiplicities: for retractable input, where a group
-/// is computed anew from its present rows. Each row holds the column arguments of all calls, one
-/// behind the other. COLLECT_LIST keeps the order of the rows; calls that are
-/// [`super::order_sensitive`] have no answer here and are NULL, planners refuse them.
-pub fn aggregate_rows(specs: &[Spec], rows: &[(&[Value], i64)]) -> Vec<Value> {
-    let mut results = Vec::with_capacity(specs.len());
-    let mut start = 0;
-    for spec in specs {
-        let mut present = Present::default();
-        for (row, times) in rows {
-            present.add(spec, row.get(start).unwrap_or(&Value::Null), *times);
-        }
-        present.kept(spec).finish(spec, &mut results);
-        start += spec.columns();
-    }
-    results
-}
-
 /// Whether the row that a [`Spec::LatestRow`] among the calls keeps is a deletion. (A group that has
 /// no row counts as deleted.)
 pub fn row_deleted(specs: &[Spec], state: &State) -> bool {
@@ -87,7 +68,7 @@ pub fn row_deleted(specs: &[Spec], state: &State) -> bool {
 }
 
 /// What is kept for one call, ready to be finished.
-enum Kept {
+pub(super) enum Kept {
     Nothing,
     Integer(i64),
     Wide(Wide),
@@ -125,7 +106,7 @@ impl Kept {
         })
     }
 
-    fn finish(self, spec: &Spec, results: &mut Vec<Value>) {
+    pub(super) fn finish(self, spec: &Spec, results: &mut Vec<Value>) {
         if let Spec::LatestRow { columns } = spec {
             match self {
                 Kept::Value(Value::Struct(row)) if row.len() == *columns => results.extend(row),
@@ -290,106 +271,12 @@ fn number(value: &Value) -> Option<Total> {
     }
 }
 
-fn repeated(values: impl Iterator<Item = (Value, i64)>) -> impl Iterator<Item = Value> {
+pub(super) fn repeated(values: impl Iterator<Item = (Value, i64)>) -> impl Iterator<Item = Value> {
     values.flat_map(|(value, times)| std::iter::repeat_n(value, times.max(0) as usize))
 }
 
-/// One call over rows that may be taken back.
-#[derive(Default)]
-struct Present {
-    count: i64,
-    wrapping: i64,
-    wide: Wide,
-    exact: ExactSum,
-    moments: Vec<ProductSum>,
-    distinct: BTreeMap<Value, i64>,
-    list: Vec<Value>,
-}
-
-impl Present {
-    fn add(&mut self, spec: &Spec, value: &Value, times: i64) {
-        match (spec, value) {
-            (Spec::CountRows, _) => self.count = self.count.wrapping_add(times),
-            (Spec::CollectList, _) => {
-                self.list.extend(std::iter::repeat_n(value.clone(), times.max(0) as usize));
-            }
-            _ if value.is_null() && !spec.set_holds_null() => {}
-            (Spec::Min | Spec::Max | Spec::TopK { .. } | Spec::TopKDistinct { .. }, _) => {
-                *self.distinct.entry(value.clone()).or_default() += times;
-            }
-            _ if spec.keeps_set() => *self.distinct.entry(value.clone()).or_default() += times,
-            (Spec::SumList(_), Value::Array(items)) => {
-                items.iter().for_each(|item| self.add_number(item, times));
-            }
-            (Spec::Spread { .. }, _) => self.add_moments(value, None, times),
-            (Spec::Correlation(_), Value::Struct(pair)) => {
-                if let [x, y] = pair.as_slice() {
-                    self.add_moments(x, Some(y), times);
-                }
-            }
-            _ => self.add_number(value, times),
-        }
-    }
-
-    fn add_moments(&mut self, x: &Value, y: Option<&Value>, times: i64) {
-        self.count = self.count.wrapping_add(times);
-        let sums = if y.is_some() { 5 } else { 2 };
-        match (x, y) {
-            (Value::Double(x), y) => {
-                self.moments.resize(sums, ProductSum::of_doubles());
-                let y = if let Some(Value::Double(y)) = y { Some(*y) } else { None };
-                products(&mut self.moments, *x, y, 1.0, |sum, x, y| sum.add_doubles(x, y, times));
-            }
-            _ => {
-                self.moments.resize(sums, ProductSum::of_integers());
-                let Some(x) = integer(x) else { return };
-                products(&mut self.moments, x, y.and_then(integer), 1, |sum, x, y| {
-                    sum.add_integers(x, y, times)
-                });
-            }
-        }
-    }
-
-    fn add_number(&mut self, value: &Value, times: i64) {
-        self.count = self.count.wrapping_add(times);
-        if let Value::Double(v) = value {
-            return self.exact.add_times(*v, times);
-        }
-        let Some(integer) = integer(value) else { return };
-        self.wrapping = self.wrapping.wrapping_add((integer as i64).wrapping_mul(times));
-        self.wide.add_times(integer, times);
-    }
-
-    fn kept(self, spec: &Spec) -> Kept {
-        let Present { count, wrapping, wide, exact, moments, distinct, list } = self;
-        let mut values = distinct.into_iter().filter(|(_, times)| *times > 0);
-        match spec {
-            Spec::CountRows | Spec::Count => Kept::Integer(count),
-            Spec::Sum(SqlType::Double) | Spec::SumList(SqlType::Double) => Kept::Exact(exact),
-            Spec::Sum(SqlType::Decimal { .. }) | Spec::SumList(SqlType::Decimal { .. }) => Kept::Wide(wide),
-            Spec::Sum(_) | Spec::SumList(_) => Kept::Integer(wrapping),
-            Spec::Avg(SqlType::Double) => Kept::AvgExact(count, exact),
-            Spec::Avg(_) => Kept::AvgWide(count, wide),
-            Spec::Spread { .. } | Spec::Correlation(_) => Kept::Moments(count, moments),
-            Spec::Min => values.next().map_or(Kept::Nothing, |(value, _)| Kept::Value(value)),
-            Spec::Max => values.next_back().map_or(Kept::Nothing, |(value, _)| Kept::Value(value)),
-            Spec::CollectList => Kept::Values(list),
-            Spec::TopKDistinct { k } => {
-                Kept::Values(values.rev().map(|(value, _)| value).take(*k as usize).collect())
-            }
-            Spec::TopK { k } => Kept::Values(repeated(values.rev()).take(*k as usize).collect()),
-            Spec::Latest { .. } | Spec::Earliest { .. } | Spec::LatestRow { .. } => Kept::Nothing,
-            Spec::CountDistinct
-            | Spec::CollectSet
-            | Spec::Attr
-            | Spec::Histogram
-            | Spec::Percentile { .. } => Kept::Counted(values.collect()),
-        }
-    }
-}
-
 /// An integer, or DECIMAL's unscaled digits.
-fn integer(value: &Value) -> Option<i128> {
+pub(super) fn integer(value: &Value) -> Option<i128> {
     match value {
         Value::Int(v) => Some(*v as i128),
         Value::Bigint(v) => Some(*v as i128),

@@ -31,13 +31,15 @@ mod extremes;
 mod latest;
 mod preaggregate;
 mod finish;
+mod retract;
 pub mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use finish::{aggregate_rows, finish, row_deleted};
+pub use finish::{finish, row_deleted};
 pub use list::{ALL, find};
 pub use preaggregate::PreAggregator;
+pub use retract::Present;
 pub use spec::{Spec, Statistic, keeps_elements, order_sensitive};
 
 use crate::expr::function::Arg;

@@ -515,7 +515,7 @@ fn check_rows(specs: &[Spec], rows: &[&Row], finished: &[Value]) {
     if let (false, Some(row)) = (lists, flat.first()) {
         given.extend([(&row[..], 2), (&row[..], -2)]);
     }
-    let mut results = aggregate_rows(specs, &given).into_iter().zip(finished);
+    let mut results = over_rows(specs, &given).into_iter().zip(finished);
     for spec in specs {
         for (result, finished) in results.by_ref().take(spec.results()) {
             if !order_sensitive(spec) && !matches!(spec, Spec::CollectList | Spec::CollectSet) {
@@ -598,15 +598,22 @@ fn results_of_nothing() {
     ];
     let nothing = State(Box::new([]));
     assert_eq!(finish(&specs, &nothing, &[]), expected);
-    assert_eq!(aggregate_rows(&specs, &[]), expected);
+    assert_eq!(over_rows(&specs, &[]), expected);
     assert!(row_deleted(&specs, &nothing));
+}
+
+/// Over rows one by one, with how often each is added.
+fn over_rows(specs: &[Spec], rows: &[(&[Value], i64)]) -> Vec<Value> {
+    let mut present = Present::new(specs);
+    rows.iter().for_each(|(row, times)| present.add(specs, row, 0, *times));
+    present.results(specs)
 }
 
 /// One call over rows of one column.
 fn over(spec: Spec, rows: &[Value]) -> Value {
     let rows: Vec<[Value; 1]> = rows.iter().map(|value| [value.clone()]).collect();
     let given: Vec<(&[Value], i64)> = rows.iter().map(|row| (&row[..], 1)).collect();
-    aggregate_rows(&[spec], &given).remove(0)
+    over_rows(&[spec], &given).remove(0)
 }
 
 /// The expected values are those of Python's `fractions` and `decimal`, rounded once.

@@ -67,7 +67,7 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
             let how = match strategy {
                 Strategy::Monoid => "monoid (append-only input, pre-aggregated in each batch)",
                 Strategy::Project => "row for row",
-                Strategy::Retractable => "retractable (a group anew from its present rows)",
+                Strategy::Retractable => "retractable (what leaves a group is subtracted)",
             };
             let _ = writeln!(out, "  maintain table: {how}");
         }

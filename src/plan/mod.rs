@@ -255,7 +255,7 @@ pub enum Strategy {
     Monoid,
     /// A table filtered and projected: rows come and go one for one.
     Project,
-    /// Aggregates over a table: a group is computed anew from its present rows when one changes.
+    /// Aggregates over a table: what leaves a group is subtracted, or taken out of an order.
     Retractable,
 }
 

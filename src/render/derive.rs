@@ -3,23 +3,25 @@
 use super::changes::{Change, changes};
 use super::context::Context;
 use super::joined::View;
-use super::packed::{Blob, Bytes, KeyedBatcher, RowBuilder, RowSpine, RowUpdate};
+use super::packed::{Blob, KeyedBatcher, RowSpine, RowUpdate};
 use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
 use super::table::{Content, Finisher, Table, route};
 use super::timed::{rowtime, timed_batch, timed_row, values};
 use super::transform::Transform;
 use super::{RESTORED, Tick, touches};
-use crate::aggregate::{Spec, aggregate_rows};
+use crate::aggregate::{Key, Present, Spec};
 use crate::error::Result;
 use crate::expr::{Expr, ExprKind, Notes};
 use crate::plan::{Aggregation, Emission, QueryPlan, Shape};
 use crate::types::SqlType;
 use crate::value::{Row, Value, decode_row, encode_row};
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
 
@@ -54,29 +56,21 @@ pub fn derive(
         }
     };
     let rows = updates(changes, plan, exprs, keys, grouped, types, context)?;
+    let (rows, finisher) = match &plan.select.shape {
+        Shape::Project(_) => (rows, None),
+        Shape::Aggregate(aggregation) => {
+            let finisher = Finisher::new(&plan.select.columns, aggregation)?;
+            (regroup(rows, aggregation.specs()), Some(finisher))
+        }
+    };
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
         rows,
         Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0)),
         "ArrangeRows",
         KeyedBatcher::new,
     );
-    let Shape::Aggregate(aggregation) = &plan.select.shape else {
-        arranged.stream.probe_with(probe);
-        let table = Table::new(Content::Rows(arranged.trace), None, &plan.select.columns, probe);
-        return Ok(table.touched_by(touches));
-    };
-    let specs = aggregation.specs();
-    let reduced = arranged.reduce_abelian::<_, RowBuilder, RowSpine, _, _>(
-        "Regroup",
-        move |key, rows, output| output.push((regroup(&specs, key, rows), 1i64)),
-        |into, key, updates| {
-            into.clear();
-            into.extend(updates.drain(..).map(|(row, tick, diff)| ((Blob(key.0.into()), row), tick, diff)));
-        },
-    );
-    reduced.stream.probe_with(probe);
-    let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-    let table = Table::new(Content::Rows(reduced.trace), Some(finisher), &plan.select.columns, probe);
+    arranged.stream.probe_with(probe);
+    let table = Table::new(Content::Rows(arranged.trace), finisher, &plan.select.columns, probe);
     Ok(table.touched_by(touches))
 }
 
@@ -88,22 +82,61 @@ fn keeps_keys(plan: &QueryPlan, parent: &Table) -> bool {
     parent.is_joined() && own.eq(parent.identity().into_iter().map(Some))
 }
 
-/// A group's key and results, and its ROWTIME, from its present rows.
-fn regroup(specs: &[Spec], key: Bytes<'_>, rows: &[(Bytes<'_>, i64)]) -> Blob {
-    let mut decoded: Vec<(Row, i64)> = rows
-        .iter()
-        .map(|(bytes, count)| (decode_row(bytes).expect("rows are kept as they were encoded"), *count))
-        .collect();
-    // Rows come in the order of their bytes; a reader of the list expects that of their values.
-    if specs.contains(&Spec::CollectList) {
-        decoded.sort();
+/// Rows that come and go, by group → rows of groups that come and go: key, results and ROWTIME.
+fn regroup<'s>(rows: StreamVec<'s, Tick, RowUpdate>, specs: Vec<Spec>) -> StreamVec<'s, Tick, RowUpdate> {
+    let by_key = Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0));
+    rows.unary_frontier(by_key, "Regroup", move |_, _| {
+        let mut groups: HashMap<Key, Present> = HashMap::new();
+        let mut pending: BTreeMap<Tick, (Capability<Tick>, Vec<RowUpdate>)> = BTreeMap::new();
+        move |(input, frontier), output| {
+            input.for_each(|cap, updates| {
+                for update in updates.drain(..) {
+                    let (_, of_tick) =
+                        pending.entry(update.1).or_insert_with(|| (cap.delayed(&update.1, 0), Vec::new()));
+                    of_tick.push(update);
+                }
+            });
+            while let Some(entry) = pending.first_entry().filter(|e| !frontier.less_equal(e.key())) {
+                let (tick, (capability, mut updates)) = entry.remove_entry();
+                updates.sort_unstable();
+                let mut session = output.session(&capability);
+                for of_group in updates.chunk_by(|a, b| a.0.0 == b.0.0) {
+                    let [before, after] = change(&mut groups, of_group, &specs);
+                    if before != after {
+                        let key = &of_group[0].0.0;
+                        let row = |row: Option<Blob>, diff| row.map(|row| ((key.clone(), row), tick, diff));
+                        row(before, -1).into_iter().chain(row(after, 1)).for_each(|row| session.give(row));
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The row of a group before and after some of its rows came and went.
+fn change(groups: &mut HashMap<Key, Present>, updates: &[RowUpdate], specs: &[Spec]) -> [Option<Blob>; 2] {
+    let key = &updates[0].0.0.0;
+    let mut group = groups.remove(key).unwrap_or_else(|| Present::new(specs));
+    let before = row_of(key, &group, specs);
+    for ((_, bytes), _, times) in updates {
+        let row = decode_row(&bytes.0).expect("rows are as they were encoded");
+        group.add(specs, values(&row), rowtime(&row), *times);
     }
-    let args: Vec<(&[Value], i64)> = decoded.iter().map(|(row, count)| (values(row), *count)).collect();
-    let mut out = key.to_vec();
-    aggregate_rows(specs, &args).iter().for_each(|value| value.encode(&mut out));
-    let times = decoded.iter().map(|(row, _)| rowtime(row));
-    Value::Bigint(times.max().unwrap_or_default()).encode(&mut out);
-    Blob(out.into())
+    let after = row_of(key, &group, specs);
+    if !group.is_empty() {
+        groups.insert(key.clone(), group);
+    }
+    [before, after]
+}
+
+fn row_of(key: &Key, group: &Present, specs: &[Spec]) -> Option<Blob> {
+    if group.is_empty() {
+        return None;
+    }
+    let mut row = key.to_vec();
+    group.results(specs).iter().for_each(|value| value.encode(&mut row));
+    Value::Bigint(group.rowtime().unwrap_or_default()).encode(&mut row);
+    Some(Blob(row.into()))
 }
 
 /// Changes of the parent → changes of the rows that `exprs` make of them: the first `keys` are the
