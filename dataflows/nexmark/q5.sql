@@ -1,7 +1,9 @@
 -- Nexmark q5. Hot items: the auctions with the most bids in the last ten seconds, every two seconds.
--- A count per auction and window, the most per window from that table, and the two joined.
+-- A count per auction and window, told when the window has closed; the most per window from that table, and the
+-- two joined. With EMIT CHANGES each change of a window's greatest count would have all its rows looked at again.
 
 SET 'auto.offset.reset' = 'earliest';
+SET 'close.windows.at.end' = 'true';
 
 CREATE STREAM BID (auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, url VARCHAR,
                    date_time TIMESTAMP, extra VARCHAR)
@@ -12,7 +14,7 @@ CREATE TABLE AUCTION_BIDS AS
       FROM BID
     WINDOW HOPPING (SIZE 10 SECONDS, ADVANCE BY 2 SECONDS)
     GROUP BY auction
-    EMIT CHANGES;
+    EMIT FINAL;
 
 CREATE TABLE MOST_BIDS AS
     SELECT WINDOWSTART AS starttime, MAX(num) AS maxn

@@ -60,8 +60,9 @@ use std::path::PathBuf;
 /// Of a directory, such as dataflows/nexmark, each script is measured, over the same events of Nexmark:
 ///
 ///   query              `wharfe run --once`, from its start to its end. Its topology is the directory's
-///                      topology.toml with files that are made; what has no place there goes to a
-///                      blackhole, so that every row is made. Rows are the events of the feeds that it reads
+///                      topology.toml with files that are made; streams without a place go to a blackhole,
+///                      so that all their rows are made; tables are kept, and not told of to anybody. Rows
+///                      are the events of the feeds that it reads
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES, verbatim_doc_comment)]
 pub struct Args {

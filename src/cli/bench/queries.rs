@@ -9,6 +9,7 @@ use super::report::{Measurement, Progress, Report};
 use crate::connector::generator::{self, nexmark};
 use crate::engine::replay::Planned;
 use crate::error::{Error, Result, reason};
+use crate::sql::ast::{SourceKind, Statement};
 use crate::topology::{PlaceSpec, Topology};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,14 +20,22 @@ pub const ROWS: u64 = 2_000_000;
 
 const TOPOLOGY: &str = "topology.toml";
 
-/// What a script's rows go to that the topology has no place for: all of them are made, and none is kept.
-const DISCARD: &str = "\n[default]\nconnector = \"blackhole\"\n";
-
 struct Query {
     name: String,
     child: Child,
     /// The feeds that it reads.
     feeds: Vec<&'static str>,
+    /// The streams that it makes and the topology has no place for.
+    streams: Vec<String>,
+}
+
+impl Query {
+    /// The topology with a place for its streams that takes their rows and keeps none: what nobody reads would
+    /// not be made. A table is kept anyway.
+    fn topology(&self, text: &str) -> String {
+        let blackhole = |name: &String| format!("\n[topics.{name:?}]\nconnector = \"blackhole\"\n");
+        [text.to_string()].into_iter().chain(self.streams.iter().map(blackhole)).collect()
+    }
 }
 
 /// Measures all scripts of the directory that `args` names.
@@ -44,12 +53,12 @@ pub fn measure(args: &Args, progress: Progress) -> Result<Report> {
         Error::runtime(format!("cannot make a temporary directory: {}", reason(&e))).hint("set TMPDIR")
     })?;
     let topology = dir.path().join(TOPOLOGY);
-    let text = if text.lines().any(|line| line.trim() == "[default]") { text } else { text + DISCARD };
-    std::fs::write(&topology, text).map_err(|e| cannot_write(&topology, &e))?;
+    std::fs::write(&topology, &text).map_err(|e| cannot_write(&topology, &e))?;
     let feeds = make(dir.path(), &topology, &queries, args.rows.unwrap_or(ROWS), progress)?;
     let mut report = Report::new();
     report.note(format!("Input: {}.", described(&feeds)));
     for query in &queries {
+        std::fs::write(&topology, query.topology(&text)).map_err(|e| cannot_write(&topology, &e))?;
         let read: Vec<&Feed> = feeds.iter().filter(|feed| query.feeds.contains(&feed.topic)).collect();
         for &workers in &args.workers {
             let what = format!("{}, workers: {workers}", query.name);
@@ -82,7 +91,12 @@ fn queries(dir: &Path, topology: &str) -> Result<Vec<Query>> {
             return Err(error.hint(format!("they are {}", nexmark::FEEDS.join(", "))));
         }
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        queries.push(Query { name, child: Child::new(&path)?, feeds });
+        let made = script.statements.iter().filter_map(|parsed| match &parsed.statement {
+            Statement::CreateAs { kind: SourceKind::Stream, name, .. } => Some(name.name.clone()),
+            _ => None,
+        });
+        let streams = made.filter(|name| topology.place(name).is_none()).collect();
+        queries.push(Query { name, child: Child::new(&path)?, feeds, streams });
     }
     if queries.is_empty() {
         return Err(Error::usage(format!("{} has no scripts", dir.display())).hint("FILE.sql, one a query"));
