@@ -28,4 +28,5 @@ pub mod dashboard;
 pub mod gateway;
 pub mod server;
 pub mod client;
+pub mod testing;
 pub mod cli;

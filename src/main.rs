@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Query(args) => cli::query::run(args),
         Command::Lag(args) => cli::lag::run(args),
         Command::Shell(args) => cli::shell::run(args),
+        Command::Test(args) => cli::test::run(args),
         Command::Explain(args) => cli::explain::run(args),
         Command::Generate(args) => cli::generate::run(args),
         Command::Registry(args) => cli::registry::run(args),

@@ -54,6 +54,7 @@ mod event;
 mod parse;
 mod zones;
 
+use crate::connector::memory::Space;
 use crate::connector::opensearch::Target;
 use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::dialect::Dialect;
@@ -102,11 +103,24 @@ pub enum PlaceSpec {
         topic: Option<String>,
     },
     Blackhole,
+    Memory {
+        space: u64,
+    },
 }
 
 impl Topology {
     pub fn empty() -> Topology {
         Topology::default()
+    }
+
+    /// All topics are in a space of memory.
+    pub fn in_memory(space: &Space) -> Topology {
+        Topology { default: Some(PlaceSpec::Memory { space: space.id }), ..Topology::default() }
+    }
+
+    /// Whether nothing of it outlives the engine.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.default, Some(PlaceSpec::Memory { .. }))
     }
 
     /// `name` stands in errors; relative paths are taken from `base_dir`.
@@ -164,6 +178,7 @@ impl Topology {
                 let framing = framing.unwrap_or_else(|| framing_of(&path));
                 Place::File { path, framing, header, follow, dialect }
             }
+            PlaceSpec::Memory { space } => Place::Memory { space, topic: topic.into() },
             PlaceSpec::Log => Place::Log { dir: data_dir.join("topics").join(topic), partitions },
             PlaceSpec::Generator(spec) => Place::Generator(spec),
             PlaceSpec::Stdin { framing, header, dialect } => Place::Stdin { framing, header, dialect },

@@ -5,6 +5,7 @@ mod harness;
 mod scripts;
 mod operators;
 mod emission;
+mod testing;
 mod books;
 #[cfg(feature = "kafka")]
 mod broker;

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod rejects;
 pub mod run;
 pub mod shell;
+pub mod test;
 
 mod answers;
 mod client;
@@ -51,6 +52,7 @@ pub enum Command {
     Lag(lag::Args),
     Rejects(rejects::Args),
     Shell(shell::Args),
+    Test(test::Args),
     Explain(explain::Args),
     Generate(generate::Args),
     Registry(registry::Args),

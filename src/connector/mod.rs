@@ -8,6 +8,7 @@ pub mod generator;
 #[cfg_attr(not(feature = "kafka"), path = "kafka_absent.rs")]
 pub mod kafka;
 pub mod log;
+pub mod memory;
 pub mod opensearch;
 mod position;
 mod read_at;
@@ -56,6 +57,11 @@ pub enum Place {
     },
     /// What is written here is made, and goes nowhere: what a query costs without its sink.
     Blackhole,
+    /// In the memory of a script that is tested.
+    Memory {
+        space: u64,
+        topic: String,
+    },
 }
 
 /// How a topic is laid out where it is made.
@@ -75,7 +81,7 @@ impl Default for Layout {
 impl Place {
     /// Whether [`writer`] can write there.
     pub fn is_writable(&self) -> bool {
-        matches!(self, Place::Log { .. } | Place::Kafka { .. })
+        matches!(self, Place::Log { .. } | Place::Kafka { .. } | Place::Memory { .. })
     }
 
     /// How text is laid out there, where somebody else has written it.
@@ -311,6 +317,7 @@ pub fn expected(place: &Place, survey: &Survey) -> Vec<i32> {
             marks.zip(0..).filter(|((low, high), _)| low < high).map(|(_, partition)| partition).collect()
         }
         Place::Log { partitions, .. } => (0..*partitions as i32).collect(),
+        Place::Memory { .. } => vec![0],
         _ => Vec::new(),
     }
 }
@@ -350,6 +357,7 @@ pub fn open_surveyed(
         }
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
         Place::Blackhole => return Err(Error::topology("nothing can be read from a blackhole")),
+        Place::Memory { space, topic } => Box::new(memory::open(*space, topic, opening, team)?),
     })
 }
 
@@ -410,6 +418,8 @@ pub fn writer(place: &Place, layout: Layout, share: Share) -> Result<Box<dyn Wri
             Box::new(log::LogWriter::open(dir, mine, log::LogOptions::default())?.0)
         }
         Place::Kafka { cluster, topic } => Box::new(kafka::writer(cluster, topic, layout)?),
+        // A worker writes its part for queries, a client writes all.
+        Place::Memory { space, topic } => Box::new(memory::writer(*space, topic, share != Share::All)?),
         _ => return Err(Error::topology("only a log or a topic on a cluster can be written to")),
     })
 }

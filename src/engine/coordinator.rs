@@ -351,6 +351,7 @@ impl Coordinator {
             let deleted = match &place {
                 Place::Log { dir, .. } => clear(dir),
                 Place::Kafka { cluster, topic } => connector::kafka::delete(cluster, topic),
+                Place::Memory { space, topic } => connector::memory::delete(*space, topic),
                 _ => Ok(()),
             };
             if let Err(error) = deleted {

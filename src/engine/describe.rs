@@ -307,6 +307,7 @@ fn describe_place(place: &Place) -> (String, String) {
     match place {
         Place::File { path, .. } => ("file".into(), path.display().to_string()),
         Place::Log { dir, .. } => ("log".into(), dir.display().to_string()),
+        Place::Memory { .. } => ("memory".into(), String::new()),
         Place::Generator(spec) => ("generator".into(), spec.feed.clone()),
         Place::Stdin { .. } => ("stdin".into(), String::new()),
         Place::Kafka { cluster, topic } => ("kafka".into(), format!("topic {topic} on {cluster}")),

@@ -203,7 +203,7 @@ impl<'a> Draft<'a> {
                 self.insert_select(parsed, target, with, query, session)
             }
             Statement::InsertValues { target, columns, values } => {
-                self.insert_values(target, columns.as_deref(), values)
+                self.insert_values(target, columns.as_deref(), values, session)
             }
             Statement::Select(query) => {
                 return self.select(parsed, query, session).map(|opening| Verdict::Answer(Box::new(opening)));

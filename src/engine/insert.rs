@@ -4,8 +4,9 @@ use super::constants::constant;
 use super::draft::Draft;
 use super::outcome::{Outcome, status};
 use super::rules::from_headers;
+use super::session::Session;
 use crate::batch::{MessageBatch, Range32, Timestamps};
-use crate::catalog::{Origin, Source};
+use crate::catalog::{Catalog, Origin, Source};
 use crate::connector::{Layout, Place};
 use crate::error::{Error, Result, Span};
 use crate::format::{Decoder, Encoded, Format, Serialization, Written, decoder, encoder};
@@ -13,7 +14,7 @@ use crate::headers::Headers;
 use crate::partition::partition_of;
 use crate::registry::Lookups;
 use crate::render::context::now_ms;
-use crate::sql::ast::{self, Ident, SourceKind};
+use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Row, Value};
 use arrow_buffer::Buffer;
@@ -24,10 +25,12 @@ impl Draft<'_> {
         target: &Ident,
         columns: Option<&[Ident]>,
         values: &[ast::Expr],
+        session: &Session,
     ) -> Result<Outcome> {
         let to = self.target(target)?;
-        let (row, rowtime) = inserted_row(&to, target, columns, values)?;
-        let row = to.encode(row, rowtime.unwrap_or_else(now_ms)).map_err(|e| e.at(target.span))?;
+        let (row, rowtime) = inserted_row(&to.source, &to.headers, target, columns, values)?;
+        let at = rowtime.or(session.inserted_at).unwrap_or_else(now_ms);
+        let row = to.encode(row, at).map_err(|e| e.at(target.span))?;
         self.insert(&to, vec![row]);
         Ok(status("1 row inserted".into(), to.source.kind, &to.source.name, "insert", None))
     }
@@ -133,13 +136,24 @@ impl Target {
             value: value.map(Into::into),
         })
     }
+}
 
-    fn no_column(&self, name: &str) -> Error {
-        match self.headers.iter().any(|header| header == name) {
-            true => from_headers(&self.source, name).hint("leave the column out"),
-            false => Error::statement(format!("{} has no column {name}", self.source.name)),
-        }
+fn no_column(source: &Source, headers: &[String], name: &str) -> Error {
+    match headers.iter().any(|header| header == name) {
+        true => from_headers(source, name).hint("leave the column out"),
+        false => Error::statement(format!("{} has no column {name}", source.name)),
     }
+}
+
+/// The row of an INSERT INTO … VALUES, with the ROWTIME that it gives, and nothing for columns of headers.
+pub fn row_of(catalog: &Catalog, insert: &Parsed) -> Result<(Row, Option<i64>)> {
+    let Statement::InsertValues { target, columns, values } = &insert.statement else {
+        return Err(Error::statement("only INSERT INTO … VALUES has a row").at(insert.span));
+    };
+    let source = catalog.source(target)?;
+    let headers: Vec<String> = source.schema.headers().map(|column| column.name.clone()).collect();
+    let source = Source { schema: source.schema.without_headers(), ..source.clone() };
+    inserted_row(&source, &headers, target, columns.as_deref(), values)
 }
 
 /// A name as it stands in a request: upper-cased unless it is quoted.
@@ -174,7 +188,7 @@ impl Objects {
             source.schema.index_of(name).or(source.schema.index_of(&name.to_uppercase())).is_some()
         };
         if let Some(other) = fields.keys().find(|name| !is_column(name)) {
-            return Err(target.no_column(other));
+            return Err(no_column(source, &target.headers, other));
         }
         let messages = MessageBatch {
             partition: 0,
@@ -202,12 +216,12 @@ impl Objects {
 
 /// A row to insert, in schema order; ROWTIME may be among the columns.
 fn inserted_row(
-    to: &Target,
+    source: &Source,
+    headers: &[String],
     target: &Ident,
     columns: Option<&[Ident]>,
     values: &[ast::Expr],
 ) -> Result<(Vec<Value>, Option<i64>)> {
-    let source = &to.source;
     let all: Vec<Ident> =
         source.schema.columns.iter().map(|c| Ident { name: c.name.clone(), span: target.span }).collect();
     let columns = columns.unwrap_or(&all);
@@ -223,7 +237,7 @@ fn inserted_row(
             Some(i) => source.schema.columns[i].ty.clone(),
             None if column.name == "ROWTIME" => SqlType::Bigint,
             None => {
-                return Err(to.no_column(&column.name).at(column.span));
+                return Err(no_column(source, headers, &column.name).at(column.span));
             }
         };
         let value = constant(value, &ty, &format!("column {}", column.name))?;

@@ -7,7 +7,7 @@ use super::outcome::{Outcome, Status, status, word};
 use super::session::SUBSTITUTION;
 use super::world::World;
 use crate::catalog::{Origin, Source, With};
-use crate::connector::{Place, log};
+use crate::connector::{Place, log, memory};
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::decoder;
@@ -173,6 +173,8 @@ impl Draft<'_> {
                 Some(known.unwrap_or(1))
             }
             Place::Log { .. } => known,
+            Place::Memory { space, topic } if memory::exists(space, &topic) => Some(known.unwrap_or(1)),
+            Place::Memory { .. } => known,
             Place::File { path, .. } => path.exists().then_some(1),
             Place::Generator(_) | Place::Stdin { .. } => Some(1),
             Place::Blackhole => known,

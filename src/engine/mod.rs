@@ -49,12 +49,14 @@ pub mod replay;
 #[cfg(test)]
 mod tests;
 
+use crate::catalog::Source;
 use crate::connector::log::Ends;
 use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, Emission, HubId, TableId};
-use crate::registry::{Client, Registry};
-use crate::sql::ast::{Parsed, Statement};
+use crate::registry::{Client, Level, Registry};
+use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::{Known, parse_statement_with};
+use crate::value::Row;
 use checkpoint::Checkpoints;
 pub use checkpoint::Intervals;
 use coordinator::Coordinator;
@@ -215,8 +217,13 @@ impl Engine {
             data_dir: data_dir.path.clone(),
         });
         let coordinator = if config.process == 0 {
-            let open =
-                || Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path));
+            let open = || match config.topology.is_in_memory() {
+                // Nobody else reads what is written there.
+                true => Ok(Client::Own(Registry::volatile_at(Level::None))),
+                false => {
+                    Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path))
+                }
+            };
             let base = Base {
                 shared: Arc::clone(&shared),
                 topology: config.topology.clone(),
@@ -365,6 +372,24 @@ impl Engine {
     /// Returns the error that stopped it, if one did. With `timeout`: returns Ok(false) when it passes.
     pub fn wait_for_inputs(&self, timeout: Option<Duration>) -> Result<bool> {
         self.inner.shared.wait_for_inputs(timeout)
+    }
+
+    /// Blocks until all that is there now has been read and is through, what came of it and was read again
+    /// included; with one record a tick. False when `timeout` passed or the engine stopped before.
+    pub fn settle(&self, timeout: Duration) -> Result<bool> {
+        self.inner.shared.settle(timeout)
+    }
+
+    /// The streams and tables there are, in the order of their names, streams first.
+    pub fn sources(&self) -> Result<Vec<Source>> {
+        let world = self.coordinator()?.world();
+        let kinds = [SourceKind::Stream, SourceKind::Table];
+        Ok(kinds.into_iter().flat_map(|kind| world.catalog.sources(kind)).cloned().collect())
+    }
+
+    /// The row and the ROWTIME that an INSERT INTO … VALUES would give a source, whatever may be written to it.
+    pub fn row_of(&self, insert: &Parsed) -> Result<(Row, Option<i64>)> {
+        insert::row_of(&self.coordinator()?.world().catalog, insert)
     }
 
     /// Blocks until this process's workers have stopped, or all are to be stopped since another process

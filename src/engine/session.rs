@@ -23,6 +23,8 @@ pub const OR_REPLACE: &str = "ksql.create.or.replace.enabled";
 pub struct Session {
     pub properties: BTreeMap<String, String>,
     pub variables: Variables,
+    /// The time of rows that are inserted without one, milliseconds; `None`: that of the clock.
+    pub inserted_at: Option<i64>,
 }
 
 impl Session {

@@ -101,6 +101,10 @@ pub enum Command {
     Abandon {
         number: u64,
     },
+    /// Say so when all that is there has been read, and is through.
+    Settle {
+        number: u64,
+    },
     Stop,
 }
 
@@ -157,6 +161,9 @@ pub struct Shared {
 struct State {
     own_inputs_done: bool,
     inputs_done: bool,
+    /// The last [`Command::Settle`] that was sent, and that is done.
+    settling: u64,
+    settled: u64,
     stopped: usize,
     /// All are to stop, in order.
     leaving: bool,
@@ -402,6 +409,24 @@ impl Shared {
             state.inputs_done = true;
             self.changed.notify_all();
         }
+    }
+
+    /// Waits until all that is there now has been read, and is through. Of topics that worker 0 of process 0
+    /// reads, as it reads all where a tick holds one record.
+    pub fn settle(&self, timeout: Duration) -> Result<bool> {
+        let number = {
+            let mut state = lock(&self.state);
+            state.settling += 1;
+            state.settling
+        };
+        self.command(Command::Settle { number });
+        self.wait(Some(timeout), |state| state.settled >= number || state.stopped > 0)?;
+        Ok(lock(&self.state).settled >= number)
+    }
+
+    pub fn set_settled(&self, number: u64) {
+        lock(&self.state).settled = number;
+        self.changed.notify_all();
     }
 
     pub fn worker_stopped(&self) {

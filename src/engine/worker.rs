@@ -145,6 +145,8 @@ pub(super) struct Loop {
     started: bool,
     once: bool,
     ended: bool,
+    /// What is waited for, and the tick at which nothing was left to read.
+    settling: Option<(u64, Option<Tick>)>,
     /// What process 0 was last told that this one has read.
     told: Cell<Progress>,
     meter: Meter,
@@ -160,6 +162,7 @@ impl Loop {
             started: false,
             once,
             ended: false,
+            settling: None,
             told: Cell::default(),
             meter: Meter::new(first_of_process),
         }
@@ -215,6 +218,8 @@ impl Loop {
                     context.kept.borrow().values().for_each(|kept| kept.forget_part());
                 }
             }
+            Command::Settle { number } if context.index == 0 => self.settling = Some((number, None)),
+            Command::Settle { .. } => {}
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
         }
     }
@@ -252,6 +257,7 @@ impl Loop {
             self.warn_of_rejects();
         }
         self.go_on_with_checkpoint();
+        self.settle(drained);
         self.context.tell_horizon();
         self.compact();
         self.peeks.work(&self.context);
@@ -284,6 +290,23 @@ impl Loop {
         self.report(number, report);
     }
 
+    /// All is through when nothing was left to read at a tick that is, and nothing has come since.
+    fn settle(&mut self, drained: Option<Tick>) {
+        let Some((number, at)) = &mut self.settling else { return };
+        let is_over = |tick: Tick| drained.is_none_or(|drained| drained > tick);
+        if !self.context.is_read() {
+            *at = None;
+        } else if at.is_some_and(is_over) {
+            self.context.shared.set_settled(*number);
+            self.settling = None;
+            return;
+        } else {
+            at.get_or_insert(self.context.clock.tick());
+        }
+        self.context.clock.look_now();
+        self.context.wake_sources();
+    }
+
     fn report(&self, number: u64, report: Report) {
         self.context.shared.mail(Mail::Checkpoint { number, report });
     }
@@ -292,7 +315,7 @@ impl Loop {
     fn rest(&self) -> Duration {
         match &self.checkpoint {
             Some(checkpoint) if checkpoint.is_writing() => Duration::ZERO,
-            _ if self.peeks.has_work() => Duration::ZERO,
+            _ if self.peeks.has_work() || self.settling.is_some() => Duration::ZERO,
             _ => self.context.clock.until_look(),
         }
     }

@@ -161,7 +161,7 @@ fn prepare(gateway: &Gateway, who: &Who, index: usize, incoming: Incoming) -> Re
     let mut value = Vec::with_capacity(512);
     value.push(0);
     value.extend_from_slice(&confluent_id.to_be_bytes());
-    value.extend_from_slice(schema.codec.preamble());
+    value.extend(schema.codec.preamble());
     let unknown = gateway.directory.zones.gateway.unknown_fields;
     let encoded = schema.codec.encode(&incoming.payload, unknown, &mut value, &mut coercions);
     encoded.map_err(|fault| {

@@ -90,6 +90,7 @@ fn guarantee(store: &StorePlan) -> &'static str {
         (Some(_), _) => "exactly once: in transactions, when a checkpoint has made it final",
         (None, Place::Log { .. }) => "exactly once: cut back to the checkpoint, or made anew without one",
         (None, Place::Blackhole) => "never: rows are made and go nowhere",
+        (None, Place::Memory { .. }) => "in memory: gone with the engine",
         (None, _) => "at least once: a restart writes again; with --data-dir exactly once",
     }
 }
@@ -228,6 +229,7 @@ fn place(place: &Place) -> String {
     match place {
         Place::File { path, .. } => format!("file {}", path.display()),
         Place::Log { dir, .. } => format!("log {}", dir.display()),
+        Place::Memory { .. } => "memory".into(),
         Place::Generator(spec) => format!("generator {}", spec.feed),
         Place::Stdin { .. } => "stdin".into(),
         Place::Kafka { cluster, topic } => format!("topic {topic} on {cluster}"),

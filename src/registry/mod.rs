@@ -77,6 +77,11 @@ impl Registry {
         Registry::of(State::default(), None, Level::Backward)
     }
 
+    /// The same, with a level of its own.
+    pub fn volatile_at(level: Level) -> Registry {
+        Registry::of(State::default(), None, level)
+    }
+
     fn of(state: State, storage: Option<Storage>, default_level: Level) -> Registry {
         let mut inner = Inner { state, storage, ids: HashMap::new(), default_level };
         inner.index();
@@ -106,6 +111,22 @@ impl Registry {
     /// Like [`Registry::register`], with the place that it has in the subject.
     pub fn register_version(&self, subject: &str, schema: Schema) -> Result<Version> {
         self.write().register(subject, schema)
+    }
+
+    /// Registers a schema under an id that is free, or is its own, whatever came before in the subject.
+    pub fn register_as(&self, subject: &str, schema: Schema, id: u32) -> Result<()> {
+        let mut inner = self.write();
+        let (schema, parsed) = inner.parse(schema)?;
+        let identity = identity(&schema, &parsed);
+        let known = inner.state.schema(id).ok();
+        if known.as_ref().is_some_and(|known| **known != schema) {
+            return Err(Fault::invalid_schema(format!("id {id} is another schema's")));
+        }
+        let number = inner.state.next_version(subject);
+        let schema = known.is_none().then_some(schema);
+        inner.commit(Event::Registered { subject: subject.into(), version: number, id, schema })?;
+        inner.ids.entry(identity).or_insert(id);
+        Ok(())
     }
 
     /// The place of an equal schema in a subject.

@@ -253,6 +253,12 @@ impl Context {
         self.shared.set_horizon(self.index % self.shared.workers(), horizon);
     }
 
+    /// Whether nothing is left to read now, as far as readers can tell.
+    pub fn is_read(&self) -> bool {
+        let now_ms = self.clock.now_ms();
+        self.gauges.borrow().values().all(|gauge| gauge.borrow().is_read(now_ms))
+    }
+
     /// Whether these dataflows are through, or gone.
     pub fn are_done(&self, ids: &[DataflowId]) -> bool {
         let dataflows = self.dataflows.borrow();

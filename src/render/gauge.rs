@@ -27,6 +27,15 @@ pub struct Level {
 }
 
 impl Gauge {
+    /// Whether nothing is left to read now, as far as the readers can tell.
+    pub fn is_read(&self, now_ms: i64) -> bool {
+        self.readings.iter().all(|reading| match &*reading.borrow() {
+            Reading::Unopened => false,
+            Reading::Open(source) => !source.lag(now_ms).is_some_and(Lag::is_some),
+            Reading::Ended(_) | Reading::Elsewhere => true,
+        })
+    }
+
     pub fn new(topic: &str) -> Gauge {
         Gauge { topic: topic.into(), readings: Vec::new(), bytes: 0, last_ms: None }
     }

@@ -17,7 +17,7 @@ pub mod foreign;
 pub mod examples;
 mod higher;
 mod json;
-mod json_tree;
+pub(crate) mod json_tree;
 mod url;
 
 #[cfg(test)]

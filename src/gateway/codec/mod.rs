@@ -17,6 +17,7 @@ pub use coercion::{Coerced, Coercion, Coercions};
 
 use crate::format::body::Body;
 use crate::format::fault::{Fault, Parsed};
+use crate::format::push_indices;
 use crate::registry::{self, Kind, Resolved, Schema};
 use crate::topology::UnknownFields;
 use serde_json::Value;
@@ -24,13 +25,13 @@ use std::sync::Arc;
 
 /// Payloads of one schema.
 pub struct Codec {
-    kind: Kind,
     form: Form,
 }
 
 enum Form {
     Avro(registry::avro::Document),
-    Protobuf(registry::protobuf::Document),
+    /// With the path to the message that is written.
+    Protobuf(registry::protobuf::Document, Vec<usize>),
     Json(registry::json::Document),
 }
 
@@ -41,16 +42,32 @@ impl Codec {
     /// # Errors
     /// Say what is wrong with the text.
     pub fn new(schema: &Schema, needed: &[(String, Arc<Schema>)]) -> Result<Codec, String> {
+        Codec::of_message(schema, needed, None)
+    }
+
+    /// The same; in Protobuf the message of that name is written instead of the first.
+    pub fn of_message(
+        schema: &Schema,
+        needed: &[(String, Arc<Schema>)],
+        name: Option<&str>,
+    ) -> Result<Codec, String> {
         let form = match schema.kind {
             Kind::Avro => Form::Avro(registry::avro::Document::parse(&schema.text, needed)?),
             Kind::Json => Form::Json(registry::json::Document::parse(&schema.text, needed)?),
             Kind::Protobuf => {
                 let document = registry::protobuf::Document::parse(&schema.text, needed)?;
-                document.message(&[0]).ok_or("it defines no message")?;
-                Form::Protobuf(document)
+                let first = document.message(&[0]).ok_or("it defines no message")?;
+                let message = match name {
+                    Some(name) => {
+                        document.message_named(name).ok_or_else(|| format!("it has no message {name}"))?
+                    }
+                    None => first,
+                };
+                let path = registry::protobuf::path_of(&message);
+                Form::Protobuf(document, path)
             }
         };
-        Ok(Codec { kind: schema.kind, form })
+        Ok(Codec { form })
     }
 
     pub fn of(resolved: &Resolved) -> Result<Codec, String> {
@@ -71,7 +88,9 @@ impl Codec {
         let start = out.len();
         match &self.form {
             Form::Avro(document) => avro::Writing { document, unknown, out, coercions }.root(payload)?,
-            Form::Protobuf(document) => protobuf::encode(document, payload, unknown, out, coercions)?,
+            Form::Protobuf(document, path) => {
+                protobuf::encode((document, path), payload, unknown, out, coercions)?
+            }
             Form::Json(document) => {
                 json::validate(document, payload)?;
                 out.extend_from_slice(payload.to_string().as_bytes());
@@ -84,9 +103,13 @@ impl Codec {
     }
 
     /// What stands between the schema's id and the payload in Confluent's wire format: the indices of the
-    /// message, which is the first, in Protobuf.
-    pub fn preamble(&self) -> &'static [u8] {
-        if self.kind == Kind::Protobuf { &[0] } else { &[] }
+    /// message in Protobuf.
+    pub fn preamble(&self) -> Vec<u8> {
+        let mut indices = Vec::new();
+        if let Form::Protobuf(_, path) = &self.form {
+            push_indices(path, &mut indices);
+        }
+        indices
     }
 
     /// Appends a record's body, behind the id of its schema, as JSON.
@@ -94,7 +117,7 @@ impl Codec {
         let mut body = Body::new(body, 0..body.len());
         let read = match &self.form {
             Form::Avro(document) => plain::avro(document, &mut body, out),
-            Form::Protobuf(document) => protobuf::decode(document, &mut body, out),
+            Form::Protobuf(document, _) => protobuf::decode(document, &mut body, out),
             Form::Json(_) => plain::json(&mut body, out),
         };
         read.map_err(|fault| shown(*fault))

@@ -23,13 +23,13 @@ use serde_json::Value as Json;
 use std::fmt::Write;
 
 pub fn encode(
-    document: &Document,
+    (document, path): (&Document, &[usize]),
     payload: &Json,
     unknown: UnknownFields,
     out: &mut Vec<u8>,
     coercions: &mut Coercions,
 ) -> Parsed<()> {
-    let message = document.message(&[0]).ok_or_else(|| Fault::new("the schema defines no message"))?;
+    let message = document.message(path).ok_or_else(|| Fault::new("the schema defines no message"))?;
     let message = Making { unknown, coercions }.message(&message, payload, 0)?;
     message.encode(out).map_err(|e| Fault::new(e.to_string()))
 }

@@ -9,7 +9,7 @@ fn codec(kind: Kind, text: &str) -> Codec {
 
 /// What a consumer gets of a payload, and its coercions; or why it is refused.
 fn through(codec: &Codec, payload: Value, unknown: UnknownFields) -> Result<(Value, Vec<String>), String> {
-    let (mut bytes, mut coercions) = (codec.preamble().to_vec(), Coercions::default());
+    let (mut bytes, mut coercions) = (codec.preamble(), Coercions::default());
     codec.encode(&payload, unknown, &mut bytes, &mut coercions).map_err(|fault| shown(*fault))?;
     let mut text = String::new();
     codec.decode(&bytes, &mut text).unwrap();
