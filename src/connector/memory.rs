@@ -360,8 +360,8 @@ mod tests {
             let value = Some(value.as_bytes().into());
             space.append(topic, Stored { value, ..Stored::default() });
         };
-        [("a", "1"), ("unread", "2"), ("b", "3"), ("b", "4"), ("a", "5")]
-            .map(|(topic, value)| put(topic, value));
+        let all = [("a", "1"), ("unread", "2"), ("b", "3"), ("b", "4"), ("a", "5")];
+        all.iter().for_each(|(topic, value)| put(topic, value));
         let (mut a, mut again, mut b) = (reader(&space, "a"), reader(&space, "a"), reader(&space, "b"));
         assert_eq!(next(&mut a), "-", "b does not know yet that the first is not for it");
         assert_eq!((next(&mut b), next(&mut a)), ("-".into(), "1".into()));

@@ -361,6 +361,15 @@ pub fn open_surveyed(
     })
 }
 
+/// The same for a topic that is written meanwhile, and read to the end that it has when nobody writes it any more: a
+/// poll that finds nothing has looked.
+pub fn open_behind(place: &Place, opening: Opening, survey: &Survey, team: &Team) -> Result<Box<dyn Source>> {
+    match place {
+        Place::Log { dir, .. } => Ok(Box::new(log::open_impatient(dir, opening, survey)?)),
+        _ => open_surveyed(place, opening, survey, team),
+    }
+}
+
 /// Opens all of a topic for reading by one reader.
 pub fn open(place: &Place, opening: Opening) -> Result<Box<dyn Source>> {
     open_surveyed(place, opening, &survey(place, false)?, &Team::alone())

@@ -249,6 +249,9 @@ impl Draft<'_> {
             read_only: false,
             schemas: with.schemas,
         };
+        if let Some((_, span)) = &with.timestamp {
+            timestamp_expr(&target).map_err(|e| e.at(*span))?;
+        }
         if let Found::Replaced(_) = found {
             // The registry may refuse what the new one would write.
             self.written(&target)?;
@@ -445,6 +448,7 @@ impl Draft<'_> {
             layout: target.layout,
             serialization: target.serialization,
             schema: target.schema.clone(),
+            timestamp: timestamp_expr(target)?,
             written,
         }))
     }

@@ -145,8 +145,8 @@ pub(super) struct Loop {
     started: bool,
     once: bool,
     ended: bool,
-    /// What is waited for, and the tick at which nothing was left to read.
-    settling: Option<(u64, Option<Tick>)>,
+    /// What is waited for, and how many ticks have closed since nothing was left to read.
+    settling: Option<(u64, u32)>,
     /// What process 0 was last told that this one has read.
     told: Cell<Progress>,
     meter: Meter,
@@ -218,7 +218,7 @@ impl Loop {
                     context.kept.borrow().values().for_each(|kept| kept.forget_part());
                 }
             }
-            Command::Settle { number } if context.index == 0 => self.settling = Some((number, None)),
+            Command::Settle { number } if context.index == 0 => self.settling = Some((number, 0)),
             Command::Settle { .. } => {}
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
         }
@@ -290,18 +290,21 @@ impl Loop {
         self.report(number, report);
     }
 
-    /// All is through when nothing was left to read at a tick that is, and nothing has come since.
+    /// All is through when some ticks have closed since nothing was left to read: what a tick has brought may
+    /// close windows at the next one, and what has left them is told of at the one after that. A tick closes
+    /// only when all before it is through.
     fn settle(&mut self, drained: Option<Tick>) {
-        let Some((number, at)) = &mut self.settling else { return };
-        let is_over = |tick: Tick| drained.is_none_or(|drained| drained > tick);
-        if !self.context.is_read() {
-            *at = None;
-        } else if at.is_some_and(is_over) {
+        /// As many as a row that comes needs to leave by the longest way, and some more.
+        const QUIET_TICKS: u32 = 6;
+        let Some((number, quiet)) = &mut self.settling else { return };
+        if drained.is_some_and(|drained| drained < self.context.clock.tick()) {
+            return;
+        }
+        *quiet = if self.context.is_read() { *quiet + 1 } else { 0 };
+        if *quiet > QUIET_TICKS {
             self.context.shared.set_settled(*number);
             self.settling = None;
             return;
-        } else {
-            at.get_or_insert(self.context.clock.tick());
         }
         self.context.clock.look_now();
         self.context.wake_sources();

@@ -44,6 +44,15 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
         let _ = writeln!(out, "  read {kind} {}", input.source);
     }
     explain_select(&plan.select, columns, out);
+    let stored = match &plan.sink {
+        Sink::Stream { store, .. } => store.as_ref(),
+        Sink::Changelog(store) => Some(store),
+        Sink::Table { .. } | Sink::Answer { .. } => None,
+    };
+    if let Some((store, time)) = stored.and_then(|store| Some((store, store.timestamp.as_ref()?))) {
+        let names: Vec<String> = store.schema.columns.iter().map(|c| c.name.clone()).collect();
+        let _ = writeln!(out, "  time of messages = {}", display(time, &names));
+    }
     if plan.emission == Emission::PerRecord {
         out.push_str("  emit once for each record, unchanged rows too\n");
     }

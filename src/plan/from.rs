@@ -6,7 +6,7 @@ use crate::error::{Error, Result, Span};
 use crate::expr::bind::common_type;
 use crate::expr::{Expr, ExprKind, RowOf, Scope, ScopeSource, bind, coerce, references};
 use crate::sql::ast::{self, BinaryOp, JoinKind, Query, SourceKind};
-use crate::types::{ColumnDef, Part, Schema, SqlType};
+use crate::types::{Bounds, ColumnDef, Part, Schema, SqlType};
 
 /// The rows that a SELECT's own stages read.
 pub struct From<'a> {
@@ -246,6 +246,27 @@ impl<'a> From<'a> {
         Scope { schema: &self.schema, sources: self.sources.clone(), of: RowOf::Nothing, replace: None }
     }
 
+    /// Keys with windows in them are equal where their windows are: those of sessions have other bounds than those
+    /// of a fixed size, and keys without windows have none.
+    fn check_windows(&self, right: &Schema, right_name: String, join: &ast::Join) -> Result<()> {
+        let kind = |schema: &Schema| match schema.bounds() {
+            None => "no windows",
+            Some(Bounds::Start { .. }) => "windows of a fixed size",
+            Some(Bounds::Both) => "the windows of sessions",
+        };
+        let (of_left, of_right) = (kind(&self.schema), kind(right));
+        if of_left == of_right {
+            return Ok(());
+        }
+        let left_name = self.shown();
+        let what = format!(
+            "{left_name} has {of_left} in its keys and {right_name} has {of_right}: they cannot be joined"
+        );
+        Err(Error::statement(what)
+            .at(join.span)
+            .hint("WINDOW_TYPE says what is in the keys; both sides need windows of one kind, or none"))
+    }
+
     fn method(&self, right: &From<'a>, join: &ast::Join, conditions: &[Condition]) -> Result<Method> {
         use SourceKind::{Stream, Table};
         let within = join.within.as_ref();
@@ -255,6 +276,7 @@ impl<'a> From<'a> {
         }
         match (self.kind, right.kind) {
             (Stream, Stream) => {
+                self.check_windows(&right.schema, right.shown(), join)?;
                 let Some(within) = within else {
                     return refuse(
                         "a join of two streams needs WITHIN: how far apart rows may be",

@@ -272,6 +272,8 @@ pub struct StorePlan {
     pub schema: Schema,
     /// What the messages are written with.
     pub written: Written,
+    /// BIGINT expression over the schema that gives the messages' time; `None`: that of the rows.
+    pub timestamp: Option<Expr>,
 }
 
 impl StorePlan {

@@ -14,6 +14,7 @@
 
 pub mod context;
 pub mod hub;
+pub mod rowtime;
 pub mod source;
 pub mod stamps;
 pub mod gauge;

@@ -4,20 +4,16 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
+use super::rowtime::RowTime;
 use super::stamps::Stamps;
 use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps};
 use crate::connector::{
     self, Dealt, Dispensers, Moment, Opening, Position, ReadTo, Singly, Source, Team, Ticket,
 };
 use crate::error::Result;
-use crate::expr::Notes;
-use crate::expr::compile::{Evaluator, compile};
 use crate::format::{Decoder, decoder, decoder_in};
 use crate::plan::{Emission, SourcePlan, Wanted};
 use crate::registry::Lookups;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, BooleanArray};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -211,7 +207,8 @@ fn poll(
                 bounded: plan.bounded && plan.behind.is_empty(),
                 opened_ms: context.shared.started_ms(),
             };
-            let opened = connector::open_surveyed(&plan.place, opening, &plan.survey, team)?;
+            let open = if plan.behind.is_empty() { connector::open_surveyed } else { connector::open_behind };
+            let opened = open(&plan.place, opening, &plan.survey, team)?;
             let expected = opened.bytes_expected().unwrap_or(0);
             context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
             *reading = Reading::Open(match context.pace.emission {
@@ -328,7 +325,7 @@ pub fn decode<'s>(
 /// past on their own.
 pub struct RowDecoder {
     decoder: Box<dyn Decoder>,
-    timestamp: Option<(Evaluator, Vec<bool>)>,
+    timestamp: Option<(RowTime, Vec<bool>)>,
     ordinal: u32,
     columns: usize,
     /// The greatest ROWTIME so far of each partition, where one reader reads all in order.
@@ -342,7 +339,7 @@ impl RowDecoder {
             Some(expr) => {
                 let mut needs = vec![false; plan.schema.len()];
                 crate::expr::references(expr, &mut |c| needs[c] = true);
-                Some((compile(expr)?, needs))
+                Some((RowTime::new(expr)?, needs))
             }
         };
         Ok(RowDecoder {
@@ -404,46 +401,10 @@ impl RowDecoder {
         };
         let batch = Batch { len, columns: decoded.columns, origin, deleted: decoded.deleted };
         let mut rejects = decoded.rejects;
-        let batch = self.take_rowtime(batch, kept.as_deref(), &mut rejects);
+        let batch = match &mut self.timestamp {
+            Some((rowtime, _)) => rowtime.take(batch, kept.as_deref(), &mut rejects),
+            None => batch,
+        };
         (batch, rejects)
-    }
-
-    /// Takes ROWTIME from the declared column; a row without a valid one is rejected. A row whose message had
-    /// no value keeps the message's time, as it has no such column.
-    fn take_rowtime(&mut self, mut batch: Batch, kept: Option<&[u32]>, rejects: &mut Vec<Reject>) -> Batch {
-        let Some((evaluator, _)) = &mut self.timestamp else { return batch };
-        let mut notes = Notes::default();
-        let times = evaluator.eval(&batch, &mut notes).to_array(batch.len);
-        let times = times.as_primitive::<Int64Type>();
-        let is_good = times.null_count() == 0 && times.values().iter().all(|ms| *ms >= 0);
-        if is_good && batch.deleted.is_none() {
-            batch.origin.rowtime = Timestamps::Each(times.values().clone());
-            return batch;
-        }
-        let stamps: Vec<Option<i64>> = (0..batch.len)
-            .map(|row| match batch.is_deletion(row) {
-                true => Some(batch.origin.rowtime.at(row)),
-                false => times.is_valid(row).then(|| times.value(row)).filter(|ms| *ms >= 0),
-            })
-            .collect();
-        batch.origin.rowtime = Timestamps::Each(stamps.iter().map(|ms| ms.unwrap_or_default()).collect());
-        if stamps.iter().all(Option::is_some) {
-            return batch;
-        }
-        for (row, _) in stamps.iter().enumerate().filter(|(_, ms)| ms.is_none()) {
-            let note = notes.notes.iter().find(|n| n.row == row);
-            let why = match (times.is_valid(row), note) {
-                (true, _) => format!("{} lies before 1970", times.value(row)),
-                (false, Some(note)) => note.reason.clone(),
-                (false, None) => "it is NULL".into(),
-            };
-            rejects.push(Reject {
-                message: kept.map_or(row, |kept| kept[row] as usize),
-                column: None,
-                reason: format!("no ROWTIME from the TIMESTAMP column: {why}"),
-            });
-        }
-        rejects.sort_by_key(|r| r.message);
-        batch.filter(&BooleanArray::from_iter(stamps.iter().map(|ms| Some(ms.is_some()))))
     }
 }

@@ -5,6 +5,7 @@ use super::Tick;
 use super::books::Stage;
 use super::context::{Context, SharedWriter};
 use super::rejects::RejectedRecord;
+use super::rowtime::RowTime;
 use crate::batch::{Batch, Column, Position, Range32, Reject};
 use crate::connector::{Record, Room, Writer};
 use crate::error::Result;
@@ -254,6 +255,7 @@ fn encode<'s>(
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Chunk>> {
     let encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
+    let mut rowtime = plan.timestamp.as_ref().map(RowTime::new).transpose()?;
     let mut dealer = Dealer { encoder, partitions: plan.layout.partitions, bytes: 0 };
     let query = query.clone();
     let context = Rc::clone(context);
@@ -264,10 +266,15 @@ fn encode<'s>(
                 let tick = *cap.least().expect("rows travel with a tick");
                 let mut session = output.session(&cap);
                 for batch in batches.drain(..).filter(|batch| batch.len > 0) {
-                    let (chunks, rejects) = dealer.deal(&batch);
-                    context.books.record(stage, tick, batch.len, batch.len - rejects.len(), 0, rejects.len());
-                    let unwritten = rejects.iter().map(|r| RejectedRecord::unwritten(&query, &batch, r));
-                    context.rejects.write(tick, unwritten);
+                    let mut untimed = Vec::new();
+                    let timed = rowtime.as_mut().map(|time| time.take(batch.clone(), None, &mut untimed));
+                    let timed = timed.as_ref().unwrap_or(&batch);
+                    let (chunks, rejects) = dealer.deal(timed);
+                    let rejected = untimed.len() + rejects.len();
+                    context.books.record(stage, tick, batch.len, batch.len - rejected, 0, rejected);
+                    let unwritten = untimed.iter().map(|r| RejectedRecord::unwritten(&query, &batch, r));
+                    let others = rejects.iter().map(|r| RejectedRecord::unwritten(&query, timed, r));
+                    context.rejects.write(tick, unwritten.chain(others));
                     chunks.into_iter().for_each(|c| session.give(c));
                 }
             });

@@ -1,5 +1,5 @@
 //! Whether a value is the expected one, by the rules of ksqlDB's own runner: an object has as many fields as
-//! expected, each of its name or of that name in upper case; numbers of floating point may differ by a
+//! expected, each of its name or of that name in upper case, where what is missing counts as NULL; numbers of floating point may differ by a
 //! millionth; what is expected as a number may be written as a text.
 
 use super::json::Json;
@@ -20,12 +20,17 @@ pub fn differs(expected: &Json, got: &Json) -> Option<String> {
                             return Some(format!("{name}: {why}"));
                         }
                     }
+                    None if *value == Json::Null => {}
                     None => return Some(format!("there is no field {name}")),
                 }
             }
+            if wanted.len() == found.len() {
+                return None;
+            }
             let is_wanted = |name: &str| wanted.iter().any(|(n, _)| n == name || n.to_uppercase() == name);
             let other = found.iter().find(|(name, _)| !is_wanted(name));
-            other.map(|(name, _)| format!("field {name} is not expected"))
+            let other = other.map(|(name, _)| format!("field {name} is not expected"));
+            other.or_else(|| Some(format!("expected {} fields, got {}", wanted.len(), found.len())))
         }
         (Json::Array(wanted), Json::Array(found)) if wanted.len() == found.len() => {
             let pairs = wanted.iter().zip(found).enumerate();
@@ -69,6 +74,7 @@ mod tests {
             ("1.10", r#""1.10""#),
             (r#""10""#, "10"),
             ("null", "null"),
+            (r#"{"a":null,"b":1}"#, r#"{"c":2,"b":1}"#),
             (r#""NaN""#, r#""NaN""#),
         ];
         let different = [

@@ -14,7 +14,7 @@ fn plain(json: &Json) -> Value {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
         Json::Number(digits) => match serde_json::from_str::<Value>(digits) {
-            Ok(number) if number.is_i64() || number.to_string() == *digits => number,
+            Ok(number) if number.is_i64() || is_written_as(&number, digits) => number,
             _ => Value::String((*digits).into()),
         },
         Json::Text(text) => Value::String(text.to_string()),
@@ -23,6 +23,11 @@ fn plain(json: &Json) -> Value {
             Value::Object(fields.iter().map(|(name, value)| (name.to_string(), plain(value))).collect())
         }
     }
+}
+
+fn is_written_as(number: &Value, digits: &str) -> bool {
+    let text = number.to_string();
+    text == digits
 }
 
 /// The name among `known` that a field of a test has, in whatever case.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind, Pseudo, decimal};
 use crate::sql::ast::{self, BinaryOp, UnaryOp};
 use crate::time::iso;
-use crate::types::SqlType;
+use crate::types::{Part, SqlType};
 use crate::value::Value;
 
 fn boolean(kind: ExprKind) -> Expr {
@@ -149,10 +149,18 @@ impl Binder<'_> {
         Ok(binary(op, left, right, SqlType::Boolean))
     }
 
-    /// A literal text beside ROWTIME is a time: milliseconds.
+    /// A literal text beside ROWTIME, or a bound of a window in the key, is a time: milliseconds.
     fn as_rowtime(&self, expr: Expr, other: &Expr, span: crate::error::Span) -> Result<Expr> {
         let ExprKind::Literal(Value::Varchar(text)) = &expr.kind else { return Ok(expr) };
-        if !matches!(other.kind, ExprKind::Pseudo(Pseudo::Rowtime)) {
+        let is_time = match other.kind {
+            ExprKind::Pseudo(Pseudo::Rowtime) => true,
+            ExprKind::Column(i) => {
+                let column = self.scope.schema.columns.get(i);
+                column.is_some_and(|column| matches!(column.part, Part::Window(_)))
+            }
+            _ => false,
+        };
+        if !is_time {
             return Ok(expr);
         }
         match iso::parse_timestamp(text.trim().as_bytes()) {

@@ -1,0 +1,58 @@
+//! ROWTIME from a column of a row: of the records that are read, and of the messages that are written.
+
+use crate::batch::{Batch, Reject, Timestamps};
+use crate::error::Result;
+use crate::expr::compile::{Evaluator, compile};
+use crate::expr::{Expr, Notes};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, BooleanArray};
+
+/// Takes times from an expression over the rows' columns.
+pub struct RowTime(Evaluator);
+
+impl RowTime {
+    pub fn new(expr: &Expr) -> Result<RowTime> {
+        compile(expr).map(RowTime)
+    }
+
+    /// The rows with their times; one without a valid one is rejected. A row whose message has no value keeps
+    /// the time that it has, as it has no such column.
+    ///
+    /// `kept`: which messages the rows are, which rejects name; `None`: all of them.
+    pub fn take(&mut self, mut batch: Batch, kept: Option<&[u32]>, rejects: &mut Vec<Reject>) -> Batch {
+        let mut notes = Notes::default();
+        let times = self.0.eval(&batch, &mut notes).to_array(batch.len);
+        let times = times.as_primitive::<Int64Type>();
+        let is_good = times.null_count() == 0 && times.values().iter().all(|ms| *ms >= 0);
+        if is_good && batch.deleted.is_none() {
+            batch.origin.rowtime = Timestamps::Each(times.values().clone());
+            return batch;
+        }
+        let stamps: Vec<Option<i64>> = (0..batch.len)
+            .map(|row| match batch.is_deletion(row) {
+                true => Some(batch.origin.rowtime.at(row)),
+                false => times.is_valid(row).then(|| times.value(row)).filter(|ms| *ms >= 0),
+            })
+            .collect();
+        batch.origin.rowtime = Timestamps::Each(stamps.iter().map(|ms| ms.unwrap_or_default()).collect());
+        if stamps.iter().all(Option::is_some) {
+            return batch;
+        }
+        for (row, _) in stamps.iter().enumerate().filter(|(_, ms)| ms.is_none()) {
+            let note = notes.notes.iter().find(|n| n.row == row);
+            let why = match (times.is_valid(row), note) {
+                (true, _) => format!("{} lies before 1970", times.value(row)),
+                (false, Some(note)) => note.reason.clone(),
+                (false, None) => "it is NULL".into(),
+            };
+            rejects.push(Reject {
+                message: kept.map_or(row, |kept| kept[row] as usize),
+                column: None,
+                reason: format!("no ROWTIME from the TIMESTAMP column: {why}"),
+            });
+        }
+        rejects.sort_by_key(|r| r.message);
+        batch.filter(&BooleanArray::from_iter(stamps.iter().map(|ms| Some(ms.is_some()))))
+    }
+}
