@@ -27,7 +27,7 @@ pub static ALL: &[Aggregate] = &[
     Aggregate {
         name: "COLLECT_LIST",
         usage: "COLLECT_LIST(x) → ARRAY<type of x>",
-        summary: "All values with their NULLs, in the order of arrival.",
+        summary: "All values with their NULLs, in the order of arrival; SET 'ksql.functions.collect_list.limit' keeps the first.",
         example: ("COLLECT_LIST(X)", "ARRAY[2, NULL, 2]", "[2, null, 2]"),
         extension: false,
         resolve: |args| collect(args, Spec::CollectList),
@@ -35,7 +35,7 @@ pub static ALL: &[Aggregate] = &[
     Aggregate {
         name: "COLLECT_SET",
         usage: "COLLECT_SET(x) → ARRAY<type of x>",
-        summary: "The distinct values, in the order of their first arrival; NULL counts as a value.",
+        summary: "The distinct values, in the order of their first arrival; NULL counts as a value; SET 'ksql.functions.collect_set.limit' keeps the first.",
         example: ("COLLECT_SET(X)", "ARRAY[2, 1, 2]", "[2, 1]"),
         extension: false,
         resolve: |args| collect(args, Spec::CollectSet),

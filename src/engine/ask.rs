@@ -1,6 +1,7 @@
 //! SELECT and PRINT: what they answer and from where. [`super::serve`] begins the answers.
 
 use super::answers::AnswerKind;
+use super::collections;
 use super::draft::{Draft, Feed, Messages, Opening};
 use super::local::{self, About, Until};
 use super::rules::{check_compiles, check_persistent, check_shape, fit, order_sensitive, start_of};
@@ -27,7 +28,8 @@ impl Draft<'_> {
     ) -> Result<Opening> {
         let sources = self.sources(query)?;
         let source = sources[0].clone();
-        let select = self.bind(query, &sources, Purpose::Answer)?;
+        let mut select = self.bind(query, &sources, Purpose::Answer)?;
+        collections::limit(&mut select, session)?;
         check_compiles(&select)?;
         if query.emit.is_some() && !select.order_by.is_empty() {
             return Err(Error::statement("ORDER BY needs an answer that ends")
@@ -277,6 +279,7 @@ impl Draft<'_> {
         let sources = self.sources(query)?;
         let purpose = if kind.is_some() { Purpose::Persistent } else { Purpose::Answer };
         let mut select = self.bind(query, &sources, purpose)?;
+        collections::limit(&mut select, session)?;
         if let Some(kind) = kind {
             check_persistent(query)?;
             select = select.keys_first();

@@ -1,6 +1,7 @@
 //! CREATE and INSERT INTO … SELECT: catalog entries, and the queries that keep them going.
 
 use super::Session;
+use super::collections;
 use super::declared::{Defaults, declared_schema, timestamp_expr};
 use super::draft::Draft;
 use super::outcome::{Outcome, created, status, unchanged, word};
@@ -216,7 +217,8 @@ impl Draft<'_> {
             return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span));
         }
         check_persistent(query)?;
-        let select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
+        let mut select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
+        collections::limit(&mut select, session)?;
         check_shape(*kind, &sources, &select, query)?;
         check_projection(&sources, &select, query)?;
         check_compiles(&select)?;

@@ -13,6 +13,7 @@ mod facts;
 mod world;
 mod system;
 mod create;
+mod collections;
 mod declared;
 mod placed;
 mod derived;

@@ -1,6 +1,7 @@
 //! The properties that SET and requests may give: which mean something here, which are taken and mean
 //! nothing, and which are refused, each with its reason. SHOW PROPERTIES lists them.
 
+use super::collections;
 use super::declared::Defaults;
 use super::outcome::PropertyInfo;
 use super::session::{self, Session};
@@ -33,6 +34,16 @@ const KNOWN: &[Known] = &[
     of(session::DEFAULT_KEY_FORMAT, "KAFKA", Honoured(|session| Defaults::of(session).map(drop))),
     of(session::DEFAULT_VALUE_FORMAT, "", Honoured(|session| Defaults::of(session).map(drop))),
     of(session::WRAP_SINGLE_VALUES, "true", Honoured(|session| Defaults::of(session).map(drop))),
+    of(
+        collections::LIST_LIMIT,
+        "",
+        Honoured(|session| collections::number(session, collections::LIST_LIMIT).map(drop)),
+    ),
+    of(
+        collections::SET_LIMIT,
+        "",
+        Honoured(|session| collections::number(session, collections::SET_LIMIT).map(drop)),
+    ),
     of(session::TOPIC_PREFIX, "", Honoured(|_| Ok(()))),
     of(session::SUBSTITUTION, "true", Honoured(|session| is_boolean(session, session::SUBSTITUTION))),
     of(session::OR_REPLACE, "true", Honoured(|session| is_boolean(session, session::OR_REPLACE))),

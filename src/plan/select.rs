@@ -277,8 +277,11 @@ fn bind_plain(
             Bound::Column(i)
                 if query.partition_by.is_empty() && from.key.is_none() && i < from.schema.len() =>
             {
-                match &from.schema.columns[i].part {
-                    part @ (Part::Key | Part::Window(_)) => part.clone(),
+                let column = &from.schema.columns[i];
+                match &column.part {
+                    Part::Key => Part::Key,
+                    // Under another name it is a copy, in the value.
+                    part @ Part::Window(_) if item.name == column.name => part.clone(),
                     _ => Part::Value,
                 }
             }
@@ -295,6 +298,9 @@ fn bind_plain(
         partition(query, scope, &mut columns, &mut exprs)?;
     } else {
         mark_join_key(query, from, &mut columns, &mut exprs, purpose)?;
+        if purpose == Purpose::Persistent && from.key.is_none() {
+            keep_windows(from, &mut columns, &mut exprs);
+        }
     }
     let order_by = bind_order(query, scope, items, &mut exprs)?;
     let relation = from.relation.clone();
@@ -307,6 +313,17 @@ fn bind_plain(
         order_by,
         limit: None,
     })
+}
+
+/// Keys with windows in them keep these, selected or not.
+fn keep_windows(from: &From, columns: &mut Vec<ColumnDef>, exprs: &mut Vec<Expr>) {
+    let all = from.schema.columns.iter().enumerate();
+    for (i, bound) in all.filter(|(_, column)| matches!(column.part, Part::Window(_))) {
+        if !columns.iter().any(|column| column.name == bound.name) {
+            exprs.push(Expr { kind: Bound::Column(i), ty: bound.ty.clone() });
+            columns.push(bound.clone());
+        }
+    }
 }
 
 /// The first selected column that holds a join's key is the key of the result, and has it of rows without

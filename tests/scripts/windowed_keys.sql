@@ -1,4 +1,24 @@
--- Keys with windows in them: their bounds beside times in texts, and what can be joined.
+-- Keys with windows in them: they keep them, their bounds beside times in texts, and what can be joined.
+--file taps.json
+--| {"K":1,"AT":1000}
+--| {"K":2,"AT":2000}
+--| {"K":1,"AT":11000}
+--toml [topics.per]
+--toml connector = "log"
+--toml [topics.tenfold]
+--toml connector = "log"
+CREATE STREAM TAPS (K INT, AT BIGINT) WITH (KAFKA_TOPIC='taps', VALUE_FORMAT='JSON', TIMESTAMP='AT');
+CREATE TABLE PER WITH (KAFKA_TOPIC='per')
+    AS SELECT K, COUNT(*) AS N FROM TAPS WINDOW TUMBLING (SIZE 10 SECONDS) GROUP BY K;
+CREATE STREAM PER_WINDOW (K INT KEY, N BIGINT)
+    WITH (KAFKA_TOPIC='per', VALUE_FORMAT='JSON', WINDOW_TYPE='TUMBLING', WINDOW_SIZE='10 SECONDS');
+-- Selected or not, the key has its window; under another name a bound is a column of the value.
+CREATE STREAM TENFOLD WITH (KAFKA_TOPIC='tenfold') AS SELECT K, N * 10 AS N, WINDOWEND AS UNTIL FROM PER_WINDOW;
+DESCRIBE TENFOLD;
+CREATE STREAM TENFOLD_BACK (K INT KEY, N BIGINT, UNTIL BIGINT)
+    WITH (KAFKA_TOPIC='tenfold', VALUE_FORMAT='JSON', WINDOW_TYPE='TUMBLING', WINDOW_SIZE='10 SECONDS');
+SELECT K, WINDOWSTART, WINDOWEND, N, UNTIL FROM TENFOLD_BACK ORDER BY K, WINDOWSTART;
+
 CREATE STREAM A (K INT KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION');
 CREATE STREAM B (K INT KEY, V INT)
     WITH (KAFKA_TOPIC='b', VALUE_FORMAT='JSON', WINDOW_TYPE='TUMBLING', WINDOW_SIZE='1 SECOND');
