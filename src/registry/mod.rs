@@ -129,6 +129,20 @@ impl Registry {
         Ok(())
     }
 
+    /// Registers a schema under the lowest id that is free, or its own.
+    pub fn register_lowest(&self, subject: &str, schema: Schema) -> Result<()> {
+        let known = {
+            let inner = self.read();
+            let (schema, parsed) = inner.parse(schema.clone())?;
+            inner.ids.get(&identity(&schema, &parsed)).copied()
+        };
+        let is_free = |id: &u32| self.schema(*id).is_err();
+        match known.or_else(|| (1..u32::MAX).find(is_free)) {
+            Some(id) if known.is_none() => self.register_as(subject, schema, id),
+            _ => self.register(subject, schema).map(drop),
+        }
+    }
+
     /// The place of an equal schema in a subject.
     pub fn lookup(&self, subject: &str, schema: Schema, deleted: Deleted) -> Result<Version> {
         let inner = self.read();

@@ -13,6 +13,7 @@
 mod compare;
 mod json;
 mod record;
+mod schemas;
 mod script;
 mod shape;
 mod stage;

@@ -3,12 +3,12 @@
 
 use super::json::{self, Json};
 use super::record::{Bounds, Sides, Spec};
+use super::schemas::{self, Topic};
 use super::stage::Stage;
 use super::{Outcome, Test, What, compare};
 use crate::catalog::Source;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::registry::{Kind, Reference, Schema};
 use crate::sql::ast::{SourceKind, Statement};
 use crate::sql::{Reader, parse_statement};
 use crate::types::{ColumnDef, Part};
@@ -28,24 +28,6 @@ pub struct Case {
     /// An error is expected, with this in its message.
     error: Option<Option<String>>,
     sources: Vec<Expected>,
-}
-
-/// A topic that is there before the statements are.
-#[derive(Clone, Debug, Default)]
-struct Topic {
-    name: String,
-    key: Given,
-    value: Given,
-}
-
-/// What is given of one side of a topic.
-#[derive(Clone, Debug, Default)]
-struct Given {
-    format: Option<String>,
-    schema: Option<String>,
-    id: Option<u32>,
-    /// Name, format and text of what the schema refers to.
-    references: Vec<(String, Option<String>, String)>,
 }
 
 /// A stream or table that there is to be at the end.
@@ -120,7 +102,7 @@ fn case_of(case: &Json) -> std::result::Result<Case, String> {
         script: None,
         statements: statements.join("\n"),
         properties: properties.map(|(name, value)| (name.to_string(), value.plain())).collect(),
-        topics: json::items(case, "topics").iter().map(topic_of).collect(),
+        topics: json::items(case, "topics").iter().map(schemas::topic_of).collect(),
         inputs: specs(case, "inputs")?,
         outputs: specs(case, "outputs")?,
         error: error.map(|error| json::text(error, "message").map(String::from)),
@@ -175,32 +157,6 @@ fn specs(json: &Json, field: &str) -> std::result::Result<Vec<Spec>, String> {
     json::items(json, field).iter().enumerate().map(spec).collect()
 }
 
-fn topic_of(topic: &Json) -> Topic {
-    let text_of =
-        |schema: &Json| if let Json::Text(text) = schema { text.to_string() } else { schema.json() };
-    let given = |side: &str| -> Given {
-        let field = |name: &str| format!("{side}{name}");
-        let references = json::items(topic, &field("SchemaReferences")).iter().map(|reference| {
-            let schema = reference.field("schema").map_or_else(String::new, text_of);
-            let format = json::text(reference, "format").map(String::from);
-            (json::text(reference, "name").unwrap_or_default().to_string(), format, schema)
-        });
-        // A schema of one word, such as "int", is a JSON text itself.
-        let schema = topic.field(&field("Schema")).filter(|schema| **schema != Json::Null);
-        Given {
-            format: json::text(topic, &field("Format")).map(String::from),
-            schema: schema.map(|schema| match schema {
-                Json::Text(text) if !text.contains("message") => schema.json(),
-                schema => text_of(schema),
-            }),
-            id: json::integer(topic, &field("SchemaId")).and_then(|id| u32::try_from(id).ok()),
-            references: references.collect(),
-        }
-    };
-    let name = json::text(topic, "name").unwrap_or_default().to_string();
-    Topic { name, key: given("key"), value: given("value") }
-}
-
 fn expected_of(source: &Json) -> Option<Expected> {
     let format = |field: &str| match source.field(field) {
         Some(Json::Text(format)) => Some(format.to_string()),
@@ -239,7 +195,7 @@ fn played(case: &Case, stage: &mut Stage) -> Result<()> {
     for (name, value) in &case.properties {
         stage.session.set(name, value)?;
     }
-    case.topics.iter().try_for_each(|topic| register(topic, stage))?;
+    schemas::register(&case.topics, &case.statements, &stage.registry)?;
     let located = |e: Error| e.in_text(case.script.as_deref().unwrap_or("statements"), &case.statements);
     let mut reader = Reader::new(&case.statements, stage.engine.known(&stage.session)?);
     while let Some(statement) = reader.next().map_err(located)? {
@@ -265,48 +221,6 @@ fn sides_of(case: &Case, topic: &str, derived: bool, stage: &Stage) -> Result<Si
     let formats =
         given.map_or([None, None], |given| [&given.key, &given.value].map(|side| side.format.as_deref()));
     Ok(Sides::undeclared(topic, formats))
-}
-
-/// Registers the schemas that a topic has from the start.
-fn register(topic: &Topic, stage: &Stage) -> Result<()> {
-    let refused = |fault: crate::registry::Fault| Error::usage(format!("topic {}: {fault}", topic.name));
-    for (side, given) in [("key", &topic.key), ("value", &topic.value)] {
-        let Some(text) = &given.schema else { continue };
-        let kind = kind_of(given.format.as_deref(), text);
-        let mut schema = Schema::new(kind, text.clone());
-        for (name, format, text) in &given.references {
-            let kind = kind_of(format.as_deref().or(given.format.as_deref()), text);
-            let version =
-                stage.registry.register_version(name, Schema::new(kind, text.clone())).map_err(refused)?;
-            schema.references.push(Reference {
-                name: name.clone(),
-                subject: name.clone(),
-                version: version.number as i32,
-            });
-        }
-        let subject = format!("{}-{side}", topic.name);
-        let registered = match given.id {
-            Some(id) => stage.registry.register_as(&subject, schema, id),
-            None => stage.registry.register(&subject, schema).map(drop),
-        };
-        registered.map_err(refused)?;
-    }
-    Ok(())
-}
-
-fn kind_of(format: Option<&str>, text: &str) -> Kind {
-    let named = format.and_then(|format| Format::named(&format.to_uppercase())).and_then(Format::kind);
-    match (named, format) {
-        (Some(kind), _) => kind,
-        (None, Some(format)) if format.eq_ignore_ascii_case("JSON") => Kind::Json,
-        _ if text.contains("message")
-            && text.contains('{')
-            && serde_json::from_str::<serde_json::Value>(text).is_err() =>
-        {
-            Kind::Protobuf
-        }
-        _ => Kind::Avro,
-    }
 }
 
 /// Whether a topic has the expected records, in their order, and no other ones.
