@@ -431,19 +431,21 @@ impl Clock {
         if !self.looking.get() {
             return false;
         }
-        if let Some(round) = &self.round {
-            return self.cut_record(round, more);
-        }
         let now = self.now();
         if self.heard.replace(said) != said {
             self.busy_until.set(now + BUSY_US);
+        }
+        if let Some(round) = &self.round {
+            return self.cut_record(round, more);
         }
         if more && now < self.cut_at.get() + self.tick_us && self.bytes.get() < self.tick_bytes {
             return false;
         }
         self.looking.set(more);
         self.go_on(now);
-        let closes = is_awaited || now < self.busy_until.get() || now >= self.open.get() + self.rest_us;
+        // A tick that does not rest may be a little ahead of the time.
+        let rests = self.rest_us > 0 && now < self.open.get() + self.rest_us;
+        let closes = is_awaited || now < self.busy_until.get() || !rests;
         if closes {
             self.open.set(self.tick.get());
         }
