@@ -2,7 +2,7 @@
 //! cut, and every event is in them or in the rejects.
 
 use crate::books;
-use crate::harness::{COARSE, Cut, FINE, Random, Run, Site};
+use crate::harness::{COARSE, Cut, FINE, Random, Run, Site, run};
 use wharfe::connector::{GeneratorSpec, generator};
 
 pub const SCRIPT: &str = include_str!("../dataflows/carparks.sql");
@@ -109,4 +109,51 @@ fn tables_grow_together_while_events_arrive() {
         rows.iter().all(|row| row == r#"{"ROWS_IN":12000}"#)
     });
     books::check(&mut run);
+}
+
+/// What the shipped script of the car parks over time answers, on the shipped data.
+fn over_time(workers: &str, question: &str) -> String {
+    let file = |name: &str| format!("{}/dataflows/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (script, topology) = (file("carparks_hours.sql"), file("carparks.toml"));
+    let answered = run(&[
+        "run",
+        "--once",
+        "-w",
+        workers,
+        "--format",
+        "json",
+        "--topology",
+        &topology,
+        &script,
+        "-q",
+        question,
+    ]);
+    assert_eq!(answered.code, Some(0), "{}", answered.stderr);
+    answered.stdout
+}
+
+#[test]
+fn the_car_parks_over_time_are_those_of_the_events() {
+    let columns = "SOURCE, NAME, TS, EMPTY_PLACES, CAPACITY, STATUS, PCT_FULL, LOCATION";
+    let hour = "TIMESTAMPTOSTRING(TS, 'yyyy-MM-dd HH', 'Europe/London')";
+    for (kept, asked) in [
+        (
+            "SELECT * FROM CARPARK_HOURS ORDER BY SOURCE, HOUR".to_string(),
+            format!(
+                "SELECT SOURCE, {hour} AS HOUR, COUNT(*) AS EVENT_CT, AVG(EMPTY_PLACES) AS AVG_EMPTY_PLACES,
+                        MEDIAN(EMPTY_PLACES) AS MEDIAN_EMPTY_PLACES, MIN(EMPTY_PLACES) AS MIN_EMPTY_PLACES,
+                        MAX(EMPTY_PLACES) AS MAX_EMPTY_PLACES
+                   FROM CARPARK_EVENTS GROUP BY SOURCE, {hour} ORDER BY SOURCE, HOUR"
+            ),
+        ),
+        (
+            format!("SELECT {columns} FROM CARPARK_NEWEST ORDER BY SOURCE, NAME"),
+            format!("SELECT {columns} FROM CARPARK_OCCUPANCY ORDER BY SOURCE, NAME"),
+        ),
+    ] {
+        let rows = over_time("1", &kept);
+        assert!(rows.lines().count() >= 18, "{rows}");
+        assert_eq!(rows, over_time("1", &asked));
+        assert_eq!(rows, over_time("2", &kept));
+    }
 }
