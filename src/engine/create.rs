@@ -238,7 +238,6 @@ impl Draft<'_> {
                 &source,
                 &select.schema(),
                 *kind,
-                name,
             )?,
             timestamp: with
                 .timestamp
@@ -432,6 +431,8 @@ impl Draft<'_> {
             self.check_single_writer(target)?;
         }
         let written = self.written(target)?;
+        encoder(&target.serialization, &target.schema, &written)
+            .map_err(|error| error.hint(OTHER_FORMATS))?;
         // What no checkpoint knows is derived anew: the old is cleared when that begins.
         if !self.keeps_stored()
             && self.world.catalog.get(&target.name).is_none()
@@ -503,15 +504,16 @@ fn check_topic(topic: &str, name: &Ident) -> Result<()> {
     })
 }
 
-/// Formats of a derived source: as written, else its input's. What cannot carry its columns is only an
-/// error where it was written: a topic that nobody stores needs no format.
+const OTHER_FORMATS: &str = "choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')";
+
+/// Formats of a derived source: as written, else its input's. That these cannot carry its columns is an error
+/// only where they were written, or where the topic is stored.
 pub(super) fn derived_serialization(
     with: &With,
     defaults: &Defaults,
     source: &Source,
     schema: &Schema,
     kind: SourceKind,
-    name: &Ident,
 ) -> Result<Serialization> {
     let written = with.value_format_span().or(with.key_format_span());
     let value = with.value_format(Some(source.serialization.value), defaults.wraps)?;
@@ -525,11 +527,8 @@ pub(super) fn derived_serialization(
     match unregistered(&serialization, schema, with.schemas.names())
         .and_then(|written| encoder(&serialization, schema, &written))
     {
-        Ok(_) => Ok(serialization),
-        Err(error) => {
-            let span = written.unwrap_or(name.span);
-            Err(error.at(span).hint("choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')"))
-        }
+        Err(error) if let Some(span) = written => Err(error.at(span).hint(OTHER_FORMATS)),
+        _ => Ok(serialization),
     }
 }
 
