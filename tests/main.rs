@@ -19,6 +19,7 @@ mod carparks;
 mod nexmark;
 mod bytes;
 mod crash;
+mod data_directory;
 mod faults;
 mod live;
 mod statements;

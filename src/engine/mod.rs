@@ -26,6 +26,7 @@ mod sinks;
 mod constants;
 mod insert;
 mod known;
+mod fingerprint;
 mod inserter;
 mod ask;
 mod answers;

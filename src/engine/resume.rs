@@ -5,6 +5,7 @@ use super::BOOKS_QUERY;
 use super::Session;
 use super::checkpoint::{self, Asked, Known, Manifest, Statements};
 use super::draft::Draft;
+use super::fingerprint::fingerprint;
 use super::world::World;
 use crate::catalog::{Origin, Query, Recorded, Source};
 use crate::connector::{Cluster, Layout, Place, Start, log};
@@ -13,11 +14,9 @@ use crate::plan::{DataflowPlan, Piece, QueryPlan, SelectPlan, Sink, StorePlan};
 use crate::render::kept::KeptId;
 use crate::render::rejects;
 use crate::sql::parse_statement_with;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// The books, among the queries of a checkpoint.
 const BOOKS: &str = "WHARFE_BOOKS";
@@ -78,10 +77,6 @@ pub fn cut(dir: &Path, ends: &log::Ends) -> Result<()> {
     Ok(())
 }
 
-fn print(what: &impl Serialize) -> u128 {
-    xxh3_128(&bincode::serialize(what).expect("plans are plain data"))
-}
-
 /// What makes two places the same for what was read there; settings that say how to get there do not.
 fn identity(place: &Place) -> String {
     match place {
@@ -97,20 +92,20 @@ impl Draft<'_> {
     }
 
     /// A number for what a source declares: the same as long as its rows mean the same.
-    fn declaration_print(&self, source: &Source) -> Result<u128> {
+    fn declaration_fingerprint(&self, source: &Source) -> Result<u128> {
         let place =
             if source.origin == Origin::Declared { identity(&self.place(source)?) } else { String::new() };
-        Ok(print(&(
+        Ok(fingerprint(&(
             (&source.topic, place, source.ordinal),
             (&source.serialization, &source.schema, &source.timestamp),
         )))
     }
 
     /// The same with all that writes it.
-    fn source_print(&self, source: &Source) -> Result<u128> {
+    fn source_fingerprint(&self, source: &Source) -> Result<u128> {
         let writers: Vec<&str> =
             self.world.catalog.writers_of(&source.name).map(|q| q.recorded.key.as_str()).collect();
-        Ok(print(&(self.declaration_print(source)?, writers)))
+        Ok(fingerprint(&(self.declaration_fingerprint(source)?, writers)))
     }
 
     /// Begins to plan a persistent query: finds out whether a checkpoint knows it.
@@ -121,14 +116,14 @@ impl Draft<'_> {
         select: &SelectPlan,
     ) -> Result<()> {
         let stored = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
-        let print = print(&(
-            sources.iter().map(|source| self.source_print(source)).collect::<Result<Vec<_>>>()?,
+        let fingerprint = fingerprint(&(
+            sources.iter().map(|source| self.source_fingerprint(source)).collect::<Result<Vec<_>>>()?,
             select,
             (&target.topic, &target.serialization, &target.schema, target.layout, target.ordinal),
             stored.as_ref().map(identity),
             self.generation(target),
         ));
-        self.planning = Some(self.planned_as(&target.name, print));
+        self.planning = Some(self.planned_as(&target.name, fingerprint));
         Ok(())
     }
 
@@ -153,22 +148,22 @@ impl Draft<'_> {
         let own = self.planning.as_ref().map(|planning| &planning.recorded);
         let own = own.map(|recorded| (recorded.key.as_str(), recorded.since));
         let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
-        let name = format!("{}-{:016x}", target.topic, print(&(of, target.ordinal)) as u64);
+        let name = format!("{}-{:016x}", target.topic, fingerprint(&(of, target.ordinal)) as u64);
         Some(self.base.data_dir.join("outbox").join(name))
     }
 
     /// The same for the query that keeps a declared table.
     pub(super) fn plan_table(&mut self, source: &Source) -> Result<()> {
-        let print = self.declaration_print(source)?;
-        let mut planning = self.planned_as(&source.name, print);
+        let fingerprint = self.declaration_fingerprint(source)?;
+        let mut planning = self.planned_as(&source.name, fingerprint);
         // It shares the reader of its topic, which begins at the beginning.
         planning.recorded.late = false;
         self.planning = Some(planning);
         Ok(())
     }
 
-    fn planned_as(&self, writes: &str, print: u128) -> Planning {
-        let what = format!("{writes}:{print:032x}");
+    fn planned_as(&self, writes: &str, fingerprint: u128) -> Planning {
+        let what = format!("{writes}:{fingerprint:032x}");
         let same = self.world.catalog.queries.values().filter(|q| q.recorded.key.starts_with(&what)).count();
         let key = format!("{what}:{same}");
         let from = self.manifest_from();
@@ -207,7 +202,7 @@ impl Draft<'_> {
 
     /// Names a reader that queries share.
     pub(super) fn shared_key(&self, source: &Source, start: Start) -> Result<String> {
-        Ok(format!("{}/{start:?}/{:032x}", source.name, self.declaration_print(source)?))
+        Ok(format!("{}/{start:?}/{:032x}", source.name, self.declaration_fingerprint(source)?))
     }
 
     /// Names a reader of the query at hand; readers of answers have no name.

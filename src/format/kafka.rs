@@ -26,7 +26,8 @@ impl KafkaSide {
     pub fn new(columns: &[&ColumnDef]) -> Result<KafkaSide> {
         let [column] = columns else {
             let message = format!("KAFKA carries one column, not {}", columns.len());
-            return Err(Error::statement(message).hint("WITH (KEY_FORMAT='JSON') carries several, and so does DELIMITED"));
+            return Err(Error::statement(message)
+                .hint("WITH (KEY_FORMAT='JSON') carries several, and so does DELIMITED"));
         };
         let carried = matches!(
             column.ty,
