@@ -10,6 +10,7 @@ pub mod batch;
 pub mod number_text;
 pub mod dialect;
 pub mod time;
+pub mod clock;
 pub mod sql;
 pub mod catalog;
 pub mod expr;

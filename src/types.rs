@@ -1,11 +1,13 @@
 //! The SQL types, their Arrow shapes, and schemas.
 
 use crate::error::{Error, Result};
-use crate::plan::BOUNDS;
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+
+/// The names of a window's bounds, in a SELECT and among a table's columns.
+pub const BOUNDS: [&str; 2] = ["WINDOWSTART", "WINDOWEND"];
 
 /// A type of the dialect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

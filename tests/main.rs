@@ -2,6 +2,7 @@
 //! `harness`.
 
 mod harness;
+mod architecture;
 mod scripts;
 mod operators;
 mod emission;

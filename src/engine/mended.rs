@@ -9,11 +9,11 @@
 use super::draft::Draft;
 use super::lock;
 use crate::catalog::{Origin, Source};
+use crate::clock::now_ms;
 use crate::connector::log::{self, LogOptions, LogWriter};
 use crate::connector::{Opening, Place, Poll, Record, Share, Source as _, Start, Survey};
 use crate::error::{Error, Result, Span};
 use crate::plan::{DataflowPlan, SourcePlan};
-use crate::render::context::now_ms;
 use crate::sql::ast::{Ident, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -214,10 +214,8 @@ impl Engine {
         let durable = (config.process == 0 && config.data_dir.is_some())
             .then(|| Durable::open(&data_dir.path))
             .transpose()?;
-        let hello = (config.process == 0).then(|| Command::Hello {
-            epoch_ms: crate::render::context::now_ms(),
-            data_dir: data_dir.path.clone(),
-        });
+        let hello = (config.process == 0)
+            .then(|| Command::Hello { epoch_ms: crate::clock::now_ms(), data_dir: data_dir.path.clone() });
         let coordinator = if config.process == 0 {
             let open = || match config.topology.is_in_memory() {
                 // Nobody else reads what is written there.

@@ -5,12 +5,12 @@ use super::draft::Messages;
 use super::local::{self, LOOK, Until};
 use crate::batch::MessageBatch;
 use crate::catalog;
+use crate::clock::now_ms;
 use crate::connector::{self, Opening, Poll, Share, Team};
 use crate::error::Result;
 use crate::format::output::{json_row, json_value};
 use crate::format::{Decoder, Format, decoder};
 use crate::registry::Lookups;
-use crate::render::context::now_ms;
 use crate::types::Schema;
 use crate::value::Row;
 

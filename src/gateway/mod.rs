@@ -32,6 +32,7 @@ pub mod stream;
 pub mod subscriptions;
 pub mod trace;
 
+pub use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::registry::Client;
 use crate::topology::{EventEntry, EventName, Zones};
@@ -76,10 +77,6 @@ const CODECS_MAX: usize = 4_096;
 
 /// A move that the file asks for, of an event whose cluster is away, is tried again after so long.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
-
-pub fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
-}
 
 impl Gateway {
     /// Opens a gateway in a directory, on a runtime. What is delivered and archived goes on where it was.

@@ -3,14 +3,14 @@
 //! Every part of such an expression is bound against the input first; where that gives a key, it stands
 //! for the key's column of the result, whatever it looks like in the text.
 
-use super::{Aggregation, BOUNDS, Call, Window};
+use super::{Aggregation, Call, Window};
 use crate::aggregate;
 use crate::error::{Error, Result};
 use crate::expr::function::Arg;
 use crate::expr::{Expr, ExprKind, RowOf, Scope, bind, coerce, display};
 use crate::plan::select::Item;
 use crate::sql::ast::{self, ExprKind as Ast};
-use crate::types::{ColumnDef, Part, Schema, SqlType, quote};
+use crate::types::{BOUNDS, ColumnDef, Part, Schema, SqlType, quote};
 use crate::value::Value;
 
 pub struct Grouping<'a> {

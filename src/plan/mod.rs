@@ -15,7 +15,7 @@ use crate::expr::expand::TableCall;
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Serialization, Written};
 use crate::sql::ast::WindowKind;
-use crate::types::{Bounds, ColumnDef, Part, Schema, SqlType};
+use crate::types::{BOUNDS, Bounds, ColumnDef, Part, Schema, SqlType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -361,9 +361,6 @@ impl Window {
 /// The kept state of the groups of windows that have closed, and of their elements.
 pub const CLOSED: &str = "closed";
 pub const CLOSED_ELEMENTS: &str = "closed elements";
-
-/// The names of a window's bounds, in a SELECT and among a table's columns.
-pub const BOUNDS: [&str; 2] = ["WINDOWSTART", "WINDOWEND"];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {

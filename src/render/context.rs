@@ -8,6 +8,7 @@ use super::kept::{Kept, KeptId};
 use super::rejects::RejectLog;
 use super::source::{Reading, SharedSource};
 use super::table::Table;
+use crate::clock::now_ms;
 use crate::connector::{self, Dispensers, Moment, Place, Share, Team, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
@@ -21,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use timely::dataflow::operators::probe::Handle;
 use timely::scheduling::Activator;
 
@@ -492,11 +493,6 @@ impl Clock {
     pub fn now_ms(&self) -> i64 {
         self.epoch_ms + self.epoch.elapsed().as_millis() as i64
     }
-}
-
-/// Wall clock, milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// Bytes read that some query has not finished with: what keeps timely's queues bounded.

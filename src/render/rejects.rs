@@ -1,8 +1,8 @@
 //! Rejects and notes: a capped log on disk, read back as the stream WHARFE_REJECTS.
 
-use super::context::now_ms;
 use super::{RESTORED, Tick};
 use crate::batch::{Batch, MessageBatch, Reject};
+use crate::clock::now_ms;
 use crate::connector::Record;
 use crate::connector::log::{LogOptions, LogWriter};
 use crate::engine::shared::Shared;

@@ -8,10 +8,10 @@
 use super::error::Failure;
 use super::load::Load;
 use super::{App, blocking, json};
+use crate::clock::now_ms;
 use crate::engine::measures::Flow;
 use crate::engine::outcome::ConnectorInfo;
 use crate::engine::{Engine, Measures, Outcome};
-use crate::render::context::now_ms;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -3,10 +3,10 @@
 
 use super::error::{BAD_REQUEST, Failure};
 use super::{App, blocking, json};
+use crate::clock::now_ms;
 use crate::engine::Outcome;
 use crate::engine::outcome::Status;
 use crate::engine::plain;
-use crate::render::context::now_ms;
 use axum::extract::{Path, State};
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, StatusCode};

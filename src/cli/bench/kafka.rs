@@ -5,12 +5,12 @@ use super::Bench;
 use super::child::Figures;
 use super::input::{self, Feed};
 use super::report::{Measurement, Progress};
+use crate::clock::now_ms;
 use crate::connector::generator::CAR_PARKS as FEEDS;
 use crate::connector::{
     self, GeneratorSpec, Layout, Opening, Place, Poll, Record, Room, Share, Source, Start, Writer, kafka,
 };
 use crate::error::{Error, Result, reason};
-use crate::render::context::now_ms;
 use crate::topology::Topology;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! How far an outlet is: a file beside the log, and the versions that hang on it.
 
+use crate::clock::now_ms;
 use crate::connector::log::Ends;
 use crate::error::reason;
-use crate::render::context::now_ms;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

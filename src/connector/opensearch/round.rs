@@ -7,8 +7,8 @@ use super::bulk::{Fate, Operation};
 use super::document::Action;
 use super::http::Trouble;
 use super::outlet::Refused;
+use crate::clock::now_ms;
 use crate::connector::log::Ends;
-use crate::render::context::now_ms;
 use std::collections::HashMap;
 use std::time::Duration;
 

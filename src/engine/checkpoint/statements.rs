@@ -1,10 +1,10 @@
 //! What was asked for, kept: statements that came while the engine ran, which the next start carries out
 //! again, and rows that a script inserted, which it does not insert twice.
 
+use crate::clock::now_ms;
 use crate::connector::log::{self, LogOptions, LogWriter};
 use crate::connector::{Opening, Poll, Record, Share, Source, Start, Survey};
 use crate::error::{Error, Result};
-use crate::render::context::now_ms;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
