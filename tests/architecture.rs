@@ -50,6 +50,10 @@ const KNOWS: &[(&str, &str)] = &[
         "clock connector dashboard engine error expr flow format gateway registry sql topology types value",
     ),
     ("client", "error"),
+    (
+        "testing",
+        "catalog connector engine error expr format gateway headers plan registry sql topology types value",
+    ),
 ];
 
 /// Crates that only some modules, or files of them, may know.

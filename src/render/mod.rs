@@ -13,6 +13,8 @@
 //! join them inside each worker. Operators never block, sleep or touch the network.
 
 pub mod context;
+pub mod ticks;
+pub mod inflight;
 pub mod hub;
 pub mod rowtime;
 pub mod source;
@@ -49,7 +51,7 @@ pub mod kept;
 pub mod snapshot;
 pub mod journal;
 
-/// The timestamp of all dataflows: microseconds since the engine's epoch, cut by [`context::Clock`].
+/// The timestamp of all dataflows: microseconds since the engine's epoch, cut by [`ticks::Clock`].
 pub type Tick = u64;
 
 /// The tick of what a checkpoint brought back: the past, which was told already. Input comes later.
