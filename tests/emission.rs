@@ -159,3 +159,19 @@ fn a_plan_says_how_it_emits() {
     };
     assert!(explained(EACH) && !explained(COARSE));
 }
+
+/// As Kafka Streams has it; at each tick whether a group was there at all would depend on how ticks are cut.
+#[test]
+fn groups_without_rows_stay_where_each_record_is_told_of() {
+    let laps = "{\"K\":\"a\",\"G\":\"x\",\"V\":1}\n{\"K\":\"a\",\"G\":\"y\",\"V\":2}\n";
+    let script = format!(
+        "{STREAM} {LATEST}
+         CREATE TABLE OUT WITH (KAFKA_TOPIC='out', VALUE_FORMAT='JSON', PARTITIONS=1)
+         AS SELECT G, COUNT(*) AS N, SUM(V) AS S FROM LATEST GROUP BY G;"
+    );
+    each_way(&script, &[("laps", laps)], &[r#"x={"N":1,"S":1}"#, r#"x={"N":0,"S":0}"#, r#"y={"N":1,"S":2}"#]);
+    let some = format!("{script} CREATE TABLE SOME AS SELECT G, COUNT(*) AS N FROM LATEST GROUP BY G;");
+    let site = site(&[("laps", laps)], &["out"]);
+    let mut run = Run::once(&site, COARSE, &some);
+    assert_eq!(run.ask("SELECT * FROM SOME"), [r#"{"G":"y","N":1}"#]);
+}

@@ -20,6 +20,8 @@ pub struct Present {
     calls: Vec<Call>,
     /// ROWTIMEs with how many rows have them.
     times: BTreeMap<i64, i64>,
+    /// The greatest one that ever was.
+    last: i64,
     /// All rows, where some call keeps their order.
     ordered: Option<BTreeMap<Row, i64>>,
 }
@@ -52,6 +54,7 @@ impl Present {
             rows: 0,
             calls: specs.iter().map(Call::new).collect(),
             times: BTreeMap::new(),
+            last: i64::MIN,
             ordered: specs.contains(&Spec::CollectList).then(BTreeMap::new),
         }
     }
@@ -60,6 +63,7 @@ impl Present {
     pub fn add(&mut self, specs: &[Spec], row: &[Value], rowtime: i64, times: i64) {
         self.rows += times;
         count(&mut self.times, rowtime, times);
+        self.last = self.last.max(rowtime);
         let mut start = 0;
         for (call, spec) in self.calls.iter_mut().zip(specs) {
             call.add(spec, row.get(start).unwrap_or(&Value::Null), times);
@@ -74,9 +78,9 @@ impl Present {
         self.rows <= 0
     }
 
-    /// The greatest ROWTIME of the rows.
-    pub fn rowtime(&self) -> Option<i64> {
-        self.times.last_key_value().map(|(time, _)| *time)
+    /// The greatest ROWTIME of the rows; where there are none, of those that were there.
+    pub fn rowtime(&self) -> i64 {
+        self.times.last_key_value().map_or(self.last, |(time, _)| *time)
     }
 
     /// The result of each call. COLLECT_LIST has its rows in the order of their values.

@@ -228,6 +228,8 @@ fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let deleted = BooleanBuffer::from_iter(changes.iter().map(|c| c.new.is_none()));
     let ticks: Vec<i64> = changes.iter().map(|c| c.tick as i64).collect();
     let times = changes.iter().map(|c| c.rowtime).collect();
+    // What leaves one group for a new one leaves first.
+    let nth = changes.iter().map(|c| u32::from(c.old.is_none())).collect();
     let key_only = |row: Row| {
         row.into_iter().zip(columns).map(|(v, c)| if c.identifies() { v } else { Value::Null }).collect()
     };
@@ -239,6 +241,7 @@ fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let mut batch = super::table::rows_to_batch(&types, &rows);
     batch.origin.offsets = ticks.into();
     batch.origin.rowtime = Timestamps::Each(times);
+    batch.origin.nth = Some(nth);
     batch.deleted = Some(deleted);
     batch
 }

@@ -60,7 +60,7 @@ pub fn derive(
         Shape::Project(_) => (rows, None),
         Shape::Aggregate(aggregation) => {
             let finisher = Finisher::new(&plan.select.columns, aggregation)?;
-            (regroup(rows, aggregation.specs()), Some(finisher))
+            (regroup(rows, aggregation.specs(), plan.emission), Some(finisher))
         }
     };
     let arranged = arrange_core::<_, _, KeyedBatcher, RowSpine>(
@@ -83,7 +83,11 @@ fn keeps_keys(plan: &QueryPlan, parent: &Table) -> bool {
 }
 
 /// Rows that come and go, by group → rows of groups that come and go: key, results and ROWTIME.
-fn regroup<'s>(rows: StreamVec<'s, Tick, RowUpdate>, specs: Vec<Spec>) -> StreamVec<'s, Tick, RowUpdate> {
+fn regroup<'s>(
+    rows: StreamVec<'s, Tick, RowUpdate>,
+    specs: Vec<Spec>,
+    emission: Emission,
+) -> StreamVec<'s, Tick, RowUpdate> {
     let by_key = Exchange::new(|((key, _), _, _): &RowUpdate| route(&key.0));
     rows.unary_frontier(by_key, "Regroup", move |_, _| {
         let mut groups: HashMap<Key, Present> = HashMap::new();
@@ -101,7 +105,7 @@ fn regroup<'s>(rows: StreamVec<'s, Tick, RowUpdate>, specs: Vec<Spec>) -> Stream
                 updates.sort_unstable();
                 let mut session = output.session(&capability);
                 for of_group in updates.chunk_by(|a, b| a.0.0 == b.0.0) {
-                    let [before, after] = change(&mut groups, of_group, &specs);
+                    let [before, after] = change(&mut groups, of_group, &specs, emission);
                     if before != after {
                         let key = &of_group[0].0.0;
                         let row = |row: Option<Blob>, diff| row.map(|row| ((key.clone(), row), tick, diff));
@@ -113,30 +117,35 @@ fn regroup<'s>(rows: StreamVec<'s, Tick, RowUpdate>, specs: Vec<Spec>) -> Stream
     })
 }
 
-/// The row of a group before and after some of its rows came and went.
-fn change(groups: &mut HashMap<Key, Present>, updates: &[RowUpdate], specs: &[Spec]) -> [Option<Blob>; 2] {
+/// The row of a group before and after some of its rows came and went. Emitting per record a group that has
+/// no row any more stays, as Kafka Streams keeps it; else whether it was there would depend on ticks.
+fn change(
+    groups: &mut HashMap<Key, Present>,
+    updates: &[RowUpdate],
+    specs: &[Spec],
+    emission: Emission,
+) -> [Option<Blob>; 2] {
     let key = &updates[0].0.0.0;
-    let mut group = groups.remove(key).unwrap_or_else(|| Present::new(specs));
-    let before = row_of(key, &group, specs);
+    let known = groups.remove(key);
+    let before = known.as_ref().map(|group| row_of(key, group, specs));
+    let mut group = known.unwrap_or_else(|| Present::new(specs));
     for ((_, bytes), _, times) in updates {
         let row = decode_row(&bytes.0).expect("rows are as they were encoded");
         group.add(specs, values(&row), rowtime(&row), *times);
     }
-    let after = row_of(key, &group, specs);
-    if !group.is_empty() {
-        groups.insert(key.clone(), group);
+    if group.is_empty() && emission == Emission::PerTick {
+        return [before, None];
     }
-    [before, after]
+    let after = row_of(key, &group, specs);
+    groups.insert(key.clone(), group);
+    [before, Some(after)]
 }
 
-fn row_of(key: &Key, group: &Present, specs: &[Spec]) -> Option<Blob> {
-    if group.is_empty() {
-        return None;
-    }
+fn row_of(key: &Key, group: &Present, specs: &[Spec]) -> Blob {
     let mut row = key.to_vec();
     group.results(specs).iter().for_each(|value| value.encode(&mut row));
-    Value::Bigint(group.rowtime().unwrap_or_default()).encode(&mut row);
-    Some(Blob(row.into()))
+    Value::Bigint(group.rowtime()).encode(&mut row);
+    Blob(row.into())
 }
 
 /// Changes of the parent → changes of the rows that `exprs` make of them: the first `keys` are the
