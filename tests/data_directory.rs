@@ -1,6 +1,6 @@
 //! A data directory that an earlier build has written is gone on from, whatever the number of workers.
 //!
-//! `tests/data_directory` is one. `WHARFE_REWRITE=1` writes it anew: only where its layout has changed on
+//! `tests/data_directory` is one. `WHARFE_REWRITE_DATA=1` writes it anew: only where its layout has changed on
 //! purpose, since then nobody's directory is good any more.
 
 use crate::harness::{Finished, Site, run};
@@ -76,7 +76,7 @@ fn site() -> Site {
 
 #[test]
 fn what_an_earlier_build_has_written_is_gone_on_from() {
-    if std::env::var_os("WHARFE_REWRITE").is_some() {
+    if std::env::var_os("WHARFE_REWRITE_DATA").is_some() {
         let site = site();
         let done = once(&site, SCRIPT, "2");
         assert_eq!(done.code, Some(0), "{done:?}");
