@@ -56,7 +56,7 @@ const BUSY_US: Tick = 20_000;
 /// How often a tick is closed while no reader says anything. After that long inputs are looked at rarely:
 /// once in so many ticks.
 const REST_US: Tick = 1_000_000;
-const RARE_LOOKS: Tick = 5;
+const RARE_LOOKS: Tick = 10;
 
 impl Clock {
     /// `epoch_ms` is agreed between processes, so that their ticks are comparable. `rests`: the process is
