@@ -5,6 +5,7 @@
 
 use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
+use super::pending::{self, Pending};
 use super::table::{Content, Found, Table};
 use super::timed::{rowtime, timed_row, values};
 use super::{RESTORED, Tick};
@@ -18,7 +19,7 @@ use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::agent::ShutdownButton;
 use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::CapabilitySet;
@@ -146,20 +147,15 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
         old != new || (emission == Emission::PerRecord && new.is_some())
     };
     touched.unary_frontier(Pipeline, "Changes", move |capability, _| {
-        let mut capability = Some(capability);
-        let mut pending: BTreeMap<Tick, BTreeSet<Key>> = BTreeMap::new();
+        let mut pending = Pending::new(capability);
         let mut started = false;
         move |(input, frontier), output| {
-            input.for_each(|_, keys| {
-                for (key, tick) in keys.drain(..).filter(|(_, tick)| *tick > start) {
-                    pending.entry(tick).or_default().insert(key);
-                }
-            });
-            let Some(held) = capability.as_mut() else { return };
-            let open = frontier.frontier().first().copied();
-            if !started && open.is_none_or(|open| open > start) {
+            input.for_each(|_, keys| pending.add(keys.drain(..).filter(|(_, tick)| *tick > start)));
+            let Some(held) = pending.held() else { return };
+            let open = pending::open(frontier);
+            if !started && open > start {
                 started = true;
-                let mut session = output.session(&*held);
+                let mut session = output.session(held);
                 table.scan(start, None, &mut |rows| {
                     (0..rows.len).for_each(|i| {
                         let rowtime = rows.origin.rowtime.at(i);
@@ -168,11 +164,7 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
                     });
                 });
             }
-            while let Some(entry) = pending.first_entry().filter(|e| open.is_none_or(|open| *e.key() < open))
-            {
-                let (tick, keys) = entry.remove_entry();
-                let keys: Vec<Key> = keys.into_iter().collect();
-                let at = held.delayed(&tick.max(*held.time()));
+            while let Some((tick, keys, at)) = pending.closed(open) {
                 let mut session = output.session(&at);
                 let before = table.lookup(tick - 1, &keys);
                 let after = table.lookup(tick, &keys);
@@ -184,14 +176,8 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
                     }
                 }
             }
-            match open {
-                Some(open) => {
-                    if open > *held.time() {
-                        held.downgrade(&open);
-                    }
-                    table.compact(open.saturating_sub(1).max(start));
-                }
-                None => capability = None,
+            if pending.advance(open) {
+                table.compact(open.saturating_sub(1).max(start));
             }
         }
     })

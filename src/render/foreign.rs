@@ -9,6 +9,7 @@ use super::changes::{Change, Touched, changes, touched};
 use super::dataflow::Rendered;
 use super::joined::{exists, joined_row, side_row};
 use super::packed::{Blob, Bytes, KeyedBatcher, RowSpine, RowUpdate};
+use super::pending::{self, Pending};
 use super::rekeyed::by_values;
 use super::table::{Content, Scan, Table, compact, route, rows_to_batch};
 use super::{RESTORED, Tick, touches};
@@ -21,7 +22,6 @@ use crate::types::{ColumnDef, Part};
 use crate::value::{Row, decode_row, encode_row};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use std::collections::{BTreeMap, BTreeSet};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Concat;
@@ -121,26 +121,12 @@ fn joined<'s>(
     let start = table.closed().unwrap_or(0);
     table.compact(start);
     left.binary_frontier(right, Pipeline, Pipeline, "ForeignJoin", move |capability, _| {
-        let mut capability = Some(capability);
-        let mut pending: BTreeMap<Tick, BTreeSet<Key>> = BTreeMap::new();
+        let mut pending = Pending::new(capability);
         move |(left, left_frontier), (right, right_frontier), output| {
-            left.for_each(|_, keys| {
-                for (key, tick) in keys.drain(..) {
-                    pending.entry(tick).or_default().insert(key);
-                }
-            });
-            right.for_each(|_, keys| {
-                for (key, tick) in keys.drain(..).filter(|(_, tick)| *tick > start) {
-                    pending.entry(tick).or_default().insert(key);
-                }
-            });
-            let Some(held) = capability.as_mut() else { return };
-            let least = |frontier: Option<&Tick>| frontier.copied().unwrap_or(Tick::MAX);
-            let open = least(left_frontier.frontier().first()).min(least(right_frontier.frontier().first()));
-            while let Some(entry) = pending.first_entry().filter(|entry| *entry.key() < open) {
-                let (tick, keys) = entry.remove_entry();
-                let keys: Vec<Key> = keys.into_iter().collect();
-                let at = held.delayed(&tick.max(*held.time()));
+            left.for_each(|_, keys| pending.add(keys.drain(..)));
+            right.for_each(|_, keys| pending.add(keys.drain(..).filter(|(_, tick)| *tick > start)));
+            let open = pending::open(left_frontier).min(pending::open(right_frontier));
+            while let Some((tick, keys, at)) = pending.closed(open) {
                 let mut session = output.session(&at);
                 let mut give = |at: Tick, diff: i64| {
                     let partners = table.lookup(at, &keys);
@@ -155,12 +141,8 @@ fn joined<'s>(
                 }
                 give(tick, 1);
             }
-            if open == Tick::MAX {
-                capability = None;
+            if !pending.advance(open) {
                 return;
-            }
-            if open > *held.time() {
-                held.downgrade(&open);
             }
             let since = open.saturating_sub(1);
             table.compact(since.max(start));
@@ -186,7 +168,7 @@ fn each_joined(
     scan.at(key, &mut |_: Bytes<'_>, row: Bytes<'_>, count: i64| {
         if count > 0 {
             let row = decode_row(&row).expect("rows are kept as they were encoded");
-            let own: Vec<_> = identity.iter().map(|&column| row[column].clone()).collect();
+            let own = touches::own_key(&row, identity);
             let compared = decode_row(key).expect("keys are as they were encoded");
             let joined = joined_row(join, compared, Some(row), partner.clone());
             visit(encode_row(&own), encode_row(&joined));

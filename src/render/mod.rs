@@ -41,6 +41,7 @@ pub mod timed;
 pub mod pieces;
 pub mod changes;
 pub mod touches;
+pub mod pending;
 pub mod derive;
 pub mod store;
 pub mod answer;

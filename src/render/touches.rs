@@ -9,6 +9,7 @@
 use super::Tick;
 use super::changes::{Change, Touched, touched};
 use super::packed::{Blob, Bytes, KeyedBatcher, RowSpine, RowUpdate};
+use super::pending::{self, Pending};
 use super::table::{Scan, compact, route};
 use super::timed::timed_batch;
 use super::transform::Transform;
@@ -19,7 +20,7 @@ use crate::types::SqlType;
 use crate::value::{Row, decode_row, encode_row};
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
@@ -86,21 +87,12 @@ pub fn named<'s>(
     identity: Vec<usize>,
 ) -> Touched<'s> {
     left.binary_frontier(right, Pipeline, Pipeline, "NamedTouches", move |capability, _| {
-        let mut capability = Some(capability);
-        let mut pending: BTreeMap<Tick, BTreeSet<Key>> = BTreeMap::new();
+        let mut pending = Pending::new(capability);
         move |(left, left_frontier), (right, right_frontier), output| {
             left.for_each(|_, keys| keys.clear());
-            right.for_each(|_, keys| {
-                for (key, tick) in keys.drain(..) {
-                    pending.entry(tick).or_default().insert(key);
-                }
-            });
-            let Some(held) = capability.as_mut() else { return };
-            let least = |frontier: Option<&Tick>| frontier.copied().unwrap_or(Tick::MAX);
-            let open = least(left_frontier.frontier().first()).min(least(right_frontier.frontier().first()));
-            while let Some(entry) = pending.first_entry().filter(|entry| *entry.key() < open) {
-                let (tick, keys) = entry.remove_entry();
-                let at = held.delayed(&tick.max(*held.time()));
+            right.for_each(|_, keys| pending.add(keys.drain(..)));
+            let open = pending::open(left_frontier).min(pending::open(right_frontier));
+            while let Some((tick, keys, at)) = pending.closed(open) {
                 let mut session = output.session(&at);
                 let mut scan = Scan::<RowSpine>::of(&by_foreign, None, tick);
                 for key in &keys {
@@ -112,12 +104,8 @@ pub fn named<'s>(
                     });
                 }
             }
-            if open == Tick::MAX {
-                capability = None;
+            if !pending.advance(open) {
                 return;
-            }
-            if open > *held.time() {
-                held.downgrade(&open);
             }
             compact(
                 &mut by_foreign,
@@ -128,6 +116,7 @@ pub fn named<'s>(
     })
 }
 
-fn own_key(row: &Row, identity: &[usize]) -> Row {
+/// The key of a row whose columns `identity` are it.
+pub fn own_key(row: &Row, identity: &[usize]) -> Row {
     identity.iter().map(|&column| row[column].clone()).collect()
 }
