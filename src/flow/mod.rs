@@ -13,7 +13,7 @@ use crate::sql::ast::{SourceKind, Statement};
 use crate::sql::parse_statement;
 use serde::Serialize;
 use std::collections::BTreeMap;
-pub use svg::svg;
+pub use svg::{escaped, svg};
 
 /// What belongs to the engine itself is left out.
 const SYSTEM: &str = "WHARFE_";

@@ -26,21 +26,11 @@ pub fn report(done: &[Done], took: Duration) -> String {
     out
 }
 
-/// XML has no place for most control characters.
+/// Text without mark-up and without control characters, many of which XML has no place for.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+    let is_shown = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let shown: String = text.chars().map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect();
+    crate::flow::escaped(&shown)
 }
 
 #[cfg(test)]
