@@ -1,6 +1,7 @@
 //! The input of a bench: each feed in a file, and topologies that name some of them.
 
 use super::super::{grouped, interrupt, mib};
+use super::kafka;
 use super::report::Progress;
 use crate::connector::{GeneratorSpec, generator};
 use crate::error::reason;
@@ -11,7 +12,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-pub const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// The feed whose events are about ten times as long as the others'.
 const LONG: &str = "carparks_leeds";
@@ -36,40 +37,15 @@ impl Inputs {
         car_parks: Option<u64>,
         progress: &Progress,
     ) -> Result<Inputs> {
-        let dir = tempfile::Builder::new().prefix("wharfe-bench-").tempdir().map_err(|e| {
-            Error::runtime(format!("cannot make a temporary directory: {}", reason(&e))).hint("set TMPDIR")
-        })?;
-        let mut inputs = Inputs { dir, feeds: Vec::new() };
+        let mut inputs = Inputs { dir: temporary()?, feeds: Vec::new() };
         for topic in topics {
             let rows = rows_of(topic, rows);
             progress.show(&format!("making {} events of {topic}", grouped(rows)));
-            let spec = GeneratorSpec {
-                feed: topic.to_string(),
-                rows: Some(rows),
-                rate: None,
-                seed: 1,
-                car_parks,
-                dirty_every: None,
-                events_per_second: None,
-            };
-            let bytes = inputs.write(&spec)?;
+            let spec = GeneratorSpec { car_parks, ..kafka::spec(topic, rows, None) };
+            let bytes = write_feed(&spec, &inputs.dir().join(file_name(topic)))?;
             inputs.feeds.push(Feed { topic, rows, bytes });
         }
         Ok(inputs)
-    }
-
-    fn write(&self, spec: &GeneratorSpec) -> Result<u64> {
-        let path = self.dir().join(file_name(&spec.feed));
-        let write = |file| {
-            let mut out = BufWriter::with_capacity(BUFFER_BYTES, Stoppable(file));
-            let bytes = generator::write(spec, &mut out)?;
-            out.flush().map(|()| bytes)
-        };
-        File::create(&path).and_then(write).map_err(|e| match interrupt::check() {
-            Err(interrupted) => interrupted,
-            Ok(()) => Error::runtime(format!("cannot write {}: {}", path.display(), reason(&e)))
-                .hint("ask for fewer --rows, or set TMPDIR to a directory with more room"),
-        })
     }
 
     pub fn dir(&self) -> &Path {
@@ -84,10 +60,8 @@ impl Inputs {
         self.of(topics).iter().map(|feed| feed.rows).sum()
     }
 
-    /// `carparks 10,000 events (1.1 MiB), carparks_leeds …`
     pub fn describe(&self) -> String {
-        let one = |feed: &Feed| format!("{} {} events ({})", feed.topic, grouped(feed.rows), mib(feed.bytes));
-        self.feeds.iter().map(one).collect::<Vec<_>>().join(", ")
+        described(&self.feeds)
     }
 
     /// A topology in which these topics are the feeds' files; the other feeds are empty. Topics in
@@ -124,9 +98,41 @@ impl Inputs {
         let path = self.dir().join(name);
         std::fs::write(self.dir().join("empty.csv"), "")
             .and_then(|()| std::fs::write(&path, text))
-            .map_err(|e| Error::runtime(format!("cannot write {}: {}", path.display(), reason(&e))))?;
+            .map_err(|e| cannot_write(&path, &e))?;
         Ok(path)
     }
+}
+
+pub fn temporary() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("wharfe-bench-").tempdir().map_err(|e| {
+        Error::runtime(format!("cannot make a temporary directory: {}", reason(&e))).hint("set TMPDIR")
+    })
+}
+
+/// Writes a feed to a file; its bytes.
+pub fn write_feed(spec: &GeneratorSpec, path: &Path) -> Result<u64> {
+    let write = || {
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, Stoppable(File::create(path)?));
+        let bytes = generator::write(spec, &mut out)?;
+        out.flush().map(|()| bytes)
+    };
+    write().map_err(|e| match interrupt::check() {
+        Err(interrupted) => interrupted,
+        Ok(()) => {
+            cannot_write(path, &e).hint("ask for fewer --rows, or set TMPDIR to a directory with more room")
+        }
+    })
+}
+
+pub fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    Error::runtime(format!("cannot write {}: {}", path.display(), reason(error)))
+}
+
+/// `carparks 10,000 events (1.1 MiB), carparks_leeds …`
+pub fn described(feeds: &[Feed]) -> String {
+    let one = |feed: &Feed| format!("{} {} events ({})", feed.topic, grouped(feed.rows), mib(feed.bytes));
+    feeds.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn file_name(topic: &str) -> String {
@@ -148,7 +154,7 @@ pub fn rows_of(topic: &str, rows: u64) -> u64 {
 }
 
 /// Gives up writing when Ctrl-C has come.
-pub struct Stoppable<W>(pub W);
+struct Stoppable<W>(W);
 
 impl<W: Write> Write for Stoppable<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,19 +1,18 @@
 //! The scripts of a directory, one after the other, over the same events of Nexmark: what each query costs.
 
+use super::super::grouped;
 use super::super::script::Script;
-use super::super::{grouped, interrupt, mib};
 use super::Args;
 use super::child::{Child, best};
-use super::input::{Feed, Stoppable};
+use super::input::{Feed, cannot_write, described, temporary, write_feed};
 use super::report::{Measurement, Progress, Report};
-use crate::connector::generator::{self, nexmark};
+use crate::connector::generator::nexmark;
 use crate::engine::replay::Planned;
 use crate::error::{Error, Result, reason};
 use crate::sql::ast::{SourceKind, Statement};
 use crate::topology::{PlaceSpec, Topology};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 /// How many events there are where nobody says it: persons, auctions and bids together.
 pub const ROWS: u64 = 2_000_000;
@@ -49,9 +48,7 @@ pub fn measure(args: &Args, progress: Progress) -> Result<Report> {
             .hint("a directory that is measured has a topology.toml, which names the feeds' files")
     })?;
     let queries = queries(&args.script, &text)?;
-    let dir = tempfile::Builder::new().prefix("wharfe-bench-").tempdir().map_err(|e| {
-        Error::runtime(format!("cannot make a temporary directory: {}", reason(&e))).hint("set TMPDIR")
-    })?;
+    let dir = temporary()?;
     let topology = dir.path().join(TOPOLOGY);
     std::fs::write(&topology, &text).map_err(|e| cannot_write(&topology, &e))?;
     let feeds = make(dir.path(), &topology, &queries, args.rows.unwrap_or(ROWS), progress)?;
@@ -127,31 +124,8 @@ fn make(
         };
         let rows = nexmark::rows_among(topic, events);
         progress.show(&format!("making {} events of {topic}", grouped(rows)));
-        let bytes = write(topic, rows, path)?;
+        let bytes = write_feed(&super::kafka::spec(topic, rows, None), path)?;
         feeds.push(Feed { topic, rows, bytes });
     }
     Ok(feeds)
-}
-
-fn write(feed: &str, rows: u64, path: &PathBuf) -> Result<u64> {
-    let spec = super::kafka::spec(feed, rows, None);
-    let write = || {
-        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        let mut out = BufWriter::with_capacity(super::input::BUFFER_BYTES, Stoppable(File::create(path)?));
-        let bytes = generator::write(&spec, &mut out)?;
-        out.flush().map(|()| bytes)
-    };
-    write().map_err(|e| match interrupt::check() {
-        Err(interrupted) => interrupted,
-        Ok(()) => cannot_write(path, &e).hint("ask for fewer --rows, or set TMPDIR"),
-    })
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Error {
-    Error::runtime(format!("cannot write {}: {}", path.display(), reason(error)))
-}
-
-fn described(feeds: &[Feed]) -> String {
-    let one = |feed: &Feed| format!("{} {} events ({})", feed.topic, grouped(feed.rows), mib(feed.bytes));
-    feeds.iter().map(one).collect::<Vec<_>>().join(", ")
 }
