@@ -77,7 +77,7 @@ impl Groups {
         self.tables.iter().map(table).sum::<usize>() + 8 * self.keys.len() + 4 * self.slots.len()
     }
 
-    /// Finds the slot of every row, and how many slots there are now. No key cell is NULL.
+    /// Finds the slot of every row, and how many slots there are now.
     pub fn assign(&mut self, keys: &[View], rows: usize) -> (Slots<'_>, usize) {
         let mut varying = keys.iter().enumerate().filter(|(_, key)| !key.same);
         let (first, second) = (varying.next(), varying.next());
@@ -86,7 +86,7 @@ impl Groups {
             return (Slots::One(slot), self.len());
         };
         let table = match scalar_tag(&column.cells) {
-            Some(tag) if second.is_none() => self.beside(keys, at, tag),
+            Some(tag) if second.is_none() && !column.has_nulls() => self.beside(keys, at, tag),
             _ => 0,
         };
         self.enter(table);

@@ -19,6 +19,7 @@ use arrow_array::BooleanArray;
 /// elements of collections).
 pub struct PreAggregator {
     groups: Groups,
+    keeps_nulls: bool,
     rows: Seen,
     calls: Vec<Call>,
     latest: Winning,
@@ -57,6 +58,7 @@ impl PreAggregator {
         PreAggregator {
             calls: calls.collect(),
             groups: Groups::new(),
+            keeps_nulls: false,
             rows: Seen::default(),
             latest,
             earliest,
@@ -65,13 +67,18 @@ impl PreAggregator {
         }
     }
 
+    /// NULL is a key like any other from now on, where it is one.
+    pub fn keeping_nulls(self, keeps_nulls: bool) -> PreAggregator {
+        PreAggregator { keeps_nulls, ..self }
+    }
+
     /// Adds a batch. `args` holds the columns of each call. Returns how many rows had a NULL key
-    /// column: they belong to no group.
+    /// column and belong to no group therefore.
     pub fn add(&mut self, keys: &[Column], args: &[Vec<Column>], origin: &Origin, rows: usize) -> usize {
         if rows == 0 {
             return 0;
         }
-        match rows_with_key(keys, rows) {
+        match rows_with_key(keys, rows).filter(|_| !self.keeps_nulls) {
             None => self.add_grouped(keys, args, origin, rows),
             Some(keep) if keep.true_count() > 0 => self.add_filtered(keys, args, origin, &keep),
             Some(_) => rows,

@@ -13,7 +13,7 @@ use crate::connector::Start;
 use crate::error::{Code, Error, Result};
 use crate::expr::{Expr, ExprKind, coerce};
 use crate::plan::select::Purpose;
-use crate::plan::{DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink, Strategy};
+use crate::plan::{DataflowPlan, Input, QueryInput, QueryPlan, SelectPlan, Shape, Sink, Strategy};
 use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
 use crate::value::{Value, encode_row};
@@ -35,6 +35,11 @@ impl Draft<'_> {
             return Err(Error::statement("ORDER BY needs an answer that ends")
                 .at(query.span)
                 .hint("leave out EMIT CHANGES"));
+        }
+        if query.emit.is_some() && query.offset.is_some() {
+            return Err(Error::statement("OFFSET skips the first rows of an answer that ends")
+                .at(query.span)
+                .hint("leave out EMIT CHANGES, or OFFSET"));
         }
         let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
         if let (true, Some(text)) = (of_tables, order_sensitive(&select)) {
@@ -174,26 +179,17 @@ impl Draft<'_> {
             true => Strategy::Retractable,
             false => Strategy::Monoid,
         };
-        let columns = query.select.columns.clone();
-        let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };
+        let schema = Schema { columns: query.select.columns.clone() };
         let watch = QueryPlan {
             id: self.world.id(),
             inputs: vec![QueryInput {
                 source: query.source(),
                 topic: query.topic(),
                 from: Input::Table(table),
-                columns: columns.len(),
+                columns: schema.len(),
                 feeds: Vec::new(),
             }],
-            select: SelectPlan {
-                from: Relation::Scan(0),
-                filter: None,
-                expand: Vec::new(),
-                shape: Shape::Project(columns.iter().enumerate().map(column).collect()),
-                order_by: Vec::new(),
-                limit: None,
-                columns,
-            },
+            select: SelectPlan::all_of(&schema),
             ..query.clone()
         };
         watcher.dataflows.push(query.id);

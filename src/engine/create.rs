@@ -162,21 +162,18 @@ impl Draft<'_> {
             calls: vec![call],
             having: None,
             post: all,
+            keeps_nulls: false,
         };
         let table = self.world.id();
         let plan = QueryPlan {
             id: self.world.id(),
             query: format!("TABLE_{name}"),
             inputs: vec![source.input(Input::Hub(hub))],
-            select: SelectPlan {
-                from: Relation::Scan(0),
-                columns: source.schema.columns.clone(),
-                filter: None,
-                expand: Vec::new(),
-                shape: Shape::Aggregate(aggregation),
-                order_by: Vec::new(),
-                limit: None,
-            },
+            select: SelectPlan::of(
+                Relation::Scan(0),
+                source.schema.columns.clone(),
+                Shape::Aggregate(aggregation),
+            ),
             sink: Sink::Table { table, strategy: Strategy::Monoid },
             restore: self.restore(),
             durable: self.world.durable,

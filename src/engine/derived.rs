@@ -46,13 +46,6 @@ fn everything(from: &Relation, sources: &[Source]) -> SelectPlan {
     let exprs: Vec<Expr> = types.into_iter().enumerate().map(column).chain(record).collect();
     let named =
         |(i, e): (usize, &Expr)| ColumnDef { name: format!("#{i}"), ty: e.ty.clone(), part: Part::Value };
-    SelectPlan {
-        from: from.clone(),
-        columns: exprs.iter().enumerate().map(named).collect(),
-        filter: None,
-        expand: Vec::new(),
-        shape: Shape::Project(exprs),
-        order_by: Vec::new(),
-        limit: None,
-    }
+    let columns = exprs.iter().enumerate().map(named).collect();
+    SelectPlan::of(from.clone(), columns, Shape::Project(exprs))
 }

@@ -344,6 +344,8 @@ struct LocalSelect {
     columns: usize,
     grouping: Option<Grouping>,
     order_by: Vec<OrderKey>,
+    /// Rows that are left out yet.
+    skipped: u64,
     remaining: Option<u64>,
     rows: Vec<Row>,
 }
@@ -375,6 +377,7 @@ impl LocalSelect {
             columns: select.columns.len(),
             grouping,
             order_by: select.order_by.clone(),
+            skipped: select.offset.unwrap_or(0),
             remaining: select.limit,
             rows: Vec::new(),
         })
@@ -383,12 +386,13 @@ impl LocalSelect {
     /// What failed on some rows; they go on.
     fn add(&mut self, batch: &Batch) -> Notes {
         let mut notes = Notes::default();
-        let LocalSelect { transform, grouping, rows, order_by, remaining, .. } = self;
+        let LocalSelect { transform, grouping, rows, order_by, skipped, remaining, .. } = self;
+        let wanted = remaining.map(|remaining| remaining.saturating_add(*skipped));
         transform.each(batch, &mut notes, |batch| match grouping {
             Some(grouping) => grouping.add(&batch),
             None => {
                 rows.extend((0..batch.len).map(|i| batch.row(i)));
-                keep_best(rows, order_by, *remaining);
+                keep_best(rows, order_by, wanted);
             }
         });
         notes
@@ -404,6 +408,9 @@ impl LocalSelect {
 
     async fn send(&mut self, outlet: &Outlet) -> bool {
         let mut rows = std::mem::take(&mut self.rows);
+        let skipped = rows.len().min(usize::try_from(self.skipped).unwrap_or(usize::MAX));
+        rows.drain(..skipped);
+        self.skipped -= skipped as u64;
         if let Some(remaining) = &mut self.remaining {
             rows.truncate(*remaining as usize);
             *remaining -= rows.len() as u64;
@@ -437,9 +444,9 @@ impl LocalSelect {
     }
 }
 
-/// Of sorted rows with a LIMIT only so many are needed: now and then the others go.
-fn keep_best(rows: &mut Vec<Row>, order_by: &[OrderKey], limit: Option<u64>) {
-    let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return };
+/// Of sorted rows with a LIMIT only so many are wanted: now and then the others go.
+fn keep_best(rows: &mut Vec<Row>, order_by: &[OrderKey], wanted: Option<u64>) {
+    let Some(limit) = wanted.and_then(|limit| usize::try_from(limit).ok()) else { return };
     if !order_by.is_empty() && rows.len() >= limit.saturating_mul(2).max(SPARE_ROWS) {
         rows.sort_by(|a, b| compare(order_by, a, b));
         rows.truncate(limit);

@@ -52,7 +52,8 @@ pub(super) fn check_projection(sources: &[Source], select: &SelectPlan, query: &
             return wrong(message, "a key is there once; AS_VALUE(…) copies it into the value");
         }
     }
-    if select.columns.iter().all(|column| column.part != Part::Value) {
+    // The rows of a DISTINCT are nothing but their key.
+    if !query.distinct && select.columns.iter().all(|column| column.part != Part::Value) {
         let hint = "a message needs a value: add a column, or a copy of a key with AS_VALUE(…)";
         return wrong("all columns are of the key".into(), hint);
     }
@@ -101,10 +102,14 @@ fn check_key_is_kept(source: &Source, keys: &[(&str, &Expr)], query: &ast::Query
 }
 
 pub(super) fn check_persistent(query: &ast::Query) -> Result<()> {
-    if query.limit.is_some() {
-        return Err(Error::statement("LIMIT ends a query, and this one goes on")
+    for (word, count) in [("LIMIT", query.limit), ("OFFSET", query.offset)] {
+        if count.is_some() {
+            return Err(Error::statement(format!(
+                "{word} is for an answer that ends, and this query goes on"
+            ))
             .at(query.span)
-            .hint("leave LIMIT out"));
+            .hint(format!("leave {word} out")));
+        }
     }
     if let Some(first) = query.order_by.first() {
         return Err(Error::statement("ORDER BY needs an answer that ends, and this query goes on")
@@ -131,7 +136,8 @@ pub(super) fn check_shape(
                 .hint("CREATE TABLE … AS SELECT"));
         }
         (SourceKind::Stream, _) if grouped => {
-            return Err(Error::statement("an aggregate makes a table")
+            let what = if query.distinct { "DISTINCT" } else { "an aggregate" };
+            return Err(Error::statement(format!("{what} makes a table"))
                 .at(query.span)
                 .hint("CREATE TABLE … AS SELECT"));
         }

@@ -60,8 +60,8 @@ pub fn books_query() -> QueryPlan {
     let column_of = |(i, c): (usize, &ColumnDef)| ColumnDef { part: Part::key_if(i < 4), ..c.clone() };
     let columns = schema.columns.iter().enumerate().map(column_of).collect();
     let post = (0..9).map(column).collect();
-    let aggregation =
-        Aggregation { keys: (0..4).map(column).collect(), window: None, calls, having: None, post };
+    let keys = (0..4).map(column).collect();
+    let aggregation = Aggregation { keys, window: None, calls, having: None, post, keeps_nulls: false };
     QueryPlan {
         id: BOOKS_QUERY,
         query: BOOKS.into(),
@@ -72,15 +72,7 @@ pub fn books_query() -> QueryPlan {
             columns: 9,
             feeds: Vec::new(),
         }],
-        select: SelectPlan {
-            from: Relation::Scan(0),
-            columns,
-            filter: None,
-            expand: Vec::new(),
-            shape: Shape::Aggregate(aggregation),
-            order_by: Vec::new(),
-            limit: None,
-        },
+        select: SelectPlan::of(Relation::Scan(0), columns, Shape::Aggregate(aggregation)),
         sink: Sink::Table { table: BOOKS_TABLE, strategy: Strategy::Monoid },
         restore: Default::default(),
         durable: false,

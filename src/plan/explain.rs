@@ -139,6 +139,9 @@ pub fn explain_select(select: &SelectPlan, columns: &[String], out: &mut String)
     if let Some(limit) = select.limit {
         let _ = writeln!(out, "  limit {limit}");
     }
+    if let Some(offset) = select.offset {
+        let _ = writeln!(out, "  offset {offset}");
+    }
 }
 
 /// A join, below it those that it joins. `columns` names the columns of its rows.
@@ -180,11 +183,11 @@ fn explain_join(join: &Join, columns: &[String], out: &mut String) {
 fn explain_aggregation(select: &SelectPlan, aggregation: &Aggregation, columns: &[String], out: &mut String) {
     let keys: Vec<String> = aggregation.keys.iter().map(|k| display(k, columns)).collect();
     let calls: Vec<String> = aggregation.calls.iter().map(|c| call(c, columns)).collect();
-    let _ = writeln!(
-        out,
-        "  group by {}",
-        if keys.is_empty() { "nothing (one group)".into() } else { keys.join(", ") }
-    );
+    let by = if keys.is_empty() { "nothing (one group)".into() } else { keys.join(", ") };
+    let _ = match aggregation.keeps_nulls {
+        true => writeln!(out, "  distinct {by}"),
+        false => writeln!(out, "  group by {by}"),
+    };
     if let Some(window) = &aggregation.window {
         explain_window(window, out);
     }

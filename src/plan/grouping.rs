@@ -8,7 +8,7 @@ use crate::aggregate;
 use crate::error::{Error, Result};
 use crate::expr::function::Arg;
 use crate::expr::{Expr, ExprKind, RowOf, Scope, bind, coerce, display};
-use crate::plan::select::Item;
+use crate::plan::items::Item;
 use crate::sql::ast::{self, ExprKind as Ast};
 use crate::types::{BOUNDS, ColumnDef, Part, Schema, SqlType, quote};
 use crate::value::Value;
@@ -165,7 +165,7 @@ impl<'a> Grouping<'a> {
     }
 
     pub fn finish(self, window: Option<Window>, having: Option<Expr>, post: Vec<Expr>) -> Aggregation {
-        Aggregation { keys: self.keys, window, calls: self.calls, having, post }
+        Aggregation { keys: self.keys, window, calls: self.calls, having, post, keeps_nulls: false }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod relation;
 mod from;
 mod grouping;
+mod items;
 pub mod select;
 mod sites;
 pub mod explain;
@@ -300,6 +301,8 @@ pub struct SelectPlan {
     pub shape: Shape,
     pub order_by: Vec<OrderKey>,
     pub limit: Option<u64>,
+    /// Rows that an answer leaves out at its beginning.
+    pub offset: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -319,6 +322,8 @@ pub struct Aggregation {
     pub having: Option<Expr>,
     /// Over the same: one expression a column; those beyond `columns` are there for ORDER BY only.
     pub post: Vec<Expr>,
+    /// NULL is a key like any other: DISTINCT. Rows are else left out where a key is NULL.
+    pub keeps_nulls: bool,
 }
 
 /// Cuts the groups of a stream by time. Milliseconds.
@@ -403,14 +408,21 @@ impl SelectPlan {
     /// All columns of a plan's first input, as they are.
     pub fn all_of(schema: &Schema) -> SelectPlan {
         let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };
+        let shape = Shape::Project(schema.columns.iter().enumerate().map(column).collect());
+        SelectPlan::of(Relation::Scan(0), schema.columns.clone(), shape)
+    }
+
+    /// Of all rows, as they come.
+    pub fn of(from: Relation, columns: Vec<ColumnDef>, shape: Shape) -> SelectPlan {
         SelectPlan {
-            from: Relation::Scan(0),
-            columns: schema.columns.clone(),
+            from,
+            columns,
             filter: None,
             expand: Vec::new(),
-            shape: Shape::Project(schema.columns.iter().enumerate().map(column).collect()),
+            shape,
             order_by: Vec::new(),
             limit: None,
+            offset: None,
         }
     }
 

@@ -2,15 +2,15 @@
 
 use super::from::{From, bind_from};
 use super::grouping::{Grouping, aggregates};
+use super::items::{Item, expand};
 use super::sites::number_sites;
-use super::{OrderKey, SelectPlan, Shape, Window};
-use crate::error::{Error, Result, Span};
+use super::{Aggregation, OrderKey, SelectPlan, Shape, Window};
+use crate::error::{Error, Result};
 use crate::expr::expand::{TableCall, TableFunction, find};
 use crate::expr::{Expr, ExprKind as Bound};
 use crate::expr::{Scope, bind};
-use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem, SourceKind, WindowKind};
+use crate::sql::ast::{self, ExprKind, Query, SourceKind, WindowKind};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
-use std::collections::BTreeSet;
 
 /// A stream or table that a query reads.
 pub struct Source<'a> {
@@ -29,12 +29,6 @@ pub enum Purpose {
     Answer,
 }
 
-/// A select item with its output name.
-pub struct Item {
-    pub name: String,
-    pub expr: ast::Expr,
-}
-
 /// Binds `query`, which reads `sources`: that of its FROM, then those of its joins.
 pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Result<SelectPlan> {
     let from = bind_from(query, sources)?;
@@ -49,14 +43,17 @@ pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Resul
     if !grouped {
         check_ungrouped(query)?;
     }
-    let mut plan = if grouped {
-        bind_grouped(query, &from, &scope, &items)?
-    } else {
-        bind_plain(query, &from, &scope, &items, purpose)?
+    let mut plan = match (grouped, query.distinct) {
+        (true, _) => bind_grouped(query, &from, &scope, &items, group_keys(query, &items, &scope)?)?,
+        (false, true) => bind_distinct(query, &from, &scope, &items)?,
+        (false, false) => bind_plain(query, &from, &scope, &items, purpose)?,
     };
+    if query.distinct {
+        check_distinct(query, &plan)?;
+    }
     plan.expand = calls;
     plan.filter = filter;
-    plan.limit = query.limit;
+    (plan.limit, plan.offset) = (query.limit, query.offset);
     number_sites(&mut plan, sources[0].name);
     if let Some(twice) = duplicate(&plan.columns) {
         return Err(Error::statement(format!("the SELECT list has two columns named {twice}"))
@@ -139,113 +136,6 @@ fn duplicate(columns: &[ColumnDef]) -> Option<&str> {
         .map(|(_, c)| c.name.as_str())
 }
 
-/// Resolves stars and names the items: alias, column or field name, else `KSQL_COL_n`. What PARTITION BY
-/// makes of a stream's key comes last among its values.
-fn expand(query: &Query, from: &From, scope: &Scope) -> Result<Vec<Item>> {
-    let mut items = Vec::new();
-    let mut names = Names::new(from);
-    for item in &query.select {
-        match item {
-            SelectItem::Star { qualifier, span } => {
-                let start = items.len();
-                expand_star(qualifier.as_ref(), *span, from, &mut items)?;
-                if !query.partition_by.is_empty() {
-                    items[start..].sort_by_key(|item| is_key_of_one(item, from));
-                }
-            }
-            SelectItem::StructStar { base, span } => {
-                let SqlType::Struct(fields) = bind(base, scope)?.ty else {
-                    return Err(Error::statement("only a STRUCT has fields to select with ->*").at(*span));
-                };
-                items.extend(fields.iter().map(|f| Item {
-                    name: names.of_field(&f.name),
-                    expr: ast::Expr {
-                        kind: ExprKind::Field {
-                            base: Box::new(base.clone()),
-                            field: Ident { name: f.name.clone(), span: *span },
-                        },
-                        span: *span,
-                    },
-                }));
-            }
-            SelectItem::Expr { expr, alias } => {
-                let name = match (alias, &expr.kind) {
-                    (Some(alias), _) => alias.name.clone(),
-                    (None, ExprKind::Column { qualifier, name }) => {
-                        match scope.columns(qualifier.as_deref(), name)[..] {
-                            [column] => from.result_name(column, false),
-                            _ => name.clone(),
-                        }
-                    }
-                    (None, ExprKind::Field { field, .. }) => names.of_field(&field.name),
-                    _ => names.generated(),
-                };
-                items.push(Item { name, expr: expr.clone() });
-            }
-        }
-    }
-    Ok(items)
-}
-
-/// Whether it is a key column of the one stream or table that is read.
-fn is_key_of_one(item: &Item, from: &From) -> bool {
-    let found = from.schema.index_of(&item.name).map(|i| &from.schema.columns[i]);
-    from.sources.len() == 1 && found.is_some_and(ColumnDef::is_key)
-}
-
-fn expand_star(qualifier: Option<&Ident>, span: Span, from: &From, items: &mut Vec<Item>) -> Result<()> {
-    let is_meant = |names: &[&str]| qualifier.is_none_or(|q| names.contains(&q.name.as_str()));
-    if let Some(q) = qualifier
-        && !from.sources.iter().any(|source| is_meant(&source.names))
-    {
-        let names: Vec<&str> = from.sources.iter().filter_map(|s| s.names.last().copied()).collect();
-        return Err(Error::statement(format!("{}.* names no source of this query", q.name))
-            .at(q.span)
-            .hint(format!("write {}.* or *", names.join(".*, "))));
-    }
-    for source in from.sources.iter().filter(|source| is_meant(&source.names)) {
-        for column in source.columns.clone().filter(|&column| !from.hidden[column]) {
-            let qualifier = from.key.is_some().then(|| source.names.last().map(|name| name.to_string()));
-            let name = from.schema.columns[column].name.clone();
-            let expr = ast::Expr { kind: ExprKind::Column { qualifier: qualifier.flatten(), name }, span };
-            items.push(Item { name: from.result_name(column, true), expr });
-        }
-    }
-    Ok(())
-}
-
-/// Names that the dialect makes up.
-struct Names {
-    taken: BTreeSet<String>,
-    generated: usize,
-}
-
-impl Names {
-    fn new(from: &From) -> Names {
-        Names { taken: from.schema.columns.iter().map(|c| c.name.clone()).collect(), generated: 0 }
-    }
-
-    /// Of an expression: `KSQL_COL_n`, but not the name of a column.
-    fn generated(&mut self) -> String {
-        loop {
-            let name = format!("KSQL_COL_{}", self.generated);
-            self.generated += 1;
-            if !self.taken.contains(&name) {
-                return name;
-            }
-        }
-    }
-
-    /// Of a struct's field: its own where no column or field has it, else with a number.
-    fn of_field(&mut self, field: &str) -> String {
-        let numbered = (1..).map(|n| format!("{field}_{n}"));
-        let free = [field.to_string()].into_iter().chain(numbered).find(|name| !self.taken.contains(name));
-        let name = free.expect("numbers do not end");
-        self.taken.insert(name.clone());
-        name
-    }
-}
-
 fn bind_boolean(
     expr: &ast::Expr,
     bind: impl FnOnce(&ast::Expr) -> Result<Expr>,
@@ -304,15 +194,7 @@ fn bind_plain(
     }
     let order_by = bind_order(query, scope, items, &mut exprs)?;
     let relation = from.relation.clone();
-    Ok(SelectPlan {
-        from: relation,
-        columns,
-        filter: None,
-        expand: Vec::new(),
-        shape: Shape::Project(exprs),
-        order_by,
-        limit: None,
-    })
+    Ok(SelectPlan { order_by, ..SelectPlan::of(relation, columns, Shape::Project(exprs)) })
 }
 
 /// Keys with windows in them keep these, selected or not.
@@ -425,23 +307,62 @@ fn partition_name(expr: &ast::Expr, n: usize, columns: &[ColumnDef]) -> String {
 
 // ---- with GROUP BY ----
 
-fn bind_grouped(query: &Query, from: &From, scope: &Scope, items: &[Item]) -> Result<SelectPlan> {
-    if let Some(first) = query.partition_by.first() {
-        return Err(Error::statement("PARTITION BY and GROUP BY exclude each other")
-            .at(first.span)
-            .hint("the GROUP BY columns are the key already"));
-    }
-    let window = bind_window(query, from)?;
-    let mut keys = Vec::new();
-    for expr in &query.group_by {
+fn group_keys(query: &Query, items: &[Item], scope: &Scope) -> Result<Vec<Expr>> {
+    let key = |expr: &ast::Expr| {
         let expr = resolve_alias(expr, items, scope);
         if let Some(inner) = aggregates(expr).first() {
             return Err(Error::statement("GROUP BY cannot hold an aggregate").at(inner.span));
         }
-        keys.push(bind(expr, scope)?);
+        bind(expr, scope)
+    };
+    query.group_by.iter().map(key).collect()
+}
+
+/// DISTINCT groups by all columns, those that are NULL included.
+fn bind_distinct(query: &Query, from: &From, scope: &Scope, items: &[Item]) -> Result<SelectPlan> {
+    let mut keys = Vec::new();
+    for item in items {
+        let key = bind(&item.expr, scope)?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
+    let mut plan = bind_grouped(query, from, scope, items, keys)?;
+    if let Shape::Aggregate(aggregation) = &mut plan.shape {
+        aggregation.keeps_nulls = true;
+    }
+    Ok(plan)
+}
+
+/// Groups differ in their keys, so that rows with all of these are distinct.
+fn check_distinct(query: &Query, plan: &SelectPlan) -> Result<()> {
+    let Shape::Aggregate(Aggregation { keys, post, .. }) = &plan.shape else { return Ok(()) };
+    let is_selected =
+        |i| post[..plan.columns.len()].iter().any(|e| matches!(e.kind, Bound::Column(c) if c == i));
+    if (0..keys.len()).all(is_selected) {
+        return Ok(());
+    }
+    Err(Error::statement("DISTINCT needs all columns of GROUP BY in the SELECT list")
+        .at(query.span)
+        .hint("GROUP BY what is selected"))
+}
+
+fn bind_grouped(
+    query: &Query,
+    from: &From,
+    scope: &Scope,
+    items: &[Item],
+    keys: Vec<Expr>,
+) -> Result<SelectPlan> {
+    if let Some(first) = query.partition_by.first() {
+        let by = if query.distinct { "DISTINCT" } else { "GROUP BY" };
+        return Err(Error::statement(format!("PARTITION BY and {by} exclude each other"))
+            .at(first.span)
+            .hint(format!("the {by} columns are the key already")));
+    }
+    let window = bind_window(query, from)?;
     let order: Vec<&ast::Expr> =
-        query.order_by.iter().map(|o| order_expr(o, items, scope)).collect::<Result<_>>()?;
+        query.order_by.iter().map(|key| order_expr(key, items)).collect::<Result<_>>()?;
     let exprs = items.iter().map(|i| &i.expr).chain(&query.having).chain(order.iter().copied());
     let named = query.having.iter().flat_map(|having| aliased(having, items, scope));
     let grouping = Grouping::new(keys, window.is_some(), scope, items, exprs.chain(named))?;
@@ -456,11 +377,17 @@ fn bind_grouped(query: &Query, from: &From, scope: &Scope, items: &[Item]) -> Re
     let having = having.map(|e| bind_boolean(e, |e| grouping.bind(e), "HAVING")).transpose()?;
     let mut order_by = Vec::new();
     for (key, expr) in query.order_by.iter().zip(order) {
-        order_by.push(order_key(key, grouping.bind(expr)?, &mut post));
+        let bound = grouping.bind(expr).map_err(|error| match query.distinct {
+            true => Error::statement("a SELECT DISTINCT is sorted by its own columns")
+                .at(expr.span)
+                .hint("select what ORDER BY names, too"),
+            false => error,
+        });
+        order_by.push(order_key(key, bound?, &mut post));
     }
     let shape = Shape::Aggregate(grouping.finish(window, having, post));
     let relation = from.relation.clone();
-    Ok(SelectPlan { from: relation, columns, filter: None, expand: Vec::new(), shape, order_by, limit: None })
+    Ok(SelectPlan { order_by, ..SelectPlan::of(relation, columns, shape) })
 }
 
 /// The select items whose names an expression uses.
@@ -518,7 +445,7 @@ fn bind_window(query: &Query, from: &From) -> Result<Option<Window>> {
     Ok(Some(Window { kind: window.kind, grace_ms, retention_ms, is_final }))
 }
 
-/// GROUP BY and ORDER BY may use the name of a select item, where no column has it.
+/// GROUP BY may use the name of a select item, where no column has it.
 fn resolve_alias<'e>(expr: &'e ast::Expr, items: &'e [Item], scope: &Scope) -> &'e ast::Expr {
     if let ExprKind::Column { qualifier: None, name } = &expr.kind
         && scope.columns(None, name).is_empty()
@@ -531,32 +458,32 @@ fn resolve_alias<'e>(expr: &'e ast::Expr, items: &'e [Item], scope: &Scope) -> &
 
 // ---- ORDER BY ----
 
-/// What an ORDER BY means: a number is the place of a select item.
-fn order_expr<'e>(key: &'e ast::OrderBy, items: &'e [Item], scope: &Scope) -> Result<&'e ast::Expr> {
-    if let ExprKind::Literal(ast::Literal::Integer(n)) = key.expr.kind {
-        let item = usize::try_from(n).ok().and_then(|n| items.get(n.checked_sub(1)?));
-        return item.map(|item| &item.expr).ok_or_else(|| {
-            Error::statement(format!("ORDER BY {n}: the SELECT list has {} columns", items.len()))
-                .at(key.expr.span)
-        });
+/// What an ORDER BY means: a number is the place of a select item, and a name is that of one before it is a
+/// column's.
+fn order_expr<'e>(key: &'e ast::OrderBy, items: &'e [Item]) -> Result<&'e ast::Expr> {
+    match &key.expr.kind {
+        ExprKind::Literal(ast::Literal::Integer(n)) => {
+            let item = usize::try_from(*n).ok().and_then(|n| items.get(n.checked_sub(1)?));
+            item.map(|item| &item.expr).ok_or_else(|| {
+                let columns = items.len();
+                Error::statement(format!("ORDER BY {n}: the SELECT list has {columns} columns"))
+                    .at(key.expr.span)
+            })
+        }
+        ExprKind::Literal(_) => Err(Error::statement("ORDER BY a constant would sort by nothing")
+            .at(key.expr.span)
+            .hint("name a column, or give its number in the SELECT list")),
+        ExprKind::Column { qualifier: None, name } => {
+            Ok(items.iter().find(|item| &item.name == name).map_or(&key.expr, |item| &item.expr))
+        }
+        _ => Ok(&key.expr),
     }
-    Ok(resolve_alias(&key.expr, items, scope))
 }
 
 fn bind_order(query: &Query, scope: &Scope, items: &[Item], exprs: &mut Vec<Expr>) -> Result<Vec<OrderKey>> {
     let mut keys = Vec::new();
     for key in &query.order_by {
-        let named = match &key.expr.kind {
-            ExprKind::Column { qualifier: None, name } => {
-                items.iter().find(|i| &i.name == name).map(|i| &i.expr)
-            }
-            _ => None,
-        };
-        let expr = match named {
-            Some(expr) => expr,
-            None => order_expr(key, items, scope)?,
-        };
-        keys.push(order_key(key, bind(expr, scope)?, exprs));
+        keys.push(order_key(key, bind(order_expr(key, items)?, scope)?, exprs));
     }
     Ok(keys)
 }

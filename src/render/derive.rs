@@ -46,7 +46,10 @@ pub fn derive(
         }
         Shape::Aggregate(aggregation) => (inputs(aggregation), aggregation.keys.len()),
     };
-    let grouped = matches!(plan.select.shape, Shape::Aggregate(_));
+    let grouped = match &plan.select.shape {
+        Shape::Project(_) => None,
+        Shape::Aggregate(aggregation) => Some(aggregation.keeps_nulls),
+    };
     let touches = match plan.emission {
         Emission::PerTick => None,
         Emission::PerRecord => {
@@ -150,12 +153,13 @@ fn row_of(key: &Key, group: &Present, specs: &[Spec]) -> Blob {
 
 /// Changes of the parent → changes of the rows that `exprs` make of them: the first `keys` are the
 /// key; a grouped row keeps only what follows, an ungrouped one everything; and both their ROWTIME.
+/// `grouped`: whether groups have NULLs in their keys.
 fn updates<'s>(
     changes: StreamVec<'s, Tick, Change>,
     plan: &QueryPlan,
     exprs: Vec<Expr>,
     keys: usize,
-    grouped: bool,
+    grouped: Option<bool>,
     types: Vec<SqlType>,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, RowUpdate>> {
@@ -175,10 +179,10 @@ fn updates<'s>(
                     for i in 0..out.len {
                         let row = timed_row(&out, i);
                         let (key, rest) = row.split_at(keys);
-                        if grouped && key.iter().any(|v| v.is_null()) {
+                        if grouped == Some(false) && key.iter().any(|v| v.is_null()) {
                             continue;
                         }
-                        let value = if grouped { encode_row(rest) } else { encode_row(&row) };
+                        let value = if grouped.is_some() { encode_row(rest) } else { encode_row(&row) };
                         session.give((
                             (Blob(encode_row(key)), Blob(value)),
                             out.origin.offsets[i] as Tick,

@@ -207,7 +207,7 @@ pub fn groups(aggregation: &Aggregation) -> PreAggregator {
             types
         })
         .collect();
-    PreAggregator::new(&aggregation.specs(), &types)
+    PreAggregator::new(&aggregation.specs(), &types).keeping_nulls(aggregation.keeps_nulls)
 }
 
 fn preaggregate<'s>(

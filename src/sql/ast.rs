@@ -200,6 +200,8 @@ pub struct ColumnSpec {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
+    /// SELECT DISTINCT (an extension)
+    pub distinct: bool,
     pub select: Vec<SelectItem>,
     pub from: Ident,
     /// FROM source [AS] alias
@@ -215,6 +217,8 @@ pub struct Query {
     pub order_by: Vec<OrderBy>,
     pub emit: Option<Emit>,
     pub limit: Option<u64>,
+    /// Rows that an answer leaves out at its beginning (an extension).
+    pub offset: Option<u64>,
     pub span: Span,
 }
 

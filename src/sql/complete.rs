@@ -149,7 +149,7 @@ pub(super) const STARTERS: &[&str] = &[
 
 /// The words a clause of a query begins with, in the order of the clauses.
 pub(super) const CLAUSES: &[&str] =
-    &["FROM", "WHERE", "GROUP", "PARTITION", "HAVING", "ORDER", "EMIT", "LIMIT"];
+    &["FROM", "WHERE", "GROUP", "PARTITION", "HAVING", "ORDER", "EMIT", "LIMIT", "OFFSET"];
 
 #[cfg(test)]
 mod tests {

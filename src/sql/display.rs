@@ -142,7 +142,8 @@ impl Display for Show {
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "SELECT {} FROM {}", List(self.select.iter()), Name(&self.from.name))?;
+        write!(f, "SELECT {}{}", given(self.distinct, "DISTINCT "), List(self.select.iter()))?;
+        write!(f, " FROM {}", Name(&self.from.name))?;
         self.alias.iter().try_for_each(|alias| write!(f, " AS {}", Name(&alias.name)))?;
         self.joins.iter().try_for_each(|join| write!(f, " {join}"))?;
         self.window.iter().try_for_each(|window| write!(f, " {window}"))?;
@@ -161,7 +162,8 @@ impl Display for Query {
             Some(Emit::Changes) => f.write_str(" EMIT CHANGES")?,
             Some(Emit::Final) => f.write_str(" EMIT FINAL")?,
         }
-        self.limit.iter().try_for_each(|limit| write!(f, " LIMIT {limit}"))
+        self.limit.iter().try_for_each(|limit| write!(f, " LIMIT {limit}"))?;
+        self.offset.iter().try_for_each(|offset| write!(f, " OFFSET {offset}"))
     }
 }
 

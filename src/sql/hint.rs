@@ -43,9 +43,7 @@ pub(super) enum Missing {
     Lambda,
     Subquery,
     SetOperation,
-    Distinct,
     Over,
-    Offset,
     TimeZone,
     CommonTable,
     Connector,
@@ -68,12 +66,7 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
             "queries cannot be combined by UNION, EXCEPT or INTERSECT",
             "create a stream from the first query and add the others with INSERT INTO … SELECT",
         ),
-        Missing::Distinct => (
-            "DISTINCT is not supported",
-            "GROUP BY the columns instead; COUNT_DISTINCT(x) counts distinct values",
-        ),
         Missing::Over => ("OVER is not supported", "aggregate with GROUP BY"),
-        Missing::Offset => ("OFFSET is not supported", "use LIMIT alone, or a condition in WHERE"),
         Missing::TimeZone => (
             "AT TIME ZONE is not supported",
             "CONVERT_TZ(timestamp, 'from zone', 'to zone') shifts a timestamp",

@@ -52,7 +52,6 @@ impl Parser<'_> {
             "MAP" if self.ahead_is(1, "(") => return self.map(),
             "STRUCT" if self.ahead_is(1, "(") => return self.structure(),
             "SELECT" => return Err(missing(Missing::Subquery, start)),
-            "DISTINCT" => return Err(missing(Missing::Distinct, start)),
             _ => {}
         }
         let function = matches!(word, "LEFT" | "RIGHT") && self.ahead_is(1, "(");
@@ -159,6 +158,7 @@ impl Parser<'_> {
         self.advance();
         let name = Ident { name, span: start };
         let open = self.expect("(")?;
+        let name = if self.at_word("DISTINCT") { self.distinct(name)? } else { name };
         let kind = if self.at("*") {
             self.count_star(name, open)?
         } else if self.eat(")") {
@@ -173,6 +173,18 @@ impl Parser<'_> {
             return Err(missing(Missing::Over, self.span()));
         }
         Ok(self.node(start, kind))
+    }
+
+    /// At the DISTINCT of `COUNT(DISTINCT …)`, which is a function of its own.
+    fn distinct(&mut self, name: Ident) -> Result<Ident> {
+        if name.name != "COUNT" {
+            return Err(Error::syntax(format!("{} takes no DISTINCT", name.name)).at(self.span()).hint(
+                "COUNT_DISTINCT(x) counts distinct values, COLLECT_SET(x) collects them; \
+                 SELECT DISTINCT makes rows distinct",
+            ));
+        }
+        self.advance();
+        Ok(Ident { name: "COUNT_DISTINCT".into(), ..name })
     }
 
     fn count_star(&mut self, name: Ident, open: Span) -> Result<ExprKind> {

@@ -311,8 +311,7 @@ impl<'a> Parser<'a> {
 
     /// A name without AS before it, unless the word here begins something else.
     pub(super) fn loose_alias(&mut self) -> Option<Ident> {
-        const CONTINUE: &[&str] =
-            &["CROSS", "EXCEPT", "INTERSECT", "NATURAL", "OFFSET", "UNION", "WINDOW", "WITHIN"];
+        const CONTINUE: &[&str] = &["CROSS", "EXCEPT", "INTERSECT", "NATURAL", "UNION", "WINDOW", "WITHIN"];
         if self.at_any(RESERVED) || self.at_any(CLAUSES) || self.at_any(STARTERS) || self.at_any(CONTINUE) {
             return None;
         }
@@ -457,7 +456,7 @@ impl Parser<'_> {
             return Some(format!("end the statement before {word} with `;`"));
         }
         CLAUSES.contains(&word.as_str()).then(|| {
-            "the order of clauses is SELECT, FROM, WHERE, GROUP BY, PARTITION BY, HAVING, ORDER BY, EMIT, LIMIT"
+            "the order of clauses is SELECT, FROM, WHERE, GROUP BY, PARTITION BY, HAVING, ORDER BY, EMIT, LIMIT, OFFSET"
                 .to_string()
         })
     }

@@ -16,9 +16,7 @@ impl Parser<'_> {
             return Err(missing(Missing::CommonTable, start));
         }
         self.expect_word("SELECT")?;
-        if self.at_word("DISTINCT") {
-            return Err(missing(Missing::Distinct, self.span()));
-        }
+        let distinct = self.eat_word("DISTINCT");
         let select = self.select_items()?;
         let (from, alias) = self.from()?;
         let joins = self.joins()?;
@@ -29,10 +27,11 @@ impl Parser<'_> {
         let having = if self.eat_word("HAVING") { Some(self.expression()?) } else { None };
         let order_by = if self.by("ORDER")? { self.order_by()? } else { Vec::new() };
         let emit = self.emit()?;
-        let limit = if self.eat_word("LIMIT") { Some(self.count("a number of rows")?) } else { None };
+        let (limit, offset) = self.limit_and_offset()?;
         self.no_other_clause()?;
         let span = self.since(start);
         Ok(Query {
+            distinct,
             select,
             from,
             alias,
@@ -45,8 +44,23 @@ impl Parser<'_> {
             order_by,
             emit,
             limit,
+            offset,
             span,
         })
+    }
+
+    /// In either order.
+    fn limit_and_offset(&mut self) -> Result<(Option<u64>, Option<u64>)> {
+        let (mut limit, mut offset) = (None, None);
+        loop {
+            let (word, count) = match () {
+                () if limit.is_none() && self.at_word("LIMIT") => ("LIMIT", &mut limit),
+                () if offset.is_none() && self.at_word("OFFSET") => ("OFFSET", &mut offset),
+                () => return Ok((limit, offset)),
+            };
+            self.expect_word(word)?;
+            *count = Some(self.count("a number of rows")?);
+        }
     }
 
     fn select_items(&mut self) -> Result<Vec<SelectItem>> {
@@ -350,7 +364,6 @@ impl Parser<'_> {
         let TokenKind::Word(word) = self.peek() else { return Ok(()) };
         let what = match word.as_str() {
             "UNION" | "EXCEPT" | "INTERSECT" => Missing::SetOperation,
-            "OFFSET" => Missing::Offset,
             _ => return Ok(()),
         };
         Err(missing(what, self.span()))

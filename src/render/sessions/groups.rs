@@ -380,6 +380,7 @@ mod tests {
             ],
             having: None,
             post: Vec::new(),
+            keeps_nulls: false,
         }
     }
 

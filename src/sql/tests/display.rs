@@ -14,7 +14,7 @@ fn ident(name: String) -> Ident {
 /// Bare, in need of quotes, and words of the dialect.
 fn name() -> impl Strategy<Value = String> {
     let known =
-        ["A", "B_1", "b c", "SELECT", "IF", "COLUMN", "MAP", "ALL", "x`y", "d:z", "1R", "é", "KEY", "EMIT"];
+        ["A", "B_1", "b c", "SELECT", "IF", "COLUMN", "MAP", "ALL", "x`y", "d:z", "1R", "é", "KEY", "OFFSET"];
     select(known.map(String::from).to_vec())
 }
 
@@ -185,17 +185,20 @@ fn query() -> impl Strategy<Value = Query> {
     let order = (expr(), any::<bool>(), prop::option::of(any::<bool>()))
         .prop_map(|(expr, descending, nulls_first)| OrderBy { expr, descending, nulls_first });
     let joins = prop::collection::vec(join(), 0..3);
-    let head = (prop::collection::vec(item(), 1..4), named(), prop::option::of(named()), joins);
+    let head =
+        (any::<bool>(), prop::collection::vec(item(), 1..4), named(), prop::option::of(named()), joins);
     let body =
         (prop::option::of(window()), prop::option::of(expr()), exprs(), exprs(), prop::option::of(expr()));
     let emit = prop::option::of(select(vec![Emit::Changes, Emit::Final]));
-    let tail = (prop::collection::vec(order, 0..3), emit, prop::option::of(0..u64::MAX));
+    let count = || prop::option::of(0..u64::MAX);
+    let tail = (prop::collection::vec(order, 0..3), emit, count(), count());
     (head, body, tail).prop_map(
         |(
-            (select, from, alias, joins),
+            (distinct, select, from, alias, joins),
             (window, filter, group_by, partition_by, having),
-            (order_by, emit, limit),
+            (order_by, emit, limit, offset),
         )| Query {
+            distinct,
             select,
             from,
             alias,
@@ -208,6 +211,7 @@ fn query() -> impl Strategy<Value = Query> {
             order_by,
             emit,
             limit,
+            offset,
             span: Span::default(),
         },
     )
