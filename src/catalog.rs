@@ -4,13 +4,14 @@ mod with;
 
 pub use with::{FORMATS, With};
 
-use crate::connector::Layout;
+use crate::connector::{Layout, Place};
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId};
 use crate::sql::ast::{Ident, SourceKind};
-use crate::types::{Schema, SqlType};
+use crate::topology::EventName;
+use crate::types::{ColumnDef, Schema, SqlType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,6 +33,39 @@ pub struct Source {
     /// CREATE SOURCE …: INSERT INTO is refused.
     pub read_only: bool,
     pub schemas: SchemaChoices,
+    /// The events whose records these are; none: those of the topic.
+    pub events: Vec<SourceEvent>,
+}
+
+/// An event whose records a stream or table has, as it was found when the statement was carried out.
+#[derive(Clone, Debug)]
+pub struct SourceEvent {
+    pub name: EventName,
+    /// Everywhere that its records are, each with the ordinal of its readers, as the source has one.
+    pub reads: Vec<(Place, u32)>,
+    /// Where they are written.
+    pub writes: Place,
+    pub value: Format,
+    /// Its key's field, if it has one.
+    pub key: Option<String>,
+}
+
+impl SourceEvent {
+    /// Where the key is among a value's columns; `None`: it is not there.
+    pub fn key_among(&self, values: &[&ColumnDef]) -> Option<Vec<usize>> {
+        let mut parts = self.key.as_ref()?.split('.');
+        let is_it = |name: &str, part: &str| name == part || name == part.to_uppercase();
+        let first = parts.next()?;
+        let column = values.iter().position(|column| is_it(&column.name, first))?;
+        let (mut ty, mut path) = (&values[column].ty, vec![column]);
+        for part in parts {
+            let SqlType::Struct(fields) = ty else { return None };
+            let field = fields.iter().position(|field| is_it(&field.name, part))?;
+            path.push(field);
+            ty = &fields[field].ty;
+        }
+        Some(path)
+    }
 }
 
 impl Source {
@@ -217,7 +251,9 @@ impl Catalog {
     /// Ordinals of the declared streams and tables that the records of a stream come from.
     pub fn feeds_of(&self, name: &str) -> Vec<u32> {
         let Some(source) = self.sources.get(name) else { return Vec::new() };
-        let own = (!matches!(source.origin, Origin::Derived(_))).then_some(source.ordinal);
+        let is_read = !matches!(source.origin, Origin::Derived(_));
+        let placed = source.events.iter().flat_map(|event| event.reads.iter().map(|(_, ordinal)| *ordinal));
+        let own = [source.ordinal].into_iter().chain(placed).filter(|_| is_read);
         let read = self.writers_of(name).flat_map(|writer| &writer.reads);
         let mut all: Vec<u32> = read.flat_map(|read| self.feeds_of(read)).chain(own).collect();
         all.sort_unstable();
@@ -279,6 +315,7 @@ mod tests {
                 origin: Origin::Declared,
                 read_only,
                 schemas: SchemaChoices::default(),
+                events: Vec::new(),
             });
             assert!(catalog.source(&name(source)).is_ok());
         }

@@ -52,6 +52,7 @@
 mod cluster;
 mod event;
 mod parse;
+mod whereabouts;
 mod zones;
 
 use crate::connector::memory::Space;
@@ -60,10 +61,11 @@ use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result, reason};
 use crate::registry::Address;
-pub use event::EventName;
+pub use event::{EventName, EventNames};
 pub use parse::parse_duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+pub use whereabouts::{Events, Outbox, Outgoing, Placed, Whereabouts, schema_hint, zone_log};
 pub use zones::*;
 
 #[derive(Clone, Debug, Default, PartialEq)]

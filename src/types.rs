@@ -136,6 +136,8 @@ pub enum Part {
     Headers,
     /// What the last header of that name holds: BYTES.
     Header(String),
+    /// The type of the event that a record is, STRING: that of all records of one reader.
+    EventType(String),
 }
 
 /// What of a window's bounds is in a message's key, behind the bytes of its columns: big-endian BIGINTs.
@@ -178,8 +180,9 @@ impl Part {
         if key { Part::Key } else { Part::Value }
     }
 
+    /// Whether it stands beside key and value: it is only read.
     pub fn is_of_headers(&self) -> bool {
-        matches!(self, Part::Headers | Part::Header(_))
+        matches!(self, Part::Headers | Part::Header(_) | Part::EventType(_))
     }
 }
 
@@ -200,7 +203,7 @@ impl fmt::Display for ColumnDef {
         write!(f, "{} {}", quote(&self.name), self.ty)?;
         match &self.part {
             Part::Key => f.write_str(" KEY"),
-            Part::Value | Part::Window(_) => Ok(()),
+            Part::Value | Part::Window(_) | Part::EventType(_) => Ok(()),
             Part::Headers => f.write_str(" HEADERS"),
             Part::Header(name) => write!(f, " HEADER('{}')", name.replace('\'', "''")),
         }
@@ -230,6 +233,7 @@ impl Schema {
             Part::Window(_) => 1,
             Part::Value => 2,
             Part::Headers | Part::Header(_) => 3,
+            Part::EventType(_) => 4,
         });
         Schema { columns }
     }

@@ -20,7 +20,7 @@ const KNOWS: &[(&str, &str)] = &[
     ("clock", ""),
     ("partition", ""),
     ("sql", "error types"),
-    ("catalog", "connector error expr format plan sql types"),
+    ("catalog", "connector error expr format plan sql topology types"),
     ("expr", "aggregate batch error format number_text sql time types value"),
     ("aggregate", "batch expr number_text types value"),
     ("plan", "aggregate connector error expr format number_text sql types value"),

@@ -13,10 +13,12 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 /// A gateway in a directory of its own, which can be killed and started again.
-struct Lab {
-    dir: TempDir,
-    topology: String,
-    served: Option<Served>,
+pub struct Lab {
+    pub dir: TempDir,
+    pub topology: String,
+    /// It runs beside an engine.
+    pub with_sql: bool,
+    pub served: Option<Served>,
 }
 
 /// A subscription's call, as its receiver sees it.
@@ -38,50 +40,66 @@ impl Call {
 
 impl Lab {
     fn start(topology: &str) -> Lab {
-        let mut lab = Lab { dir: tempfile::tempdir().unwrap(), topology: topology.into(), served: None };
+        Lab::begun(topology, false)
+    }
+
+    /// Beside an engine that checkpoints often.
+    pub fn with_sql(topology: &str) -> Lab {
+        Lab::begun(topology, true)
+    }
+
+    fn begun(topology: &str, with_sql: bool) -> Lab {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lab = Lab { dir, topology: topology.into(), with_sql, served: None };
         lab.begin();
         lab
     }
 
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         let file = self.dir.path().join("zones.toml");
         std::fs::write(&file, &self.topology).unwrap();
-        let mut command = binary(["gateway", "--listen", "127.0.0.1:0", "--allow-callback", "127.0.0.1"]);
+        let mut command = binary([if self.with_sql { "run" } else { "gateway" }]);
+        if self.with_sql {
+            let script = self.dir.path().join("empty.sql");
+            std::fs::write(&script, "-- statements come over HTTP").unwrap();
+            command.args(["--gateway", "-w", "2", "--commit-interval", "0.1"]).arg(script);
+        }
+        command.args(["--listen", "127.0.0.1:0", "--allow-callback", "127.0.0.1"]);
         command.arg("--data-dir").arg(self.dir.path().join("data")).arg("--topology").arg(file);
         self.served = Some(Served::of(command));
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut served = self.served.take().unwrap();
         served.process.child.kill().unwrap();
         served.process.child.wait().unwrap();
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let finished = self.served.take().unwrap().stop();
         assert_eq!(finished.code, Some(0), "{finished:?}");
     }
 
-    fn url(&self) -> &str {
+    pub fn url(&self) -> &str {
         &self.served.as_ref().unwrap().url
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         ask(self.url(), method, path, &[("content-type", "application/json")], body)
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask("GET", path, "");
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
     /// A schema that is available, of an event with a key and a number.
-    fn event(&self, namespace: &str, event_type: &str) -> String {
+    pub fn event(&self, namespace: &str, event_type: &str) -> String {
         self.schema(namespace, event_type, &ENTRY.replace("Entry", event_type))
     }
 
-    fn schema(&self, namespace: &str, event_type: &str, schema: &str) -> String {
+    pub fn schema(&self, namespace: &str, event_type: &str, schema: &str) -> String {
         let body = json!({ "namespace": namespace, "event_type": event_type, "schema": schema });
         let (status, registered) = self.ask("POST", "/event-schemas", &body.to_string());
         assert_eq!(status, 201, "{registered}");
@@ -91,7 +109,7 @@ impl Lab {
         id
     }
 
-    fn publish(&self, id: &str, payloads: impl IntoIterator<Item = Value>) -> (u16, Value) {
+    pub fn publish(&self, id: &str, payloads: impl IntoIterator<Item = Value>) -> (u16, Value) {
         let items: Vec<Value> = payloads
             .into_iter()
             .map(|p| json!({"producer_id": "test", "schema_id": id, "payload": p}))
@@ -106,7 +124,7 @@ impl Lab {
     }
 
     /// Waits until a path's answer is as wanted.
-    fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
             let now = self.get(path);
@@ -119,7 +137,7 @@ impl Lab {
     }
 
     /// Everything that is stored of an event, as consumers read it.
-    fn stored(&self, event: &str) -> Vec<Value> {
+    pub fn stored(&self, event: &str) -> Vec<Value> {
         let (mut all, mut from) = (Vec::new(), "earliest".to_string());
         loop {
             let page = self.get(&format!("/events/{event}?from={from}&wait=0&limit=1000"));
@@ -133,10 +151,10 @@ impl Lab {
     }
 }
 
-const ENTRY: &str = r#"{"type": "record", "name": "Entry", "fields": [
+pub const ENTRY: &str = r#"{"type": "record", "name": "Entry", "fields": [
     {"name": "user", "type": "string"}, {"name": "n", "type": "int"}, {"name": "note", "type": ["null", "string"], "default": null}]}"#;
 
-fn entry(user: &str, n: usize) -> Value {
+pub fn entry(user: &str, n: usize) -> Value {
     json!({ "user": user, "n": n })
 }
 

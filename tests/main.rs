@@ -28,6 +28,7 @@ mod processes;
 mod rest;
 mod registry;
 mod gateway;
+mod events;
 mod console;
 mod opensearch;
 mod interop;

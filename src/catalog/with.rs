@@ -11,6 +11,7 @@ use crate::format::Format;
 use crate::format::protobuf::Nullable;
 use crate::sql::ast::{Literal, Property};
 use crate::sql::parser::parse_duration;
+use crate::topology::EventNames;
 use crate::types::Bounds;
 
 /// What VALUE_FORMAT and its like may name.
@@ -19,6 +20,8 @@ pub const FORMATS: &str = "formats: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE,
 #[derive(Clone, Debug, Default)]
 pub struct With {
     pub topic: Option<String>,
+    /// EVENT, and where it is written.
+    pub event: Option<(EventNames, Span)>,
     key: Side,
     value: Side,
     /// WRAP_SINGLE_VALUE
@@ -44,6 +47,7 @@ struct Side {
 }
 
 const PROPERTIES: &[&str] = &[
+    "EVENT",
     "KAFKA_TOPIC",
     "FORMAT",
     "KEY_FORMAT",
@@ -68,9 +72,13 @@ const PROPERTIES: &[&str] = &[
     "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 ];
 
+/// What the topology and an event's schema do not say.
+const BESIDE_EVENT: &[&str] = &["EVENT", "TIMESTAMP", "TIMESTAMP_FORMAT", "QUERY_ID"];
+
 impl With {
     pub fn parse(properties: &[Property]) -> Result<With> {
         check_names(properties)?;
+        check_event(properties)?;
         let text = |name: &str| properties.iter().rev().find(|p| p.name.name == name);
         let side = |format: &str, delimiter: &'static str, nullable: &'static str| -> Result<Side> {
             let format = text(format).or(text("FORMAT"));
@@ -95,6 +103,7 @@ impl With {
         }
         Ok(With {
             topic: text("KAFKA_TOPIC").map(string).transpose()?,
+            event: text("EVENT").map(|p| Ok::<_, Error>((parse_events(p)?, p.value_span))).transpose()?,
             key: side("KEY_FORMAT", "KEY_DELIMITER", "KEY_PROTOBUF_NULLABLE_REPRESENTATION")?,
             value: side("VALUE_FORMAT", "VALUE_DELIMITER", "VALUE_PROTOBUF_NULLABLE_REPRESENTATION")?,
             wrap: text("WRAP_SINGLE_VALUE")
@@ -124,6 +133,12 @@ impl With {
     /// says of its own is not inherited.
     pub fn value_format(&self, inherited: Option<Format>, wraps: bool) -> Result<Option<Format>> {
         self.value.over(inherited, Some(self.wrap.map_or(wraps, |(wrap, _)| wrap)))
+    }
+
+    /// The column that is ROWTIME, and how its text is read.
+    pub fn time_column(&self) -> Option<(String, Option<String>)> {
+        let (column, _) = self.timestamp.as_ref()?;
+        Some((column.clone(), self.timestamp_format.clone()))
     }
 
     /// Where KEY_FORMAT or FORMAT stands.
@@ -220,6 +235,32 @@ fn check_names(properties: &[Property]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// An event's place is the topology's to say, its format and columns are its schema's.
+fn check_event(properties: &[Property]) -> Result<()> {
+    if !properties.iter().any(|property| property.name.name == "EVENT") {
+        return Ok(());
+    }
+    let is_other = |property: &&Property| !BESIDE_EVENT.contains(&property.name.name.as_str());
+    let Some(Property { name, .. }) = properties.iter().find(is_other) else { return Ok(()) };
+    let (says, hint) = match name.name.as_str() {
+        "KAFKA_TOPIC" => ("the topology says where an event is", "leave out one of the two"),
+        "PARTITIONS" | "REPLICAS" | "RETENTION_MS" => (
+            "the topology says how an event is kept",
+            "partitions = 6 under [events.\"NAMESPACE/TYPE\"] there",
+        ),
+        _ => ("an event's schema says its format", "leave it out"),
+    };
+    Err(Error::statement(format!("{} cannot stand beside EVENT: {says}", name.name)).at(name.span).hint(hint))
+}
+
+fn parse_events(property: &Property) -> Result<EventNames> {
+    string(property)?.parse().map_err(|why: String| {
+        Error::statement(why)
+            .at(property.value_span)
+            .hint("EVENT='mfp/FoodEntryCreated', or several: 'mfp/FoodEntryCreated, mfp/FoodEntryDeleted', or all: 'mfp/*'")
+    })
 }
 
 fn needs(property: &Property, what: &str) -> Error {

@@ -7,12 +7,13 @@
 use super::answers::Answers;
 use super::output::Format;
 use super::script::{self, Question, Script};
-use super::serving::{self, Serving};
+use super::serving::{self, Prepared, Serving};
 use super::{gateway, interrupt, live, log, progress, settings};
 use crate::dashboard;
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
 use crate::gateway::Gateway;
+use crate::gateway::statements::Statements;
 use crate::plan::Emission;
 use crate::registry::Client;
 use crate::server::Options;
@@ -242,6 +243,8 @@ fn lead(
     let started = Instant::now();
     let mut answers = Answers::new(args.format);
     let mut session = script::session();
+    let events = args.gateway.then_some(|| events(engine, args));
+    let prepared = served.is_some().then(|| Prepared::new(events)).transpose()?;
     let mut asked = script::execute(engine, script, args.once, &mut session, &mut answers)?;
     for question in questions {
         asked.extend(script::ask(engine, question, &session)?);
@@ -257,9 +260,8 @@ fn lead(
         let problems = dashboards.iter().flat_map(|dashboard| dashboard::problems(dashboard, engine));
         problems.flatten().for_each(|problem| tracing::warn!("{problem}"));
     }
-    let events = args.gateway.then_some(|| events(engine, args));
-    let start = |(listener, options)| Serving::start(listener, engine.clone(), options, events);
-    let serving = served.map(start).transpose()?;
+    let start = |((listener, options), prepared)| Serving::start(listener, engine.clone(), options, prepared);
+    let serving = served.zip(prepared).map(start).transpose()?;
     if args.once {
         if let Some(serving) = &serving {
             log::say(&format!("listening on {}", serving.url));
@@ -287,7 +289,15 @@ fn events(engine: &Engine, args: &Args) -> Result<Arc<Gateway>> {
         Some(own) => Client::Own(own),
         None => Client::open(topology.registry.as_ref(), dir)?,
     };
-    gateway::open(dir, topology, client, &args.more)
+    let gateway = gateway::open(dir, topology, client, &args.more)?;
+    engine.set_events(Statements::open(&gateway, &dir.join("publish"))?)?;
+    let reading = engine.clone();
+    gateway.when_moved(move |event| {
+        if let Err(error) = reading.follow_event(event) {
+            tracing::warn!("queries do not read event {event} where it is now: {error}");
+        }
+    });
+    Ok(gateway)
 }
 
 /// A misspelt topic would go unnoticed, and nothing would be read.

@@ -122,6 +122,29 @@ pub fn address(given: &str) -> String {
     if port.parse::<u16>().is_ok() { format!("127.0.0.1:{port}") } else { given.into() }
 }
 
+/// What serves, before it does: statements of the script may need the gateway.
+pub struct Prepared {
+    runtime: tokio::runtime::Runtime,
+    gateway: Option<Arc<Gateway>>,
+}
+
+impl Prepared {
+    /// `events` opens the gateway that is served beside, if there is to be one.
+    pub fn new(events: Option<impl FnOnce() -> Result<Arc<Gateway>>>) -> Result<Prepared> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("serve")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::runtime(format!("cannot serve: {}", reason(&e))))?;
+        let gateway = {
+            let _inside = runtime.enter();
+            events.map(|open| open()).transpose()?
+        };
+        Ok(Prepared { runtime, gateway })
+    }
+}
+
 pub struct Serving {
     pub url: String,
     stop: oneshot::Sender<()>,
@@ -129,26 +152,15 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// `events` opens the gateway that is served beside, if there is to be one.
     pub fn start(
         listener: TcpListener,
         engine: Engine,
         options: server::Options,
-        events: Option<impl FnOnce() -> Result<Arc<Gateway>>>,
+        Prepared { runtime, gateway }: Prepared,
     ) -> Result<Serving> {
         let failed = |e: io::Error| Error::runtime(format!("cannot serve: {}", reason(&e)));
         let scheme = if options.protection.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr().map_err(failed)?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("serve")
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let gateway = {
-            let _inside = runtime.enter();
-            events.map(|open| open()).transpose()?
-        };
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             let stopped = async { drop(stopped.await) };

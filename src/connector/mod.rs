@@ -55,6 +55,10 @@ pub enum Place {
         cluster: Cluster,
         topic: String,
     },
+    /// What is written here is published as an event, wherever that lives: a gateway takes it.
+    Event {
+        event: String,
+    },
     /// What is written here is made, and goes nowhere: what a query costs without its sink.
     Blackhole,
     /// In the memory of a script that is tested.
@@ -81,7 +85,7 @@ impl Default for Layout {
 impl Place {
     /// Whether [`writer`] can write there.
     pub fn is_writable(&self) -> bool {
-        matches!(self, Place::Log { .. } | Place::Kafka { .. } | Place::Memory { .. })
+        matches!(self, Place::Log { .. } | Place::Kafka { .. } | Place::Event { .. } | Place::Memory { .. })
     }
 
     /// How text is laid out there, where somebody else has written it.
@@ -357,6 +361,9 @@ pub fn open_surveyed(
         }
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
         Place::Blackhole => return Err(Error::topology("nothing can be read from a blackhole")),
+        Place::Event { event } => {
+            return Err(Error::topology(format!("event {event} is read where its records are")));
+        }
         Place::Memory { space, topic } => Box::new(memory::open(*space, topic, opening, team)?),
     })
 }

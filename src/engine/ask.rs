@@ -233,6 +233,7 @@ impl Draft<'_> {
                         source.name
                     )));
             }
+            Some(source) if !source.events.is_empty() => self.place(source)?,
             source => self.topic_place(&topic.name, source.as_ref().map_or(1, |s| s.layout.partitions))?,
         };
         local::replayable(&place)?;

@@ -27,6 +27,7 @@ use crate::render::kept::KeptId;
 use crate::render::rejects::RejectLog;
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::parse_statement_with;
+use crate::topology::EventName;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -42,7 +43,7 @@ pub struct Coordinator {
     /// The rejects that an earlier start has told.
     rejects_before: Ends,
     claims: Claims,
-    inserter: Inserter,
+    pub(super) inserter: Inserter,
     /// Computes answers.
     pub(super) pool: Pool,
     mender: Mender,
@@ -124,7 +125,7 @@ impl Coordinator {
         let kept = Some(&asked).filter(|_| kept && is_lasting(&parsed.statement));
         let mut done = self.change(kept, |draft| draft.statement(parsed, session))?;
         if let Some(insertion) = done.effects.insert.take() {
-            self.inserter.write(&insertion).map_err(|e| e.at(parsed.span))?;
+            self.write(&insertion).map_err(|e| e.at(parsed.span))?;
             self.base.shared.say();
         }
         let mut warnings = self.follow_sinks().err().map(|error| error.to_string()).into_iter().collect();
@@ -167,7 +168,7 @@ impl Coordinator {
                 // What would be made outside is left to the carrying out.
                 Decision::Missing { .. } | Decision::Decided(..) => return Ok(()),
             };
-            facts.ask(questions, self.base.schemas.client());
+            facts.ask(questions, self.base.schemas.client(), self.base.events());
         }
     }
 
@@ -175,7 +176,7 @@ impl Coordinator {
     pub fn insert_rows(&self, target: &str, rows: &[Vec<u8>]) -> Result<Vec<Result<()>>> {
         let mut done = self.change(None, |draft| draft.insert_rows(target, rows))?;
         if let Some(insertion) = done.effects.insert.take() {
-            self.inserter.write(&insertion)?;
+            self.write(&insertion)?;
             self.base.shared.say();
         }
         Ok(done.verdict)
@@ -185,6 +186,11 @@ impl Coordinator {
     pub fn mend(&self, source: &str, place: &str, value: &[u8]) -> Result<()> {
         let log = self.change(None, |draft| draft.mended_log(source))?.verdict;
         self.mender.put(&log, place, value)
+    }
+
+    /// An event has moved: queries read on where it is now.
+    pub fn follow_event(&self, event: &EventName) -> Result<()> {
+        self.change(None, |draft| draft.follow_event(event)).map(drop)
     }
 
     /// Has the sinks of the topology among what is planned.
@@ -269,7 +275,7 @@ impl Coordinator {
                 // Nothing is held while others are waited for.
                 turn = Turn::default();
             }
-            facts.ask(questions, self.base.schemas.client());
+            facts.ask(questions, self.base.schemas.client(), self.base.events());
         }
     }
 

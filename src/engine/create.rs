@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::collections;
-use super::declared::{Defaults, declared_schema, timestamp_expr};
+use super::declared::{Declaration, Defaults, check_topic, timestamp_expr};
 use super::draft::Draft;
 use super::outcome::{Outcome, created, status, unchanged, word};
 use super::rules::{
@@ -10,18 +10,17 @@ use super::rules::{
 };
 use super::session::{OR_REPLACE, TOPIC_PREFIX};
 use crate::aggregate::Spec;
-use crate::catalog::{FORMATS, Origin, Query, Source, With};
+use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
-use crate::format::{Format, Serialization, decoder, encoder, unregistered};
+use crate::format::{Format, Serialization, encoder, unregistered};
 use crate::plan::select::Purpose;
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink,
     StorePlan, Strategy,
 };
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
-use crate::topology::check_name;
 use crate::types::{ColumnDef, Schema, SqlType};
 use std::sync::Arc;
 
@@ -46,44 +45,24 @@ impl Draft<'_> {
             return Ok(status);
         }
         let with = With::parse(with)?;
-        let topic = with.topic.clone().ok_or_else(|| {
-            Error::statement(format!("{} {} needs a topic", word(*kind), name.name))
-                .at(name.span)
-                .hint("WITH (KAFKA_TOPIC='…', VALUE_FORMAT='…')")
-        })?;
-        check_topic(&topic, name)?;
-        let defaults = Defaults::of(session)?;
-        let value = with.value_format(defaults.value, defaults.wraps)?.ok_or_else(|| {
-            Error::statement(format!("{} {} needs a VALUE_FORMAT", word(*kind), name.name))
-                .at(name.span)
-                .hint(FORMATS)
-        })?;
-        let key = with.key_format(Some(defaults.key))?.unwrap_or(defaults.key);
-        let (columns, value) = self.complete(name, columns, &with, &topic, [key, value])?;
-        let mut schema = declared_schema(*kind, name, &columns)?;
-        if let Some((bounds, span)) = with.bounds {
-            schema = schema.windowed(bounds).map_err(|e| e.at(span))?;
-        }
-        with.check_wrapping(value, schema.values().count())?;
-        let serialization = Serialization { key, value, changelog: *kind == SourceKind::Table };
-        decoder(&serialization, &schema, &self.base.schemas)
-            .map_err(|e| e.at(with.value_format_span().unwrap_or(name.span)))?;
+        let (declared, columns) = match &with.event {
+            Some(event) => (self.of_events(*kind, name, columns, event)?, Vec::new()),
+            None => self.of_topic(*kind, name, columns, &with, session)?,
+        };
         let source = Source {
             kind: *kind,
             name: name.name.clone(),
-            schema,
-            serialization,
-            timestamp: with
-                .timestamp
-                .as_ref()
-                .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            layout: self.layout(&topic, &with, 1, with.partitions.is_some()).map_err(|e| e.at(name.span))?,
-            topic,
+            schema: declared.schema,
+            topic: declared.topic,
+            serialization: declared.serialization,
+            timestamp: with.time_column(),
+            layout: declared.layout,
             ordinal: self.world.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Declared,
             read_only: *read_only,
-            schemas: with.schemas,
+            schemas: declared.schemas,
+            events: declared.events,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
@@ -217,35 +196,32 @@ impl Draft<'_> {
         let mut select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
         collections::limit(&mut select, session)?;
         check_shape(*kind, &sources, &select, query)?;
-        check_projection(&sources, &select, query)?;
+        let written = match &with.event {
+            Some(event) => {
+                let (declared, fitted) = self.event_target(*kind, name, event, select, query)?;
+                select = fitted;
+                declared
+            }
+            None => {
+                check_projection(&sources, &select, query)?;
+                self.topic_target(*kind, name, &with, &source, &select.schema(), session)?
+            }
+        };
         check_compiles(&select)?;
-        let prefix = || session.properties.get(TOPIC_PREFIX).map(String::as_str).unwrap_or_default();
-        let topic = with.topic.clone().unwrap_or_else(|| format!("{}{}", prefix(), name.name));
-        check_topic(&topic, name)?;
-        let layout =
-            self.layout(&topic, &with, source.layout.partitions, true).map_err(|e| e.at(name.span))?;
         let target = Source {
             kind: *kind,
             name: name.name.clone(),
-            schema: select.schema(),
-            topic,
-            serialization: derived_serialization(
-                &with,
-                &Defaults::of(session)?,
-                &source,
-                &select.schema(),
-                *kind,
-            )?,
-            timestamp: with
-                .timestamp
-                .as_ref()
-                .map(|(column, _)| (column.clone(), with.timestamp_format.clone())),
-            layout,
+            schema: written.schema,
+            topic: written.topic,
+            serialization: written.serialization,
+            timestamp: with.time_column(),
+            layout: written.layout,
             ordinal: self.world.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
             origin: Origin::Derived(String::new()),
             read_only: false,
-            schemas: with.schemas,
+            schemas: written.schemas,
+            events: written.events,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&target).map_err(|e| e.at(*span))?;
@@ -260,6 +236,31 @@ impl Draft<'_> {
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
         self.start(&id, &parsed.text, &sources, target, select, session).map_err(|e| e.at(name.span))?;
         Ok(created(*kind, &name.name, Some(id)))
+    }
+
+    /// What CREATE … AS SELECT writes to a topic of its own.
+    fn topic_target(
+        &self,
+        kind: SourceKind,
+        name: &Ident,
+        with: &With,
+        source: &Source,
+        schema: &Schema,
+        session: &Session,
+    ) -> Result<Declaration> {
+        let prefix = || session.properties.get(TOPIC_PREFIX).map(String::as_str).unwrap_or_default();
+        let topic = with.topic.clone().unwrap_or_else(|| format!("{}{}", prefix(), name.name));
+        check_topic(&topic, name)?;
+        let layout =
+            self.layout(&topic, with, source.layout.partitions, true).map_err(|e| e.at(name.span))?;
+        Ok(Declaration {
+            topic,
+            schema: schema.clone(),
+            serialization: derived_serialization(with, &Defaults::of(session)?, source, schema, kind)?,
+            layout,
+            schemas: with.schemas.clone(),
+            events: Vec::new(),
+        })
     }
 
     pub(super) fn insert_select(
@@ -367,7 +368,7 @@ impl Draft<'_> {
 
     /// What a statement says of its topic, or the default. A topic on a cluster has as many partitions
     /// as it has there; it is created if it is not there.
-    fn layout(&self, topic: &str, with: &With, partitions: u32, create: bool) -> Result<Layout> {
+    pub(super) fn layout(&self, topic: &str, with: &With, partitions: u32, create: bool) -> Result<Layout> {
         let layout = Layout { partitions: with.partitions.unwrap_or(partitions), replicas: with.replicas };
         let Place::Kafka { cluster, topic } = self.topic_place(topic, layout.partitions)? else {
             return Ok(layout);
@@ -413,7 +414,7 @@ impl Draft<'_> {
     /// How a derived topic is stored, where the topology gives it a place.
     fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
         let place = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
-        let place = match self.sink_log(target).or(place) {
+        let place = match self.event_place(target)?.or_else(|| self.sink_log(target)).or(place) {
             None => return Ok(None),
             Some(place) if place.is_writable() || place == Place::Blackhole => place,
             Some(_) => {
@@ -438,9 +439,17 @@ impl Draft<'_> {
             self.world.stale.push(dir.clone());
         }
         let outbox = match &place {
-            Place::Kafka { .. } => self.outbox(target),
+            Place::Kafka { .. } | Place::Event { .. } => self.outbox(target),
             _ => None,
         };
+        if let (Place::Event { event }, None, false) = (&place, &outbox, self.base.dry) {
+            return Err(Error::statement(format!(
+                "event {event} is published when a checkpoint has made it final, and none are taken"
+            ))
+            .hint("start with --data-dir DIR and --gateway"));
+        }
+        // A gateway makes headers anew, and goes on with the trace.
+        let begins_anew = !target.events.is_empty() && !matches!(place, Place::Event { .. });
         Ok(Some(StorePlan {
             topic: target.topic.clone(),
             place,
@@ -450,6 +459,7 @@ impl Draft<'_> {
             schema: target.schema.clone(),
             timestamp: timestamp_expr(target)?,
             written,
+            begins_anew,
         }))
     }
 
@@ -492,13 +502,6 @@ fn may_replace(or_replace: bool, name: &Ident, session: &Session) -> Result<bool
             .hint(format!("SET '{OR_REPLACE}' = 'true', or DROP the old one first")));
     }
     Ok(or_replace)
-}
-
-/// A topic's name becomes a directory's.
-fn check_topic(topic: &str, name: &Ident) -> Result<()> {
-    check_name(topic).map_err(|why| {
-        Error::statement(why).at(name.span).hint(format!("give {} another KAFKA_TOPIC", name.name))
-    })
 }
 
 const OTHER_FORMATS: &str = "choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')";

@@ -1,15 +1,73 @@
 //! What a CREATE with columns declares: its schema, the formats that it leaves to the defaults, ROWTIME.
 
 use super::Session;
+use super::draft::Draft;
 use super::outcome::word;
 use super::rules::RESERVED;
 use super::session::{DEFAULT_KEY_FORMAT, DEFAULT_VALUE_FORMAT, WRAP_SINGLE_VALUES};
-use crate::catalog::{FORMATS, Source};
+use crate::catalog::{FORMATS, SchemaChoices, Source, SourceEvent, With};
+use crate::connector::Layout;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, RowOf, Scope, bind};
-use crate::format::Format;
+use crate::format::{Format, Serialization, decoder};
 use crate::sql::ast::{self, ColumnSpec, Ident, SourceKind};
+use crate::topology::check_name;
 use crate::types::{ColumnDef, Part, Schema, SqlType, headers_type};
+
+/// Where the rows of a CREATE are, and what they look like there.
+pub(super) struct Declaration {
+    pub topic: String,
+    pub schema: Schema,
+    pub serialization: Serialization,
+    pub layout: Layout,
+    pub schemas: SchemaChoices,
+    pub events: Vec<SourceEvent>,
+}
+
+impl Draft<'_> {
+    /// What CREATE … WITH (KAFKA_TOPIC='…') declares, with its columns as they were written.
+    pub(super) fn of_topic(
+        &self,
+        kind: SourceKind,
+        name: &Ident,
+        columns: &[ColumnSpec],
+        with: &With,
+        session: &Session,
+    ) -> Result<(Declaration, Vec<ColumnSpec>)> {
+        let topic = with.topic.clone().ok_or_else(|| {
+            Error::statement(format!("{} {} needs a topic", word(kind), name.name))
+                .at(name.span)
+                .hint("WITH (KAFKA_TOPIC='…', VALUE_FORMAT='…'), or of an event WITH (EVENT='…')")
+        })?;
+        check_topic(&topic, name)?;
+        let defaults = Defaults::of(session)?;
+        let value = with.value_format(defaults.value, defaults.wraps)?.ok_or_else(|| {
+            Error::statement(format!("{} {} needs a VALUE_FORMAT", word(kind), name.name))
+                .at(name.span)
+                .hint(FORMATS)
+        })?;
+        let key = with.key_format(Some(defaults.key))?.unwrap_or(defaults.key);
+        let (columns, value) = self.complete(name, columns, with, &topic, [key, value])?;
+        let mut schema = declared_schema(kind, name, &columns)?;
+        if let Some((bounds, span)) = with.bounds {
+            schema = schema.windowed(bounds).map_err(|e| e.at(span))?;
+        }
+        with.check_wrapping(value, schema.values().count())?;
+        let serialization = Serialization { key, value, changelog: kind == SourceKind::Table };
+        decoder(&serialization, &schema, &self.base.schemas)
+            .map_err(|e| e.at(with.value_format_span().unwrap_or(name.span)))?;
+        let layout = self.layout(&topic, with, 1, with.partitions.is_some()).map_err(|e| e.at(name.span))?;
+        let schemas = with.schemas.clone();
+        Ok((Declaration { topic, schema, serialization, layout, schemas, events: Vec::new() }, columns))
+    }
+}
+
+/// A topic's name becomes a directory's.
+pub(super) fn check_topic(topic: &str, name: &Ident) -> Result<()> {
+    check_name(topic).map_err(|why| {
+        Error::statement(why).at(name.span).hint(format!("give {} another KAFKA_TOPIC", name.name))
+    })
+}
 
 pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnSpec]) -> Result<Schema> {
     if columns.is_empty() {
@@ -45,7 +103,7 @@ pub(super) fn declared_schema(kind: SourceKind, name: &Ident, columns: &[ColumnS
 /// The types of columns of headers are given; there is one of all headers, or one each of some.
 fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
     let (word, ty, hint) = match &column.part {
-        Part::Key | Part::Window(_) | Part::Value => return Ok(()),
+        Part::Key | Part::Window(_) | Part::Value | Part::EventType(_) => return Ok(()),
         Part::Headers => {
             ("HEADERS".to_string(), headers_type(), "name ARRAY<STRUCT<key STRING, value BYTES>> HEADERS")
         }
@@ -57,7 +115,7 @@ fn check_header(column: &ColumnSpec, before: &[ColumnSpec]) -> Result<()> {
         return Err(wrong(message).hint(hint));
     }
     let Some(other) = before.iter().find(|other| match (&column.part, &other.part) {
-        (Part::Headers, other) => other.is_of_headers(),
+        (Part::Headers, other) => matches!(other, Part::Headers | Part::Header(_)),
         (mine, other) => other == mine || *other == Part::Headers,
     }) else {
         return Ok(());

@@ -311,6 +311,7 @@ fn describe_place(place: &Place) -> (String, String) {
         Place::Generator(spec) => ("generator".into(), spec.feed.clone()),
         Place::Stdin { .. } => ("stdin".into(), String::new()),
         Place::Kafka { cluster, topic } => ("kafka".into(), format!("topic {topic} on {cluster}")),
+        Place::Event { event } => ("event".into(), event.clone()),
         Place::Blackhole => ("blackhole".into(), String::new()),
     }
 }

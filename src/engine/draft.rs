@@ -30,12 +30,12 @@ use crate::plan::select::{self, Purpose, bind_select};
 use crate::plan::{DataflowId, DataflowPlan, Emission, SelectPlan, SourcePlan, TableId};
 use crate::registry::{Lookups, Resolved, Schema, Trouble};
 use crate::sql::ast::{self, Parsed, Statement};
-use crate::topology::Topology;
+use crate::topology::{EventName, Events, Placed, Topology, Whereabouts};
 use crate::types::{ColumnDef, SqlType};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What no statement changes.
 pub struct Base {
@@ -50,6 +50,16 @@ pub struct Base {
     /// As many push queries may be open.
     pub push_queries_max: usize,
     pub sinks: Running,
+    /// Where events are, by the topology ...
+    pub placed: Placed,
+    /// ... unless a gateway runs beside: it knows better.
+    pub gateway: OnceLock<Arc<dyn Events>>,
+}
+
+impl Base {
+    pub fn events(&self) -> &dyn Events {
+        self.gateway.get().map_or(&self.placed, Arc::as_ref)
+    }
 }
 
 /// A statement being decided.
@@ -427,6 +437,20 @@ impl<'a> Draft<'a> {
         self.pending.borrow_mut().insert(subject.clone(), schema.clone());
         match self.change(Question::Registered { subject, schema }, Fact::Registered(Ok(0)))? {
             Fact::Registered(id) => Ok(id),
+            other => unexpected(&other),
+        }
+    }
+
+    pub fn locate(&self, event: &EventName) -> Result<Whereabouts> {
+        match self.fact(Question::Event(event.clone()))? {
+            Fact::Event(found) => Ok(*found),
+            other => unexpected(&other),
+        }
+    }
+
+    pub fn events_of(&self, namespace: &str) -> Result<Vec<EventName>> {
+        match self.fact(Question::Namespace(namespace.into()))? {
+            Fact::Namespace(events) => Ok(events),
             other => unexpected(&other),
         }
     }

@@ -8,6 +8,7 @@ use crate::connector::opensearch::Target;
 use crate::connector::{self, Cluster, Layout, Place, Position, Survey};
 use crate::error::{Code, Error, Result};
 use crate::registry::{Client, Resolved, Schema, Trouble};
+use crate::topology::{EventName, Events, Whereabouts};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -33,6 +34,10 @@ pub enum Question {
     Schema(u32),
     /// The id of a schema under a subject, where it is registered if it is not.
     Registered { subject: String, schema: Schema },
+    /// Where an event is, and what it looks like.
+    Event(EventName),
+    /// The events of a namespace.
+    Namespace(String),
     /// Whether files and variables are there that a sink needs.
     Sound(Box<Target>),
 }
@@ -46,6 +51,8 @@ pub enum Fact {
     FirstLines(Vec<(PathBuf, Vec<u8>)>),
     Schema(Result<Resolved, Trouble>),
     Registered(Result<u32, Trouble>),
+    Event(Box<Whereabouts>),
+    Namespace(Vec<EventName>),
     Sound,
 }
 
@@ -61,13 +68,13 @@ impl Facts {
     }
 
     /// Asks; those that ask different clusters do not wait for each other.
-    pub fn ask(&mut self, questions: Vec<Question>, registry: &Client) {
+    pub fn ask(&mut self, questions: Vec<Question>, registry: &Client, events: &dyn Events) {
         let mut lanes: BTreeMap<String, Vec<Question>> = BTreeMap::new();
         for question in questions {
             lanes.entry(question.lane()).or_default().push(question);
         }
         let ask = |lane: Vec<Question>| -> Vec<(Question, Result<Fact>)> {
-            lane.into_iter().map(|question| (question.clone(), question.ask(registry))).collect()
+            lane.into_iter().map(|question| (question.clone(), question.ask(registry, events))).collect()
         };
         if lanes.len() == 1 {
             self.known.extend(lanes.into_values().flat_map(ask));
@@ -94,11 +101,15 @@ impl Question {
                 format!("cluster {}", cluster.name)
             }
             Question::Survey { .. } | Question::FirstLines(_) | Question::Sound(_) => "disk".into(),
-            Question::Latest(_) | Question::Schema(_) | Question::Registered { .. } => "registry".into(),
+            Question::Latest(_)
+            | Question::Schema(_)
+            | Question::Registered { .. }
+            | Question::Event(_)
+            | Question::Namespace(_) => "registry".into(),
         }
     }
 
-    fn ask(self, registry: &Client) -> Result<Fact> {
+    fn ask(self, registry: &Client, events: &dyn Events) -> Result<Fact> {
         use connector::kafka;
         Ok(match self {
             Question::Partitions { cluster, topic } => {
@@ -121,6 +132,8 @@ impl Question {
             Question::Latest(subject) => Fact::Schema(registry.latest(&subject)),
             Question::Schema(id) => Fact::Schema(registry.schema(id)),
             Question::Registered { subject, schema } => Fact::Registered(registry.register(&subject, schema)),
+            Question::Event(event) => Fact::Event(Box::new(events.locate(&event)?)),
+            Question::Namespace(namespace) => Fact::Namespace(events.of_namespace(&namespace)?),
             Question::Sound(target) => {
                 target.sound().map_err(Error::topology)?;
                 Fact::Sound

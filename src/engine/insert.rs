@@ -52,8 +52,8 @@ impl Draft<'_> {
     fn insert(&mut self, to: &Target, rows: Vec<Encoding>) {
         let topic = to.source.topic.clone();
         self.changes |= self.world.inserted.insert(topic.clone());
-        self.effects.insert =
-            Some(Insertion { topic, place: to.place.clone(), layout: to.source.layout, rows });
+        let (stream, place, layout) = (to.source.name.clone(), to.place.clone(), to.source.layout);
+        self.effects.insert = Some(Insertion { topic, stream, place, layout, rows });
     }
 
     /// What rows can be inserted into, and where its topic is.
@@ -67,7 +67,10 @@ impl Draft<'_> {
             .at(target.span)
             .hint("insert into a stream that was declared with columns"));
         }
-        let place = self.place(&source)?;
+        let place = match self.event_place(&source).map_err(|e| e.at(target.span))? {
+            Some(place) => place,
+            None => self.place(&source)?,
+        };
         if let (Place::Log { .. }, Some(other)) =
             (&place, self.world.catalog.writes_topic(&source.topic, &source.name))
         {
@@ -94,6 +97,7 @@ impl Draft<'_> {
 #[derive(Debug)]
 pub struct Insertion {
     pub topic: String,
+    pub stream: String,
     pub place: Place,
     pub layout: Layout,
     pub rows: Vec<Encoding>,

@@ -109,6 +109,12 @@ impl Draft<'_> {
             return wrong(why, "it was created as SOURCE; DROP and CREATE it again".into());
         }
         match source.origin {
+            Origin::Declared if !source.events.is_empty() => {
+                return wrong(
+                    format!("the columns of {} are those of its events' schemas", name.name),
+                    "CREATE OR REPLACE it with the columns that are wanted".into(),
+                );
+            }
             Origin::Declared => {}
             Origin::Derived(_) => {
                 let why = format!("the columns of {} are those of its query", name.name);
@@ -177,7 +183,7 @@ impl Draft<'_> {
             Place::Memory { .. } => known,
             Place::File { path, .. } => path.exists().then_some(1),
             Place::Generator(_) | Place::Stdin { .. } => Some(1),
-            Place::Blackhole => known,
+            Place::Event { .. } | Place::Blackhole => known,
         })
     }
 

@@ -13,6 +13,7 @@ mod facts;
 mod world;
 mod system;
 mod create;
+mod events;
 mod collections;
 mod declared;
 mod placed;
@@ -58,6 +59,7 @@ use crate::plan::{DataflowId, Emission, HubId, TableId};
 use crate::registry::{Client, Level, Registry};
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::{Known, parse_statement_with};
+use crate::topology::Placed;
 use crate::value::Row;
 use checkpoint::Checkpoints;
 pub use checkpoint::Intervals;
@@ -70,7 +72,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use timely::CommunicationConfig;
 use timely::communication::allocator::ProcessBuilder;
@@ -186,11 +188,15 @@ impl Inner {
     fn deliver_sinks(&self, logs: &BTreeMap<String, Ends>) {
         if let Some(coordinator) = &self.coordinator {
             coordinator.base.sinks.deliver(logs);
+            coordinator.publish(logs);
         }
     }
 
     fn has_sinks(&self) -> bool {
-        self.coordinator.as_ref().is_some_and(|coordinator| !coordinator.world().sinks.is_empty())
+        self.coordinator
+            .as_ref()
+            .map(Coordinator::world)
+            .is_some_and(|w| !w.sinks.is_empty() || w.publishes())
     }
 
     fn next_attempt(&self) -> u64 {
@@ -224,10 +230,13 @@ impl Engine {
                     Client::open(config.topology.registry.as_ref(), &data_dir::registry_dir(&data_dir.path))
                 }
             };
+            let schemas = shared.schemas(open)?;
             let base = Base {
                 shared: Arc::clone(&shared),
+                placed: Placed::new(&config.topology.zones, &data_dir.path, schemas.client()),
+                gateway: OnceLock::new(),
                 topology: config.topology.clone(),
-                schemas: shared.schemas(open)?,
+                schemas,
                 data_dir: data_dir.path.clone(),
                 once: config.once,
                 emission: config.pace.emission,

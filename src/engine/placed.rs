@@ -9,7 +9,7 @@ use crate::connector::log::log_info;
 use crate::error::{Error, Result};
 use crate::expr::nearest::nearest;
 use crate::format::{self, Format};
-use crate::plan::{DataflowId, DataflowPlan};
+use crate::plan::{DataflowId, DataflowPlan, SourcePlan};
 use crate::sql::ast::{ColumnSpec, Ident, SourceKind};
 use crate::types::Part;
 use std::collections::BTreeSet;
@@ -19,8 +19,12 @@ impl Coordinator {
     /// Topics that are read without having a place, and hold nothing: most likely a place is missing.
     pub fn unplaced(&self) -> Vec<String> {
         let world = self.world();
+        let is_event =
+            |source: &SourcePlan| world.catalog.get(&source.source).is_some_and(|s| !s.events.is_empty());
+        let is_unplaced =
+            |source: &SourcePlan| self.base.topology.place(&source.topic).is_none() && !is_event(source);
         let sources = world.active.values().filter_map(|plan| match plan.as_ref() {
-            DataflowPlan::Source(source) if self.base.topology.place(&source.topic).is_none() => Some(source),
+            DataflowPlan::Source(source) if is_unplaced(source) => Some(source),
             _ => None,
         });
         let is_empty = |place: &Place| match place {

@@ -17,15 +17,18 @@ use crate::plan::{DataflowPlan, Emission};
 use crate::registry::{Client, Lookups};
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
-use crate::topology::Topology;
+use crate::topology::{Placed, Topology};
 use std::sync::Arc;
 
 /// Plans as a run from the beginning would; no cluster is asked, nothing is registered.
 fn planner(topology: &Topology) -> Result<(Coordinator, Session)> {
+    let client = Client::planning(topology.registry.as_ref())?;
     let base = Base {
         shared: Arc::new(Shared::new(0, 1, 1, Limits::default())),
         topology: topology.clone(),
-        schemas: Lookups::new(Client::planning(topology.registry.as_ref())?),
+        placed: Placed::new(&topology.zones, "DATA".as_ref(), &client),
+        gateway: Default::default(),
+        schemas: Lookups::new(client),
         data_dir: "DATA".into(),
         once: true,
         emission: Emission::default(),

@@ -151,6 +151,7 @@ impl Draft<'_> {
         let reader = (plan.id, hub);
         self.world.readers.insert((source.name.clone(), start), reader);
         plans.extend(self.share_mended(source, &plan)?.map(DataflowPlan::Source));
+        plans.extend(self.readers_beside(source, &plan).into_iter().map(DataflowPlan::Source));
         plans.push(DataflowPlan::Source(plan));
         Ok(reader)
     }
@@ -195,7 +196,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn source_plan(&mut self, source: &Source, start: Start, key: String) -> Result<SourcePlan> {
-        Ok(SourcePlan {
+        let plan = SourcePlan {
             id: self.world.id(),
             key,
             hub: self.world.id(),
@@ -211,11 +212,16 @@ impl Draft<'_> {
             serialization: source.serialization,
             schema: source.schema.clone(),
             timestamp: timestamp_expr(source)?,
-        })
+        };
+        Ok(self.of_first_place(source, plan))
     }
 
-    /// Where a source's topic lives; without a place of its own it is a log in the data directory.
+    /// Where a source's topic lives, or its first event; without a place of its own it is a log in the data
+    /// directory.
     pub(super) fn place(&self, source: &Source) -> Result<Place> {
+        if let Some(event) = source.events.first() {
+            return Ok(event.reads[0].0.clone());
+        }
         self.topic_place(&source.topic, source.layout.partitions)
     }
 
@@ -302,7 +308,10 @@ impl Draft<'_> {
         let way = self.way(source)?;
         let mended = self.mended_plan(source, &way.source)?;
         let mended = mended.map(|source| Way { source, through: Vec::new(), first: false });
-        Ok([way].into_iter().chain(mended).collect())
+        let beside = self.readers_beside(source, &way.source).into_iter();
+        let beside = beside.map(|source| Way { source, through: Vec::new(), first: way.first });
+        let beside: Vec<Way> = beside.collect();
+        Ok([way].into_iter().chain(mended).chain(beside).collect())
     }
 
     /// Adds a reader of a query's own, with one of what was mended.
@@ -314,7 +323,8 @@ impl Draft<'_> {
         private: &mut Vec<DataflowId>,
     ) -> Result<()> {
         let mended = self.mended_plan(source, &plan)?;
-        for plan in [plan].into_iter().chain(mended) {
+        let beside = self.readers_beside(source, &plan);
+        for plan in [plan].into_iter().chain(mended).chain(beside) {
             private.push(plan.id);
             plans.push(DataflowPlan::Source(plan));
         }

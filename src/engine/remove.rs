@@ -5,7 +5,7 @@ use super::outcome::{Outcome, Status, backticked, status, word};
 use crate::catalog::{Origin, Source};
 use crate::connector::Place;
 use crate::error::{Error, Result};
-use crate::plan::DataflowId;
+use crate::plan::{DataflowId, DataflowPlan, HubId};
 use crate::sql::ast::{Ident, SourceKind};
 use std::sync::Arc;
 
@@ -81,6 +81,11 @@ impl Draft<'_> {
                 .at(name.span)
                 .hint("leave DELETE TOPIC out"));
         }
+        if let Some(event) = source.events.first().filter(|_| delete_topic) {
+            return Err(Error::statement(format!("event {} is not {}'s to delete", event.name, name.name))
+                .at(name.span)
+                .hint("leave DELETE TOPIC out"));
+        }
         self.remove(&source, name)?;
         if delete_topic {
             let place = self.place(&source)?;
@@ -143,15 +148,14 @@ impl Draft<'_> {
         let own: Vec<String> = self.world.catalog.writers_of(&source.name).map(|q| q.id.clone()).collect();
         own.iter().for_each(|id| self.stop_query(id));
         let tables = self.world.catalog.tables.get(&source.name).copied().into_iter().collect();
-        let mut readers: Vec<DataflowId> = self
-            .world
-            .readers
-            .iter()
-            .filter(|((name, _), _)| *name == source.name)
-            .map(|(_, (id, _))| *id)
-            .collect();
-        if let Some(mended) = self.world.mended.remove(&source.name) {
-            readers.extend(mended);
+        let hubs: Vec<HubId> = self.shared_readers(&source.name).map(|(_, hub)| hub).collect();
+        let of_hubs = |plan: &Arc<DataflowPlan>| match plan.as_ref() {
+            DataflowPlan::Source(plan) if hubs.contains(&plan.hub) => Some(plan.id),
+            _ => None,
+        };
+        let plans = self.world.active.values().chain(&self.world.waiting);
+        let readers: Vec<DataflowId> = plans.filter_map(of_hubs).collect();
+        if self.world.mended.remove(&source.name).is_some() {
             self.effects.clear.push(self.mended_dir(&source.name));
         }
         self.uninstall(readers, tables);

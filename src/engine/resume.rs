@@ -115,7 +115,10 @@ impl Draft<'_> {
         target: &Source,
         select: &SelectPlan,
     ) -> Result<()> {
-        let stored = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
+        let stored = match target.events.first() {
+            Some(event) => Some(event.writes.clone()),
+            None => self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions),
+        };
         let fingerprint = fingerprint(&(
             sources.iter().map(|source| self.source_fingerprint(source)).collect::<Result<Vec<_>>>()?,
             select,
@@ -149,7 +152,10 @@ impl Draft<'_> {
         let own = own.map(|recorded| (recorded.key.as_str(), recorded.since));
         let of = if target.origin == Origin::Declared { None } else { self.generation(target).or(own) };
         let name = format!("{}-{:016x}", target.topic, fingerprint(&(of, target.ordinal)) as u64);
-        Some(self.base.data_dir.join("outbox").join(name))
+        // What is published is a gateway's to look after.
+        let is_published = target.events.iter().any(|event| matches!(event.writes, Place::Event { .. }));
+        let dir = if is_published { checkpoint::PUBLISHED } else { checkpoint::OUTBOXES };
+        Some(self.base.data_dir.join(dir).join(name))
     }
 
     /// The same for the query that keeps a declared table.
@@ -229,6 +235,11 @@ impl Draft<'_> {
         if self.world.durable
             && let Some(why) = not_durable(&plans)
         {
+            if let Some(event) = plans.iter().find_map(DataflowPlan::publishes) {
+                return Err(Error::usage(format!(
+                    "event {event} is published when a checkpoint has made it final, and none are taken: {why}"
+                )));
+            }
             self.effects.warnings.borrow_mut().push(format!("no checkpoints are taken: {why}"));
             self.world.durable = false;
             // Nothing would ever become final.
@@ -373,6 +384,15 @@ impl Asked {
 }
 
 impl DataflowPlan {
+    /// The event that it publishes.
+    fn publishes(&self) -> Option<&str> {
+        let DataflowPlan::Query(query) = self else { return None };
+        match &query.stores()?.place {
+            Place::Event { event } => Some(event),
+            _ => None,
+        }
+    }
+
     pub(super) fn without_outbox(&mut self) {
         if let DataflowPlan::Query(QueryPlan {
             sink: Sink::Stream { store: Some(store), .. } | Sink::Changelog(store),

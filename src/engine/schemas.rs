@@ -144,6 +144,9 @@ impl Draft<'_> {
                 }
             }
         }
+        if let ([event], 0) = (&source.events[..], source.schema.key_len()) {
+            written.key_in_value = event.key_among(&source.schema.values().collect::<Vec<_>>());
+        }
         encoder(&source.serialization, &source.schema, &written)?;
         Ok(written)
     }

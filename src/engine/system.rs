@@ -37,6 +37,7 @@ impl World {
             origin: Origin::System,
             read_only: false,
             schemas: Default::default(),
+            events: Vec::new(),
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();

@@ -9,7 +9,7 @@ use super::world::World;
 use crate::plan::DataflowId;
 use crate::registry::{Client, Deleted, Lookups, Registry};
 use crate::sql::parse_statement;
-use crate::topology::Topology;
+use crate::topology::{Placed, Topology, Zones};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ fn coordinator(dir: &Path, registry: &Registry, push_queries_max: usize) -> Coor
         dry: false,
         push_queries_max,
         sinks: Default::default(),
+        placed: Placed::new(&Zones::default(), dir, &Client::Own(registry.clone())),
+        gateway: Default::default(),
     };
     let coordinator = Coordinator::new(base, None);
     coordinator.begin().unwrap();

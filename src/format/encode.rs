@@ -31,6 +31,46 @@ impl Writer for NothingWriter {
     }
 }
 
+/// A key that is in the value: the text of a column, or of a field of it.
+pub struct TextKey {
+    column: usize,
+    fields: Vec<usize>,
+    text: String,
+}
+
+impl TextKey {
+    pub fn new(path: Vec<usize>) -> TextKey {
+        let mut path = path.into_iter();
+        TextKey { column: path.next().unwrap_or_default(), fields: path.collect(), text: String::new() }
+    }
+}
+
+impl Writer for TextKey {
+    fn rows<'b>(&'b mut self, columns: &'b [Column]) -> Rows<'b> {
+        Box::new(move |row, out| {
+            let (array, i) = columns[self.column].at(row);
+            let mut array = array;
+            for field in &self.fields {
+                if array.is_null(i) {
+                    return Ok(false);
+                }
+                array = array.as_struct().column(*field);
+            }
+            if array.is_null(i) {
+                return Ok(false);
+            }
+            if let DataType::Utf8View = array.data_type() {
+                out.extend_from_slice(array.as_string_view().value(i).as_bytes());
+                return Ok(true);
+            }
+            self.text.clear();
+            let is_text = push_plain(&mut self.text, array, i);
+            out.extend_from_slice(self.text.as_bytes());
+            Ok(is_text)
+        })
+    }
+}
+
 /// Both sides of a topic's messages; the first `key_len` columns are the key's.
 pub struct Writers {
     pub key: Box<dyn Writer>,
@@ -38,6 +78,8 @@ pub struct Writers {
     pub key_len: usize,
     /// Keys of several columns that are all NULL are none.
     pub passes_keys: bool,
+    /// The key's writer takes it from the value's columns.
+    pub key_in_value: bool,
     /// A window's bounds follow the key's columns.
     pub bounds: Option<Bounds>,
 }
@@ -53,7 +95,8 @@ impl Encoder for Writers {
             let windows = [0, 1].map(|i| windows[i].to_array(batch.len));
             (bounds, windows.map(|column| column.as_primitive::<Int64Type>().values().clone()))
         });
-        let (mut key_rows, mut value_rows) = (self.key.rows(keys), self.value.rows(values));
+        let key_columns = if self.key_in_value { values } else { keys };
+        let (mut key_rows, mut value_rows) = (self.key.rows(key_columns), self.value.rows(values));
         for row in 0..batch.len {
             let deleted = batch.is_deletion(row);
             // A key of one column that is NULL is no key.
@@ -61,7 +104,8 @@ impl Encoder for Writers {
                 let (array, i) = column.at(row);
                 array.is_null(i)
             };
-            let null_key = (keys.len() == 1 || self.passes_keys) && keys.iter().all(is_null);
+            let null_key =
+                !self.key_in_value && (keys.len() == 1 || self.passes_keys) && keys.iter().all(is_null);
             let key = append(&mut out.buffer, |out| {
                 let is_key = !null_key && key_rows(row, out)?;
                 if let Some((bounds, [starts, ends])) = windows.as_ref().filter(|_| is_key) {

@@ -1,10 +1,11 @@
-//! Columns of messages' headers, which no format writes: all of a message's, or the last one of a name.
+//! Columns of what stands beside a message's key and value, which no format writes: all of its headers, or
+//! the last one of a name, or the type of the event that it is.
 
 use crate::batch::Column;
 use crate::headers::{self, Headers};
 use crate::types::{ColumnDef, Part, headers_type};
 use arrow_array::builder::{BinaryViewBuilder, StringViewBuilder};
-use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_array::{ArrayRef, ListArray, StringViewArray, StructArray};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::DataType;
 use std::sync::Arc;
@@ -25,9 +26,12 @@ impl HeaderColumns {
     /// One column for each entry of `wanted`, each with one cell a message.
     pub fn decode(&self, headers: &Headers, messages: usize, wanted: &[bool]) -> Vec<Column> {
         let column = |(part, wanted): (&Part, &bool)| match (part, headers) {
+            _ if !wanted => Column::Absent,
+            (Part::EventType(name), _) => {
+                Column::Const(Arc::new(StringViewArray::from_iter_values([name.as_str()])))
+            }
             // Whoever needs the column does not get the batch: it lies before their start.
             (_, Headers::Unread) => Column::Absent,
-            _ if !wanted => Column::Absent,
             (Part::Header(name), Headers::Each { .. }) => Column::Array(last(name, headers, messages)),
             (Part::Header(_), Headers::None) => Column::null(&DataType::BinaryView),
             (_, Headers::Each { .. }) => Column::Array(all(headers, messages)),

@@ -41,7 +41,7 @@ use codec::{Inference, Inferred};
 use decode::{NoColumns, Side, Sides};
 pub use delimited::missing;
 use delimited::{DelimitedSide, DelimitedWriter};
-use encode::{NothingWriter, Writer, Writers};
+use encode::{NothingWriter, TextKey, Writer, Writers};
 pub use explained::push_indices;
 use explained::{Explained, OneSchema, ReaderOf};
 use headers::HeaderColumns;
@@ -175,6 +175,9 @@ pub struct Written {
     pub names: [Option<String>; 2],
     /// A key of several columns that are all NULL is that of a message without a key, passed on: it has none.
     pub passes_keys: bool,
+    /// Where in the value's columns the key is, as text: a column, then fields of it. Messages of events have
+    /// such keys.
+    pub key_in_value: Option<Vec<usize>>,
 }
 
 /// A decoder for the schema, or why the format cannot carry it.
@@ -221,11 +224,16 @@ pub fn encoder(
     let (keys, values) = sides(schema);
     check_keys(&keys)?;
     let [key, value] = &written.names;
+    let key = match &written.key_in_value {
+        Some(path) => Box::new(TextKey::new(path.clone())),
+        None => writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref(), key.as_deref())?,
+    };
     Ok(Box::new(Writers {
         key_len: keys.len(),
         passes_keys: written.passes_keys,
+        key_in_value: written.key_in_value.is_some(),
         bounds: schema.bounds(),
-        key: writer(serialization.key.of_keys(&keys), &keys, written.key.as_ref(), key.as_deref())?,
+        key,
         value: writer(serialization.value, &values, written.value.as_ref(), value.as_deref())?,
     }))
 }
@@ -245,6 +253,7 @@ pub fn unregistered(
         value: schema_of(serialization.value, &values, value)?,
         names: names.map(|name| name.map(String::from)),
         passes_keys: false,
+        key_in_value: None,
     })
 }
 
@@ -275,6 +284,19 @@ pub fn columns_of(
         Kind::Json => json::schema::columns_of(schema, key, inference),
         Kind::Avro => avro::columns_of(&avro_document(schema)?, key, inference),
         Kind::Protobuf => protobuf::columns_of(&message(&protobuf_document(schema)?, name)?, key, inference),
+    }
+}
+
+/// Why messages of a registered schema cannot be read into columns of a value, if that is so.
+pub fn check_reads(format: Format, schema: &Resolved, columns: &[&ColumnDef]) -> Result<(), String> {
+    match format {
+        Format::Avro { wrap_single } => {
+            avro::reader(&avro_document(schema)?, columns, !wrap_single && columns.len() == 1).map(drop)
+        }
+        Format::Protobuf { .. } => {
+            protobuf::reader(&message(&protobuf_document(schema)?, None)?, columns).map(drop)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::connector::log::Ends;
 use crate::error::{Error, Result};
 use crate::expr::nearest::nearest;
 use crate::topology::{EventEntry, EventName, Zone, Zones, check_name};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -34,9 +35,27 @@ pub enum Moved {
         event: EventName,
         place: Site,
         /// Of the generation before: by cluster, the offset behind each partition's last record.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "sealed_ends")]
         sealed: BTreeMap<String, Ends>,
     },
+}
+
+/// Names in JSON are texts, and inside a change serde does not read numbers from them.
+fn sealed_ends<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<String, Ends>, D::Error> {
+    let by_cluster = BTreeMap::<String, BTreeMap<String, i64>>::deserialize(deserializer)?;
+    let partition = |(partition, end): (String, i64)| {
+        let number = partition
+            .parse()
+            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&partition), &"the number of a partition"));
+        number.map(|number| (number, end))
+    };
+    let ends = |(cluster, ends): (String, BTreeMap<String, i64>)| {
+        let ends: std::result::Result<Ends, D::Error> = ends.into_iter().map(partition).collect();
+        ends.map(|ends| (cluster, ends))
+    };
+    by_cluster.into_iter().map(ends).collect()
 }
 
 /// Where a generation of an event is.
@@ -117,19 +136,8 @@ pub enum Missing {
 }
 
 impl Directory {
-    pub fn open(mut zones: Zones, dir: &Path) -> Result<Directory> {
-        if zones.zones.is_empty() {
-            // Without a topology everything is in one log, so that it can be tried in a minute.
-            let all = Zone {
-                name: "local".into(),
-                namespaces: vec!["*".into()],
-                clusters: Vec::new(),
-                publish: Default::default(),
-                away: Default::default(),
-                archive: None,
-            };
-            zones.zones.insert(all.name.clone(), all);
-        }
+    pub fn open(zones: Zones, dir: &Path) -> Result<Directory> {
+        let zones = zones.or_local();
         let mut state = State::default();
         let journal = Journal::open(&dir.join("topology"), WORDS, |change| state.apply(change))?;
         Ok(Directory { zones, state: RwLock::new(state), journal: Mutex::new(journal) })
@@ -165,19 +173,8 @@ impl Directory {
         }
         match self.zones.zone_of(&event.namespace) {
             Some(zone) => Ok(EventEntry::of_zone(&zone.name)),
-            None => Err(Missing::Zone { event: event.clone(), hint: self.zone_hint(event) }),
+            None => Err(Missing::Zone { event: event.clone(), hint: self.zones.hint(event) }),
         }
-    }
-
-    fn zone_hint(&self, event: &EventName) -> String {
-        let zones = self.zones.zones.values();
-        let namespaces = zones.flat_map(|zone| zone.namespaces.iter().chain([&zone.name]));
-        let near = nearest(&event.namespace, namespaces.map(String::as_str));
-        let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-        format!(
-            "{near}add namespaces = [\"{}\"] to a zone of the topology, or PUT /topology/events/{event}",
-            event.namespace
-        )
     }
 
     /// The site that an entry stands for.
@@ -308,6 +305,8 @@ mod tests {
         directory.commit("me", begin(BTreeMap::new())).unwrap();
         let ends = BTreeMap::from([("".to_string(), Ends::from([(0, 7)]))]);
         directory.commit("me", begin(ends.clone())).unwrap();
+        drop(directory);
+        let directory = Directory::open(Zones::default(), dir.path()).unwrap();
         let route = directory.route(&event).unwrap();
         assert_eq!(route.generations[0].sealed, Some(ends));
         assert_eq!(

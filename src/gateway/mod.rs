@@ -8,6 +8,7 @@
 //! store ─► reader ─► deliver    call-backs, in order per key
 //!                 ├─► server    events as they come (SSE), long polling, watching
 //!                 └─► archive   files of a zone
+//! SQL ◄─► statements    where an event is; what queries publish ─► store
 //! ```
 //! The server's paths are in `server/gateway`; this knows HTTP only where it calls others (`deliver`).
 
@@ -27,6 +28,7 @@ pub mod reader;
 pub mod rights;
 pub mod schemas;
 pub mod seen;
+pub mod statements;
 pub mod store;
 pub mod stream;
 pub mod subscriptions;
@@ -47,12 +49,15 @@ use seen::Seen;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use store::{NewRecord, NotStored, Stored, Stores};
 use subscriptions::Subscriptions;
 use tokio::sync::RwLock;
 use trace::Trace;
+
+/// Who is told of events that have got another place.
+type Moving = Box<dyn Fn(&EventName) + Send + Sync>;
 
 pub struct Gateway {
     pub dir: PathBuf,
@@ -67,6 +72,7 @@ pub struct Gateway {
     pub ids: Ids,
     /// Archives end when it is set.
     stop: Arc<AtomicBool>,
+    moved: OnceLock<Moving>,
     codecs: Mutex<HashMap<u32, Arc<Codec>>>,
     /// Publishing holds an event's gate open; a move closes it.
     gates: Mutex<HashMap<EventName, Arc<RwLock<()>>>>,
@@ -96,6 +102,7 @@ impl Gateway {
             trace: Trace::default(),
             ids: Ids::new()?,
             stop: Arc::default(),
+            moved: OnceLock::new(),
             codecs: Mutex::default(),
             gates: Mutex::default(),
             dir,
@@ -111,6 +118,16 @@ impl Gateway {
     pub async fn close(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.subscriptions.close().await;
+    }
+
+    /// Whether what runs on the side is to end.
+    pub fn is_closing(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// From now on this is told of each event that has got another place.
+    pub fn when_moved(&self, tell: impl Fn(&EventName) + Send + Sync + 'static) {
+        let _ = self.moved.set(Box::new(tell));
     }
 
     fn gate(&self, event: &EventName) -> Arc<RwLock<()>> {
@@ -218,6 +235,9 @@ impl Gateway {
         }
         let sealed = self.stores.ends(&route.current().site)?;
         self.directory.commit(who, Moved::Generation { event: event.clone(), place, sealed })?;
+        if let Some(tell) = self.moved.get() {
+            tell(event);
+        }
         self.directory.route(event).ok_or_else(|| Error::runtime(format!("event {event} has no place")))
     }
 

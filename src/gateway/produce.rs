@@ -237,7 +237,8 @@ fn schema_of(gateway: &Gateway, incoming: &Incoming) -> Result<Arc<EventSchema>,
     Ok(schema)
 }
 
-fn no_schema(gateway: &Gateway, event: &EventName) -> Refused {
+/// Why an event has no schema to write with.
+pub(super) fn no_schema(gateway: &Gateway, event: &EventName) -> Refused {
     if let Some(pending) = gateway.schemas.of_event(event).last() {
         return Refused::new(
             400,

@@ -112,7 +112,7 @@ impl EventSchema {
             event_type: self.event.event_type.clone(),
             namespace: self.event.namespace.clone(),
             status: self.status,
-            confluent_subject: subject_of(&self.event),
+            confluent_subject: self.event.subject(),
             schema_id: self.id.clone(),
             schema_type: self.schema.kind,
             confluent_id: self.confluent_id,
@@ -122,11 +122,6 @@ impl EventSchema {
             changed_by: self.changed_by.clone(),
         }
     }
-}
-
-/// `mfp_foodentrycreated`, as the talk calls it.
-pub fn subject_of(event: &EventName) -> String {
-    format!("{}_{}", event.namespace, event.event_type).to_lowercase()
 }
 
 /// The fingerprint of an event's schema: 32 hexadecimal digits.
@@ -269,7 +264,7 @@ impl Schemas {
         }
         let mut confluent_id = schema.confluent_id;
         if next == Status::Available {
-            let registered = self.client.register(&subject_of(&schema.event), schema.schema.clone());
+            let registered = self.client.register(&schema.event.subject(), schema.schema.clone());
             confluent_id = Some(registered.map_err(|trouble| self.client.error(trouble))?);
         }
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);

@@ -96,6 +96,9 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
 /// How often a record is there after restarts.
 fn guarantee(store: &StorePlan) -> &'static str {
     match (&store.outbox, &store.place) {
+        (Some(_), Place::Event { .. }) => {
+            "published when a checkpoint has made it final; twice only after a crash"
+        }
         (Some(_), _) => "exactly once: in transactions, when a checkpoint has made it final",
         (None, Place::Log { .. }) => "exactly once: cut back to the checkpoint, or made anew without one",
         (None, Place::Blackhole) => "never: rows are made and go nowhere",
@@ -245,6 +248,7 @@ fn place(place: &Place) -> String {
         Place::Generator(spec) => format!("generator {}", spec.feed),
         Place::Stdin { .. } => "stdin".into(),
         Place::Kafka { cluster, topic } => format!("topic {topic} on {cluster}"),
+        Place::Event { event } => format!("event {event}"),
         Place::Blackhole => "a blackhole".into(),
     }
 }

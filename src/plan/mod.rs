@@ -87,7 +87,8 @@ impl SourcePlan {
     /// Whether records are read with their headers: for columns of them, or to pass them on.
     pub fn reads_headers(&self, wanted: &Wanted) -> bool {
         let is_wanted = |(i, column): (usize, &ColumnDef)| {
-            column.part.is_of_headers() && wanted.columns.get(i).copied().unwrap_or(true)
+            matches!(column.part, Part::Headers | Part::Header(_))
+                && wanted.columns.get(i).copied().unwrap_or(true)
         };
         wanted.headers || self.schema.columns.iter().enumerate().any(is_wanted)
     }
@@ -198,7 +199,8 @@ impl QueryPlan {
     /// Whether it stores rows with the headers of the records that they were made from, as Kafka Streams
     /// does where a row is made from one record.
     pub fn passes_headers_on(&self) -> bool {
-        matches!(self.sink, Sink::Stream { store: Some(_), .. }) && self.select.from.is_scan()
+        matches!(&self.sink, Sink::Stream { store: Some(store), .. } if !store.begins_anew)
+            && self.select.from.is_scan()
     }
 
     /// The names of what its operators keep beyond a tick.
@@ -275,6 +277,8 @@ pub struct StorePlan {
     pub written: Written,
     /// BIGINT expression over the schema that gives the messages' time; `None`: that of the rows.
     pub timestamp: Option<Expr>,
+    /// They are events of their own, which headers of others would say to be those.
+    pub begins_anew: bool,
 }
 
 impl StorePlan {

@@ -335,7 +335,7 @@ fn field(column: &ColumnDef) -> Value {
     let mut field = json!({ "name": column.name, "schema": schema(&column.ty) });
     match &column.part {
         Part::Key => field["type"] = "KEY".into(),
-        Part::Window(_) | Part::Value => {}
+        Part::Window(_) | Part::Value | Part::EventType(_) => {}
         Part::Headers => field["type"] = "HEADER".into(),
         Part::Header(name) => {
             field["type"] = "HEADER".into();

@@ -438,6 +438,7 @@ impl Display for Declared<'_> {
             (Part::Key, SourceKind::Stream) => f.write_str(" KEY"),
             (Part::Key, SourceKind::Table) => f.write_str(" PRIMARY KEY"),
             (Part::Headers, _) => f.write_str(" HEADERS"),
+            (Part::EventType(_), _) => Ok(()),
             (Part::Header(name), _) => write!(f, " HEADER({})", Text(name)),
             (Part::Window(_), _) => unreachable!("no statement declares the bounds of windows"),
         }

@@ -30,6 +30,11 @@ impl EventName {
         format!("{}.{}", self.namespace, self.event_type)
     }
 
+    /// `mfp_foodentrycreated`: the registry's subject of its schemas, as the talk calls it.
+    pub fn subject(&self) -> String {
+        format!("{}_{}", self.namespace, self.event_type).to_lowercase()
+    }
+
     /// Of a CloudEvents type. The namespace ends at the first dot.
     pub fn from_dotted(text: &str) -> Result<EventName, String> {
         let expected =
@@ -83,6 +88,55 @@ impl fmt::Display for EventName {
     }
 }
 
+/// The events that a statement names: one, several of a namespace, or all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventNames {
+    Named(Vec<EventName>),
+    AllOf(String),
+}
+
+impl EventNames {
+    /// The one event that is meant, if it is one.
+    pub fn single(&self) -> Option<&EventName> {
+        match self {
+            EventNames::Named(names) if names.len() == 1 => names.first(),
+            _ => None,
+        }
+    }
+
+    /// As its topics are called, where one name has to stand for all.
+    pub fn dotted(&self) -> String {
+        match self {
+            EventNames::Named(names) => {
+                let types: Vec<&str> = names[1..].iter().map(|name| name.event_type.as_str()).collect();
+                [&[names[0].dotted().as_str()], types.as_slice()].concat().join("-")
+            }
+            EventNames::AllOf(namespace) => format!("{namespace}.all"),
+        }
+    }
+}
+
+impl FromStr for EventNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<EventNames, String> {
+        if let Some(namespace) = text.strip_suffix("/*") {
+            check_part("namespace", namespace)?;
+            return Ok(EventNames::AllOf(namespace.into()));
+        }
+        let names: Vec<EventName> =
+            text.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>()?;
+        let first = &names[0];
+        if let Some(other) = names.iter().find(|name| name.namespace != first.namespace) {
+            return Err(format!("{other} is not of the namespace of {first}; a stream has events of one"));
+        }
+        match (1..names.len()).find(|i| names[..*i].contains(&names[*i])) {
+            Some(twice) => Err(format!("{} is named twice", names[twice])),
+            None => Ok(EventNames::Named(names)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +157,24 @@ mod tests {
             ("a/../b", "holds '/'"),
         ] {
             let error = bad.parse::<EventName>().unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn statements_name_one_event_several_or_a_namespace() {
+        let names = |text: &str| text.parse::<EventNames>();
+        assert_eq!(names("mfp/A").unwrap().single(), Some(&"mfp/A".parse().unwrap()));
+        assert_eq!(names("mfp/*"), Ok(EventNames::AllOf("mfp".into())));
+        let several = names("mfp/A, mfp/B").unwrap();
+        assert_eq!((several.single(), several.dotted().as_str()), (None, "mfp.A-B"));
+        for (bad, why) in [
+            ("mfp", "is no event"),
+            ("/*", "the namespace is empty"),
+            ("mfp/A, mmf/B", "mmf/B is not of the namespace of mfp/A"),
+            ("mfp/A, mfp/A", "mfp/A is named twice"),
+        ] {
+            let error = names(bad).unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");
         }
     }

@@ -3,6 +3,7 @@
 
 use super::EventName;
 use crate::connector::{Cluster, Setting};
+use crate::expr::nearest::nearest;
 use crate::registry::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -159,6 +160,34 @@ pub struct Token {
 }
 
 impl Zones {
+    /// Without a zone everything is in one log, so that it can be tried in a minute.
+    pub fn or_local(mut self) -> Zones {
+        if self.zones.is_empty() {
+            let all = Zone {
+                name: "local".into(),
+                namespaces: vec!["*".into()],
+                clusters: Vec::new(),
+                publish: PublishRule::default(),
+                away: AwayRule::default(),
+                archive: None,
+            };
+            self.zones.insert(all.name.clone(), all);
+        }
+        self
+    }
+
+    /// What to do where no zone takes an event.
+    pub fn hint(&self, event: &EventName) -> String {
+        let zones = self.zones.values();
+        let namespaces = zones.flat_map(|zone| zone.namespaces.iter().chain([&zone.name]));
+        let near = nearest(&event.namespace, namespaces.map(String::as_str));
+        let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+        format!(
+            "{near}add namespaces = [\"{}\"] to a zone of the topology, or PUT /topology/events/{event}",
+            event.namespace
+        )
+    }
+
     /// The zone of events without an entry: the one that names their namespace, the one called as it, the
     /// one that takes all others.
     pub fn zone_of(&self, namespace: &str) -> Option<&Zone> {

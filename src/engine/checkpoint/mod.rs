@@ -183,6 +183,10 @@ impl Manifest {
     }
 }
 
+/// Where what is written to clusters waits to be delivered, and what is published.
+pub const OUTBOXES: &str = "outbox";
+pub const PUBLISHED: &str = "publish";
+
 /// A log's place in the data directory: `topics/NAME`, `outbox/NAME`.
 pub fn name_of(log: &Path) -> String {
     let last = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
@@ -209,7 +213,9 @@ pub fn identity(data_dir: &Path) -> Result<String> {
 
 /// Takes away what waits to be delivered, and the name under which it would have been.
 pub fn forget_outboxes(data_dir: &Path) -> Result<()> {
-    super::data_dir::clear(&data_dir.join("outbox"))?;
+    for outboxes in [OUTBOXES, PUBLISHED] {
+        super::data_dir::clear(&data_dir.join(outboxes))?;
+    }
     let id = data_dir.join("id");
     match std::fs::remove_file(&id) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

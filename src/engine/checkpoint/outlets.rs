@@ -152,7 +152,7 @@ impl Outlets {
 
     /// Takes away outboxes that no query writes and no checkpoint knows.
     pub fn sweep(&mut self, engine: &Inner) -> Result<()> {
-        let outboxes = self.data_dir.join("outbox");
+        let outboxes = self.data_dir.join(super::OUTBOXES);
         // Listed first: who comes later is not among them.
         let Ok(entries) = std::fs::read_dir(&outboxes) else { return Ok(()) };
         let found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

@@ -1,0 +1,287 @@
+//! SQL that names events: read wherever they live, published from queries, moved, killed, refused.
+
+use crate::gateway::{ENTRY, Lab, entry};
+use crate::harness::{DEADLINE, Served};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+const ZONES: &str = "[zones.mfp]\n[zones.other]\n[events.'mfp/Entry']\nzone = 'mfp'\nkey = 'user'\n\
+                     [events.'mfp/Big']\nzone = 'mfp'\nkey = 'user'\n";
+const BIG: &str = r#"{"type": "record", "name": "Big", "fields": [{"name": "user", "type": "string"}, {"name": "n", "type": "long"}]}"#;
+
+/// Carries out statements that read from the beginning; the message of the last answer.
+fn carried_out(served: &Served, sql: &str) -> String {
+    let body = json!({ "ksql": sql, "streamsProperties": {"auto.offset.reset": "earliest"} });
+    let reply = served.post("/ksql", "", body.to_string());
+    let answer: Value = serde_json::from_str(&reply.body).unwrap();
+    if answer == json!([]) {
+        return "inserted".into();
+    }
+    let last = answer.as_array().and_then(|all| all.last()).unwrap_or(&answer);
+    let message = last.pointer("/commandStatus/message").or(last.get("message"));
+    message.and_then(Value::as_str).unwrap_or_else(|| panic!("{sql}: {answer}")).to_string()
+}
+
+impl Lab {
+    fn sql(&self, sql: &str) -> String {
+        carried_out(self.served.as_ref().unwrap(), sql)
+    }
+
+    fn rows(&self, sql: &str) -> Vec<Value> {
+        rows(self.served.as_ref().unwrap(), sql)
+    }
+
+    fn until_rows(&self, sql: &str, wanted: &[Value]) {
+        until_rows(self.served.as_ref().unwrap(), sql, wanted);
+    }
+
+    /// Waits until so many events are stored.
+    fn until_stored(&self, event: &str, count: usize) -> Vec<Value> {
+        let started = Instant::now();
+        loop {
+            let stored = self.stored(event);
+            if stored.len() >= count {
+                return stored;
+            }
+            assert!(started.elapsed() < DEADLINE, "{stored:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The rows of an answer that ends, sorted.
+fn rows(served: &Served, sql: &str) -> Vec<Value> {
+    let reply = served.post("/query", "", json!({ "ksql": sql }).to_string());
+    let lines: Vec<Value> = serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("{reply:?}"));
+    let mut rows: Vec<Value> =
+        lines.iter().filter_map(|line| line.pointer("/row/columns").cloned()).collect();
+    rows.sort_by_key(Value::to_string);
+    rows
+}
+
+fn until_rows(served: &Served, sql: &str, wanted: &[Value]) {
+    let started = Instant::now();
+    loop {
+        let rows = rows(served, sql);
+        if rows == wanted {
+            return;
+        }
+        assert!(started.elapsed() < DEADLINE, "{sql}: {rows:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn payloads(events: &[Value]) -> Vec<Value> {
+    events.iter().map(|event| event["data"].clone()).collect()
+}
+
+#[test]
+fn queries_read_and_publish_events_by_name_also_after_a_kill() {
+    let mut lab = Lab::with_sql(ZONES);
+    let id = lab.event("mfp", "Entry");
+    let big = lab.schema("mfp", "Big", BIG);
+    assert_eq!(lab.publish(&id, (0..4).map(|n| entry("a", n))).0, 202);
+    lab.sql("CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    lab.sql("CREATE TABLE counts AS SELECT user, COUNT(*) AS c, SUM(n) AS s FROM entries GROUP BY user;");
+    lab.sql("CREATE STREAM big WITH (EVENT='mfp/Big') AS SELECT n, user FROM entries WHERE n > 1;");
+    lab.until_rows("SELECT * FROM counts;", &[json!(["a", 4, 6])]);
+    let stored = lab.until_stored("mfp/Big", 2);
+    assert_eq!(payloads(&stored), [json!({"user": "a", "n": 2}), json!({"user": "a", "n": 3})]);
+    // It has an event's attributes, is keyed, and goes on with the trace of what it was made from.
+    let first = &stored[0];
+    assert_eq!(
+        (&first["source"], &first["type"], &first["partitionkey"]),
+        (&json!("/streams/BIG"), &json!("mfp.Big"), &json!("a"))
+    );
+    assert_eq!(first["dataschema"], format!("/event-schemas/{big}"));
+    let from = &lab.stored("mfp/Entry")[2];
+    assert_eq!(first["traceparent"], from["traceparent"]);
+    let traced = lab.get(&format!("/trace/{}", first["id"].as_str().unwrap()));
+    assert_eq!(traced[0]["steps"][0]["zone"], "mfp", "{traced}");
+    for round in 0..3 {
+        lab.kill();
+        lab.begin();
+        let (n, user) = (10 + round, format!("k{round}"));
+        assert_eq!(lab.sql(&format!("INSERT INTO entries (user, n) VALUES ('{user}', {n});")), "inserted");
+        assert_eq!(lab.publish(&id, [entry(&user, n + 10)]).0, 202);
+    }
+    let wanted: Vec<Value> =
+        [json!(["a", 4, 6]), json!(["k0", 2, 30]), json!(["k1", 2, 32]), json!(["k2", 2, 34])].into();
+    lab.until_rows("SELECT * FROM counts;", &wanted);
+    let numbers: Vec<i64> =
+        lab.until_stored("mfp/Big", 8).iter().map(|event| event["data"]["n"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, [2, 3, 10, 20, 11, 21, 12, 22], "each once, in order");
+    assert_eq!(lab.stored("mfp/Entry")[4]["source"], "/streams/ENTRIES");
+    lab.stop();
+}
+
+#[test]
+fn queries_follow_an_event_that_moves() {
+    let mut lab = Lab::with_sql(ZONES);
+    let id = lab.event("mfp", "Entry");
+    lab.schema("mfp", "Big", BIG);
+    lab.sql("CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    lab.sql("CREATE TABLE counts AS SELECT user, COUNT(*) AS c FROM entries GROUP BY user;");
+    lab.sql("CREATE STREAM big WITH (EVENT='mfp/Big') AS SELECT user, n FROM entries;");
+    let mut count = 0;
+    let mut publish = |lab: &Lab| {
+        assert_eq!(lab.publish(&id, [entry("a", count)]).0, 202);
+        count += 1;
+        lab.until_rows("SELECT * FROM counts;", &[json!(["a", count])]);
+        lab.until_stored("mfp/Big", count);
+    };
+    publish(&lab);
+    for (event, zone) in [("Entry", "other"), ("Big", "other"), ("Entry", "mfp")] {
+        let entry = json!({"zone": zone, "key": "user"}).to_string();
+        assert_eq!(lab.ask("PUT", &format!("/topology/events/mfp/{event}"), &entry).0, 200);
+        publish(&lab);
+    }
+    // One that comes later reads all places, and a start goes on with them.
+    assert_eq!(lab.rows("SELECT n FROM entries;"), [json!([0]), json!([1]), json!([2]), json!([3])]);
+    lab.kill();
+    lab.begin();
+    publish(&lab);
+    let numbers: Vec<i64> =
+        lab.stored("mfp/Big").iter().map(|event| event["data"]["n"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn several_events_are_a_stream_with_their_types() {
+    let lab = Lab::with_sql(ZONES);
+    let id = lab.event("mfp", "Entry");
+    let gone = lab.schema("mfp", "Gone", &BIG.replace("Big", "Gone").replace("\"long\"", "\"int\""));
+    lab.schema("mfp", "Big", BIG);
+    assert_eq!(lab.publish(&id, [entry("a", 1)]).0, 202);
+    assert_eq!(lab.publish(&gone, [json!({"user": "b", "n": 2})]).0, 202);
+    lab.sql("CREATE STREAM both WITH (EVENT='mfp/Entry, mfp/Gone');");
+    let wanted = [json!(["a", 1, "Entry"]), json!(["b", 2, "Gone"])];
+    lab.until_rows("SELECT * FROM both;", &wanted);
+    // N has another type in mfp/Big, so that it is no column of all.
+    lab.sql("CREATE STREAM every WITH (EVENT='mfp/*');");
+    lab.until_rows("SELECT * FROM every;", &[json!(["a", "Entry"]), json!(["b", "Gone"])]);
+    lab.sql("CREATE STREAM wide (note STRING, event_type STRING, n BIGINT) WITH (EVENT='mfp/*');");
+    lab.until_rows("SELECT * FROM wide;", &[json!([null, 1, "Entry"]), json!([null, 2, "Gone"])]);
+    lab.sql("CREATE TABLE kinds AS SELECT event_type, COUNT(*) AS c FROM both GROUP BY event_type;");
+    lab.until_rows("SELECT * FROM kinds;", &[json!(["Entry", 1]), json!(["Gone", 1])]);
+}
+
+#[test]
+fn what_is_wrong_with_an_event_in_a_statement_is_said() {
+    let lab = Lab::with_sql(ZONES);
+    lab.event("mfp", "Entry");
+    lab.schema("mfp", "Big", BIG);
+    let pending = json!({"namespace": "mfp", "event_type": "Later", "schema": BIG.replace("Big", "Later")});
+    let (_, pending) = lab.ask("POST", "/event-schemas", &pending.to_string());
+    let activate = format!("wharfe schema activate {}", pending["schema_id"].as_str().unwrap());
+    lab.sql("CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    lab.sql("CREATE STREAM both WITH (EVENT='mfp/Entry, mfp/Big');");
+    let big =
+        |select: &str| format!("CREATE STREAM s WITH (EVENT='mfp/Big') AS SELECT {select} FROM entries;");
+    for (sql, said) in [
+        ("CREATE STREAM s WITH (EVENT='mfp/Entri');".to_string(), "did you mean mfp/Entry?"),
+        ("CREATE STREAM s WITH (EVENT='mfp/Later');".into(), activate.as_str()),
+        ("CREATE STREAM s WITH (EVENT='new/Thing');".into(), "wharfe schema register --namespace new"),
+        (
+            "CREATE STREAM s WITH (EVENT='mfp/Entry', KAFKA_TOPIC='t');".into(),
+            "KAFKA_TOPIC cannot stand beside EVENT",
+        ),
+        (
+            "CREATE STREAM s WITH (EVENT='mfp/Entry', VALUE_FORMAT='JSON');".into(),
+            "an event's schema says its format",
+        ),
+        ("CREATE STREAM s (nn INT) WITH (EVENT='mfp/Entry');".into(), "did you mean N?"),
+        (
+            "CREATE STREAM s (note INT) WITH (EVENT='mfp/Entry');".into(),
+            "column NOTE is INTEGER, and the field of event mfp/Entry is STRING",
+        ),
+        (
+            "CREATE STREAM s (k INT KEY, n INT) WITH (EVENT='mfp/Entry');".into(),
+            "the keys of events are STRING",
+        ),
+        (big("user, n, note"), "event mfp/Big has no field for column NOTE"),
+        (big("user, note AS n"), "column N is STRING, and the field of event mfp/Big is BIGINT"),
+        (big("user, note AS n"), "CAST(… AS BIGINT) AS N"),
+        (big("user"), "field n has no column and cannot be NULL"),
+        (big("user, n").replace("mfp/Big", "mfp/*"), "a query publishes one event"),
+        (
+            "CREATE TABLE t WITH (EVENT='mfp/Big') AS SELECT user, COUNT(*) AS n FROM entries GROUP BY user;"
+                .into(),
+            "CREATE STREAM … AS SELECT publishes",
+        ),
+        ("INSERT INTO both VALUES ('a', 'Big');".into(), "BOTH has several events"),
+        ("DROP STREAM entries DELETE TOPIC;".into(), "leave DELETE TOPIC out"),
+        ("ALTER STREAM entries ADD COLUMN x INT;".into(), "those of its events' schemas"),
+    ] {
+        let message = lab.sql(&sql);
+        assert!(message.contains(said), "{sql}\n{message}");
+    }
+    assert_eq!(lab.rows("SELECT * FROM entries;"), Vec::<Value>::new());
+    // A table has the latest event of each key.
+    lab.sql("CREATE TABLE latest (user STRING PRIMARY KEY) WITH (EVENT='mfp/Big');");
+    lab.sql("CREATE STREAM bigs WITH (EVENT='mfp/Big');");
+    for n in [1, 2] {
+        assert_eq!(lab.sql(&format!("INSERT INTO bigs VALUES ('a', {n});")), "inserted");
+    }
+    lab.until_rows("SELECT * FROM latest;", &[json!(["a", 2])]);
+}
+
+/// A zone of two clusters is one stream; without a gateway the topology and the registry say where.
+#[cfg(feature = "kafka")]
+#[test]
+fn clusters_are_read_as_one_stream_with_and_without_a_gateway() {
+    use crate::broker::Broker;
+    let (eu, us) = (Broker::mock(), Broker::mock());
+    let topology = format!(
+        "[clusters.eu]\n'bootstrap.servers' = '{}'\n'message.timeout.ms' = 2000\n\
+         [clusters.us]\n'bootstrap.servers' = '{}'\n[zones.all]\nnamespaces = ['*']\nclusters = ['eu', 'us']\n\
+         [events.'mfp/Entry']\nzone = 'all'\nkey = 'user'\npartitions = 3\n[events.'mfp/Big']\nzone = 'all'\nkey = 'user'\n",
+        eu.bootstrap(),
+        us.bootstrap()
+    );
+    let (eu_only, us_only) =
+        (topology.replace("['eu', 'us']", "['eu']"), topology.replace("['eu', 'us']", "['us']"));
+    for broker in [&eu, &us] {
+        broker.create("mfp.Entry", 3);
+        broker.create("mfp.Big", 1);
+    }
+    let lab = Lab::with_sql(&topology);
+    let id = lab.event("mfp", "Entry");
+    lab.schema("mfp", "Big", BIG);
+    lab.sql("CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    lab.sql("CREATE STREAM big WITH (EVENT='mfp/Big') AS SELECT user, n FROM entries;");
+    lab.sql("CREATE TABLE counts AS SELECT user, COUNT(*) AS c, SUM(n) AS s FROM entries GROUP BY user;");
+    assert_eq!(lab.publish(&id, (0..5).map(|n| entry("a", n))).0, 202);
+    // What another gateway has published to the other cluster; their registries give the same ids.
+    let other = Lab::with_sql(&us_only);
+    let same = other.event("mfp", "Entry");
+    assert_eq!((other.publish(&same, [entry("b", 7)]).0, &same), (202, &id));
+    lab.until_rows("SELECT * FROM counts;", &[json!(["a", 5, 10]), json!(["b", 1, 7])]);
+    assert_eq!(lab.until_stored("mfp/Big", 6).len(), 6);
+    assert_eq!(eu.consume("mfp.Big").len(), 6, "the first that is up");
+    // No gateway: the engine's own registry has the schemas under the events' subjects.
+    let dir = tempfile::tempdir().unwrap();
+    let (script, file) = (dir.path().join("empty.sql"), dir.path().join("zones.toml"));
+    std::fs::write(&script, "-- nothing").unwrap();
+    std::fs::write(&file, eu_only.replace("mfp/Big", "mfp/Great")).unwrap();
+    let served = Served::start(&script, &["--topology", file.to_str().unwrap()]);
+    let missing = carried_out(&served, "CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    assert!(missing.contains("wharfe schema register --namespace mfp --event-type Entry"), "{missing}");
+    for (subject, schema) in [("mfp_entry", ENTRY.to_string()), ("mfp_great", BIG.replace("Big", "Great"))] {
+        let body = json!({ "schema": schema }).to_string();
+        let reply = served.post(&format!("/subjects/{subject}/versions"), "", body);
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    eu.create("mfp.Great", 1);
+    carried_out(&served, "CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    carried_out(&served, "CREATE STREAM great WITH (EVENT='mfp/Great') AS SELECT user, n FROM entries;");
+    until_rows(&served, "SELECT COUNT(*) FROM entries;", &[json!([5])]);
+    let started = Instant::now();
+    while eu.consume("mfp.Great").len() < 5 {
+        assert!(started.elapsed() < DEADLINE);
+        std::thread::yield_now();
+    }
+    let records = eu.consume("mfp.Great");
+    assert!(records.iter().all(|record| record.key.as_deref() == Some("a")), "{records:?}");
+    assert!(eu.headers("mfp.Great").iter().all(|(_, headers)| headers.is_empty()));
+}
