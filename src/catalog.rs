@@ -8,7 +8,7 @@ use crate::connector::{Layout, Place};
 use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::{Format, Serialization};
-use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId};
+use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId, Times};
 use crate::sql::ast::{Ident, SourceKind};
 use crate::topology::EventName;
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -25,6 +25,8 @@ pub struct Source {
     pub serialization: Serialization,
     /// TIMESTAMP and TIMESTAMP_FORMAT of the WITH clause.
     pub timestamp: Option<(String, Option<String>)>,
+    /// Of one that is declared.
+    pub times: Times,
     pub layout: Layout,
     /// Order of declaration.
     pub ordinal: u32,
@@ -309,6 +311,7 @@ mod tests {
                 topic: "feed".into(),
                 serialization: Serialization { key: Format::None, value: Format::Kafka, changelog: false },
                 timestamp: None,
+                times: Times::default(),
                 layout: Layout::default(),
                 ordinal: 1,
                 statement: String::new(),

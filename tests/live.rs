@@ -459,3 +459,47 @@ fn a_table_that_comes_late_is_stored_whole() {
         );
     }
 }
+
+/// Two partitions, one of which brings nothing more.
+const WINDOWED: &str = "
+    SET 'idle.partition.ms' = '50';
+    CREATE STREAM S (K VARCHAR, T BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED', TIMESTAMP='T');
+    CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM S WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY K EMIT FINAL;
+";
+
+#[test]
+fn an_idle_partition_holds_no_window_open_and_what_it_brings_later_is_late() {
+    let site = Site::new()
+        .keeping_data()
+        .with("one", "in-1.csv", "a,100\n")
+        .and("[topics.s]\nconnector = \"file\"\npath = \"in-*.csv\"");
+    site.write("in-2.csv", "b,200\n");
+    let closed = "SELECT K, WINDOWSTART AS W, N FROM N";
+    let first = [r#"{"K":"a","W":0,"N":1}"#, r#"{"K":"b","W":0,"N":1}"#];
+    for workers in [2, 1] {
+        let mut run = Run::live(&site, Cut { workers, ..CUT }, WINDOWED);
+        let late = "SELECT REASON FROM WHARFE_REJECTS WHERE STAGE LIKE 'window of %'";
+        if workers == 2 {
+            // As often as it takes: only a partition that brings something is followed.
+            let started = Instant::now();
+            let mut time = 1_500;
+            while run.ask(closed) != first {
+                assert!(started.elapsed() < DEADLINE, "the window stays open");
+                time = (time + 1).min(1_900);
+                site.append("in-2.csv", format!("b,{time}\n"));
+            }
+            site.append("in-1.csv", "a,300\n");
+            let late = run.until(late, |rows| rows.len() == 1);
+            assert!(
+                late[0].contains("for the window from 0 to 1000: its partition has come to 1"),
+                "{late:?}"
+            );
+            assert_eq!(run.ask(closed), first);
+        } else {
+            // How far the idle one had come is known to the next start.
+            site.append("in-1.csv", "a,400\n");
+            run.until(late, |rows| rows.len() == 2);
+            assert_eq!(run.ask(closed), first);
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::format::{Format, Serialization, encoder, unregistered};
 use crate::plan::select::Purpose;
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink,
-    StorePlan, Strategy,
+    StorePlan, Strategy, Times,
 };
 use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -56,6 +56,7 @@ impl Draft<'_> {
             topic: declared.topic,
             serialization: declared.serialization,
             timestamp: with.time_column(),
+            times: session.times()?,
             layout: declared.layout,
             ordinal: self.world.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),
@@ -215,6 +216,7 @@ impl Draft<'_> {
             topic: written.topic,
             serialization: written.serialization,
             timestamp: with.time_column(),
+            times: Times::default(),
             layout: written.layout,
             ordinal: self.world.catalog.next_ordinal(&name.name),
             statement: parsed.text.clone(),

@@ -48,6 +48,8 @@ const KNOWN: &[Known] = &[
     of(session::SUBSTITUTION, "true", Honoured(|session| is_boolean(session, session::SUBSTITUTION))),
     of(session::OR_REPLACE, "true", Honoured(|session| is_boolean(session, session::OR_REPLACE))),
     of(session::CLOSE_AT_END, "false", Honoured(|session| is_boolean(session, session::CLOSE_AT_END))),
+    of(session::IDLE_PARTITION, "", Honoured(|session| session.times().map(drop))),
+    of(session::MAX_FUTURE, "", Honoured(|session| session.times().map(drop))),
     of(
         "cache.max.bytes.buffering",
         "",

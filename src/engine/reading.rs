@@ -212,6 +212,7 @@ impl Draft<'_> {
             serialization: source.serialization,
             schema: source.schema.clone(),
             timestamp: timestamp_expr(source)?,
+            times: source.times,
         };
         Ok(self.of_first_place(source, plan))
     }

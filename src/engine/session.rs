@@ -4,6 +4,7 @@
 use super::properties::{self, plain};
 use crate::connector::Start;
 use crate::error::{Error, Result};
+use crate::plan::Times;
 use crate::sql::Variables;
 use std::collections::BTreeMap;
 
@@ -17,7 +18,14 @@ pub const TOPIC_PREFIX: &str = "ksql.output.topic.name.prefix";
 pub const SUBSTITUTION: &str = "ksql.variable.substitution.enable";
 /// Whether a run that ends tells of the windows that are open then.
 pub const CLOSE_AT_END: &str = "close.windows.at.end";
+/// How far ahead of the clock the records of a stream or table that is declared may be.
+pub const MAX_FUTURE: &str = "max.future.ms";
+/// How long one of its partitions is waited for that brings nothing.
+pub const IDLE_PARTITION: &str = "idle.partition.ms";
 pub const OR_REPLACE: &str = "ksql.create.or.replace.enabled";
+
+/// Longer spans of time are a mistake.
+const MAX_MS: i64 = 100 * 366 * 24 * 3_600_000;
 
 #[derive(Clone, Debug, Default)]
 pub struct Session {
@@ -50,6 +58,19 @@ impl Session {
 
     pub fn closes_windows_at_end(&self) -> bool {
         self.properties.get(CLOSE_AT_END).is_some_and(|value| value == "true")
+    }
+
+    /// For streams and tables that are declared.
+    pub fn times(&self) -> Result<Times> {
+        let ms = |property: &str| -> Result<Option<i64>> {
+            let Some(text) = self.properties.get(property) else { return Ok(None) };
+            match text.parse() {
+                Ok(ms @ 1..=MAX_MS) => Ok(Some(ms)),
+                _ => Err(Error::statement(format!("{property} cannot be '{text}'"))
+                    .hint("milliseconds from 1 to those of a hundred years; UNSET turns it off")),
+            }
+        };
+        Ok(Times { max_future_ms: ms(MAX_FUTURE)?, idle_ms: ms(IDLE_PARTITION)? })
     }
 
     /// Where a query starts to read; `None`: nobody has said.

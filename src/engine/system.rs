@@ -31,6 +31,7 @@ impl World {
             topic: topic.into(),
             serialization: json,
             timestamp: None,
+            times: Default::default(),
             layout: Layout::default(),
             ordinal,
             statement: String::new(),

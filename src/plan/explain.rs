@@ -35,6 +35,12 @@ fn explain_source(plan: &SourcePlan, out: &mut String) {
     if let Some(timestamp) = &plan.timestamp {
         let _ = writeln!(out, "  ROWTIME = {}", display(timestamp, &names));
     }
+    if let Some(ms) = plan.times.max_future_ms {
+        let _ = writeln!(out, "  reject what lies more than {ms} ms ahead of the clock");
+    }
+    if let Some(ms) = plan.times.idle_ms {
+        let _ = writeln!(out, "  a partition without records for {ms} ms follows the others");
+    }
 }
 
 fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {

@@ -81,6 +81,16 @@ pub struct SourcePlan {
     pub schema: Schema,
     /// BIGINT expression over the schema that gives ROWTIME; `None`: the message's timestamp.
     pub timestamp: Option<Expr>,
+    pub times: Times,
+}
+
+/// What times are taken from the partitions of a source, and for how long one is waited for. Milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// A record is rejected whose ROWTIME lies further than that ahead of the wall clock.
+    pub max_future_ms: Option<i64>,
+    /// A partition without a record for so long follows the others.
+    pub idle_ms: Option<i64>,
 }
 
 impl SourcePlan {

@@ -18,13 +18,14 @@ use super::kept::{Routing, keep};
 use super::keyed::{Keyed, keyed};
 use super::lanes::{Booked, Lane, Out, Pairing, Restored, merged};
 use super::lookup::Lookup;
-use super::pairs::Pairs;
+use super::pairs::{Pairs, RowRef};
+use super::rejects::RejectedRecord;
 use super::rekeyed::alike;
 use super::snapshot::restored;
 use super::table::{Content, Table};
 use super::timed::timed_batch;
 use super::within::WithinJoin;
-use crate::batch::{Batch, Origin, Timestamps};
+use crate::batch::{Batch, Origin, Reject, Timestamps};
 use crate::error::{Error, Result};
 use crate::plan::{Join, Method, QueryPlan, Side};
 use crate::types::{ColumnDef, Part, SqlType};
@@ -84,9 +85,11 @@ pub fn join<'s>(
             let stage = Stage::new(&plan.source(), &plan.topic(), &plan.query, "join");
             let stage = context.books.stage(stage);
             let books = Rc::clone(context);
+            let of = plan.clone();
             let book = move |tick, booked: Booked| {
                 let Booked { rows_in, out, without, late } = booked;
-                books.books.record(stage, tick, rows_in, out, without, late);
+                books.books.record(stage, tick, rows_in, out, without, late.len());
+                books.rejects.write(tick, late.into_iter().map(|(row, reason)| rejected(&of, &row, reason)));
             };
             let [left, right] = lanes;
             // Only rows that are padded wait for time to pass.
@@ -106,6 +109,11 @@ pub fn join<'s>(
         }
         _ => Err(misfit(plan)),
     }
+}
+
+fn rejected(plan: &QueryPlan, row: &RowRef, reason: String) -> RejectedRecord {
+    let reject = Reject { message: row.row as usize, column: None, reason };
+    RejectedRecord::at_stage(plan, "join", &row.batch.batch, &reject)
 }
 
 /// The coordinator sends no such plan: a process of another kind must have.

@@ -32,9 +32,9 @@ pub enum LeftRight {
 
 /// What a join does with its rows.
 pub trait Pairing {
-    /// The next row in the order. `time`: the greatest stamp so far, its own included. False: it came too
-    /// late to count.
-    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Out) -> bool;
+    /// The next row in the order. `time`: the greatest stamp so far, its own included. Gives the reason why
+    /// the row does not count, if it came too late.
+    fn row(&mut self, side: LeftRight, row: &RowRef, time: i64, out: &mut Out) -> Option<String>;
 
     /// No row with a stamp of `time` or less comes any more.
     fn advance(&mut self, time: i64, out: &mut Out);
@@ -63,12 +63,12 @@ pub struct Lane<'s> {
     pub rank: u8,
 }
 
-/// How many rows went where.
+/// How many rows went where, and which came too late.
 pub struct Booked {
     pub rows_in: usize,
     pub out: usize,
     pub without: usize,
-    pub late: usize,
+    pub late: Vec<(RowRef, String)>,
 }
 
 /// Rows are handed on in batches of about this many.
@@ -293,14 +293,14 @@ impl Lanes {
         };
         let rest = self.waiting.split_off(free);
         let free = std::mem::replace(&mut self.waiting, rest);
-        let mut booked = Booked { rows_in: free.len(), out: 0, without: 0, late: 0 };
+        let mut booked = Booked { rows_in: free.len(), out: 0, without: 0, late: Vec::new() };
         for ((stamp, ..), side, _, row) in free {
             self.time = self.time.max(stamp);
             pairing.advance(self.time.saturating_sub(1), &mut self.out);
             let before = self.out.pairs.count();
-            match pairing.row(side, row, self.time, &mut self.out) {
-                false => booked.late += 1,
-                true => booked.without += usize::from(self.out.pairs.count() == before),
+            match pairing.row(side, &row, self.time, &mut self.out) {
+                Some(reason) => booked.late.push((row, reason)),
+                None => booked.without += usize::from(self.out.pairs.count() == before),
             }
             if self.out.pairs.count() >= ROWS {
                 booked.out += self.flush(give);

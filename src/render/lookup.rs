@@ -77,21 +77,17 @@ impl Lookup {
 }
 
 impl Pairing for Lookup {
-    fn row(&mut self, side: LeftRight, row: RowRef, _: i64, out: &mut Out) -> bool {
+    fn row(&mut self, side: LeftRight, row: &RowRef, _: i64, out: &mut Out) -> Option<String> {
         if side == LeftRight::Right {
-            self.put(row, &mut out.keeping);
-            return true;
-        }
+            self.put(row.clone(), &mut out.keeping);
         // A record without a value is dropped.
-        if row.is_deletion() {
-            return true;
+        } else if !row.is_deletion() {
+            let found = row.key().and_then(|key| self.rows.get(key)).cloned();
+            if found.is_some() || self.kind.keeps_left() {
+                out.pairs.push(Some(row.clone()), found, row.rowtime(), row.position());
+            }
         }
-        let found = row.key().and_then(|key| self.rows.get(key)).cloned();
-        if found.is_some() || self.kind.keeps_left() {
-            let (rowtime, position) = (row.rowtime(), row.position());
-            out.pairs.push(Some(row), found, rowtime, position);
-        }
-        true
+        None
     }
 
     fn advance(&mut self, _: i64, _: &mut Out) {}

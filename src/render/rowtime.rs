@@ -56,3 +56,56 @@ impl RowTime {
         batch.filter(&BooleanArray::from_iter(stamps.iter().map(|ms| Some(ms.is_some()))))
     }
 }
+
+/// The rows without those that lie further than `most` milliseconds ahead of the clock: of a partition that had
+/// taken such a time, all that is right would be late.
+///
+/// `kept`: as for [`RowTime::take`].
+pub fn not_ahead(
+    batch: Batch,
+    kept: Option<&[u32]>,
+    (now, most): (i64, i64),
+    rejects: &mut Vec<Reject>,
+) -> Batch {
+    let last = now.saturating_add(most);
+    if batch.origin.rowtime.greatest(batch.len) <= last {
+        return batch;
+    }
+    let is_right: Vec<bool> = (0..batch.len).map(|row| batch.origin.rowtime.at(row) <= last).collect();
+    for (row, _) in is_right.iter().enumerate().filter(|(_, is_right)| !**is_right) {
+        let time = batch.origin.rowtime.at(row);
+        rejects.push(Reject {
+            message: kept.map_or(row, |kept| kept[row] as usize),
+            column: None,
+            reason: format!(
+                "its ROWTIME {time} lies {} ms ahead of the clock, and max.future.ms is {most}",
+                time - now
+            ),
+        });
+    }
+    rejects.sort_by_key(|r| r.message);
+    batch.filter(&BooleanArray::from(is_right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Origin;
+
+    #[test]
+    fn what_lies_too_far_ahead_is_rejected_by_its_place_among_the_messages() {
+        let origin = Origin { rowtime: Timestamps::Each(vec![10, 26, 25, 99].into()), ..Origin::none(4) };
+        let batch = Batch { len: 4, columns: Vec::new(), origin, deleted: None };
+        let mut rejects = Vec::new();
+        let left = not_ahead(batch, Some(&[0, 2, 3, 5]), (20, 5), &mut rejects);
+        assert_eq!((left.len, left.origin.rowtime.at(1)), (2, 25));
+        let found: Vec<_> = rejects.iter().map(|r| (r.message, r.reason.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                (2, "its ROWTIME 26 lies 6 ms ahead of the clock, and max.future.ms is 5"),
+                (5, "its ROWTIME 99 lies 79 ms ahead of the clock, and max.future.ms is 5"),
+            ]
+        );
+    }
+}

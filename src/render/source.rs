@@ -4,9 +4,10 @@ use super::Tick;
 use super::books::Stage;
 use super::context::Context;
 use super::rejects::RejectedRecord;
-use super::rowtime::RowTime;
+use super::rowtime::{self, RowTime};
 use super::stamps::Stamps;
 use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps};
+use crate::clock::now_ms;
 use crate::connector::{
     self, Dealt, Dispensers, Moment, Opening, Position, ReadTo, Singly, Source, Team, Ticket,
 };
@@ -47,6 +48,8 @@ pub enum Read {
     Begins(BTreeMap<i32, i64>),
     /// All that is there now has been read.
     AtEnd,
+    /// There was nothing more to read since then.
+    Quiet,
 }
 
 /// Stage 1: one batch of messages each time it runs, as long as there is room in flight.
@@ -79,6 +82,7 @@ pub fn read<'s>(
         let mut busy = false;
         // All that is there now has been read, and that was said.
         let mut at_end = false;
+        let mut quiet = Quiet::new(&plan);
         let mut round = 0;
         move |output| {
             let Some(held) = capability.as_mut() else { return };
@@ -121,6 +125,9 @@ pub fn read<'s>(
                         // Behind all that was read.
                         output.session(&held.delayed(&moment.epoch)).give(Read::AtEnd);
                         context.say();
+                    } else if quiet.is_due(moment.epoch) {
+                        output.session(&held.delayed(&moment.epoch)).give(Read::Quiet);
+                        context.say();
                     }
                     // What is not bounded keeps its place in time, so that later readers find it open.
                     if plan.bounded && matches!(polled, Dealt::Done) {
@@ -148,6 +155,35 @@ pub fn read<'s>(
             at_end = false;
         }
     })
+}
+
+/// When a reader without anything to read says so, for partitions that may be idle. One that catches up has
+/// something: what it makes does not hang on how fast it reads.
+struct Quiet {
+    every: Option<Tick>,
+    said: Tick,
+}
+
+/// So often in the time after which a partition is idle.
+const SAID_EACH: Tick = 4;
+
+impl Quiet {
+    fn new(plan: &SourcePlan) -> Quiet {
+        Quiet { every: idle(plan).map(|after| after / SAID_EACH), said: 0 }
+    }
+
+    fn is_due(&mut self, now: Tick) -> bool {
+        let due = self.every.is_some_and(|every| now >= self.said + every);
+        if due {
+            self.said = now;
+        }
+        due
+    }
+}
+
+/// After how long a source's partitions are idle.
+fn idle(plan: &SourcePlan) -> Option<Tick> {
+    plan.times.idle_ms.map(|ms| ms as Tick * 1_000)
 }
 
 /// Wakes an operator of this worker from any thread.
@@ -279,7 +315,7 @@ pub fn decode<'s>(
             let may_go = |read: &Read, rows: &mut RowDecoder, waits: bool| match read {
                 Read::Messages(messages, _) => rows.is_ready(messages),
                 Read::Begins(_) => true,
-                Read::AtEnd => !waits,
+                Read::AtEnd | Read::Quiet => !waits,
             };
             while let Some((cap, read)) =
                 undecoded.pop_front_if(|(_, read)| may_go(read, &mut rows, !unstamped.is_empty()))
@@ -295,6 +331,15 @@ pub fn decode<'s>(
                     }
                     Read::AtEnd => {
                         output.session(&cap).give(Batch::reached(reached(None, true)));
+                        continue;
+                    }
+                    Read::Quiet => {
+                        let moment = Moment { epoch: *cap.time(), ..context.moment() };
+                        let since = moment.epoch.saturating_sub(idle(&plan).unwrap_or(Tick::MAX));
+                        let mut session = output.session(&cap);
+                        for moved in shared.stamps.follow(moment, since) {
+                            session.give(Batch::reached(reached(Some(moved), true)));
+                        }
                         continue;
                     }
                 };
@@ -326,6 +371,7 @@ pub fn decode<'s>(
 pub struct RowDecoder {
     decoder: Box<dyn Decoder>,
     timestamp: Option<(RowTime, Vec<bool>)>,
+    max_future_ms: Option<i64>,
     ordinal: u32,
     columns: usize,
     /// The greatest ROWTIME so far of each partition, where one reader reads all in order.
@@ -348,6 +394,7 @@ impl RowDecoder {
                 None => decoder(&plan.serialization, &plan.schema, schemas)?,
             },
             timestamp,
+            max_future_ms: plan.times.max_future_ms,
             ordinal: plan.ordinal,
             columns: plan.schema.len(),
             reached: BTreeMap::new(),
@@ -403,6 +450,10 @@ impl RowDecoder {
         let mut rejects = decoded.rejects;
         let batch = match &mut self.timestamp {
             Some((rowtime, _)) => rowtime.take(batch, kept.as_deref(), &mut rejects),
+            None => batch,
+        };
+        let batch = match self.max_future_ms {
+            Some(most) => rowtime::not_ahead(batch, kept.as_deref(), (now_ms(), most), &mut rejects),
             None => batch,
         };
         (batch, rejects)

@@ -27,6 +27,8 @@ struct Partition {
     ahead: BTreeMap<u64, Ahead>,
     /// What held before blocks whose rows still wait.
     before: BTreeMap<u64, i64>,
+    /// When it was told of last; 0: not in this run.
+    heard: Tick,
 }
 
 struct Ahead {
@@ -122,6 +124,23 @@ impl Stamps {
         self.partitions().get_mut(&partition)?.before.remove(&sequence)
     }
 
+    /// Partitions that nothing was told of since `quiet` come to the least stamp of the others, so that what
+    /// they bring later is late where the others' time has gone by. Tells which have moved, and how far.
+    pub fn follow(&self, moment: Moment, quiet: Tick) -> Vec<(i32, i64)> {
+        let mut partitions = self.partitions();
+        let is_idle = |known: &Partition| known.heard < quiet && known.ahead.is_empty();
+        let others = partitions.values().filter(|known| !is_idle(known));
+        let Some(least) = others.map(|known| *known.marks.last()).min() else { return Vec::new() };
+        let behind = |known: &Partition| is_idle(known) && *known.marks.last() < least;
+        let moved = partitions.iter_mut().filter(|(_, known)| behind(known));
+        moved
+            .map(|(partition, known)| {
+                known.marks.note(moment, least);
+                (*partition, least)
+            })
+            .collect()
+    }
+
     /// What held at the end of a closed tick, of each partition that had a row by then.
     pub fn at(&self, tick: Tick) -> BTreeMap<i32, i64> {
         let partitions = self.partitions();
@@ -143,11 +162,13 @@ fn set(batch: &mut Batch, before: i64) -> Option<i64> {
 
 impl Partition {
     fn new(stamp: i64) -> Partition {
-        Partition { marks: Marks::new(stamp), next: 0, ahead: BTreeMap::new(), before: BTreeMap::new() }
+        let (ahead, before) = (BTreeMap::new(), BTreeMap::new());
+        Partition { marks: Marks::new(stamp), next: 0, ahead, before, heard: 0 }
     }
 
     fn tell(&mut self, moment: Moment, greatest: i64) -> i64 {
         let before = *self.marks.last();
+        self.heard = self.heard.max(moment.epoch);
         self.marks.note(moment, before.max(greatest));
         before
     }
@@ -185,6 +206,26 @@ mod tests {
         assert_eq!([stamps.before(7, 3), stamps.before(7, 2)], [Some(90), Some(50)]);
         assert_eq!(stamps.before(7, 2), None, "it is told once");
         assert_eq!([2, 4, 5].map(|tick| stamps.at(tick).get(&7).copied()), [None, Some(50), Some(90)]);
+    }
+
+    #[test]
+    fn idle_partitions_follow_the_least_of_the_others() {
+        let stamps = Stamps::default();
+        let at = |epoch| Moment { epoch, horizon: 0 };
+        for (partition, epoch, greatest) in [(1, 5, 100), (2, 50, 70), (3, 60, 90), (4, 4, 60)] {
+            stamps.next(partition, at(epoch), greatest);
+        }
+        assert_eq!(stamps.follow(at(60), 10), [(4, 70)], "1 is ahead of them");
+        assert_eq!(stamps.follow(at(61), 10), [], "it has come so far");
+        assert_eq!(stamps.next(4, at(62), 65), 70, "what comes now comes after that");
+        assert_eq!(stamps.at(61)[&4], 70);
+        assert_eq!(stamps.follow(at(99), 90), [], "there is nobody to follow");
+        stamps.next(3, at(100), 110);
+        assert_eq!(stamps.follow(at(100), 90), [(1, 110), (2, 110), (4, 110)]);
+        let block = Ticket { sequence: 1, epoch: 70 };
+        assert_eq!(stamps.tell(1, block, 0, 0, None), None);
+        stamps.next(3, at(200), 120);
+        assert_eq!(stamps.follow(at(200), 190), [(2, 120), (4, 120)], "rows of 1 wait for others of it");
     }
 
     #[test]

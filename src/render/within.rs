@@ -112,23 +112,27 @@ fn pair(side: LeftRight, row: RowRef, partner: Option<RowRef>) -> (Option<RowRef
 }
 
 impl Pairing for WithinJoin {
-    fn row(&mut self, side: LeftRight, row: RowRef, time: i64, out: &mut Out) -> bool {
+    fn row(&mut self, side: LeftRight, row: &RowRef, time: i64, out: &mut Out) -> Option<String> {
         // A record without a value is dropped.
         if row.is_deletion() {
-            return true;
+            return None;
         }
         let (rowtime, position) = (row.rowtime(), row.position());
         let Some(key) = row.key().map(Key::from) else {
             if self.keeps(side) {
-                let (left, right) = pair(side, row, None);
+                let (left, right) = pair(side, row.clone(), None);
                 out.pairs.push(left, right, rowtime, position);
             }
-            return true;
+            return None;
         };
         let (from, to) = self.range(side, rowtime);
         let end = to.saturating_add(self.within.grace());
         if end < time {
-            return false;
+            let (by, grace) = (time - end, self.within.grace());
+            return Some(format!(
+                "late by {by} ms for rows of the other stream from {from} to {to}: the join has come to {time}, \
+                 and the grace is {grace} ms"
+            ));
         }
         let mut matched = false;
         let least = Position { stamp: i64::MIN, source: 0, partition: i32::MIN, offset: i64::MIN, nth: 0 };
@@ -157,13 +161,13 @@ impl Pairing for WithinJoin {
             out.pairs.push(left, right, rowtime, position);
         }
         let mark = Mark { side: side as u8, rowtime, position };
-        out.keeping.add(rowtime, || self.entries[side as usize].of(&key, &mark.bytes(), &row));
+        out.keeping.add(rowtime, || self.entries[side as usize].of(&key, &mark.bytes(), row));
         if matched {
             let mark = Mark { side: MATCHED + side as u8, ..mark };
             out.keeping.add(rowtime, || marked(&key, &mark.bytes()).into());
         }
-        self.sides[side as usize].keep(end, key, (rowtime, position), Kept { row, matched });
-        true
+        self.sides[side as usize].keep(end, key, (rowtime, position), Kept { row: row.clone(), matched });
+        None
     }
 
     fn advance(&mut self, time: i64, out: &mut Out) {

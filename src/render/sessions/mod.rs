@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan};
 use crate::types::SqlType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -59,8 +59,8 @@ pub fn ordered<'s>(
     let pairs = Pairs::new(&types, &[], Vec::new(), &vec![true; types.len()]);
     let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "window"));
     let books = Rc::clone(context);
-    let book = move |tick, Booked { rows_in, out, without, late }| {
-        books.books.record(stage, tick, rows_in, out, without, late);
+    let book = move |tick, Booked { rows_in, out, without, .. }| {
+        books.books.record(stage, tick, rows_in, out, without, 0);
     };
     let nothing = Restored { entries: empty(left.rows.scope()), keys: 0 };
     let out = Out { pairs, keeping: Keeping::new(true), closes_at_end: false };
@@ -71,12 +71,11 @@ pub fn ordered<'s>(
 struct InOrder;
 
 impl Pairing for InOrder {
-    fn row(&mut self, _: LeftRight, row: RowRef, _: i64, out: &mut Out) -> bool {
+    fn row(&mut self, _: LeftRight, row: &RowRef, _: i64, out: &mut Out) -> Option<String> {
         if !row.is_deletion() && row.key().is_some() {
-            let (rowtime, position) = (row.rowtime(), row.position());
-            out.pairs.push(Some(row), None, rowtime, position);
+            out.pairs.push(Some(row.clone()), None, row.rowtime(), row.position());
         }
-        true
+        None
     }
 
     fn advance(&mut self, _: i64, _: &mut Out) {}
@@ -102,6 +101,7 @@ pub fn sessions<'s>(
     let routing = Routing::Front(aggregation.keys.len());
     let by_key = || Exchange::new(move |((kept, _), _, _): &StateUpdate| routing.bucket(user_key(&kept.0)));
     let mut clock = Clock::new(&plan.feeds(&plan.select.from), context.peers);
+    let mut told: VecDeque<(Tick, Reached)> = VecDeque::new();
     let mut known = Sessions::new(aggregation, rules);
     let mut restoring = Some((BTreeMap::new(), BTreeMap::new()));
     let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "aggregate"));
@@ -149,7 +149,19 @@ pub fn sessions<'s>(
                     context.rejects.write(tick, late.iter().map(rejected));
                 }
             });
-            marks.for_each(|_, marks| marks.drain(..).for_each(|mark| clock.add(&mark)));
+            marks.for_each(|cap, marks| {
+                let tick = *cap.least().expect("marks travel with a tick");
+                told.extend(marks.drain(..).map(|mark| (tick, mark)));
+            });
+            // What a worker tells of a tick holds when the rows of that tick are here, which may have come by
+            // other workers.
+            told.retain(|(tick, mark)| {
+                let is_here = !frontiers[0].less_equal(tick);
+                if is_here {
+                    clock.add(mark);
+                }
+                !is_here
+            });
             if let Some(time) = clock.least() {
                 known.forget(time);
             }
