@@ -29,16 +29,20 @@ pub fn check(run: &mut Run) {
             _ => {}
         }
     }
+    let of_sources = |line: &Line| line.source.split(", ").filter_map(|source| fed.get(source)).sum();
     for line in &lines {
+        // The first of these that the query has.
+        let let_out = |stages: &[&str]| {
+            let of = |stage: &&str| lines.iter().find(|l| l.stage == *stage && l.query == line.query);
+            stages.iter().find_map(of).map(|before| before.rows_out)
+        };
         let expected = match line.stage.as_str() {
             "decode" => continue,
-            "transform" => fed.get(line.source.as_str()),
-            _ => lines
-                .iter()
-                .find(|l| l.stage == "transform" && l.query == line.query)
-                .map(|transform| &transform.rows_out),
+            "join" => of_sources(line),
+            "transform" => let_out(&["join"]).unwrap_or_else(|| of_sources(line)),
+            "window" => let_out(&["transform"]).unwrap_or(0),
+            _ => let_out(&["window", "transform"]).unwrap_or(0),
         };
-        let expected = *expected.unwrap_or(&0);
         assert_eq!(line.rows_in, expected, "{} of {} on {}", line.stage, line.query, line.source);
     }
 }

@@ -462,7 +462,7 @@ fn a_table_that_comes_late_is_stored_whole() {
 
 /// Two partitions, one of which brings nothing more.
 const WINDOWED: &str = "
-    SET 'idle.partition.ms' = '50';
+    SET 'idle.partition.ms' = '1500';
     CREATE STREAM S (K VARCHAR, T BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED', TIMESTAMP='T');
     CREATE TABLE N AS SELECT K, COUNT(*) AS N FROM S WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY K EMIT FINAL;
 ";

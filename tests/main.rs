@@ -5,6 +5,7 @@ mod harness;
 mod architecture;
 mod scripts;
 mod operators;
+mod windows;
 mod emission;
 mod testing;
 mod books;

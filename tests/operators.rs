@@ -219,9 +219,13 @@ const TABLE: &str = "
 /// What a message says of its key.
 type Entry = Option<(Option<&'static str>, i32, Fixed)>;
 
-/// Writes random upserts and deletions; answers the rows that are left.
-fn write_table(site: &Site, random: &mut Random) -> BTreeMap<i32, (Option<&'static str>, i32, Fixed)> {
-    let dir = site.path("data/topics/t");
+/// Writes random upserts and deletions to a topic; answers the rows that are left.
+fn write_table(
+    site: &Site,
+    topic: &str,
+    random: &mut Random,
+) -> BTreeMap<i32, (Option<&'static str>, i32, Fixed)> {
+    let dir = site.path(&format!("data/topics/{topic}"));
     let (mut log, _) = LogWriter::open(&dir, 0..2, LogOptions::default()).unwrap();
     // The greatest position wins: the time that its partition had come to, then partition and offset.
     let mut latest: BTreeMap<i32, ((i64, u32, usize), Entry)> = BTreeMap::new();
@@ -253,7 +257,7 @@ fn write_table(site: &Site, random: &mut Random) -> BTreeMap<i32, (Option<&'stat
 fn tables_over_a_table() {
     for (seed, cut) in (10..).zip(cuts()) {
         let site = Site::new().keeping_data();
-        let rows = write_table(&site, &mut Random(seed));
+        let rows = write_table(&site, "t", &mut Random(seed));
         let mut run = Run::once(&site, cut, TABLE);
         let mut check = |table: &str, mut expected: Vec<String>| {
             let mut found = run.ask(&format!("SELECT * FROM {table}"));
@@ -321,6 +325,60 @@ fn town_row(town: &str, rows: &[(i32, Fixed)]) -> String {
         distinct.len(),
         list(ints.iter().take(2)),
     )
+}
+
+const JOINED: &str = "
+    CREATE TABLE A (ID INT PRIMARY KEY, TOWN VARCHAR, N INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');
+    CREATE TABLE B (ID INT PRIMARY KEY, TOWN VARCHAR, N INT) WITH (KAFKA_TOPIC='b', VALUE_FORMAT='JSON');
+    CREATE TABLE INNER_ AS SELECT A.ID AS ID, A.N AS AN, B.N AS BN FROM A JOIN B ON A.ID = B.ID;
+    CREATE TABLE LEFT_ AS SELECT A.ID AS ID, A.N AS AN, B.N AS BN FROM A LEFT JOIN B ON A.ID = B.ID;
+    CREATE TABLE FULL_ AS SELECT ROWKEY AS ID, A.N AS AN, B.N AS BN FROM A FULL JOIN B ON A.ID = B.ID;
+    CREATE TABLE FOREIGN_ AS SELECT A.ID AS ID, A.N AS AN, B.N AS BN FROM A JOIN B ON A.N = B.ID;
+    CREATE TABLE FOREIGN_LEFT AS SELECT A.ID AS ID, A.N AS AN, B.N AS BN FROM A LEFT JOIN B ON A.N = B.ID;
+    CREATE TABLE COUNTED AS SELECT BN, COUNT(*) AS N, SUM(AN) AS S FROM FOREIGN_ GROUP BY BN;
+";
+
+#[test]
+fn tables_joined_with_tables() {
+    for (seed, cut) in (30..).zip(cuts()) {
+        let site = Site::new().keeping_data();
+        let mut random = Random(seed);
+        let [a, b] = ["a", "b"].map(|topic| write_table(&site, topic, &mut random));
+        let n = |rows: &BTreeMap<i32, (_, i32, _)>, id: i32| rows.get(&id).map(|(_, n, _)| *n);
+        let ids: BTreeSet<i32> = a.keys().chain(b.keys()).copied().collect();
+        let by_key: Vec<_> = ids.iter().map(|id| (*id, n(&a, *id), n(&b, *id))).collect();
+        let by_foreign: Vec<_> = a.iter().map(|(id, (_, an, _))| (*id, Some(*an), n(&b, *an))).collect();
+        let mut counted: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
+        for (_, an, bn) in &by_foreign {
+            if let (Some(an), Some(bn)) = (an, bn) {
+                let (count, sum) = counted.entry(*bn).or_default();
+                (*count, *sum) = (*count + 1, *sum + an);
+            }
+        }
+
+        let mut run = Run::once(&site, cut, JOINED);
+        let mut check = |table: &str, mut expected: Vec<String>| {
+            let mut found = run.ask(&format!("SELECT * FROM {table}"));
+            found.sort();
+            expected.sort();
+            assert!(expected.len() > 2, "{table} shows little");
+            assert_eq!(found, expected, "{table}, seed {seed}, {cut:?}");
+        };
+        type Joined = (i32, Option<i32>, Option<i32>);
+        let shown = |rows: &[Joined], keeps: fn(&Joined) -> bool| -> Vec<String> {
+            let text = |(id, an, bn): &Joined| {
+                format!(r#"{{"ID":{id},"AN":{},"BN":{}}}"#, or_null(*an), or_null(*bn))
+            };
+            rows.iter().filter(|row| keeps(row)).map(text).collect()
+        };
+        check("INNER_", shown(&by_key, |(_, an, bn)| an.is_some() && bn.is_some()));
+        check("LEFT_", shown(&by_key, |(_, an, _)| an.is_some()));
+        check("FULL_", shown(&by_key, |_| true));
+        check("FOREIGN_", shown(&by_foreign, |(_, _, bn)| bn.is_some()));
+        check("FOREIGN_LEFT", shown(&by_foreign, |_| true));
+        let counted = counted.iter().map(|(bn, (n, s))| format!(r#"{{"BN":{bn},"N":{n},"S":{s}}}"#));
+        check("COUNTED", counted.collect());
+    }
 }
 
 /// Whatever their times say, and however ticks are cut.
