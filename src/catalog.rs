@@ -71,6 +71,11 @@ impl SourceEvent {
 }
 
 impl Source {
+    /// Whether the engine has made it for itself: rejects, books, what feeds sinks.
+    pub fn is_of_the_engine(&self) -> bool {
+        self.name.starts_with("WHARFE_")
+    }
+
     /// As an input of a query, which gets its rows from there.
     pub fn input(&self, from: Input) -> QueryInput {
         QueryInput {
@@ -145,6 +150,8 @@ pub struct Query {
     pub writes: String,
     pub plan: QueryPlan,
     pub recorded: Recorded,
+    /// PAUSE has stopped the readers that it has of its own.
+    pub paused: bool,
     /// What was installed for it: itself, and the sources that only it reads.
     pub dataflows: Vec<DataflowId>,
 }

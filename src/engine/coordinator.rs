@@ -168,7 +168,7 @@ impl Coordinator {
                 // What would be made outside is left to the carrying out.
                 Decision::Missing { .. } | Decision::Decided(..) => return Ok(()),
             };
-            facts.ask(questions, self.base.schemas.client(), self.base.events());
+            facts.ask(questions, &self.base);
         }
     }
 
@@ -275,7 +275,7 @@ impl Coordinator {
                 // Nothing is held while others are waited for.
                 turn = Turn::default();
             }
-            facts.ask(questions, self.base.schemas.client(), self.base.events());
+            facts.ask(questions, &self.base);
         }
     }
 
@@ -337,6 +337,11 @@ impl Coordinator {
             let plans = std::mem::take(&mut effects.install);
             if !dataflows.is_empty() || !tables.is_empty() {
                 shared.command(Command::Drop { dataflows, tables, wanted: Vec::new() });
+            }
+            let pauses = std::mem::take(&mut effects.pauses);
+            if !pauses.is_empty() {
+                // Readers that are installed stopped must not read anything before.
+                shared.command(Command::Pause(pauses));
             }
             if !plans.is_empty() || !wanted.is_empty() {
                 let started_ms = effects.started_ms.unwrap_or_else(now_ms);

@@ -169,6 +169,7 @@ impl Draft<'_> {
             dataflows: vec![plan.id, reader],
             plan: plan.clone(),
             recorded: self.recorded(),
+            paused: false,
         };
         plans.push(DataflowPlan::Query(plan));
         self.world.catalog.tables.insert(name.into(), table);
@@ -358,6 +359,7 @@ impl Draft<'_> {
             writes: target.name.clone(),
             plan: plan.clone(),
             recorded: self.recorded(),
+            paused: false,
             dataflows,
         };
         self.world.catalog.queries.insert(id.into(), Arc::new(query));

@@ -17,11 +17,19 @@ use std::sync::Arc;
 impl Draft<'_> {
     pub(super) fn show(&self, show: &Show, session: &Session) -> Result<Outcome> {
         Ok(match show {
-            Show::Streams { extended: false } => Outcome::Streams(self.infos(SourceKind::Stream)),
-            Show::Tables { extended: false } => Outcome::Tables(self.infos(SourceKind::Table)),
-            Show::Streams { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Stream)),
-            Show::Tables { extended: true } => Outcome::Sources(self.descriptions(SourceKind::Table)),
-            Show::Topics { .. } => Outcome::Topics(self.topics()),
+            Show::Streams { all, extended: false } => {
+                Outcome::Streams(self.shown(SourceKind::Stream, *all).map(info).collect())
+            }
+            Show::Tables { all, extended: false } => {
+                Outcome::Tables(self.shown(SourceKind::Table, *all).map(info).collect())
+            }
+            Show::Streams { all, extended: true } => {
+                Outcome::Sources(self.descriptions(SourceKind::Stream, *all))
+            }
+            Show::Tables { all, extended: true } => {
+                Outcome::Sources(self.descriptions(SourceKind::Table, *all))
+            }
+            Show::Topics { all, .. } => Outcome::Topics(self.topics(*all)),
             Show::Queries { extended: false } => Outcome::Queries(self.queries()),
             Show::Queries { extended: true } => Outcome::Explanations(self.explanations()),
             Show::Connectors => Outcome::Connectors(self.connectors()),
@@ -37,22 +45,22 @@ impl Draft<'_> {
     }
 
     pub(super) fn describe_all(&self, kind: SourceKind) -> Outcome {
-        Outcome::Sources(self.descriptions(kind))
+        Outcome::Sources(self.descriptions(kind, false))
     }
 
-    fn infos(&self, kind: SourceKind) -> Vec<SourceInfo> {
-        self.world.catalog.sources(kind).map(info).collect()
+    /// `all`: the engine's own as well.
+    fn shown(&self, kind: SourceKind, all: bool) -> impl Iterator<Item = &Source> {
+        self.world.catalog.sources(kind).filter(move |source| all || !source.is_of_the_engine())
     }
 
-    fn descriptions(&self, kind: SourceKind) -> Vec<SourceDescription> {
+    fn descriptions(&self, kind: SourceKind, all: bool) -> Vec<SourceDescription> {
         let measures = self.base.shared.measures();
-        self.world.catalog.sources(kind).map(|source| self.description(source, &measures, true)).collect()
+        self.shown(kind, all).map(|source| self.description(source, &measures, true)).collect()
     }
 
-    fn topics(&self) -> Vec<TopicInfo> {
+    fn topics(&self, all: bool) -> Vec<TopicInfo> {
         let mut topics: Vec<TopicInfo> = Vec::new();
-        let catalog = &self.world.catalog;
-        for source in catalog.sources(SourceKind::Stream).chain(catalog.sources(SourceKind::Table)) {
+        for source in self.shown(SourceKind::Stream, all).chain(self.shown(SourceKind::Table, all)) {
             if topics.iter().any(|t| t.name == source.topic) {
                 continue;
             }
@@ -139,7 +147,7 @@ impl Draft<'_> {
             sink: Some(query.writes.clone()),
             sink_topic: self.world.catalog.get(&query.writes).map(|s| s.topic.clone()),
             persistent: true,
-            state: "RUNNING".into(),
+            state: if query.paused { "PAUSED" } else { "RUNNING" }.into(),
             traffic: measures.of_query(&query.id, |source| {
                 query.reads.iter().any(|read| self.world.catalog.feeds(source, read))
             }),
@@ -202,7 +210,7 @@ impl Draft<'_> {
         })?;
         if picture {
             let kinds = [SourceKind::Stream, SourceKind::Table];
-            let sources: Vec<_> = kinds.iter().flat_map(|kind| self.descriptions(*kind)).collect();
+            let sources: Vec<_> = kinds.iter().flat_map(|kind| self.descriptions(*kind, true)).collect();
             let id = found.query.as_ref().map_or("", |query| query.id.as_str());
             found.plan = flow::svg(&flow::around(&sources, id));
         }

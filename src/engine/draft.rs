@@ -10,9 +10,11 @@
 use super::answers::{AnswerKind, Answers, Outlet, Rows};
 use super::checkpoint::Manifest;
 use super::facts::{Fact, Facts, Question};
+use super::hold::{Hold, Positions};
 use super::insert::Insertion;
 use super::local::{About, Until, Way};
 use super::outcome::{Outcome, Status};
+use super::pause::Pauses;
 use super::placed;
 use super::resume::Planning;
 use super::session::Session;
@@ -98,6 +100,7 @@ pub struct Effects {
     pub insert: Option<Insertion>,
     /// Answers that come by mail, by their ids.
     pub close: Vec<String>,
+    pub pauses: Pauses,
     /// The checkpoint that a beginning goes on from.
     pub resumed: Option<Arc<Manifest>>,
     /// What is said when it is installed.
@@ -259,6 +262,8 @@ impl<'a> Draft<'a> {
                 return Ok(Verdict::Answer(Box::new(opening)));
             }
             Statement::Terminate { id } => self.terminate(id.as_ref()),
+            Statement::Pause { id } => self.pause(id.as_ref()),
+            Statement::Resume { id } => self.resume(id.as_ref()),
             Statement::Drop { kind, if_exists, name, delete_topic } => {
                 self.drop_source(*kind, *if_exists, name, *delete_topic)
             }
@@ -324,6 +329,7 @@ impl<'a> Draft<'a> {
         }
         self.world.active.extend(plans.iter().map(|plan| (plan.id(), Arc::new(plan.clone()))));
         self.effects.install = plans;
+        self.stop_and_go();
         surveyed
     }
 
@@ -455,6 +461,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// How far readers are, which stand still until what is decided has been installed.
+    pub fn held(&self, hold: Hold) -> Result<Arc<Positions>> {
+        match self.change(Question::Held(hold), Fact::Held(None))? {
+            Fact::Held(held) => Ok(held.map_or_else(Arc::default, |held| Arc::clone(&held.positions))),
+            other => unexpected(&other),
+        }
+    }
+
     /// Whether what failed failed for want of a fact: then nothing is known of it yet.
     pub fn lacks(&self) -> bool {
         !self.missing.borrow().is_empty()
@@ -517,6 +531,8 @@ pub fn is_lasting(statement: &Statement) -> bool {
             | CreateAs { .. }
             | InsertSelect { .. }
             | Terminate { .. }
+            | Pause { .. }
+            | Resume { .. }
             | Drop { .. }
             | CreateType { .. }
             | DropType { .. }

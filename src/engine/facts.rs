@@ -4,14 +4,17 @@
 //! again. What changes something outside (a topic is made, a schema registered) is asked for last, when
 //! all else is decided: until then the decision goes on with what the answer most likely is.
 
+use super::draft::Base;
+use super::hold::{Held, Hold};
 use crate::connector::opensearch::Target;
 use crate::connector::{self, Cluster, Layout, Place, Position, Survey};
 use crate::error::{Code, Error, Result};
-use crate::registry::{Client, Resolved, Schema, Trouble};
-use crate::topology::{EventName, Events, Whereabouts};
+use crate::registry::{Resolved, Schema, Trouble};
+use crate::topology::{EventName, Whereabouts};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub enum Question {
     Event(EventName),
     /// The events of a namespace.
     Namespace(String),
+    /// How far readers are, each with its name, which stand still from then on.
+    Held(Hold),
     /// Whether files and variables are there that a sink needs.
     Sound(Box<Target>),
 }
@@ -53,6 +58,8 @@ pub enum Fact {
     Registered(Result<u32, Trouble>),
     Event(Box<Whereabouts>),
     Namespace(Vec<EventName>),
+    /// The readers go on when nobody has it any more; `None`: they have not been stopped yet.
+    Held(Option<Arc<Held>>),
     Sound,
 }
 
@@ -68,13 +75,13 @@ impl Facts {
     }
 
     /// Asks; those that ask different clusters do not wait for each other.
-    pub fn ask(&mut self, questions: Vec<Question>, registry: &Client, events: &dyn Events) {
+    pub fn ask(&mut self, questions: Vec<Question>, base: &Base) {
         let mut lanes: BTreeMap<String, Vec<Question>> = BTreeMap::new();
         for question in questions {
             lanes.entry(question.lane()).or_default().push(question);
         }
         let ask = |lane: Vec<Question>| -> Vec<(Question, Result<Fact>)> {
-            lane.into_iter().map(|question| (question.clone(), question.ask(registry, events))).collect()
+            lane.into_iter().map(|question| (question.clone(), question.ask(base))).collect()
         };
         if lanes.len() == 1 {
             self.known.extend(lanes.into_values().flat_map(ask));
@@ -101,6 +108,7 @@ impl Question {
                 format!("cluster {}", cluster.name)
             }
             Question::Survey { .. } | Question::FirstLines(_) | Question::Sound(_) => "disk".into(),
+            Question::Held(_) => "readers".into(),
             Question::Latest(_)
             | Question::Schema(_)
             | Question::Registered { .. }
@@ -109,8 +117,9 @@ impl Question {
         }
     }
 
-    fn ask(self, registry: &Client, events: &dyn Events) -> Result<Fact> {
+    fn ask(self, base: &Base) -> Result<Fact> {
         use connector::kafka;
+        let (registry, events) = (base.schemas.client(), base.events());
         Ok(match self {
             Question::Partitions { cluster, topic } => {
                 Fact::Partitions(kafka::prepare(&cluster, &topic, None).map_err(refused)?)
@@ -134,6 +143,7 @@ impl Question {
             Question::Registered { subject, schema } => Fact::Registered(registry.register(&subject, schema)),
             Question::Event(event) => Fact::Event(Box::new(events.locate(&event)?)),
             Question::Namespace(namespace) => Fact::Namespace(events.of_namespace(&namespace)?),
+            Question::Held(hold) => Fact::Held(Some(Arc::new(hold.take(&base.shared)?))),
             Question::Sound(target) => {
                 target.sound().map_err(Error::topology)?;
                 Fact::Sound

@@ -22,6 +22,8 @@ mod rules;
 mod schemas;
 mod reading;
 mod remove;
+mod pause;
+mod hold;
 mod mended;
 mod sinks;
 mod constants;

@@ -97,7 +97,7 @@ pub struct QueryInfo {
     pub sink: Option<String>,
     pub sink_topic: Option<String>,
     pub persistent: bool,
-    /// `RUNNING`, or `COMPLETED` when its bounded input has ended.
+    /// `RUNNING` or `PAUSED`.
     pub state: String,
     pub traffic: Option<Traffic>,
 }

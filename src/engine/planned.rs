@@ -76,7 +76,9 @@ fn plan_script(statements: &[Parsed], topology: &Topology) -> Result<(String, Co
             | Statement::Assert { .. }
             | Statement::DescribeConnector { .. }
             | Statement::Print { .. }
-            | Statement::Terminate { .. } => continue,
+            | Statement::Terminate { .. }
+            | Statement::Pause { .. }
+            | Statement::Resume { .. } => continue,
             Statement::Select(_) => {
                 let explain = Statement::ExplainStatement(Box::new(parsed.clone()));
                 let explain = Parsed { statement: explain, ..parsed.clone() };

@@ -7,7 +7,7 @@ use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
 use crate::error::{Error, Result};
 use crate::plan::{
-    DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, Sink, SourcePlan, TableId,
+    DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, SourcePlan, TableId,
 };
 use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
@@ -253,16 +253,7 @@ impl Draft<'_> {
         for writer in writers {
             let reads = self.read_by(&writer);
             let inputs = self.inputs((&reads, &writer.plan.select.from), Start::Earliest, plans, private)?;
-            let plan = QueryPlan {
-                id: self.world.id(),
-                inputs,
-                sink: Sink::Stream { hub, store: None },
-                // It begins anew, and nobody restarts from it.
-                restore: Default::default(),
-                durable: false,
-                goes_on: false,
-                ..writer.plan
-            };
+            let plan = QueryPlan { inputs, ..writer.plan.again(self.world.id(), hub) };
             private.push(plan.id);
             plans.push(DataflowPlan::Query(plan));
         }

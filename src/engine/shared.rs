@@ -3,8 +3,10 @@
 use super::Progress;
 use super::answers::{AnswerRow, Answers, Limits};
 use super::checkpoint::{Report, Taken};
+use super::hold::{Place, Positions};
 use super::lock;
 use super::measures::{Measured, Measures, Told};
+use super::pause::Pauses;
 use super::peeks::{Peek, Piece};
 use super::pull::{Asked, Over};
 use crate::connector::log::Ends;
@@ -46,6 +48,11 @@ pub enum Mail {
     Checkpoint {
         number: u64,
         report: Report,
+    },
+    /// How far a worker's readers are, which stand still.
+    Located {
+        number: u64,
+        positions: Positions,
     },
     /// What another process has read, and whether its inputs are through.
     Read {
@@ -101,6 +108,20 @@ pub enum Command {
     Abandon {
         number: u64,
     },
+    /// These readers read no further until they are released.
+    Hold {
+        readers: Vec<DataflowId>,
+        at_end: bool,
+    },
+    Release {
+        readers: Vec<DataflowId>,
+        at_end: bool,
+    },
+    Locate {
+        number: u64,
+        place: Place,
+    },
+    Pause(Pauses),
     /// Say so when all that is there has been read, and is through.
     Settle {
         number: u64,
@@ -150,6 +171,8 @@ pub struct Shared {
     horizons: Vec<AtomicU64>,
     /// Where who takes a checkpoint waits.
     reports: Mutex<Option<SyncSender<(u64, Report)>>>,
+    /// Where who holds readers waits to hear how far they are, by number.
+    places: Mutex<BTreeMap<u64, SyncSender<Positions>>>,
     /// On process 0: what the others have read.
     others: Mutex<BTreeMap<usize, (Progress, bool)>>,
     processes: usize,
@@ -202,6 +225,7 @@ impl Shared {
             peeks: Mutex::default(),
             asked: AtomicU64::new(0),
             reports: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
@@ -286,6 +310,11 @@ impl Shared {
                     let _ = reports.try_send((number, report));
                 }
             }
+            Mail::Located { number, positions } => {
+                if let Some(places) = lock(&self.places).get(&number) {
+                    let _ = places.try_send(positions);
+                }
+            }
             Mail::Failed(error) => self.fail(error),
             Mail::Read { process, progress, done } => {
                 lock(&self.others).insert(process, (progress, done));
@@ -343,6 +372,18 @@ impl Shared {
         let (sender, receiver) = sync_channel(4 * self.peers);
         *lock(&self.reports) = Some(sender);
         receiver
+    }
+
+    /// A question to all workers where readers are, and where their answers come.
+    pub fn expect_places(&self) -> (u64, Receiver<Positions>) {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = sync_channel(self.peers);
+        lock(&self.places).insert(number, sender);
+        (number, receiver)
+    }
+
+    pub fn forget_places(&self, number: u64) {
+        lock(&self.places).remove(&number);
     }
 
     pub fn has_stopped(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use super::checkpoint::{Report, Underway};
 use super::data_dir::registry_dir;
+use super::hold::Locating;
 use super::measures::Meter;
+use super::pause::{Move, Pauses};
 use super::peeks::Peeks;
 use super::post::Post;
 use super::shared::{Command, Mail, Shared};
@@ -16,6 +18,7 @@ use crate::render::dataflow::{cancel, install};
 use crate::render::hub;
 use crate::render::inflight::Inflight;
 use crate::render::rejects::RejectLog;
+use crate::render::standing::Standing;
 use crate::render::ticks::Clock;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -98,6 +101,7 @@ pub(super) fn context(
         readings: RefCell::default(),
         stamps: RefCell::default(),
         gauges: RefCell::default(),
+        pauses: Standing::default(),
         hold: Cell::default(),
         stores: RefCell::default(),
         writers: RefCell::default(),
@@ -147,6 +151,8 @@ pub(super) struct Loop {
     started: bool,
     once: bool,
     ended: bool,
+    /// Who wants to know how far readers are.
+    locating: Vec<Locating>,
     /// What is waited for, and how many ticks have closed since nothing was left to read.
     settling: Option<(u64, u32)>,
     /// What process 0 was last told that this one has read.
@@ -164,6 +170,7 @@ impl Loop {
             started: false,
             once,
             ended: false,
+            locating: Vec::new(),
             settling: None,
             told: Cell::default(),
             meter: Meter::new(first_of_process),
@@ -220,6 +227,17 @@ impl Loop {
                     context.kept.borrow().values().for_each(|kept| kept.forget_part());
                 }
             }
+            Command::Hold { readers, at_end } => context.pauses.hold(&readers, at_end),
+            Command::Release { readers, at_end } => context.pauses.release(&readers, at_end),
+            Command::Locate { number, place } => {
+                self.locating.push(Locating::begin(number, place, context));
+            }
+            Command::Pause(Pauses { moves, stop, go }) => {
+                for Move { query, from, to } in moves {
+                    context.hub(from).hand_over(query, &context.hub(to));
+                }
+                context.pauses.stop(&stop, &go);
+            }
             Command::Settle { number } if context.index == 0 => self.settling = Some((number, 0)),
             Command::Settle { .. } => {}
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
@@ -241,7 +259,7 @@ impl Loop {
     pub(super) fn after_step(&mut self) {
         let context = &self.context;
         context.forget_cancelled();
-        let is_awaited = context.hold.get().is_some() || self.peeks.wait();
+        let is_awaited = context.hold.get().is_some() || self.peeks.wait() || !self.locating.is_empty();
         if context.clock.cut(self.said(), is_awaited) {
             context.wake_sources();
         }
@@ -260,6 +278,7 @@ impl Loop {
         }
         self.go_on_with_checkpoint();
         self.settle(drained);
+        self.locate();
         self.context.tell_horizon();
         self.compact();
         self.peeks.work(&self.context);
@@ -312,6 +331,21 @@ impl Loop {
         self.context.wake_sources();
     }
 
+    /// Answers who waits for readers that stand still.
+    fn locate(&mut self) {
+        let context = &self.context;
+        self.locating.retain(|locating| {
+            let answer = locating.answer(context);
+            let waits = answer.is_none();
+            answer.into_iter().for_each(|mail| context.shared.mail(mail));
+            waits
+        });
+        if !self.locating.is_empty() {
+            context.clock.look_now();
+            context.wake_sources();
+        }
+    }
+
     fn report(&self, number: u64, report: Report) {
         self.context.shared.mail(Mail::Checkpoint { number, report });
     }
@@ -320,7 +354,9 @@ impl Loop {
     fn rest(&self) -> Duration {
         match &self.checkpoint {
             Some(checkpoint) if checkpoint.is_writing() => Duration::ZERO,
-            _ if self.peeks.has_work() || self.settling.is_some() => Duration::ZERO,
+            _ if self.peeks.has_work() || self.settling.is_some() || !self.locating.is_empty() => {
+                Duration::ZERO
+            }
             _ => self.context.clock.until_look(),
         }
     }

@@ -27,6 +27,8 @@ pub struct World {
     pub wanted: BTreeMap<HubId, Wanted>,
     /// Readers of declared streams' topics that queries share.
     pub readers: BTreeMap<(String, Start), (DataflowId, HubId)>,
+    /// Those that stand still, as queries are paused.
+    pub stopped: BTreeSet<DataflowId>,
     /// Push queries.
     pub answers: BTreeMap<String, Arc<Watcher>>,
     /// Where rows are sent on to.
@@ -72,6 +74,7 @@ impl Default for World {
             active: BTreeMap::new(),
             wanted: BTreeMap::new(),
             readers: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             answers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             mended: BTreeMap::new(),

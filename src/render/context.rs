@@ -8,9 +8,10 @@ use super::inflight::Inflight;
 use super::kept::{Kept, KeptId};
 use super::rejects::RejectLog;
 use super::source::{Reading, SharedSource};
+use super::standing::Standing;
 use super::table::Table;
 use super::ticks::Clock;
-use crate::connector::{self, Dispensers, Moment, Place, Share, Team, Writer};
+use crate::connector::{self, Dispensers, Moment, Place, Position, Share, Team, Writer};
 use crate::engine::Pace;
 use crate::engine::shared::Shared;
 use crate::error::Result;
@@ -45,6 +46,7 @@ pub struct Context {
     pub stamps: RefCell<BTreeMap<String, Arc<SharedSource>>>,
     /// Of each source that has been read, by its name.
     pub gauges: RefCell<BTreeMap<String, Rc<RefCell<Gauge>>>>,
+    pub pauses: Standing,
     /// While a checkpoint is under way: its tick. Nothing behind it is stored, compacted or told in the
     /// rejects until it is known how far each of these has come.
     pub hold: Cell<Option<Tick>>,
@@ -105,7 +107,7 @@ impl Context {
         let mut gauges = self.gauges.borrow_mut();
         let gauge =
             gauges.entry(plan.source.clone()).or_insert_with(|| Rc::new(Gauge::new(&plan.topic).into()));
-        gauge.borrow_mut().watch(reading);
+        gauge.borrow_mut().watch(plan.id, reading);
         Rc::clone(gauge)
     }
 
@@ -254,10 +256,17 @@ impl Context {
         self.shared.set_horizon(self.index % self.shared.workers(), horizon);
     }
 
-    /// Whether nothing is left to read now, as far as readers can tell.
+    /// How far a reader has read that stands still everywhere; `None`: it has not begun.
+    pub fn position(&self, key: &str) -> Option<Position> {
+        let reached = self.readings.borrow().get(key)?.borrow().position()?;
+        let stamps = self.stamps.borrow().get(key).map(|shared| shared.stamps.at(Tick::MAX));
+        Some(Position { stamps: stamps.unwrap_or_default(), ..reached.at(Tick::MAX) })
+    }
+
+    /// Whether nothing is left to read now, as far as readers can tell that do not stand still.
     pub fn is_read(&self) -> bool {
         let now_ms = self.clock.now_ms();
-        self.gauges.borrow().values().all(|gauge| gauge.borrow().is_read(now_ms))
+        self.gauges.borrow().values().all(|gauge| gauge.borrow().is_read(now_ms, &self.pauses))
     }
 
     /// Whether these dataflows are through, or gone.

@@ -111,7 +111,7 @@ pub fn rendered<'s>(
             let columns = wanted[..plan.inputs[input].columns].to_vec();
             let needs = Wanted { columns, headers: plan.passes_headers_on() };
             let cancel = Rc::clone(&ends.cancel);
-            Rendered::Rows(subscribe(scope, &context.hub(hub), needs, cancel, &mut ends.wake))
+            Rendered::Rows(subscribe(scope, &context.hub(hub), plan.id, needs, cancel, &mut ends.wake))
         }
         Input::Table(table) => {
             let table = Rc::clone(&context.tables.borrow()[&table]);
@@ -211,4 +211,5 @@ pub fn cancel(context: &Context, id: crate::plan::DataflowId) {
         dataflow.presses.iter_mut().for_each(|p| p.press());
     }
     context.kept.borrow_mut().retain(|(dataflow, _), _| *dataflow != id);
+    context.pauses.forget(id);
 }

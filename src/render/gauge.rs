@@ -1,8 +1,10 @@
 //! How far a source is read, as far as one worker reads it: beside the books, which count its rows.
 
 use super::source::Reading;
+use super::standing::Standing;
 use crate::batch::MessageBatch;
 use crate::connector::Lag;
+use crate::plan::DataflowId;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,7 +12,7 @@ use std::rc::Rc;
 pub struct Gauge {
     topic: String,
     /// Those that have not ended.
-    readings: Vec<Rc<RefCell<Reading>>>,
+    readings: Vec<(DataflowId, Rc<RefCell<Reading>>)>,
     bytes: u64,
     /// The timestamp of the last record that was read.
     last_ms: Option<i64>,
@@ -27,9 +29,10 @@ pub struct Level {
 }
 
 impl Gauge {
-    /// Whether nothing is left to read now, as far as the readers can tell.
-    pub fn is_read(&self, now_ms: i64) -> bool {
-        self.readings.iter().all(|reading| match &*reading.borrow() {
+    /// Whether nothing is left to read now, as far as the readers can tell that go on.
+    pub fn is_read(&self, now_ms: i64, pauses: &Standing) -> bool {
+        let mut going = self.readings.iter().filter(|(id, _)| !pauses.is_stopped(*id));
+        going.all(|(_, reading)| match &*reading.borrow() {
             Reading::Unopened => false,
             Reading::Open(source) => !source.lag(now_ms).is_some_and(Lag::is_some),
             Reading::Ended(_) | Reading::Elsewhere => true,
@@ -40,13 +43,13 @@ impl Gauge {
         Gauge { topic: topic.into(), readings: Vec::new(), bytes: 0, last_ms: None }
     }
 
-    pub fn watch(&mut self, reading: &Rc<RefCell<Reading>>) {
-        self.readings.push(Rc::clone(reading));
+    pub fn watch(&mut self, id: DataflowId, reading: &Rc<RefCell<Reading>>) {
+        self.readings.push((id, Rc::clone(reading)));
     }
 
     /// A reader that was cancelled shows nothing more. False when it was the last one.
     pub fn unwatch(&mut self, reading: &Rc<RefCell<Reading>>) -> bool {
-        self.readings.retain(|watched| !Rc::ptr_eq(watched, reading));
+        self.readings.retain(|(_, watched)| !Rc::ptr_eq(watched, reading));
         !self.readings.is_empty()
     }
 
@@ -57,8 +60,8 @@ impl Gauge {
 
     /// `started_ms`: when reading began.
     pub fn level(&mut self, now_ms: i64, started_ms: i64) -> Level {
-        self.readings.retain(|reading| !matches!(*reading.borrow(), Reading::Ended(_)));
-        let behind = |reading: &Rc<RefCell<Reading>>| match &*reading.borrow() {
+        self.readings.retain(|(_, reading)| !matches!(*reading.borrow(), Reading::Ended(_)));
+        let behind = |(_, reading): &(DataflowId, Rc<RefCell<Reading>>)| match &*reading.borrow() {
             Reading::Open(source) => source.lag(now_ms),
             _ => None,
         };
@@ -127,19 +130,19 @@ mod tests {
         let mut gauge = Gauge::new("t");
         let behind = |lag| Rc::new(RefCell::new(Reading::Open(Box::new(Behind(lag)))));
         let one = behind(Some(3));
-        gauge.watch(&one);
+        gauge.watch(1, &one);
         assert_eq!(gauge.level(5_000, 1_000).lag_ms, Some(4_000), "nothing was read since the start");
         gauge.count(&one_at(4_500));
         let level = gauge.level(5_000, 1_000);
         assert_eq!((level.bytes, level.lag, level.lag_ms), (5, Lag::records(3), Some(500)));
-        gauge.watch(&behind(Some(4)));
+        gauge.watch(1, &behind(Some(4)));
         assert_eq!(gauge.level(5_000, 1_000).lag, Lag::records(7));
-        gauge.watch(&behind(None));
+        gauge.watch(1, &behind(None));
         assert_eq!(gauge.level(5_000, 1_000).lag_ms, None, "one does not know");
 
         let mut gauge = Gauge::new("t");
-        gauge.watch(&behind(Some(0)));
-        gauge.watch(&one);
+        gauge.watch(1, &behind(Some(0)));
+        gauge.watch(1, &one);
         *one.borrow_mut() = Reading::Ended(None);
         assert_eq!(gauge.level(5_000, 1_000).lag_ms, Some(0));
     }

@@ -35,6 +35,8 @@ type ReachedBy = (u32, u32, Option<i32>);
 
 /// One reader's queue; what is in it was counted as in flight by its source.
 pub struct Reader {
+    /// The query that reads.
+    query: DataflowId,
     queue: RefCell<VecDeque<Event>>,
     needs: Wanted,
     activator: Activator,
@@ -87,6 +89,31 @@ impl Hub {
         if let Some(least) = least {
             self.advance_to(least);
         }
+    }
+
+    /// A new reader: what comes from now on, and how far who writes has come.
+    fn add_reader(&self, reader: &Rc<Reader>) {
+        reader.push(Event::Frontier(self.frontier.get()));
+        // Of each reader of a source the partitions first: that it is at the end holds for all of them.
+        for reached in self.reached.borrow().values().rev() {
+            reader.push(Event::Batch(self.frontier.get(), Box::new(Batch::reached(*reached))));
+        }
+        if self.closed.get() {
+            reader.push(Event::Closed);
+        }
+        self.readers.borrow_mut().push(Rc::downgrade(reader));
+    }
+
+    /// Whether all of a tick has come to its readers.
+    pub fn has_passed(&self, tick: Tick) -> bool {
+        self.closed.get() || self.frontier.get() > tick
+    }
+
+    /// A query reads another hub from now on.
+    pub fn hand_over(&self, query: DataflowId, to: &Hub) {
+        let is_its = |reader: &mut Weak<Reader>| reader.upgrade().is_some_and(|r| r.query == query);
+        let readers: Vec<Weak<Reader>> = self.readers.borrow_mut().extract_if(.., is_its).collect();
+        readers.iter().filter_map(Weak::upgrade).for_each(|reader| to.add_reader(&reader));
     }
 
     /// Nobody writes, and nobody reads.
@@ -163,6 +190,7 @@ pub fn publish(stream: StreamVec<'_, Tick, Batch>, hub: Rc<Hub>, writer: Dataflo
 pub fn subscribe<'s>(
     scope: Scope<'s, Tick>,
     hub: &Rc<Hub>,
+    query: DataflowId,
     needs: Wanted,
     cancel: Rc<Cell<bool>>,
     wake: &mut Vec<Activator>,
@@ -170,16 +198,8 @@ pub fn subscribe<'s>(
     source(scope, "Subscribe", |capability, info| {
         let activator = scope.activator_for(std::rc::Rc::clone(&info.address));
         wake.push(scope.activator_for(info.address));
-        let reader = Rc::new(Reader { queue: RefCell::default(), needs, activator });
-        reader.push(Event::Frontier(hub.frontier.get()));
-        // Of each reader the partitions first: that it is at the end holds for all of them.
-        for reached in hub.reached.borrow().values().rev() {
-            reader.push(Event::Batch(hub.frontier.get(), Box::new(Batch::reached(*reached))));
-        }
-        if hub.closed.get() {
-            reader.push(Event::Closed);
-        }
-        hub.readers.borrow_mut().push(Rc::downgrade(&reader));
+        let reader = Rc::new(Reader { query, queue: RefCell::default(), needs, activator });
+        hub.add_reader(&reader);
         let mut state = Some((capability, reader));
         move |output| {
             if cancel.get() {

@@ -32,6 +32,11 @@ impl Inflight {
         was_full && !self.full()
     }
 
+    /// The last tick of which there is something.
+    pub fn last(&self) -> Option<Tick> {
+        self.ticks.borrow().last_key_value().map(|(tick, _)| *tick)
+    }
+
     pub fn bytes(&self) -> usize {
         self.total.get()
     }

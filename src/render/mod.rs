@@ -20,6 +20,7 @@ pub mod rowtime;
 pub mod source;
 pub mod stamps;
 pub mod gauge;
+pub mod standing;
 pub mod transform;
 pub mod clock;
 pub mod keyed;

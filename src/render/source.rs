@@ -102,8 +102,22 @@ pub fn read<'s>(
                 output.session(&*held).give(Read::Begins(begins));
                 context.say();
             }
+            let is_stopped = context.pauses.is_stopped(plan.id);
+            let is_held = context.pauses.holds(plan.id, at_end || is_stopped);
+            if is_stopped {
+                if let Err(error) = ensure_open(&mut reading.borrow_mut(), &plan, &team, &context) {
+                    context.shared.fail(error);
+                }
+                if plan.bounded {
+                    let mut reading = reading.borrow_mut();
+                    *reading = Reading::Ended(reading.position());
+                    capability = None;
+                }
+                return;
+            }
             let is_behind = |answer: &String| context.shared.answers.is_behind(answer);
             if context.inflight.full()
+                || is_held
                 || !context.clock.looking()
                 || plan.for_answer.as_ref().is_some_and(is_behind)
             {
@@ -219,6 +233,31 @@ impl Reading {
     }
 }
 
+/// Opens a reader that is not open yet.
+fn ensure_open(reading: &mut Reading, plan: &SourcePlan, team: &Team, context: &Context) -> Result<()> {
+    let Reading::Unopened = reading else { return Ok(()) };
+    let Some(share) = context.share() else {
+        *reading = Reading::Elsewhere;
+        return Ok(());
+    };
+    let opening = Opening {
+        share,
+        start: plan.start,
+        // What is still written has no end yet.
+        bounded: plan.bounded && plan.behind.is_empty(),
+        opened_ms: context.shared.started_ms(),
+    };
+    let open = if plan.behind.is_empty() { connector::open_surveyed } else { connector::open_behind };
+    let opened = open(&plan.place, opening, &plan.survey, team)?;
+    let expected = opened.bytes_expected().unwrap_or(0);
+    context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
+    *reading = Reading::Open(match context.pace.emission {
+        Emission::PerTick => opened,
+        Emission::PerRecord => Box::new(Singly::new(opened)),
+    });
+    Ok(())
+}
+
 fn poll(
     reading: &mut Reading,
     plan: &SourcePlan,
@@ -227,32 +266,11 @@ fn poll(
     team: &Team,
     context: &Context,
 ) -> Result<Dealt> {
+    ensure_open(reading, plan, team, context)?;
     let reader = match reading {
-        Reading::Ended(_) => return Ok(Dealt::Done),
-        Reading::Elsewhere => return Ok(if plan.bounded { Dealt::Done } else { Dealt::Pending }),
         Reading::Open(reader) => reader,
-        Reading::Unopened => {
-            let Some(share) = context.share() else {
-                *reading = Reading::Elsewhere;
-                return poll(reading, plan, headers, moment, team, context);
-            };
-            let opening = Opening {
-                share,
-                start: plan.start,
-                // What is still written has no end yet.
-                bounded: plan.bounded && plan.behind.is_empty(),
-                opened_ms: context.shared.started_ms(),
-            };
-            let open = if plan.behind.is_empty() { connector::open_surveyed } else { connector::open_behind };
-            let opened = open(&plan.place, opening, &plan.survey, team)?;
-            let expected = opened.bytes_expected().unwrap_or(0);
-            context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
-            *reading = Reading::Open(match context.pace.emission {
-                Emission::PerTick => opened,
-                Emission::PerRecord => Box::new(Singly::new(opened)),
-            });
-            return poll(reading, plan, headers, moment, team, context);
-        }
+        Reading::Elsewhere if !plan.bounded => return Ok(Dealt::Pending),
+        Reading::Elsewhere | Reading::Ended(_) | Reading::Unopened => return Ok(Dealt::Done),
     };
     reader.read_headers(headers);
     // Before it is read: then all is there that will be.

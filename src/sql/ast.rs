@@ -151,6 +151,14 @@ pub enum Statement {
     Terminate {
         id: Option<Ident>,
     },
+    /// `None`: PAUSE ALL
+    Pause {
+        id: Option<Ident>,
+    },
+    /// `None`: RESUME ALL
+    Resume {
+        id: Option<Ident>,
+    },
     Drop {
         kind: SourceKind,
         if_exists: bool,
@@ -179,10 +187,22 @@ pub struct Parsed {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Show {
-    Streams { extended: bool },
-    Tables { extended: bool },
-    Topics { all: bool, extended: bool },
-    Queries { extended: bool },
+    /// ALL: those that the engine has made as well.
+    Streams {
+        all: bool,
+        extended: bool,
+    },
+    Tables {
+        all: bool,
+        extended: bool,
+    },
+    Topics {
+        all: bool,
+        extended: bool,
+    },
+    Queries {
+        extended: bool,
+    },
     Functions,
     Properties,
     Types,

@@ -72,8 +72,9 @@ impl Display for Statement {
                 interval.iter().try_for_each(|n| write!(f, " INTERVAL {n}"))?;
                 limit.iter().try_for_each(|n| write!(f, " LIMIT {n}"))
             }
-            Statement::Terminate { id: None } => f.write_str("TERMINATE ALL"),
-            Statement::Terminate { id: Some(id) } => write!(f, "TERMINATE {}", Name(&id.name)),
+            Statement::Terminate { id } => on_queries(f, "TERMINATE", id.as_ref()),
+            Statement::Pause { id } => on_queries(f, "PAUSE", id.as_ref()),
+            Statement::Resume { id } => on_queries(f, "RESUME", id.as_ref()),
             Statement::Drop { kind, if_exists, name, delete_topic } => {
                 write!(f, "DROP {} {}", word(*kind), given(*if_exists, "IF EXISTS "))?;
                 write!(f, "{}{}", Name(&name.name), given(*delete_topic, " DELETE TOPIC"))
@@ -125,8 +126,10 @@ impl Display for Setting<'_> {
 impl Display for Show {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (what, extended) = match self {
-            Show::Streams { extended } => ("STREAMS", *extended),
-            Show::Tables { extended } => ("TABLES", *extended),
+            Show::Streams { all: true, extended } => ("ALL STREAMS", *extended),
+            Show::Streams { all: false, extended } => ("STREAMS", *extended),
+            Show::Tables { all: true, extended } => ("ALL TABLES", *extended),
+            Show::Tables { all: false, extended } => ("TABLES", *extended),
             Show::Topics { all: true, extended } => ("ALL TOPICS", *extended),
             Show::Topics { all: false, extended } => ("TOPICS", *extended),
             Show::Queries { extended } => ("QUERIES", *extended),
@@ -317,6 +320,14 @@ fn properties(with: &Properties, f: &mut Formatter<'_>) -> fmt::Result {
     }
     let written = with.iter().map(|property| Property(&property.name.name, &property.value));
     write!(f, " WITH ({})", List(written))
+}
+
+/// TERMINATE, PAUSE or RESUME of a query, or of all.
+fn on_queries(f: &mut Formatter<'_>, verb: &str, id: Option<&Ident>) -> fmt::Result {
+    match id {
+        None => write!(f, "{verb} ALL"),
+        Some(id) => write!(f, "{verb} {}", Name(&id.name)),
+    }
 }
 
 fn given(condition: bool, text: &str) -> &str {

@@ -47,7 +47,6 @@ pub(super) enum Missing {
     TimeZone,
     CommonTable,
     Connector,
-    Pause,
     Change,
 }
 
@@ -79,7 +78,6 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
             "there are connectors to send rows on, none to read",
             "the topology file says by which connector a topic is read or written",
         ),
-        Missing::Pause => ("queries cannot be paused", "TERMINATE stops a query"),
         Missing::Change => (
             "data cannot be changed in place",
             "INSERT INTO adds records; in a table, a record replaces the one with its key",

@@ -21,7 +21,9 @@ impl Parser<'_> {
             "DESCRIBE" => self.describe(),
             "EXPLAIN" => self.explain(),
             "PRINT" => self.print(),
-            "TERMINATE" => self.terminate(),
+            "TERMINATE" => Ok(Statement::Terminate { id: self.query_or_all()? }),
+            "PAUSE" => Ok(Statement::Pause { id: self.query_or_all()? }),
+            "RESUME" => Ok(Statement::Resume { id: self.query_or_all()? }),
             "DEFINE" => self.define(),
             "UNDEFINE" => self.undefine(),
             "ALTER" => self.alter(),
@@ -38,7 +40,6 @@ impl Parser<'_> {
     fn unsupported_statement(&self) -> Option<Error> {
         let TokenKind::Word(word) = self.peek() else { return None };
         let what = match word.as_str() {
-            "PAUSE" | "RESUME" => Missing::Pause,
             "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => Missing::Change,
             _ => return None,
         };
@@ -185,7 +186,8 @@ impl Parser<'_> {
         const WHAT: &[&str] =
             &["STREAMS", "TABLES", "TOPICS", "QUERIES", "FUNCTIONS", "PROPERTIES", "TYPES", "VARIABLES"];
         const PLAIN: &[&str] = &["FUNCTIONS", "PROPERTIES", "TYPES", "VARIABLES"];
-        let all = self.at_words(&["ALL", "TOPICS"]) && self.eat_word("ALL");
+        const HIDING: &[&str] = &["STREAMS", "TABLES", "TOPICS"];
+        let all = HIDING.iter().any(|what| self.at_words(&["ALL", what])) && self.eat_word("ALL");
         let TokenKind::Word(word) = self.peek() else { return Err(self.expected(&or(WHAT), WHAT)) };
         let word = word.clone();
         match word.as_str() {
@@ -209,8 +211,8 @@ impl Parser<'_> {
         }
         let extended = !PLAIN.contains(&word.as_str()) && self.extended()?;
         Ok(Statement::Show(match word.as_str() {
-            "STREAMS" => Show::Streams { extended },
-            "TABLES" => Show::Tables { extended },
+            "STREAMS" => Show::Streams { all, extended },
+            "TABLES" => Show::Tables { all, extended },
             "TOPICS" => Show::Topics { all, extended },
             "QUERIES" => Show::Queries { extended },
             "FUNCTIONS" => Show::Functions,
@@ -308,13 +310,13 @@ impl Parser<'_> {
         Ok(topic)
     }
 
-    fn terminate(&mut self) -> Result<Statement> {
+    /// What TERMINATE, PAUSE and RESUME are about; `None`: all.
+    fn query_or_all(&mut self) -> Result<Option<Ident>> {
         self.advance();
         if self.eat_word("ALL") {
-            return Ok(Statement::Terminate { id: None });
+            return Ok(None);
         }
-        let id = self.ident("the id of a query, or ALL")?;
-        Ok(Statement::Terminate { id: Some(id) })
+        self.ident("the id of a query, or ALL").map(Some)
     }
 }
 

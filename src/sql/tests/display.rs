@@ -271,8 +271,8 @@ fn created() -> impl Strategy<Value = Statement> {
 
 fn shown() -> impl Strategy<Value = Show> {
     (0..8, any::<bool>(), any::<bool>()).prop_map(|(what, all, extended)| match what {
-        0 => Show::Streams { extended },
-        1 => Show::Tables { extended },
+        0 => Show::Streams { all, extended },
+        1 => Show::Tables { all, extended },
         2 => Show::Topics { all, extended },
         3 => Show::Queries { extended },
         4 => Show::Functions,
@@ -336,6 +336,8 @@ fn other() -> impl Strategy<Value = Statement> {
                 limit
             }),
         prop::option::of(named()).prop_map(|id| Statement::Terminate { id }),
+        prop::option::of(named()).prop_map(|id| Statement::Pause { id }),
+        prop::option::of(named()).prop_map(|id| Statement::Resume { id }),
         (kind(), any::<bool>(), named(), any::<bool>()).prop_map(|(kind, if_exists, name, delete_topic)| {
             Statement::Drop { kind, if_exists, name, delete_topic }
         }),

@@ -204,6 +204,10 @@ fn the_other_statements() {
         ("EXPLAIN CSAS_A_1", "ExplainQuery"),
         ("TERMINATE ALL", "Terminate { id: None }"),
         ("TERMINATE CSAS_A_1", "Terminate"),
+        ("PAUSE ALL", "Pause { id: None }"),
+        ("PAUSE CSAS_A_1", "Pause"),
+        ("RESUME ALL", "Resume { id: None }"),
+        ("RESUME CSAS_A_1", "Resume"),
         ("DROP STREAM IF EXISTS s DELETE TOPIC", "Drop"),
         ("DROP TABLE if", "Drop"),
     ];
@@ -212,8 +216,8 @@ fn the_other_statements() {
         assert!(found.starts_with(expected), "{text}: {found}");
     }
     let shows = [
-        ("SHOW STREAMS", Show::Streams { extended: false }),
-        ("LIST TABLES EXTENDED", Show::Tables { extended: true }),
+        ("SHOW STREAMS", Show::Streams { all: false, extended: false }),
+        ("LIST ALL TABLES EXTENDED", Show::Tables { all: true, extended: true }),
         ("SHOW ALL TOPICS EXTENDED", Show::Topics { all: true, extended: true }),
         ("list topics", Show::Topics { all: false, extended: false }),
         ("SHOW QUERIES EXTENDED", Show::Queries { extended: true }),

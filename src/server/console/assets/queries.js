@@ -20,7 +20,13 @@ const terminate = async (id, done) => {
   if (await confirm(`Terminate ${id}?`, "It ends for good. What it wrote stays; nothing more is added to it.", "Terminate")) await change("TERMINATE", id, done);
 };
 
+const stopAndGo = (query, done) => {
+  const verb = query.state === "PAUSED" ? "Resume" : "Pause";
+  return h("button", { type: "button", "aria-label": `${verb.toLowerCase()} ${query.id}`, onclick: () => change(verb.toUpperCase(), query.id, done) }, verb);
+};
+
 const buttons = (query, done) => h("span", { class: "row", style: { margin: 0 } },
+  query.queryType === "PERSISTENT" ? stopAndGo(query, done) : "",
   h("button", { type: "button", class: "danger", "aria-label": `terminate ${query.id}`, onclick: () => terminate(query.id, done) }, "Terminate"));
 
 const list = async (main) => {
