@@ -65,7 +65,9 @@ pub use event::{EventName, EventNames};
 pub use parse::parse_duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-pub use whereabouts::{Events, Outbox, Outgoing, Placed, Whereabouts, schema_hint, zone_log};
+pub use whereabouts::{
+    EventUse, Events, Outbox, Outgoing, Placed, Queries, Whereabouts, schema_hint, zone_log,
+};
 pub use zones::*;
 
 #[derive(Clone, Debug, Default, PartialEq)]

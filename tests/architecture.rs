@@ -24,7 +24,7 @@ const KNOWS: &[(&str, &str)] = &[
     ("expr", "aggregate batch error format number_text sql time types value"),
     ("aggregate", "batch expr number_text types value"),
     ("plan", "aggregate connector error expr format number_text sql types value"),
-    ("topology", "connector dialect error expr registry"),
+    ("topology", "connector dialect error expr registry types"),
     ("connector", "batch clock dialect error headers registry time types"),
     ("journal", "connector error"),
     ("format", "batch dialect error expr headers number_text registry time types value"),

@@ -1,7 +1,7 @@
 //! SQL that names events: read wherever they live, published from queries, moved, killed, refused.
 
 use crate::gateway::{ENTRY, Lab, entry};
-use crate::harness::{DEADLINE, Served};
+use crate::harness::{DEADLINE, Served, run};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -96,7 +96,14 @@ fn queries_read_and_publish_events_by_name_also_after_a_kill() {
     assert_eq!(first["dataschema"], format!("/event-schemas/{big}"));
     let from = &lab.stored("mfp/Entry")[2];
     assert_eq!(first["traceparent"], from["traceparent"]);
-    let traced = lab.get(&format!("/trace/{}", first["id"].as_str().unwrap()));
+    // It can be read a moment before it is traced.
+    let started = Instant::now();
+    let traced = loop {
+        match lab.ask("GET", &format!("/trace/{}", first["id"].as_str().unwrap()), "") {
+            (200, traced) => break traced,
+            (status, answer) => assert!(started.elapsed() < DEADLINE, "{status}: {answer}"),
+        }
+    };
     assert_eq!(traced[0]["steps"][0]["zone"], "mfp", "{traced}");
     for round in 0..3 {
         lab.kill();
@@ -224,6 +231,91 @@ fn what_is_wrong_with_an_event_in_a_statement_is_said() {
         assert_eq!(lab.sql(&format!("INSERT INTO bigs VALUES ('a', {n});")), "inserted");
     }
     lab.until_rows("SELECT * FROM latest;", &[json!(["a", 2])]);
+}
+
+#[test]
+fn a_schema_that_queries_use_is_kept() {
+    let lab = Lab::with_sql(ZONES);
+    let first = lab.event("mfp", "Entry");
+    let big = lab.schema("mfp", "Big", BIG);
+    lab.sql("CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    lab.sql("CREATE STREAM notes WITH (KAFKA_TOPIC='notes') AS SELECT note FROM entries WHERE n > 1;");
+    lab.sql("CREATE STREAM big WITH (EVENT='mfp/Big') AS SELECT user, n FROM entries;");
+    let register = |schema: String| {
+        let body = json!({"namespace": "mfp", "event_type": "Entry", "schema": schema});
+        let (status, body) = lab.ask("POST", "/event-schemas", &body.to_string());
+        (status, body.to_string())
+    };
+    let act = |id: &str, action: &str| {
+        let (status, body) = lab.ask("POST", &format!("/event-schemas/{id}/{action}"), "");
+        (status, body.to_string())
+    };
+    // By the rules it may lose NOTE.
+    let without = ENTRY.replace(r#", {"name": "note", "type": ["null", "string"], "default": null}"#, "");
+    let (status, said) = register(without.clone());
+    assert!(status == 409 && said.contains("query CSAS_NOTES_1 reads NOTE: unknown column NOTE"), "{said}");
+    assert!(!said.contains("reads USER") && !said.contains("reads N:"), "{said}");
+    for action in ["deprecate", "retire"] {
+        let (status, said) = act(&big, action);
+        let is_refused = status == 409 && said.contains("query CSAS_BIG_2 publishes with it");
+        assert_eq!(is_refused, action == "retire", "{said}");
+    }
+    let (status, said) = act(&first, "retire");
+    assert!(
+        status == 409 && said.contains("query CSAS_NOTES_1 reads mfp/Entry, which would have no schema"),
+        "{said}"
+    );
+    // Without the query it may go, and the older one after it only while nobody asks for NOTE.
+    lab.sql("DROP STREAM notes;");
+    let (status, said) = register(without);
+    assert_eq!(status, 201, "{said}");
+    let second: Value = serde_json::from_str(&said).unwrap();
+    let second = second["schema_id"].as_str().unwrap().to_string();
+    assert_eq!(act(&second, "activate").0, 200);
+    assert_eq!(act(&first, "deprecate").0, 200);
+    lab.sql("CREATE STREAM noted (note STRING) WITH (EVENT='mfp/Entry');");
+    lab.sql("TERMINATE CSAS_BIG_2;");
+    assert_eq!(act(&big, "retire").0, 200);
+}
+
+#[test]
+fn subscriptions_and_archives_say_how_far_they_are() {
+    let lab = Lab::with_sql(
+        "[zones.mfp]\narchive = { url = 'archive', file_age = '1h' }\n[events.'mfp/Entry']\nzone = 'mfp'\n",
+    );
+    let id = lab.event("mfp", "Entry");
+    let paused = json!({"event": "mfp/Entry", "url": "http://127.0.0.1:9/none", "from": "earliest"});
+    assert_eq!(lab.ask("PUT", "/subscriptions/s", &paused.to_string()).0, 201);
+    assert_eq!(lab.publish(&id, (0..3).map(|n| entry("a", n))).0, 202);
+    lab.sql("CREATE STREAM entries WITH (EVENT='mfp/Entry');");
+    lab.sql("CREATE TABLE counts AS SELECT user, COUNT(*) AS c FROM entries GROUP BY user;");
+    lab.until_rows("SELECT * FROM counts;", &[json!(["a", 3])]);
+    let behind = |lags: &Value, kind: &str| {
+        let all = lags.as_array().unwrap();
+        all.iter().any(|lag| {
+            lag["kind"] == kind && lag["lag_records"] == 3 && lag["lag_seconds"].as_f64() > Some(0.0)
+        })
+    };
+    lab.until("/lag", |lags| behind(lags, "subscription") && behind(lags, "archive"));
+    let shown = run(&["lag", "--server", lab.url(), "--format", "json"]);
+    let rows: Vec<Value> = shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| rows.iter().find(|row| row["KIND"] == kind).unwrap_or_else(|| panic!("{shown:?}"));
+    assert_eq!((&of("archive")["SOURCE"], &of("archive")["TOPIC"]), (&json!("mfp"), &json!("mfp/Entry")));
+    assert_eq!((&of("subscription")["SOURCE"], &of("subscription")["LAG_RECORDS"]), (&json!("s"), &json!(3)));
+    assert!(rows.iter().any(|row| row["SOURCE"] == "ENTRIES" && row["KIND"] == "STREAM"), "{shown:?}");
+    let metrics = lab.served.as_ref().unwrap().get("/metrics").body;
+    assert!(
+        metrics.contains("wharfe_archive_lag_records{zone=\"mfp\",event=\"mfp/Entry\"} 3\n"),
+        "{metrics}"
+    );
+    // Once it is in a file, nothing is behind.
+    let mut lab = lab;
+    lab.stop();
+    lab.topology = lab.topology.replace("1h", "20ms");
+    lab.begin();
+    lab.until("/lag", |lags| {
+        lags.as_array().unwrap().iter().any(|lag| lag["kind"] == "archive" && lag["lag_records"] == 0)
+    });
 }
 
 /// A zone of two clusters is one stream; without a gateway the topology and the registry say where.

@@ -84,14 +84,21 @@ impl Client {
 
     /// The server's name for itself and its version.
     pub fn version(&self) -> Result<String> {
-        let mut request = self.agent.get(format!("{}/info", self.url));
+        let info = self.get("/info")?.unwrap_or_default();
+        Ok(info["KsqlServerInfo"]["version"].as_str().unwrap_or("?").into())
+    }
+
+    /// What is at a path; `None`: nothing is.
+    pub fn get(&self, path: &str) -> Result<Option<Value>> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        let response = request.call();
-        let text = self.text(response.map_err(|e| self.unreachable(e))?)?;
-        let info: Value = serde_json::from_str(&text).map_err(|e| self.nonsense(&e))?;
-        Ok(info["KsqlServerInfo"]["version"].as_str().unwrap_or("?").into())
+        let response = request.call().map_err(|e| self.unreachable(e))?;
+        if response.status() == 404 {
+            return Ok(None);
+        }
+        serde_json::from_str(&self.text(response)?).map(Some).map_err(|e| self.nonsense(&e))
     }
 
     /// Carries out statements that are not queries: an entity each.

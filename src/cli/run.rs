@@ -291,12 +291,7 @@ fn events(engine: &Engine, args: &Args) -> Result<Arc<Gateway>> {
     };
     let gateway = gateway::open(dir, topology, client, &args.more)?;
     engine.set_events(Statements::open(&gateway, &dir.join("publish"))?)?;
-    let reading = engine.clone();
-    gateway.when_moved(move |event| {
-        if let Err(error) = reading.follow_event(event) {
-            tracing::warn!("queries do not read event {event} where it is now: {error}");
-        }
-    });
+    gateway.beside(Arc::new(engine.clone()));
     Ok(gateway)
 }
 

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::insert::Insertion;
 use super::outcome::word;
 use super::world::World;
-use crate::catalog::{SchemaChoice, SchemaChoices, Source, SourceEvent};
+use crate::catalog::{Query, SchemaChoice, SchemaChoices, Source, SourceEvent};
 use crate::connector::log::Ends;
 use crate::connector::{Layout, Place, Start};
 use crate::error::{Error, Result, Span};
@@ -20,7 +20,7 @@ use crate::format::{Format, Serialization, Written, check_reads, columns_of, enc
 use crate::plan::{DataflowPlan, SelectPlan, Shape, SourcePlan};
 use crate::registry::{Kind, Resolved};
 use crate::sql::ast::{self, ColumnSpec, Ident, SourceKind};
-use crate::topology::{EventName, EventNames, Events, Outbox, Outgoing, Whereabouts};
+use crate::topology::{EventName, EventNames, EventUse, Events, Outbox, Outgoing, Queries, Whereabouts};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -450,6 +450,26 @@ impl World {
         queries.filter_map(outbox).collect()
     }
 
+    /// What queries use of an event.
+    fn uses(&self, event: &EventName) -> Vec<EventUse> {
+        let has = |source: &Source| source.events.iter().any(|one| one.name == *event);
+        let of_query = |query: &Query| {
+            let mut reads: Vec<ColumnDef> = Vec::new();
+            for (input, columns) in query.plan.inputs.iter().zip(query.plan.reads(None)) {
+                let Some(source) = self.catalog.get(&input.source).filter(|source| has(source)) else {
+                    continue;
+                };
+                let read = source.schema.columns.iter().zip(columns).filter(|(_, is_read)| *is_read);
+                reads.extend(read.map(|(c, _)| c.clone()).filter(|c| c.part == Part::Value));
+            }
+            let target = self.catalog.get(&query.writes).filter(|target| has(target));
+            let publishes = target.and_then(|target| target.schemas.value.id).map(|(id, _)| id);
+            EventUse { query: query.id.clone(), reads, publishes }
+        };
+        let all = self.catalog.queries.values().map(|query| of_query(query));
+        all.filter(|of| !of.reads.is_empty() || of.publishes.is_some()).collect()
+    }
+
     /// Whether a query publishes events.
     pub fn publishes(&self) -> bool {
         !self.published(&BTreeMap::new()).is_empty()
@@ -482,9 +502,17 @@ impl Engine {
         let _ = self.coordinator()?.base.gateway.set(events);
         Ok(())
     }
+}
 
-    /// An event has moved: queries read on where it is now.
-    pub fn follow_event(&self, event: &EventName) -> Result<()> {
-        self.coordinator()?.follow_event(event)
+impl Queries for Engine {
+    fn follow(&self, event: &EventName) {
+        let followed = self.coordinator().and_then(|coordinator| coordinator.follow_event(event));
+        if let Err(error) = followed {
+            tracing::warn!("queries do not read event {event} where it is now: {error}");
+        }
+    }
+
+    fn uses(&self, event: &EventName) -> Vec<EventUse> {
+        self.coordinator().map_or_else(|_| Vec::new(), |coordinator| coordinator.world().uses(event))
     }
 }

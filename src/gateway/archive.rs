@@ -15,7 +15,7 @@ mod container;
 mod writer;
 
 use super::directory::Route;
-use super::reader::{Cursor, From, Portion, Reader};
+use super::reader::{self, Cursor, From, Portion, Reader};
 use super::{Gateway, cloudevents, files, now_ms};
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use writer::Cut;
 
@@ -75,6 +75,16 @@ impl Source {
     }
 }
 
+/// How far archives are behind, by zone and event.
+pub type Lags = Mutex<BTreeMap<(String, EventName), Lag>>;
+
+/// Records that are stored and in no file yet, and since when the oldest of them that was read waits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lag {
+    pub records: Option<u64>,
+    pub since: Option<Instant>,
+}
+
 /// Archives every zone that is to be, until the gateway ends.
 pub fn start(gateway: &Arc<Gateway>, stop: &Arc<AtomicBool>) {
     for zone in gateway.directory.zones.zones.values() {
@@ -118,6 +128,7 @@ impl Archiver {
             let Some(gateway) = weak.upgrade() else { return Ok(()) };
             if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
                 self.look(&gateway)?;
+                self.tell(&gateway);
                 looked = Some(Instant::now());
             }
             let mut is_idle = true;
@@ -129,6 +140,9 @@ impl Archiver {
             }
             let is_last = stop.load(Ordering::Relaxed);
             self.write_due(&gateway, is_last)?;
+            if is_idle {
+                self.tell(&gateway);
+            }
             if is_last {
                 return Ok(());
             }
@@ -203,12 +217,42 @@ impl Archiver {
         Ok(())
     }
 
+    fn tell(&self, gateway: &Gateway) {
+        let mut lags = gateway.archives.lock().unwrap_or_else(PoisonError::into_inner);
+        lags.retain(|(zone, event), _| *zone != self.zone || self.events.contains_key(event));
+        for (event, archived) in &self.events {
+            lags.insert((self.zone.clone(), event.clone()), archived.lag(gateway, event));
+        }
+    }
+
     fn cuts(&self) -> impl Iterator<Item = &Cut> {
         self.events.values().flat_map(|archived| archived.cuts.values())
     }
 }
 
 impl Archived {
+    fn lag(&self, gateway: &Gateway, event: &EventName) -> Lag {
+        let cursor = self.reader.cursor();
+        let first = self.cuts.keys().map(|source| source.generation).chain([cursor.generation]).min();
+        let next = |generation, cluster: &str, partition| {
+            let source = Source { cluster: cluster.into(), generation, partition };
+            match self.cuts.get(&source).filter(|cut| !cut.is_empty()) {
+                Some(cut) => Some(cut.from),
+                None if generation < cursor.generation => Some(i64::MAX),
+                None if generation > cursor.generation => None,
+                None => cursor.next.get(cluster).and_then(|next| next.get(&partition)).copied(),
+            }
+        };
+        let stored = reader::behind(gateway, event, first.unwrap_or_default(), next);
+        let on_clusters = self.cuts.values().filter(|cut| !cut.source.cluster.is_empty());
+        let read: i64 = on_clusters.map(|cut| cut.to - cut.from).sum();
+        let cuts = self.cuts.values().filter(|cut| !cut.is_empty());
+        Lag {
+            records: stored.map(|stored| stored.max(read as u64) + self.reader.unread()),
+            since: cuts.map(|cut| cut.begun).min(),
+        }
+    }
+
     fn take(
         &mut self,
         gateway: &Gateway,

@@ -4,7 +4,7 @@
 use super::codec::{Codec, Coercions, shown};
 use super::reader::{Cursor, From, Reader};
 use super::schemas::{EventSchema, Found, Refusal, Status};
-use super::{Gateway, cloudevents, filter};
+use super::{Gateway, cloudevents, uses};
 use crate::error::Result;
 use crate::registry::{Incompatibility, Level, Schema};
 use crate::topology::{EventName, UnknownFields};
@@ -45,7 +45,19 @@ pub fn check(
     let id = gateway.schemas.check(event, schema, level(gateway, event))?;
     let plain = |message: String| Refusal { message, found: Vec::new() };
     let codec = Arc::new(Codec::new(schema, &[]).map_err(|why| plain(format!("invalid schema: {why}")))?);
-    let used = users(gateway, event, schema, &id, Arc::clone(&codec));
+    let next = EventSchema {
+        id: id.clone(),
+        event: event.clone(),
+        schema: schema.clone(),
+        status: Status::Pending,
+        confluent_id: None,
+        registered_ms: 0,
+        registered_by: String::new(),
+        changed_ms: 0,
+        changed_by: String::new(),
+        codec: Arc::clone(&codec),
+    };
+    let used = uses::broken(gateway, &next);
     if !used.is_empty() {
         let details: Vec<String> = used.iter().map(ToString::to_string).collect();
         return Err(Refusal {
@@ -60,38 +72,12 @@ pub fn check(
     Ok(id)
 }
 
-/// Subscriptions and queries whose predicates or columns the schema does not have.
-fn users(
-    gateway: &Gateway,
-    event: &EventName,
-    schema: &Schema,
-    id: &str,
-    codec: Arc<Codec>,
-) -> Vec<Incompatibility> {
-    let Some(now) = gateway.schemas.available(event) else { return Vec::new() };
-    let next = EventSchema {
-        id: id.into(),
-        event: event.clone(),
-        schema: schema.clone(),
-        status: Status::Pending,
-        confluent_id: None,
-        registered_ms: 0,
-        registered_by: String::new(),
-        changed_ms: 0,
-        changed_by: String::new(),
-        codec,
-    };
-    let mut found = Vec::new();
-    for subscription in gateway.subscriptions.all().into_iter().filter(|s| s.spec.event == *event) {
-        let Some(text) = &subscription.spec.filter else { continue };
-        if let Err(error) = filter::check(text, &next) {
-            let fields = filter::check(text, &now).unwrap_or_default().join(", ");
-            let message =
-                format!("subscription {} filters by {fields}: {}", subscription.name, error.message);
-            found.push(Incompatibility::new("FIELD_IN_USE", fields, message));
-        }
-    }
-    found
+/// The schema that an event is read with once one of its schemas has another status.
+pub(super) fn next_schema(gateway: &Gateway, of: &EventSchema, status: Status) -> Option<Arc<EventSchema>> {
+    let all = gateway.schemas.of_event(&of.event);
+    let status_of = |schema: &EventSchema| if schema.id == of.id { status } else { schema.status };
+    let newest = |wanted: Status| all.iter().rev().find(|schema| status_of(schema) == wanted).cloned();
+    newest(Status::Available).or_else(|| newest(Status::Deprecated))
 }
 
 /// Why one of the event's last records, read by its own schema, does not fit the new one.

@@ -11,7 +11,7 @@ use crate::format::{self, Decoder, Format, Serialization};
 use crate::headers::Headers;
 use crate::registry::{Kind, Lookups, Resolved};
 use crate::sql::parse_expression;
-use crate::types::{Schema, SqlType};
+use crate::types::{ColumnDef, Schema, SqlType};
 use std::sync::Arc;
 
 /// A predicate, bound.
@@ -21,7 +21,14 @@ struct Bound {
     expr: Expr,
 }
 
-fn bound(text: &str, of: &EventSchema) -> Result<Bound> {
+/// What payloads of a schema are read as.
+pub struct ReadAs {
+    pub schema: Resolved,
+    pub format: Format,
+    pub columns: Vec<ColumnDef>,
+}
+
+pub fn read_as(of: &EventSchema) -> Result<ReadAs> {
     let wrong = |why: String| Error::statement(format!("schema {}: {why}", of.id));
     let resolved =
         Resolved { id: of.confluent_id.unwrap_or(0), schema: Arc::new(of.schema.clone()), needed: vec![] };
@@ -31,8 +38,13 @@ fn bound(text: &str, of: &EventSchema) -> Result<Bound> {
         Kind::Json => Format::JsonSr { wrap_single: true },
         Kind::Protobuf => Format::Protobuf { nullable: format::protobuf::Nullable::Plain },
     };
-    let value = if inferred.bare { format.unwrapped() } else { format };
-    let schema = Schema::new(inferred.columns);
+    let format = if inferred.bare { format.unwrapped() } else { format };
+    Ok(ReadAs { schema: resolved, format, columns: inferred.columns })
+}
+
+fn bound(text: &str, of: &EventSchema) -> Result<Bound> {
+    let ReadAs { format: value, columns, .. } = read_as(of)?;
+    let schema = Schema::new(columns);
     let named = |error: Error| error.in_text("filter", text);
     let parsed = parse_expression(text).map_err(named)?;
     let scope = Scope::of(&schema, vec![], RowOf::Record);

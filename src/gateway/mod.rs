@@ -33,11 +33,12 @@ pub mod store;
 pub mod stream;
 pub mod subscriptions;
 pub mod trace;
+pub mod uses;
 
 pub use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::registry::Client;
-use crate::topology::{EventEntry, EventName, Zones};
+use crate::topology::{EventEntry, EventName, EventUse, Queries, Zones};
 use codec::Codec;
 use counts::Counts;
 use directory::{Directory, Missing, Moved, Route};
@@ -56,9 +57,6 @@ use subscriptions::Subscriptions;
 use tokio::sync::RwLock;
 use trace::Trace;
 
-/// Who is told of events that have got another place.
-type Moving = Box<dyn Fn(&EventName) + Send + Sync>;
-
 pub struct Gateway {
     pub dir: PathBuf,
     pub directory: Directory,
@@ -70,9 +68,11 @@ pub struct Gateway {
     pub counts: Counts,
     pub trace: Trace,
     pub ids: Ids,
+    pub archives: archive::Lags,
     /// Archives end when it is set.
     stop: Arc<AtomicBool>,
-    moved: OnceLock<Moving>,
+    /// Of an engine beside.
+    queries: OnceLock<Arc<dyn Queries>>,
     codecs: Mutex<HashMap<u32, Arc<Codec>>>,
     /// Publishing holds an event's gate open; a move closes it.
     gates: Mutex<HashMap<EventName, Arc<RwLock<()>>>>,
@@ -101,8 +101,9 @@ impl Gateway {
             counts: Counts::default(),
             trace: Trace::default(),
             ids: Ids::new()?,
+            archives: Mutex::default(),
             stop: Arc::default(),
-            moved: OnceLock::new(),
+            queries: OnceLock::new(),
             codecs: Mutex::default(),
             gates: Mutex::default(),
             dir,
@@ -125,9 +126,14 @@ impl Gateway {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// From now on this is told of each event that has got another place.
-    pub fn when_moved(&self, tell: impl Fn(&EventName) + Send + Sync + 'static) {
-        let _ = self.moved.set(Box::new(tell));
+    /// An engine runs beside: its queries are told of events that move, and what they use is kept.
+    pub fn beside(&self, queries: Arc<dyn Queries>) {
+        let _ = self.queries.set(queries);
+    }
+
+    /// What queries use of an event.
+    pub fn uses(&self, event: &EventName) -> Vec<EventUse> {
+        self.queries.get().map_or_else(Vec::new, |queries| queries.uses(event))
     }
 
     fn gate(&self, event: &EventName) -> Arc<RwLock<()>> {
@@ -235,8 +241,8 @@ impl Gateway {
         }
         let sealed = self.stores.ends(&route.current().site)?;
         self.directory.commit(who, Moved::Generation { event: event.clone(), place, sealed })?;
-        if let Some(tell) = self.moved.get() {
-            tell(event);
+        if let Some(queries) = self.queries.get() {
+            queries.follow(event);
         }
         self.directory.route(event).ok_or_else(|| Error::runtime(format!("event {event} has no place")))
     }

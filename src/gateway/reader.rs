@@ -17,6 +17,7 @@ use crate::connector::{
     Opening, Place, Poll, Position, Share, Source, Split, Start, Survey, Team, kafka, log, open_surveyed,
 };
 use crate::error::Result;
+use crate::topology::EventName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -268,6 +269,14 @@ impl Reader {
         })
     }
 
+    /// How much there is on clusters that was not handed over, as far as it is known without waiting.
+    pub fn unread(&self) -> u64 {
+        let now_ms = (self.now_ms)();
+        let of_clusters = self.sources.iter().filter(|open| open.log.is_none());
+        let unread = |open: &Open| open.source.lag(now_ms).and_then(|lag| lag.records).unwrap_or(0);
+        of_clusters.map(unread).sum()
+    }
+
     /// Waits for more, for a moment.
     pub fn wait(&mut self) {
         if self.is_sealed_and_read() {
@@ -298,6 +307,36 @@ fn has_news(open: &Open, next: Option<&Ends>) -> bool {
 
 fn split(partition: u32, next: i64) -> Split {
     Split { partition: partition as i32, next: next as u64, end: Split::OPEN }
+}
+
+/// How many records of an event are stored behind a place, by its first generation and the next offset of each
+/// partition that is known there. What is on clusters, which this must not wait for, counts only where it is
+/// sealed.
+pub fn behind(
+    gateway: &Gateway,
+    event: &EventName,
+    first: u32,
+    next: impl Fn(u32, &str, u32) -> Option<i64>,
+) -> Option<u64> {
+    let route = gateway.directory.route(event)?;
+    let mut behind = 0u64;
+    for (at, generation) in route.generations.iter().enumerate().skip(first as usize) {
+        let ends = match &generation.sealed {
+            Some(sealed) => sealed.clone(),
+            None if generation.site.clusters.is_empty() => gateway.stores.ends(&generation.site).ok()?,
+            None => BTreeMap::new(),
+        };
+        // Of one that is not begun, what is behind where it begins.
+        let begins = begins(&route, at);
+        for (cluster, ends) in ends {
+            for (partition, end) in ends {
+                let begin = begins.get(&cluster).and_then(|ends| ends.get(&partition)).copied().unwrap_or(0);
+                let next = next(generation.number, &cluster, partition).unwrap_or(begin);
+                behind += (end - next).max(0) as u64;
+            }
+        }
+    }
+    Some(behind)
 }
 
 /// Where a generation begins: behind what an earlier one left at the same place.

@@ -7,6 +7,7 @@ use crate::connector::Place;
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
 use crate::registry::{Client, Resolved};
+use crate::types::ColumnDef;
 use std::path::{Path, PathBuf};
 
 /// As it is when it is asked for.
@@ -37,6 +38,24 @@ pub trait Events: Send + Sync {
     /// What queries publish, and how far it is final: it is published on the side, once. What is missing
     /// among them is written by no query any more.
     fn deliver(&self, outboxes: Vec<Outbox>);
+}
+
+/// Queries that read and publish events, for a gateway beside them.
+pub trait Queries: Send + Sync {
+    /// The event has another place: they read on there.
+    fn follow(&self, event: &EventName);
+
+    fn uses(&self, event: &EventName) -> Vec<EventUse>;
+}
+
+/// What a query uses of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventUse {
+    pub query: String,
+    /// Columns of the payload.
+    pub reads: Vec<ColumnDef>,
+    /// The registry's id of the schema that it publishes with.
+    pub publishes: Option<u32>,
 }
 
 /// A record to publish: as it will be stored, without the headers of an event.

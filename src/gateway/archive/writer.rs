@@ -20,8 +20,8 @@ pub struct Cut {
     pub source: Source,
     pub bytes: usize,
     pub begun: Instant,
-    from: i64,
-    to: i64,
+    pub from: i64,
+    pub to: i64,
     /// By hour and schema.
     parts: BTreeMap<(String, u32), Part>,
     /// Source and id of each event, for its trace.

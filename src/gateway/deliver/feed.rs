@@ -30,6 +30,8 @@ pub struct Fed {
     /// All before it is read.
     pub read_to: i64,
     pub items: Vec<Item>,
+    /// What there is on clusters behind it.
+    pub unread: u64,
 }
 
 pub enum News {
@@ -116,7 +118,7 @@ impl Feeding {
         while !self.is_stopped() {
             let Some(gateway) = weak.upgrade() else { return Ok(()) };
             if let Some(portion) = reader.poll()? {
-                let fed = self.fed(&gateway, reader.route(), portion)?;
+                let fed = Fed { unread: reader.unread(), ..self.fed(&gateway, reader.route(), portion)? };
                 // Where to go on, should something fail.
                 self.order.from = From::At(reader.cursor().clone());
                 drop(gateway);
@@ -180,7 +182,7 @@ impl Feeding {
             items.push(item);
         }
         let (first, last) = (portion.records.start, portion.records.end - 1);
-        Ok(Fed { place: place(batch.offsets[first]), read_to: batch.offsets[last] + 1, items })
+        Ok(Fed { place: place(batch.offsets[first]), read_to: batch.offsets[last] + 1, items, unread: 0 })
     }
 
     fn item(&self, gateway: &Gateway, route: &Route, portion: &Portion, i: usize, place: Place) -> Item {

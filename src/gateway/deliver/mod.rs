@@ -15,14 +15,13 @@ mod push;
 pub mod sign;
 
 use super::Gateway;
-use super::reader::{Cursor, begins};
+use super::reader::{self, Cursor};
 use super::subscriptions::{State, Subscription};
 use crate::error::{Error, Result};
 use guard::{Guard, Target};
 use lanes::Lanes;
 use progress::{Feed, Nexts, Progress};
 use push::{Ask, Pusher};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,6 +41,8 @@ pub struct Status {
     /// Events that wait in memory, and keys whose receiver has failed.
     pub waiting: AtomicU64,
     pub parked: AtomicU64,
+    /// On clusters, as far as is known.
+    pub unread: AtomicU64,
     /// Time of the oldest event that waits; 0: none does.
     pub oldest_ms: AtomicI64,
     texts: Mutex<Texts>,
@@ -218,28 +219,13 @@ pub async fn check_url(gateway: &Gateway, url: &str) -> Result<()> {
     }
 }
 
-/// How far a subscription is behind: events that are stored and not delivered, by partition.
+/// How far a subscription is behind: events that are stored and not delivered.
 pub fn behind(gateway: &Gateway, subscription: &Subscription, status: &Status) -> Option<u64> {
     let nexts = status.texts().nexts.clone();
     let first = nexts.keys().map(|(generation, ..)| *generation).min()?;
-    let route = gateway.directory.route(&subscription.spec.event)?;
-    let mut behind = 0u64;
-    for (at, generation) in route.generations.iter().enumerate().skip(first as usize) {
-        let ends = match &generation.sealed {
-            Some(sealed) => sealed.clone(),
-            None if generation.site.clusters.is_empty() => gateway.stores.ends(&generation.site).ok()?,
-            // Clusters are asked elsewhere: this must not wait.
-            None => BTreeMap::new(),
-        };
-        // Of one that is not begun, what is behind where it begins.
-        let begins = begins(&route, at);
-        for (cluster, ends) in ends {
-            for (partition, end) in ends {
-                let begin = begins.get(&cluster).and_then(|ends| ends.get(&partition)).copied().unwrap_or(0);
-                let next = nexts.get(&(generation.number, cluster.clone(), partition)).copied();
-                behind += (end - next.unwrap_or(begin)).max(0) as u64;
-            }
-        }
-    }
-    Some(behind.max(status.waiting.load(Ordering::Relaxed)))
+    let next = |generation, cluster: &str, partition| {
+        nexts.get(&(generation, cluster.to_string(), partition)).copied()
+    };
+    let behind = reader::behind(gateway, &subscription.spec.event, first, next)?;
+    Some(behind.max(status.waiting.load(Ordering::Relaxed)) + status.unread.load(Ordering::Relaxed))
 }

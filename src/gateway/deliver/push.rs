@@ -183,6 +183,7 @@ impl Pusher {
     fn take(&mut self, fed: Fed) {
         let since = self.subscription.spec.from_ms().ok().flatten().unwrap_or(i64::MIN);
         let items: Vec<Item> = fed.items.into_iter().filter(|item| item.timestamp >= since).collect();
+        self.status.unread.store(fed.unread, Ordering::Relaxed);
         self.progress.read(&fed.place, fed.read_to, items.iter().map(|item| item.place.offset));
         items.into_iter().for_each(|item| self.lanes.push(item));
         self.status.measure(&self.lanes);

@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 pub async fn about(State(app): State<App>) -> Reply {
     ok(
@@ -28,11 +28,11 @@ pub async fn trace(State(app): State<App>, Path(id): Path<String>, Extension(who
     ok(&mine)
 }
 
-/// How far a subscription is behind.
+/// How far subscriptions and archives are behind.
 fn lags(gateway: &Gateway) -> Vec<Value> {
     let now = now_ms();
     let all = gateway.subscriptions.all().into_iter();
-    all.map(|subscription| {
+    let subscriptions = all.map(|subscription| {
         let handle = gateway.subscriptions.handle(&subscription.name);
         let oldest = handle.as_ref().map_or(0, |handle| handle.status.oldest_ms.load(Ordering::Relaxed));
         let seconds = if oldest == 0 { 0.0 } else { (now - oldest).max(0) as f64 / 1000.0 };
@@ -45,8 +45,18 @@ fn lags(gateway: &Gateway) -> Vec<Value> {
             "lag_records": records,
             "lag_seconds": seconds,
         })
-    })
-    .collect()
+    });
+    let archives = gateway.archives.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let archives = archives.into_iter().map(|((zone, event), lag)| {
+        json!({
+            "kind": "archive",
+            "name": zone,
+            "event": event,
+            "lag_records": lag.records,
+            "lag_seconds": lag.since.map_or(0.0, |since| since.elapsed().as_secs_f64()),
+        })
+    });
+    subscriptions.chain(archives).collect()
 }
 
 pub async fn lag(State(app): State<App>) -> Reply {
@@ -146,24 +156,37 @@ fn subscriptions(gateway: &Gateway, family: &mut impl FnMut(&str, &str, &str, &[
         &status_of(&|s| count(&s.parked)),
     );
     let lags = lags(gateway);
-    let lag = |name: &str| -> Vec<(String, f64)> {
-        lags.iter()
-            .filter_map(|lag| {
-                Some((format!("subscription=\"{}\"", lag["name"].as_str()?), lag[name].as_f64()?))
-            })
-            .collect()
+    let lag = |kind: &str, name: &str| -> Vec<(String, f64)> {
+        let labels = |lag: &Value| match kind {
+            "archive" => format!("zone={},event={}", lag["name"], lag["event"]),
+            _ => format!("subscription={}", lag["name"]),
+        };
+        let of_kind = lags.iter().filter(|lag| lag["kind"] == kind);
+        of_kind.filter_map(|lag| Some((labels(lag), lag[name].as_f64()?))).collect()
     };
     family(
         "wharfe_subscription_lag_records",
         "gauge",
         "Events that are stored and not delivered.",
-        &lag("lag_records"),
+        &lag("subscription", "lag_records"),
     );
     family(
         "wharfe_subscription_lag_seconds",
         "gauge",
         "Age of the oldest of them in hand.",
-        &lag("lag_seconds"),
+        &lag("subscription", "lag_seconds"),
+    );
+    family(
+        "wharfe_archive_lag_records",
+        "gauge",
+        "Events that are stored and in no file of the archive.",
+        &lag("archive", "lag_records"),
+    );
+    family(
+        "wharfe_archive_lag_seconds",
+        "gauge",
+        "For how long the oldest of them that was read waits for its file.",
+        &lag("archive", "lag_seconds"),
     );
 }
 

@@ -5,7 +5,7 @@ use super::{App, Failure, Reply, administers, event_of, ok, parsed};
 use crate::gateway::Who;
 use crate::gateway::evolve;
 use crate::gateway::schemas::{EventSchema, Found, Refusal, Status};
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, blocking, uses};
 use crate::registry::{Kind, Schema};
 use axum::Extension;
 use axum::body::Bytes;
@@ -142,6 +142,11 @@ pub async fn act(
         if next == Status::Available
             && schema.status == Status::Pending
             && let Err(refusal) = evolve::check(&gateway, &schema.event, &schema.schema)
+        {
+            return Ok(Err(refusal));
+        }
+        if matches!(next, Status::Deprecated | Status::Retired)
+            && let Err(refusal) = uses::check_status(&gateway, &schema, next)
         {
             return Ok(Err(refusal));
         }

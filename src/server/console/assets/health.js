@@ -7,8 +7,19 @@ import { line } from "./charts.js";
 const RELOAD_MS = 10000;
 const clock = (at) => new Date(at).toISOString().slice(11, 19);
 
+// How far subscriptions and archives are behind, where a gateway runs beside.
+const showLags = async (panel) => {
+  const lags = await get("/lag").catch(() => []);
+  if (!lags.length) return fill(panel);
+  const row = (lag) => h("tr", {}, [lag.kind, lag.name, lag.event, lag.lag_records == null ? "" : count(lag.lag_records), duration(lag.lag_seconds * 1000)]
+    .map((cell) => h("td", {}, cell)));
+  const head = ["", "Name", "Event", "Events behind", "Oldest waits"].map((name) => h("th", {}, name));
+  fill(panel, h("section", { class: "panel" }, h("h2", {}, "Subscriptions and archives"),
+    h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, lags.map(row)))));
+};
+
 export const show = async (main) => {
-  const facts = h("dl"), charts = h("div", { class: "grid" });
+  const facts = h("dl"), charts = h("div", { class: "grid" }), events = h("div");
   const load = async () => {
     const { samples } = await get("/health/history");
     const labels = samples.map((one) => clock(one.at));
@@ -23,9 +34,10 @@ export const show = async (main) => {
       panel("Bytes in flight", line("in flight", labels, [{ name: "in flight", values: of("inflightBytes") }], { format: bytes })),
       panel("Checkpoints", line("checkpoint duration", labels, [{ name: "took", values: of("checkpointMs") }], { format: duration })));
   };
-  fill(main, h("h1", {}, "Health"), h("section", { class: "panel" }, facts), charts);
+  fill(main, h("h1", {}, "Health"), h("section", { class: "panel" }, facts), events, charts);
   await load();
-  const timer = setInterval(() => load().catch(() => {}), RELOAD_MS);
+  await showLags(events);
+  const timer = setInterval(() => { load().catch(() => {}); showLags(events); }, RELOAD_MS);
   const unwatch = watch((kind) => {
     if (kind !== "measures") return;
     const m = live.measures;
