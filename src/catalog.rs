@@ -37,6 +37,8 @@ pub struct Source {
     pub schemas: SchemaChoices,
     /// The events whose records these are; none: those of the topic.
     pub events: Vec<SourceEvent>,
+    /// What a query makes for itself: no other statement sees it.
+    pub part: Option<PartOf>,
 }
 
 /// An event whose records a stream or table has, as it was found when the statement was carried out.
@@ -70,10 +72,26 @@ impl SourceEvent {
     }
 }
 
+/// A stream or table that stands for a query inside another one.
+#[derive(Clone, Debug)]
+pub struct PartOf {
+    /// The id of the whole query.
+    pub query: String,
+    /// As the statement calls it.
+    pub name: String,
+    /// Its columns in the order of its SELECT list.
+    pub selected: Vec<usize>,
+}
+
 impl Source {
     /// Whether the engine has made it for itself: rejects, books, what feeds sinks.
     pub fn is_of_the_engine(&self) -> bool {
         self.name.starts_with("WHARFE_")
+    }
+
+    /// As messages name it.
+    pub fn shown(&self) -> &str {
+        self.part.as_ref().map_or(&self.name, |part| &part.name)
     }
 
     /// As an input of a query, which gets its rows from there.
@@ -154,6 +172,8 @@ pub struct Query {
     pub paused: bool,
     /// What was installed for it: itself, and the sources that only it reads.
     pub dataflows: Vec<DataflowId>,
+    /// The id of the query inside of which it stands.
+    pub part_of: Option<String>,
 }
 
 /// What checkpoints record of a persistent query.
@@ -192,9 +212,9 @@ impl Catalog {
 
     /// The source of that name, or an error that names the nearest one.
     pub fn source(&self, name: &Ident) -> Result<&Source> {
-        self.get(&name.name).ok_or_else(|| {
+        self.get(&name.name).filter(|source| source.part.is_none()).ok_or_else(|| {
             let error = Error::statement(format!("there is no stream or table {}", name.name)).at(name.span);
-            let names = self.sources.keys().map(String::as_str);
+            let names = self.seen().map(|source| source.name.as_str());
             match nearest(&name.name, names) {
                 Some(near) => error.hint(format!("did you mean {near}?")),
                 None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
@@ -213,20 +233,24 @@ impl Catalog {
         Ok(source)
     }
 
+    /// What statements can name.
+    fn seen(&self) -> impl Iterator<Item = &Source> {
+        self.sources.values().map(Arc::as_ref).filter(|source| source.part.is_none())
+    }
+
     pub fn sources(&self, kind: SourceKind) -> impl Iterator<Item = &Source> {
-        self.sources.values().map(Arc::as_ref).filter(move |s| s.kind == kind)
+        self.seen().filter(move |s| s.kind == kind)
     }
 
     /// The topics of all streams and tables, sorted.
     pub fn topics(&self) -> Vec<String> {
-        let topics: BTreeSet<&String> = self.sources.values().map(|source| &source.topic).collect();
+        let topics: BTreeSet<&String> = self.seen().map(|source| &source.topic).collect();
         topics.into_iter().cloned().collect()
     }
 
     /// What writes a topic by itself, other than `name`: a derived stream or table, or the engine.
     pub fn writes_topic(&self, topic: &str, name: &str) -> Option<&Source> {
-        let mut others =
-            self.sources.values().filter(|s| s.topic == topic && s.name != name).map(Arc::as_ref);
+        let mut others = self.seen().filter(|s| s.topic == topic && s.name != name);
         others.find(|s| s.origin != Origin::Declared)
     }
 
@@ -255,6 +279,34 @@ impl Catalog {
 
     pub fn readers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Query> {
         self.queries.values().map(Arc::as_ref).filter(move |q| q.reads.iter().any(|read| read == name))
+    }
+
+    /// The same as a statement made them: the whole queries in whose parts it is read, each once.
+    pub fn users_of<'a>(&'a self, name: &'a str) -> Vec<&'a Query> {
+        let mut users: Vec<&Query> = Vec::new();
+        for user in self.readers_of(name).map(|query| self.whole(query)) {
+            if users.iter().all(|known| known.id != user.id) {
+                users.push(user);
+            }
+        }
+        users
+    }
+
+    /// The query that a query is part of, or it itself.
+    pub fn whole<'a>(&'a self, query: &'a Query) -> &'a Query {
+        let of = query.part_of.as_ref().and_then(|of| self.queries.get(of));
+        of.map_or(query, Arc::as_ref)
+    }
+
+    /// The queries inside a query.
+    pub fn queries_in<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Query> {
+        self.queries.values().map(Arc::as_ref).filter(move |query| query.part_of.as_deref() == Some(id))
+    }
+
+    /// The names of the streams and tables that parts of a query make.
+    pub fn parts_of(&self, query: &str) -> Vec<String> {
+        let is_part = |source: &&Arc<Source>| source.part.as_ref().is_some_and(|part| part.query == query);
+        self.sources.values().filter(is_part).map(|source| source.name.clone()).collect()
     }
 
     /// Ordinals of the declared streams and tables that the records of a stream come from.
@@ -326,6 +378,7 @@ mod tests {
                 read_only,
                 schemas: SchemaChoices::default(),
                 events: Vec::new(),
+                part: None,
             });
             assert!(catalog.source(&name(source)).is_ok());
         }

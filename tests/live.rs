@@ -374,6 +374,8 @@ fn push_queries_leave_nothing_behind() {
         "SELECT A.V FROM S A JOIN D B WITHIN 1 HOUR ON A.K = B.K EMIT CHANGES",
         "SELECT K FROM T WHERE V > 0 EMIT CHANGES LIMIT 1",
         "SELECT K FROM D EMIT CHANGES",
+        "SELECT N FROM (SELECT K, COUNT(*) AS N FROM U GROUP BY K) EMIT CHANGES",
+        "WITH X AS (SELECT K FROM D UNION ALL SELECT K FROM U) SELECT K, COUNT(*) AS N FROM X GROUP BY K EMIT CHANGES",
     ];
     for round in 0..ROUNDS {
         let mut open: Vec<Watch> = kinds.iter().map(|kind| run.open(kind)).collect();

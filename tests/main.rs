@@ -25,6 +25,7 @@ mod data_directory;
 mod faults;
 mod live;
 mod pause;
+mod subqueries;
 mod statements;
 mod processes;
 mod rest;

@@ -4,7 +4,7 @@ use super::answers::AnswerKind;
 use super::collections;
 use super::draft::{Draft, Feed, Messages, Opening};
 use super::local::{self, About, Until};
-use super::rules::{check_compiles, check_persistent, check_shape, fit, order_sensitive, start_of};
+use super::rules::{check_compiles, check_order, check_persistent, check_shape, fit, start_of};
 use super::session::Session;
 use super::world::Watcher;
 use crate::aggregate::Key;
@@ -26,8 +26,9 @@ impl Draft<'_> {
         query: &ast::Query,
         session: &Session,
     ) -> Result<Opening> {
-        let sources = self.sources(query)?;
-        let source = sources[0].clone();
+        let read = query.from.name().unwrap_or("QUERY");
+        let id = format!("transient_{read}_{}", self.base.shared.answers.next_number());
+        let sources = self.sources(query, &id, session)?;
         let mut select = self.bind(query, &sources, Purpose::Answer)?;
         collections::limit(&mut select, session)?;
         check_compiles(&select)?;
@@ -41,28 +42,14 @@ impl Draft<'_> {
                 .at(query.span)
                 .hint("leave out EMIT CHANGES, or OFFSET"));
         }
-        let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
-        if let (true, Some(text)) = (of_tables, order_sensitive(&select)) {
-            return Err(Error::statement(format!(
-                "{text} needs an order of arrival, and {} is a table",
-                source.name
-            ))
-            .at(query.span));
-        }
-        let id = format!("transient_{}_{}", source.name, self.base.shared.answers.next_number());
+        check_order(&sources, &select, query)?;
         let columns = select.columns.clone();
         let push = query.emit.is_some() && !self.base.once;
-        let is_scan = select.from.is_scan();
-        let from = match (source.kind, push) {
-            (_, true) => self.push(&id, parsed, &sources, select, session)?,
-            (SourceKind::Table, false) if is_scan => self.pull_table(&source, select)?,
-            (SourceKind::Stream, false) if is_scan && self.is_linear(&source) => {
-                self.read_stream(&id, &source, select, Until::End)?
-            }
-            (_, false) => {
-                self.pull_derived(&id, &parsed.text, &sources, select).map_err(|e| e.at(query.span))?
-            }
+        let from = match push {
+            true => self.push(&id, parsed, &sources, select, session)?,
+            false => self.pull(&id, &parsed.text, sources, select).map_err(|e| e.at(query.span))?,
         };
+        self.forget_ordinals(&id);
         let kind = match &from {
             _ if push => AnswerKind::Push,
             Feed::Table { .. } => AnswerKind::Pull,
@@ -71,21 +58,40 @@ impl Draft<'_> {
         Ok(Opening { id, kind, columns, from })
     }
 
+    /// An answer that ends.
+    fn pull(&mut self, id: &str, sql: &str, sources: Vec<Source>, select: SelectPlan) -> Result<Feed> {
+        let (sources, selects) = self.chain(sources, select);
+        self.keep_parts(&sources)?;
+        let source = &sources[0];
+        match source.kind {
+            _ if !selects[0].from.is_scan() => self.pull_derived(id, sql, &sources, selects),
+            SourceKind::Table => self.pull_table(source, selects),
+            SourceKind::Stream if self.is_linear(source) => self.read_stream(id, source, selects, Until::End),
+            SourceKind::Stream => self.pull_derived(id, sql, &sources, selects),
+        }
+    }
+
     /// All workers are asked for a table's rows at one closed tick.
-    fn pull_table(&self, source: &Source, select: SelectPlan) -> Result<Feed> {
+    fn pull_table(&self, source: &Source, selects: Vec<SelectPlan>) -> Result<Feed> {
         if !self.world.begun {
             return Err(Error::statement("a table can be asked when the script has begun"));
         }
         Ok(Feed::Table {
             table: self.table_of(source)?,
             types: source.schema.columns.iter().map(|c| c.ty.clone()).collect(),
-            keys: key_lookup(&select, &source.schema),
-            filter: select.filter.clone(),
-            select,
+            keys: key_lookup(&selects[0], &source.schema),
+            filter: selects[0].filter.clone(),
+            selects,
         })
     }
 
-    fn read_stream(&mut self, id: &str, source: &Source, select: SelectPlan, until: Until) -> Result<Feed> {
+    fn read_stream(
+        &mut self,
+        id: &str,
+        source: &Source,
+        selects: Vec<SelectPlan>,
+        until: Until,
+    ) -> Result<Feed> {
         let mut ways = self.ways(source)?;
         let mut surveyed = Ok(());
         for way in &mut ways {
@@ -97,7 +103,7 @@ impl Draft<'_> {
         }
         surveyed?;
         let about = About { id: id.into(), source: source.name.clone(), topic: source.topic.clone() };
-        Ok(Feed::Sources { ways, select, until, about })
+        Ok(Feed::Sources { ways, selects, until, about })
     }
 
     fn push(
@@ -122,21 +128,26 @@ impl Draft<'_> {
         select: SelectPlan,
         start: Start,
     ) -> Result<Feed> {
-        let (source, limit) = (&sources[0], select.limit);
+        self.keep_parts(sources)?;
         let mut watcher = Watcher {
             sql: sql.into(),
-            reads: sources.iter().map(|source| source.name.clone()).collect(),
+            reads: sources.to_vec(),
             select: select.clone(),
+            parts: self.parts.clone(),
             dataflows: Vec::new(),
             tables: Vec::new(),
         };
-        let grouped = matches!(select.shape, Shape::Aggregate(_));
-        let linear = select.from.is_scan() && self.is_linear(source);
-        if source.kind == SourceKind::Stream && !grouped && start == Start::Earliest && linear {
-            let feed = self.read_stream(id, source, select, Until::Closed)?;
+        let (read, selects) = self.chain(sources.to_vec(), select.clone());
+        let grouped = |select: &SelectPlan| matches!(select.shape, Shape::Aggregate(_));
+        let linear = selects[0].from.is_scan() && self.is_linear(&read[0]);
+        let of_stream = read[0].kind == SourceKind::Stream && !selects.iter().any(grouped);
+        if of_stream && linear && start == Start::Earliest {
+            let feed = self.read_stream(id, &read[0], selects, Until::Closed)?;
             self.watch(id, watcher);
             return Ok(feed);
         }
+        self.run_parts(id, sql, start)?;
+        let (grouped, limit) = (grouped(&select), select.limit);
         let mut plans = Vec::new();
         let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut watcher.dataflows)?;
         let watch = QueryPlan {
@@ -157,6 +168,7 @@ impl Draft<'_> {
         };
         watcher.dataflows.push(watch.id);
         plans.push(DataflowPlan::Query(watch));
+        self.give_parts(id, &mut watcher);
         self.watch(id, watcher);
         self.install(plans);
         Ok(Feed::Dataflows { limit })
@@ -262,7 +274,11 @@ impl Draft<'_> {
     }
 
     /// The plan that a statement would run, without running it.
-    pub(super) fn plan_of(&self, parsed: &Parsed, session: &Session) -> Result<(Vec<String>, SelectPlan)> {
+    pub(super) fn plan_of(
+        &mut self,
+        parsed: &Parsed,
+        session: &Session,
+    ) -> Result<(Vec<Source>, SelectPlan)> {
         let (query, kind) = match &parsed.statement {
             Statement::CreateAs { query, kind, .. } => (query, Some(*kind)),
             Statement::InsertSelect { query, .. } => (query, Some(SourceKind::Stream)),
@@ -273,7 +289,7 @@ impl Draft<'_> {
                     .hint("EXPLAIN a SELECT, CREATE … AS or INSERT INTO … SELECT"));
             }
         };
-        let sources = self.sources(query)?;
+        let sources = self.sources(query, "QUERY", session)?;
         let purpose = if kind.is_some() { Purpose::Persistent } else { Purpose::Answer };
         let mut select = self.bind(query, &sources, purpose)?;
         collections::limit(&mut select, session)?;
@@ -286,7 +302,7 @@ impl Draft<'_> {
             select = fit(select, self.world.catalog.writable(target)?, query)?;
         }
         start_of(session, self.world.begun)?;
-        Ok((sources.into_iter().map(|source| source.name).collect(), select))
+        Ok((sources, select))
     }
 }
 

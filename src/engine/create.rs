@@ -2,7 +2,9 @@
 
 use super::Session;
 use super::collections;
-use super::declared::{Declaration, Defaults, check_topic, timestamp_expr};
+use super::declared::{
+    Declaration, Defaults, OTHER_FORMATS, check_topic, derived_serialization, timestamp_expr,
+};
 use super::draft::Draft;
 use super::outcome::{Outcome, created, status, unchanged, word};
 use super::rules::{
@@ -14,7 +16,7 @@ use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
-use crate::format::{Format, Serialization, encoder, unregistered};
+use crate::format::encoder;
 use crate::plan::select::Purpose;
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink,
@@ -64,6 +66,7 @@ impl Draft<'_> {
             read_only: *read_only,
             schemas: declared.schemas,
             events: declared.events,
+            part: None,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&source).map_err(|e| e.at(*span))?;
@@ -170,6 +173,7 @@ impl Draft<'_> {
             plan: plan.clone(),
             recorded: self.recorded(),
             paused: false,
+            part_of: None,
         };
         plans.push(DataflowPlan::Query(plan));
         self.world.catalog.tables.insert(name.into(), table);
@@ -189,11 +193,13 @@ impl Draft<'_> {
             return Ok(status);
         }
         let with = With::parse(with)?;
-        let sources = self.sources(query)?;
+        let sources = self.sources(query, &name.name, session)?;
         let source = sources[0].clone();
-        if matches!(found, Found::Replaced(_)) && sources.iter().any(|source| source.name == name.name) {
-            return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span));
+        let reads_itself = self.all_read(&sources).any(|source| source.name == name.name);
+        if matches!(found, Found::Replaced(_)) && reads_itself {
+            return Err(Error::statement(format!("{} would read itself", name.name)).at(query.from.span()));
         }
+        self.keep_parts(&sources)?;
         check_persistent(query)?;
         let mut select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
         collections::limit(&mut select, session)?;
@@ -225,6 +231,7 @@ impl Draft<'_> {
             read_only: false,
             schemas: written.schemas,
             events: written.events,
+            part: None,
         };
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&target).map_err(|e| e.at(*span))?;
@@ -237,6 +244,7 @@ impl Draft<'_> {
         let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = self.world.catalog.next_query_id(&format!("{prefix}_{}", name.name));
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
+        self.start_parts(&id, &parsed.text, session).map_err(|e| e.at(name.span))?;
         self.start(&id, &parsed.text, &sources, target, select, session).map_err(|e| e.at(name.span))?;
         Ok(created(*kind, &name.name, Some(id)))
     }
@@ -283,16 +291,17 @@ impl Draft<'_> {
             ))
             .at(target.span));
         }
-        let sources = self.sources(query)?;
-        if let Some(source) = sources.iter().find(|source| self.world.catalog.feeds(&sink.name, &source.name))
-        {
+        let sources = self.sources(query, &sink.name, session)?;
+        let is_fed = |source: &&Source| self.world.catalog.feeds(&sink.name, &source.name);
+        if let Some(source) = self.all_read(&sources).find(is_fed) {
             return Err(Error::statement(format!(
                 "{} is fed by {}: the rows would go round for ever",
                 source.name, sink.name
             ))
-            .at(query.from.span)
+            .at(query.from.span())
             .hint("insert into another stream"));
         }
+        self.keep_parts(&sources)?;
         check_persistent(query)?;
         let select = self.bind(query, &sources, Purpose::Persistent)?.keys_first();
         check_shape(SourceKind::Stream, &sources, &select, query)?;
@@ -304,6 +313,7 @@ impl Draft<'_> {
             Some(id) => id,
             None => self.world.catalog.next_query_id("INSERTQUERY"),
         };
+        self.start_parts(&id, &parsed.text, session).map_err(|e| e.at(target.span))?;
         self.start(&id, &parsed.text, &sources, sink, select, session).map_err(|e| e.at(target.span))?;
         let message = format!("Created query with ID {id}");
         Ok(status(message, SourceKind::Stream, &target.name, "create", Some(id)))
@@ -320,9 +330,23 @@ impl Draft<'_> {
         session: &Session,
     ) -> Result<()> {
         self.plan_query(sources, &target, &select)?;
+        let closes_at_end = self.base.once && session.closes_windows_at_end();
+        let start = start_of(session, self.world.begun)?;
+        self.run(id, sql, sources, target, select, (start, closes_at_end))
+    }
+
+    /// Installs a query of the catalog: a persistent one that is planned, or a part of an answer.
+    pub(super) fn run(
+        &mut self,
+        id: &str,
+        sql: &str,
+        sources: &[Source],
+        target: Source,
+        select: SelectPlan,
+        (start, closes_at_end): (Start, bool),
+    ) -> Result<()> {
         let mut plans = Vec::new();
         let mut dataflows = Vec::new();
-        let start = start_of(session, self.world.begun)?;
         let inputs = self.inputs((sources, &select.from), start, &mut plans, &mut dataflows)?;
         let mut sink = self.sink(&inputs, &target, &select)?;
         if let Sink::Stream { store: Some(store), .. } = &mut sink {
@@ -334,9 +358,9 @@ impl Draft<'_> {
             inputs,
             select,
             restore: self.restore(),
-            durable: self.world.durable,
+            durable: self.world.durable && self.planning.is_some(),
             emission: self.base.emission,
-            closes_at_end: self.base.once && session.closes_windows_at_end(),
+            closes_at_end,
             goes_on: self.keeps_stored(),
             sink,
         };
@@ -361,6 +385,7 @@ impl Draft<'_> {
             recorded: self.recorded(),
             paused: false,
             dataflows,
+            part_of: target.part.as_ref().map(|part| part.query.clone()),
         };
         self.world.catalog.queries.insert(id.into(), Arc::new(query));
         self.world.catalog.insert(target);
@@ -417,6 +442,9 @@ impl Draft<'_> {
 
     /// How a derived topic is stored, where the topology gives it a place.
     fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
+        if target.part.is_some() {
+            return Ok(None);
+        }
         let place = self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions);
         let place = match self.event_place(target)?.or_else(|| self.sink_log(target)).or(place) {
             None => return Ok(None),
@@ -506,50 +534,4 @@ fn may_replace(or_replace: bool, name: &Ident, session: &Session) -> Result<bool
             .hint(format!("SET '{OR_REPLACE}' = 'true', or DROP the old one first")));
     }
     Ok(or_replace)
-}
-
-const OTHER_FORMATS: &str = "choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')";
-
-/// Formats of a derived source: as written, else its input's. That these cannot carry its columns is an error
-/// only where they were written, or where the topic is stored.
-pub(super) fn derived_serialization(
-    with: &With,
-    defaults: &Defaults,
-    source: &Source,
-    schema: &Schema,
-    kind: SourceKind,
-) -> Result<Serialization> {
-    let written = with.value_format_span().or(with.key_format_span());
-    let value = with.value_format(Some(source.serialization.value), defaults.wraps)?;
-    let value = value.unwrap_or(source.serialization.value);
-    with.check_wrapping(value, schema.values().count())?;
-    let serialization = Serialization {
-        key: derived_key_format(with, defaults, source, schema)?,
-        value,
-        changelog: kind == SourceKind::Table,
-    };
-    match unregistered(&serialization, schema, with.schemas.names())
-        .and_then(|written| encoder(&serialization, schema, &written))
-    {
-        Err(error) if let Some(span) = written => Err(error.at(span).hint(OTHER_FORMATS)),
-        _ => Ok(serialization),
-    }
-}
-
-/// A key that PARTITION BY NULL has dropped has no format; one that is new has the session's.
-fn derived_key_format(with: &With, defaults: &Defaults, source: &Source, schema: &Schema) -> Result<Format> {
-    let inherited = match source.serialization.key {
-        _ if schema.key_len() == 0 && source.schema.key_len() > 0 => Format::None,
-        Format::None if schema.key_len() > 0 => defaults.key,
-        of_source => of_source,
-    };
-    let key = with.key_format(Some(inherited))?.unwrap_or(inherited);
-    match with.key_format_span().filter(|span| with.value_format_span() != Some(*span)) {
-        Some(span) if schema.key_len() == 0 && key != Format::None => {
-            Err(Error::statement("KEY_FORMAT is given, and the SELECT has no key column")
-                .at(span)
-                .hint("leave it out, or PARTITION BY the columns that shall be the key"))
-        }
-        _ => Ok(key),
-    }
 }

@@ -9,7 +9,7 @@ use crate::catalog::{FORMATS, SchemaChoices, Source, SourceEvent, With};
 use crate::connector::Layout;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, RowOf, Scope, bind};
-use crate::format::{Format, Serialization, decoder};
+use crate::format::{Format, Serialization, decoder, encoder, unregistered};
 use crate::sql::ast::{self, ColumnSpec, Ident, SourceKind};
 use crate::topology::check_name;
 use crate::types::{ColumnDef, Part, Schema, SqlType, headers_type};
@@ -200,4 +200,51 @@ pub(super) fn timestamp_expr(source: &Source) -> Result<Option<Expr>> {
     };
     let scope = Scope::of(&source.schema, Vec::new(), RowOf::Nothing);
     bind(&expr, &scope).map(Some)
+}
+
+pub(super) const OTHER_FORMATS: &str =
+    "choose formats that can: WITH (KEY_FORMAT='JSON', VALUE_FORMAT='JSON')";
+
+/// Formats of a derived source: as written, else its input's. That these cannot carry its columns is an error
+/// only where they were written, or where the topic is stored.
+pub(super) fn derived_serialization(
+    with: &With,
+    defaults: &Defaults,
+    source: &Source,
+    schema: &Schema,
+    kind: SourceKind,
+) -> Result<Serialization> {
+    let written = with.value_format_span().or(with.key_format_span());
+    let value = with.value_format(Some(source.serialization.value), defaults.wraps)?;
+    let value = value.unwrap_or(source.serialization.value);
+    with.check_wrapping(value, schema.values().count())?;
+    let serialization = Serialization {
+        key: derived_key_format(with, defaults, source, schema)?,
+        value,
+        changelog: kind == SourceKind::Table,
+    };
+    match unregistered(&serialization, schema, with.schemas.names())
+        .and_then(|written| encoder(&serialization, schema, &written))
+    {
+        Err(error) if let Some(span) = written => Err(error.at(span).hint(OTHER_FORMATS)),
+        _ => Ok(serialization),
+    }
+}
+
+/// A key that PARTITION BY NULL has dropped has no format; one that is new has the session's.
+fn derived_key_format(with: &With, defaults: &Defaults, source: &Source, schema: &Schema) -> Result<Format> {
+    let inherited = match source.serialization.key {
+        _ if schema.key_len() == 0 && source.schema.key_len() > 0 => Format::None,
+        Format::None if schema.key_len() > 0 => defaults.key,
+        of_source => of_source,
+    };
+    let key = with.key_format(Some(inherited))?.unwrap_or(inherited);
+    match with.key_format_span().filter(|span| with.value_format_span() != Some(*span)) {
+        Some(span) if schema.key_len() == 0 && key != Format::None => {
+            Err(Error::statement("KEY_FORMAT is given, and the SELECT has no key column")
+                .at(span)
+                .hint("leave it out, or PARTITION BY the columns that shall be the key"))
+        }
+        _ => Ok(key),
+    }
 }

@@ -1,5 +1,5 @@
 //! Answers that end over streams that joins make: a dataflow derives the stream once more up to the present
-//! end of its sources, and a thread of process 0 does the rest of the SELECT.
+//! end of its sources, and a thread of process 0 does the rest of the SELECT, and the SELECTs over that.
 
 use super::draft::{Draft, Feed};
 use crate::catalog::Source;
@@ -17,19 +17,19 @@ impl Draft<'_> {
         id: &str,
         sql: &str,
         sources: &[Source],
-        select: SelectPlan,
+        selects: Vec<SelectPlan>,
     ) -> Result<Feed> {
         if !self.base.once && sources.iter().any(|source| source.kind == SourceKind::Table) {
             return Err(Error::statement("a join with a table has no end")
                 .hint("EMIT CHANGES; or CREATE … AS SELECT, and ask that"));
         }
-        let all = everything(&select.from, sources);
+        let all = everything(&selects[0].from, sources);
         let types: Vec<SqlType> = all.columns.iter().map(|column| column.ty.clone()).collect();
         let rows = format!("{id}_rows");
         self.for_answer = Some(rows.clone());
         let followed = self.follow(&rows, sql, sources, all, Start::Earliest);
         self.for_answer = None;
-        followed.map(|_| Feed::Derived { rows, types, select })
+        followed.map(|_| Feed::Derived { rows, types, selects })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::outcome::*;
+use super::parts::Part;
 use super::world::Watcher;
 use super::{Measures, Session, properties};
 use crate::catalog::{Origin, Query, Source};
@@ -182,7 +183,8 @@ impl Draft<'_> {
             read_by: self
                 .world
                 .catalog
-                .readers_of(&source.name)
+                .users_of(&source.name)
+                .into_iter()
                 .map(|q| self.query_info(q, measures))
                 .collect(),
             written_by: self
@@ -225,33 +227,37 @@ impl Draft<'_> {
     }
 
     fn explanation(&self, query: &Query, measures: &Measures) -> Explanation {
+        let mut parts: Vec<&Query> = self.world.catalog.queries_in(&query.id).collect();
+        parts.sort_by_key(|part| part.plan.id);
+        let plan = |query: &Query| {
+            let names = self.row_names(&query.plan.select, &query.reads);
+            explain(&DataflowPlan::Query(query.plan.clone()), &names)
+        };
         Explanation {
             query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
-            sources: query.reads.clone(),
-            plan: explain(
-                &DataflowPlan::Query(query.plan.clone()),
-                &self.row_names(&query.plan.select, &query.reads),
-            ),
+            sources: self.names_read(parts.iter().copied().chain([query])),
+            plan: parts.iter().copied().chain([query]).map(plan).collect(),
         }
+    }
+
+    /// The streams and tables that statements can name among those that queries read.
+    fn names_read<'q>(&self, queries: impl Iterator<Item = &'q Query>) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in queries.flat_map(|query| &query.reads) {
+            let is_part = self.world.catalog.get(name).is_some_and(|source| source.part.is_some());
+            if !is_part && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     fn explain_push(&self, id: &str, watcher: &Watcher) -> Explanation {
         Explanation {
             query: Some(push_info(id, watcher)),
-            ..self.explain_answer(&watcher.reads, &watcher.select)
+            ..explain_answer(&watcher.reads, &watcher.select, &watcher.parts)
         }
-    }
-
-    /// A SELECT whose rows go to whoever asked.
-    fn explain_answer(&self, reads: &[String], select: &SelectPlan) -> Explanation {
-        let mut plan = String::new();
-        for source in reads.iter().filter_map(|name| self.world.catalog.get(name)) {
-            let kind = super::outcome::word(source.kind).to_lowercase();
-            plan.push_str(&format!("read {kind} {}\n", source.name));
-        }
-        explain_select(select, &self.row_names(select, reads), &mut plan);
-        Explanation { query: None, columns: select.columns.clone(), sources: reads.to_vec(), plan }
     }
 
     /// The names of the columns that a SELECT's own stages read.
@@ -267,10 +273,42 @@ impl Draft<'_> {
             .map_or(Vec::new(), |s| s.schema.columns.iter().map(|c| c.name.clone()).collect())
     }
 
-    pub(super) fn explain_statement(&self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
+    pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
         let (reads, select) = self.plan_of(parsed, session)?;
-        Ok(Outcome::Explanation(Box::new(self.explain_answer(&reads, &select))))
+        Ok(Outcome::Explanation(Box::new(explain_answer(&reads, &select, &self.parts))))
     }
+}
+
+/// A SELECT whose rows go to whoever asked, below the queries inside it.
+fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part]) -> Explanation {
+    let mut plan = String::new();
+    for Part { source, writers, .. } in parts {
+        for writer in writers {
+            let stages = indent(&explain_stages(&writer.reads, &writer.select));
+            plan.push_str(&format!("query {}\n{stages}", source.shown()));
+        }
+    }
+    plan.push_str(&explain_stages(reads, select));
+    let of_parts = parts.iter().flat_map(|part| &part.writers).flat_map(|writer| &writer.reads);
+    let mut sources: Vec<String> = Vec::new();
+    for source in of_parts.chain(reads).filter(|source| source.part.is_none()) {
+        if !sources.contains(&source.name) {
+            sources.push(source.name.clone());
+        }
+    }
+    Explanation { query: None, columns: select.columns.clone(), sources, plan }
+}
+
+fn explain_stages(reads: &[Source], select: &SelectPlan) -> String {
+    let mut plan = String::new();
+    for source in reads {
+        let kind = super::outcome::word(source.kind).to_lowercase();
+        plan.push_str(&format!("read {kind} {}\n", source.shown()));
+    }
+    let names = |source: &Source| source.schema.columns.iter().map(|column| column.name.clone()).collect();
+    let inputs: Vec<Vec<String>> = reads.iter().map(names).collect();
+    explain_select(select, &select.from.column_names(&inputs), &mut plan);
+    plan
 }
 
 pub(super) fn indent(text: &str) -> String {

@@ -14,6 +14,7 @@ use super::hold::{Hold, Positions};
 use super::insert::Insertion;
 use super::local::{About, Until, Way};
 use super::outcome::{Outcome, Status};
+use super::parts::Part;
 use super::pause::Pauses;
 use super::placed;
 use super::resume::Planning;
@@ -31,7 +32,7 @@ use crate::expr::Expr;
 use crate::plan::select::{self, Purpose, bind_select};
 use crate::plan::{DataflowId, DataflowPlan, Emission, SelectPlan, SourcePlan, TableId};
 use crate::registry::{Lookups, Resolved, Schema, Trouble};
-use crate::sql::ast::{self, Parsed, Statement};
+use crate::sql::ast::{self, Parsed, Statement, What};
 use crate::topology::{EventName, Events, Placed, Topology, Whereabouts};
 use crate::types::{ColumnDef, SqlType};
 use std::cell::RefCell;
@@ -75,6 +76,8 @@ pub struct Draft<'a> {
     pub for_answer: Option<String>,
     /// The persistent query at hand.
     pub planning: Option<Planning>,
+    /// The queries inside the one at hand, each behind those that it reads.
+    pub parts: Vec<Part>,
     facts: &'a Facts,
     /// What has to be known before this can be decided.
     missing: RefCell<Vec<Question>>,
@@ -121,7 +124,7 @@ pub struct Opening {
     pub from: Feed,
 }
 
-/// Where the rows of an answer come from.
+/// Where the rows of an answer come from, and the SELECTs over them, each over the rows of the one before it.
 pub enum Feed {
     /// A table at one closed tick.
     Table {
@@ -129,12 +132,12 @@ pub enum Feed {
         types: Vec<SqlType>,
         keys: Option<Vec<Key>>,
         filter: Option<Expr>,
-        select: SelectPlan,
+        selects: Vec<SelectPlan>,
     },
     /// A stream's sources, read anew.
     Sources {
         ways: Vec<Way>,
-        select: SelectPlan,
+        selects: Vec<SelectPlan>,
         until: Until,
         about: About,
     },
@@ -147,7 +150,7 @@ pub enum Feed {
     Derived {
         rows: String,
         types: Vec<SqlType>,
-        select: SelectPlan,
+        selects: Vec<SelectPlan>,
     },
     Messages(Box<Messages>),
 }
@@ -183,6 +186,7 @@ impl<'a> Draft<'a> {
             changes: false,
             for_answer: None,
             planning: None,
+            parts: Vec::new(),
             facts,
             missing: RefCell::default(),
             last: RefCell::default(),
@@ -269,24 +273,24 @@ impl<'a> Draft<'a> {
             }
         };
         self.planning = None;
+        self.parts.clear();
         self.changes |= is_lasting(&parsed.statement);
         outcome.map(Verdict::Outcome)
-    }
-
-    /// What a query reads: the source of its FROM, then those of its joins.
-    pub fn sources(&self, query: &ast::Query) -> Result<Vec<Source>> {
-        let names = [&query.from].into_iter().chain(query.joins.iter().map(|join| &join.source));
-        names.map(|name| self.world.catalog.source(name).cloned()).collect()
     }
 
     pub fn bind(&self, query: &ast::Query, sources: &[Source], purpose: Purpose) -> Result<SelectPlan> {
         let bound: Vec<select::Source> = sources
             .iter()
-            .map(|source| select::Source {
-                name: &source.name,
+            .zip(query.reads())
+            .map(|(source, read)| select::Source {
+                name: match &read.what {
+                    What::Named(name) => &name.name,
+                    What::Queries(_) => source.shown(),
+                },
                 kind: source.kind,
                 schema: &source.schema,
                 ordinal: source.ordinal,
+                starred: source.part.as_ref().map(|part| part.selected.as_slice()),
             })
             .collect();
         bind_select(query, &bound, purpose)

@@ -464,7 +464,7 @@ impl World {
             }
             let target = self.catalog.get(&query.writes).filter(|target| has(target));
             let publishes = target.and_then(|target| target.schemas.value.id).map(|(id, _)| id);
-            EventUse { query: query.id.clone(), reads, publishes }
+            EventUse { query: self.catalog.whole(query).id.clone(), reads, publishes }
         };
         let all = self.catalog.queries.values().map(|query| of_query(query));
         all.filter(|of| !of.reads.is_empty() || of.publishes.is_some()).collect()

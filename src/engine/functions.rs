@@ -102,7 +102,8 @@ mod tests {
         let (SqlType::Array(ty), Value::Array(values)) = constant(values) else { panic!("{values}") };
         let schema = Schema::new([ColumnDef { name: "X".into(), ty: (*ty).clone(), part: Part::Value }]);
         let query = query(&format!("SELECT {call} AS R FROM S GROUP BY 1 = 1 EMIT CHANGES"));
-        let source = Source { name: "S", kind: SourceKind::Stream, schema: &schema, ordinal: 0 };
+        let source =
+            Source { name: "S", kind: SourceKind::Stream, schema: &schema, ordinal: 0, starred: None };
         let plan =
             bind_select(&query, &[source], Purpose::Answer).unwrap_or_else(|error| panic!("{call}: {error}"));
         let Shape::Aggregate(aggregation) = plan.shape else { panic!("{call}") };

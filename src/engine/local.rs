@@ -2,33 +2,24 @@
 //! were peeked from a table, and over a stream's past, which is derived again from the sources. Nothing that
 //! is maintained waits for them, and each goes at its client's speed.
 
-use super::answers::{AnswerEnd, AnswerEvent, AnswerRow, Outlet, Rows};
+use super::answers::{AnswerEnd, AnswerEvent, Outlet, Rows};
 use super::pull::{Question, TableRows};
 use super::shared::Shared;
-use crate::aggregate::{Element, Key, PreAggregator, State};
-use crate::batch::{Batch, Column, MessageBatch, Origin, Partitions, Reject, SourcePartition, Timestamps};
+use super::stages::{Stages, with_origin};
+use crate::batch::{Batch, MessageBatch, Reject};
 use crate::clock::now_ms;
 use crate::connector::{self, Opening, Poll, Share, Source, Start, Team};
 use crate::error::{Error, Result};
 use crate::expr::Notes;
-use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, SourcePlan, Wanted, Window};
+use crate::plan::{SelectPlan, Shape, SourcePlan, Wanted};
 use crate::registry::Lookups;
-use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::rejects::{RejectLog, RejectedRecord};
-use crate::render::sessions::groups::{self as session, Rules, Sessions};
 use crate::render::source::RowDecoder;
-use crate::render::table::{Finisher, Group, Kept};
 use crate::render::timed::timed_batch;
 use crate::render::transform::Transform;
-use crate::render::window::assigned;
 use crate::render::{RESTORED, Tick};
 use crate::types::SqlType;
-use crate::value::{Row, Value, row_len};
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_buffer::ScalarBuffer;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use crate::value::{Row, Value};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,10 +57,10 @@ pub enum Until {
     Closed,
 }
 
-/// Answers a SELECT over a stream's rows, in the order of its ways.
+/// Answers SELECTs, each over the rows of the one before it, over a stream's rows in the order of its ways.
 pub async fn answer_stream(
     ways: Vec<Way>,
-    select: &SelectPlan,
+    selects: &[SelectPlan],
     schemas: &Lookups,
     until: Until,
     opened_ms: i64,
@@ -77,10 +68,10 @@ pub async fn answer_stream(
     outlet: &Outlet,
 ) {
     let run = async {
-        let mut local = LocalSelect::new(select)?;
+        let mut local = Stages::new(selects)?;
         let mut readers = Vec::new();
         for way in ways {
-            readers.push(WayReader::open(way, select, schemas, until, opened_ms)?);
+            readers.push(WayReader::open(way, &selects[0], schemas, until, opened_ms)?);
         }
         let mut reading = true;
         while reading {
@@ -91,6 +82,9 @@ pub async fn answer_stream(
                     about.note("select", &local.add(&batch));
                     if !local.send_ready(outlet).await {
                         return Ok(AnswerEnd::LimitReached);
+                    }
+                    if local.has_enough() {
+                        return local.finish(outlet).await;
                     }
                     yield_now().await;
                 }
@@ -141,16 +135,16 @@ const SORTED_BYTES: usize = 8 << 20;
 /// Rows of a table that are taken at once.
 const TAKEN: usize = 1_024;
 
-/// Answers a SELECT over a table's rows at one tick.
+/// Answers SELECTs, each over the rows of the one before it, over a table's rows at one tick.
 pub async fn answer_table(
     shared: &Shared,
     question: Question,
     types: &[SqlType],
-    select: &SelectPlan,
+    selects: &[SelectPlan],
     outlet: &Outlet,
 ) {
     let run = async {
-        let mut local = LocalSelect::new(select)?;
+        let mut local = Stages::new(selects)?;
         let mut table = TableRows::ask(shared, question);
         let (mut first, mut bytes) = (Vec::new(), 0);
         while first.len() < SORTED_ROWS && bytes < SORTED_BYTES {
@@ -169,6 +163,9 @@ pub async fn answer_table(
                 if !local.send_ready(outlet).await {
                     return Ok(AnswerEnd::LimitReached);
                 }
+                if local.has_enough() {
+                    return local.finish(outlet).await;
+                }
                 yield_now().await;
             }
             rows = table.next(TAKEN, outlet).await?;
@@ -179,11 +176,11 @@ pub async fn answer_table(
     end(result, outlet);
 }
 
-/// Answers a SELECT over rows that come from a dataflow: with the ROWTIME, ROWPARTITION and ROWOFFSET of
+/// Answers SELECTs, each over the rows of the one before it, over rows that come from a dataflow: with the ROWTIME, ROWPARTITION and ROWOFFSET of
 /// each behind its columns.
-pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], select: &SelectPlan, outlet: &Outlet) {
+pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], selects: &[SelectPlan], outlet: &Outlet) {
     let run = async {
-        let mut local = LocalSelect::new(select)?;
+        let mut local = Stages::new(selects)?;
         loop {
             match rows.recv().await {
                 Some(AnswerEvent::Rows(rows)) => {
@@ -191,6 +188,9 @@ pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], select: &SelectP
                     local.add(&with_origin(&rows, types));
                     if !local.send_ready(outlet).await {
                         return Ok(AnswerEnd::LimitReached);
+                    }
+                    if local.has_enough() {
+                        return local.finish(outlet).await;
                     }
                 }
                 Some(AnswerEvent::End(_)) => return local.finish(outlet).await,
@@ -201,26 +201,6 @@ pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], select: &SelectP
     };
     let result = run.await;
     end(result, outlet);
-}
-
-fn with_origin(rows: &[Row], types: &[SqlType]) -> Batch {
-    let mut batch = crate::render::table::rows_to_batch(types, rows);
-    let record = batch.columns.split_off(types.len() - crate::plan::RECORD_COLUMNS);
-    let long = |column: &Column| -> ScalarBuffer<i64> {
-        column.to_array(rows.len()).as_primitive::<Int64Type>().values().clone()
-    };
-    let partition = |i: usize| match record[1].value(i) {
-        Value::Int(partition) => SourcePartition { source: 0, partition },
-        _ => SourcePartition::default(),
-    };
-    batch.origin = Origin {
-        rowtime: Timestamps::Each(long(&record[0])),
-        stamps: Timestamps::Each(long(&record[0])),
-        partitions: Partitions::Each((0..rows.len()).map(partition).collect()),
-        offsets: long(&record[2]),
-        ..Origin::none(rows.len())
-    };
-    batch
 }
 
 pub fn end(result: Result<AnswerEnd>, outlet: &Outlet) {
@@ -332,218 +312,6 @@ impl WayReader {
             }
         }
         Ok(None)
-    }
-}
-
-/// Rows that are held beside those that ORDER BY … LIMIT needs.
-const SPARE_ROWS: usize = 4_096;
-
-/// A SELECT over batches: passes rows on, or holds them until the end to group or sort them.
-struct LocalSelect {
-    transform: Transform,
-    columns: usize,
-    grouping: Option<Grouping>,
-    order_by: Vec<OrderKey>,
-    /// Rows that are left out yet.
-    skipped: u64,
-    remaining: Option<u64>,
-    rows: Vec<Row>,
-}
-
-struct Grouping {
-    arguments: Arguments,
-    pre: PreAggregator,
-    groups: BTreeMap<Key, (State, BTreeMap<Element, State>)>,
-    finisher: Finisher,
-    window: Option<Window>,
-    sessions: Option<Sessions>,
-    /// How many values tell groups apart.
-    stored_keys: usize,
-    /// Without GROUP BY there is one group, even of no rows.
-    single: bool,
-}
-
-impl LocalSelect {
-    fn new(select: &SelectPlan) -> Result<LocalSelect> {
-        let filter = select.filter.as_ref();
-        let (transform, grouping) = match &select.shape {
-            Shape::Project(exprs) => (Transform::new(filter, exprs.clone())?, None),
-            Shape::Aggregate(aggregation) => {
-                (Transform::new(filter, inputs(aggregation))?, Some(Grouping::new(select, aggregation)?))
-            }
-        };
-        Ok(LocalSelect {
-            transform: transform.expanding(&select.expand)?,
-            columns: select.columns.len(),
-            grouping,
-            order_by: select.order_by.clone(),
-            skipped: select.offset.unwrap_or(0),
-            remaining: select.limit,
-            rows: Vec::new(),
-        })
-    }
-
-    /// What failed on some rows; they go on.
-    fn add(&mut self, batch: &Batch) -> Notes {
-        let mut notes = Notes::default();
-        let LocalSelect { transform, grouping, rows, order_by, skipped, remaining, .. } = self;
-        let wanted = remaining.map(|remaining| remaining.saturating_add(*skipped));
-        transform.each(batch, &mut notes, |batch| match grouping {
-            Some(grouping) => grouping.add(&batch),
-            None => {
-                rows.extend((0..batch.len).map(|i| batch.row(i)));
-                keep_best(rows, order_by, wanted);
-            }
-        });
-        notes
-    }
-
-    /// Sends what can go already. False when nothing more is wanted.
-    async fn send_ready(&mut self, outlet: &Outlet) -> bool {
-        if self.grouping.is_some() || !self.order_by.is_empty() {
-            return !outlet.is_closed();
-        }
-        self.send(outlet).await
-    }
-
-    async fn send(&mut self, outlet: &Outlet) -> bool {
-        let mut rows = std::mem::take(&mut self.rows);
-        let skipped = rows.len().min(usize::try_from(self.skipped).unwrap_or(usize::MAX));
-        rows.drain(..skipped);
-        self.skipped -= skipped as u64;
-        if let Some(remaining) = &mut self.remaining {
-            rows.truncate(*remaining as usize);
-            *remaining -= rows.len() as u64;
-        }
-        let columns = self.columns;
-        let mut rows = rows.into_iter().map(|mut row| {
-            row.truncate(columns);
-            AnswerRow { row, deleted: false }
-        });
-        loop {
-            let chunk: Vec<AnswerRow> = rows.by_ref().take(1_000).collect();
-            if chunk.is_empty() {
-                return self.remaining != Some(0);
-            }
-            if !outlet.send(chunk).await {
-                return false;
-            }
-        }
-    }
-
-    async fn finish(mut self, outlet: &Outlet) -> Result<AnswerEnd> {
-        if let Some(grouping) = self.grouping.take() {
-            self.rows = grouping.finish();
-        }
-        if !self.order_by.is_empty() {
-            let keys = std::mem::take(&mut self.order_by);
-            self.rows.sort_by(|a, b| compare(&keys, a, b));
-        }
-        let more = self.send(outlet).await;
-        Ok(if more { AnswerEnd::Completed } else { AnswerEnd::LimitReached })
-    }
-}
-
-/// Of sorted rows with a LIMIT only so many are wanted: now and then the others go.
-fn keep_best(rows: &mut Vec<Row>, order_by: &[OrderKey], wanted: Option<u64>) {
-    let Some(limit) = wanted.and_then(|limit| usize::try_from(limit).ok()) else { return };
-    if !order_by.is_empty() && rows.len() >= limit.saturating_mul(2).max(SPARE_ROWS) {
-        rows.sort_by(|a, b| compare(order_by, a, b));
-        rows.truncate(limit);
-    }
-}
-
-fn compare(keys: &[OrderKey], a: &Row, b: &Row) -> Ordering {
-    for key in keys {
-        let (a, b) = (&a[key.column], &b[key.column]);
-        let order = match (a.is_null(), b.is_null()) {
-            (true, true) => Ordering::Equal,
-            (true, false) if key.nulls_first => Ordering::Less,
-            (true, false) => Ordering::Greater,
-            (false, true) if key.nulls_first => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            _ if key.descending => b.cmp(a),
-            _ => a.cmp(b),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-    Ordering::Equal
-}
-
-impl Grouping {
-    fn new(select: &SelectPlan, aggregation: &Aggregation) -> Result<Grouping> {
-        Ok(Grouping {
-            arguments: Arguments::of(aggregation),
-            pre: groups(aggregation),
-            groups: BTreeMap::new(),
-            finisher: Finisher::new(&select.columns, aggregation)?,
-            window: aggregation.window,
-            sessions: aggregation
-                .window
-                .and_then(|window| Rules::of(&window))
-                .map(|rules| Sessions::new(aggregation, rules)),
-            stored_keys: aggregation.stored_keys(),
-            single: aggregation.keys.is_empty() && aggregation.window.is_none(),
-        })
-    }
-
-    /// What is late for its window counts in none.
-    fn add(&mut self, batch: &Batch) {
-        let (groups, stored_keys) = (&mut self.groups, self.stored_keys);
-        if let Some(sessions) = &mut self.sessions {
-            sessions.add(batch, &mut |kept, key, state| {
-                let (key, element) = key.split_at(row_len(&key, stored_keys).unwrap_or(key.len()));
-                let (of_group, elements) = groups.entry(key.into()).or_default();
-                match kept {
-                    session::Kept::State => of_group.merge(&state),
-                    session::Kept::Element => {
-                        let element = elements.entry(Element(element.into()));
-                        element.or_default().merge(&state);
-                    }
-                }
-            });
-            return;
-        }
-        let fixed = self.window.and_then(|window| Some((window.fixed()?, window.grace_ms)));
-        let assigned = fixed.map(|((size, advance), grace)| assigned(batch, size, advance, grace).0);
-        self.arguments.add(&mut self.pre, assigned.as_ref().unwrap_or(batch));
-        self.pre.flush(&mut |key, state, elements| match groups.get_mut(&key) {
-            Some((kept, collected)) => {
-                kept.merge(&state);
-                for (element, state) in elements {
-                    collected.entry(element).or_default().merge(&state);
-                }
-            }
-            None => {
-                groups.insert(key, (state, elements.into_iter().collect()));
-            }
-        });
-    }
-
-    /// The result rows, ascending by their values: an order that does not depend on how they were made.
-    fn finish(mut self) -> Vec<Row> {
-        if self.single && self.groups.is_empty() {
-            self.groups.insert(Key::default(), Default::default());
-        }
-        let groups = self
-            .groups
-            .into_iter()
-            .filter(|(_, (state, _))| self.single || !state.is_nothing())
-            .map(|(key, (state, elements))| Group {
-                key,
-                kept: Kept::State(
-                    state,
-                    elements.into_iter().filter(|(_, state)| !state.is_nothing()).collect(),
-                ),
-            })
-            .collect();
-        let finished = self.finisher.finish(groups);
-        let mut rows: Vec<Row> =
-            (0..finished.rows.len).filter(|&i| finished.keep[i]).map(|i| finished.rows.row(i)).collect();
-        rows.sort();
-        rows
     }
 }
 

@@ -65,7 +65,10 @@ impl Draft<'_> {
             None => self.world.pausable().map(|query| query.id.clone()).collect(),
         };
         for id in &ids {
-            self.change_query(id, |query| query.paused = paused);
+            let parts = self.world.catalog.queries_in(id).map(|part| part.id.clone());
+            for id in parts.chain([id.clone()]).collect::<Vec<_>>() {
+                self.change_query(&id, |query| query.paused = paused);
+            }
         }
         let paused: Vec<Arc<Query>> =
             self.world.catalog.queries.values().filter(|query| query.paused).cloned().collect();
@@ -88,14 +91,10 @@ impl Draft<'_> {
             let reads = |read: &String| catalog.feeds(&paused.writes, read);
             !query.paused && query.plan.is_ordered() && feeds.len() > 1 && query.reads.iter().any(reads)
         };
-        match self.world.queries().find(waits) {
-            None => Ok(()),
-            Some(query) => Err(Error::statement(format!(
-                "{} waits for rows of {}, to take those of others in their order",
-                query.id, paused.id
-            ))
-            .hint(format!("PAUSE {} before {}, and RESUME it after it", query.id, paused.id))),
-        }
+        let Some(waiting) = catalog.queries.values().map(Arc::as_ref).find(waits) else { return Ok(()) };
+        let [query, paused] = [waiting, paused].map(|query| &catalog.whole(query).id);
+        let what = format!("{query} waits for rows of {paused}, to take those of others in their order");
+        Err(Error::statement(what).hint(format!("PAUSE {query} before {paused}, and RESUME it after it")))
     }
 
     fn pausable(&self, id: &Ident) -> Result<String> {
@@ -131,6 +130,7 @@ impl Draft<'_> {
         let mut shared = BTreeSet::new();
         for input in query.plan.inputs.iter().filter(is_shared) {
             let Input::Hub(hub) = input.from else {
+                let query = self.world.catalog.whole(query);
                 let (id, table) = (&query.id, &input.source);
                 let message = format!("{id} cannot be paused alone: it reads how table {table} changes");
                 return Err(Error::statement(message).hint(together(
@@ -202,10 +202,12 @@ impl Draft<'_> {
                     writer.hubs().try_for_each(|hub| self.check_copyable(hub, query))?;
                 }
                 DataflowPlan::Query(writer) => {
-                    let message =
-                        format!("{} cannot be paused alone: it reads what {} joins", query.id, writer.query);
-                    let writer = self.world.catalog.queries.get(&writer.query);
-                    return Err(Error::statement(message).hint(together(writer.map(Arc::as_ref), query)));
+                    let catalog = &self.world.catalog;
+                    let (query, writer) = (catalog.whole(query), catalog.queries.get(&writer.query));
+                    let writer = writer.map(|writer| catalog.whole(writer));
+                    let id = writer.map_or("another query", |writer| &writer.id);
+                    let message = format!("{} cannot be paused alone: it reads what {id} joins", query.id);
+                    return Err(Error::statement(message).hint(together(writer, query)));
                 }
             }
         }
@@ -218,7 +220,8 @@ impl Draft<'_> {
             Place::Memory { .. } if self.world.live => "its topic is in memory",
             _ => return Ok(()),
         };
-        Err(Error::statement(format!("{} cannot be paused: {why}", query.id)))
+        let id = &self.world.catalog.whole(query).id;
+        Err(Error::statement(format!("{id} cannot be paused: {why}")))
     }
 
     /// A second way for the rows of a hub, from readers of the query's own; the hub that they come to.

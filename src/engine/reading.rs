@@ -3,11 +3,12 @@
 use super::declared::timestamp_expr;
 use super::draft::Draft;
 use super::local::{self, Way};
+use super::parts::{Part, Writer};
 use crate::catalog::{Origin, Query, Source};
 use crate::connector::{Place, Start, Survey};
 use crate::error::{Error, Result};
 use crate::plan::{
-    DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, SourcePlan, TableId,
+    DataflowId, DataflowPlan, HubId, Input, QueryInput, QueryPlan, Relation, SelectPlan, SourcePlan, TableId,
 };
 use crate::render::{books, rejects};
 use crate::sql::ast::SourceKind;
@@ -24,9 +25,10 @@ impl Draft<'_> {
         if source.kind == SourceKind::Table {
             return Ok(Input::Table(self.table_of(source)?));
         }
-        // Before the script begins everything starts at the same place.
+        // Before the script begins everything starts at the same place, and a query's parts always start with it.
         let late = self.planning.as_ref().is_some_and(|planning| planning.recorded.late);
-        let past = start == Start::Earliest && (self.world.begun || late);
+        let own = self.part_named(&source.name).is_some();
+        let past = start == Start::Earliest && (self.world.begun && !own || late);
         if let Some(hub) = self.world.catalog.hubs.get(&source.name).copied() {
             if past {
                 return Ok(Input::Hub(self.derive_again(source, plans, private)?));
@@ -269,6 +271,11 @@ impl Draft<'_> {
 
     /// Whether a stream's past can be read by one thread: nothing on the way to it is joined.
     pub(super) fn is_linear(&self, source: &Source) -> bool {
+        if let Some(part) = self.part_named(&source.name) {
+            let is_linear =
+                |w: &Writer| w.select.from.is_scan() && w.reads.iter().all(|read| self.is_linear(read));
+            return part.writers.iter().all(is_linear);
+        }
         self.world.catalog.writers_of(&source.name).all(|writer| {
             writer.plan.select.from.is_scan() && self.read_by(writer).iter().all(|read| self.is_linear(read))
         })
@@ -276,6 +283,13 @@ impl Draft<'_> {
 
     /// All ways on which rows come into a stream, with what they pass.
     pub(super) fn ways(&mut self, source: &Source) -> Result<Vec<Way>> {
+        if let Some(Part { writers, .. }) = self.part_named(&source.name).cloned() {
+            let mut ways = Vec::new();
+            for Writer { reads, select, .. } in &writers {
+                ways.extend(self.ways_through(reads, select)?);
+            }
+            return Ok(ways);
+        }
         if !self.world.catalog.hubs.contains_key(&source.name) || source.origin == Origin::System {
             return self.own_ways(source);
         }
@@ -285,11 +299,19 @@ impl Draft<'_> {
         }
         let writers: Vec<Query> = self.world.catalog.writers_of(&source.name).cloned().collect();
         for writer in writers {
-            for reads in self.read_by(&writer) {
-                for mut way in self.ways(&reads)? {
-                    way.through.push(writer.plan.select.clone());
-                    ways.push(way);
-                }
+            let reads = self.read_by(&writer);
+            ways.extend(self.ways_through(&reads, &writer.plan.select)?);
+        }
+        Ok(ways)
+    }
+
+    /// The ways of what a query reads, each with what the query makes of the rows.
+    fn ways_through(&mut self, reads: &[Source], select: &SelectPlan) -> Result<Vec<Way>> {
+        let mut ways = Vec::new();
+        for read in reads {
+            for mut way in self.ways(read)? {
+                way.through.push(select.clone());
+                ways.push(way);
             }
         }
         Ok(ways)

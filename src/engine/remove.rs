@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::outcome::{Outcome, Status, backticked, status, word};
-use crate::catalog::{Origin, Source};
+use crate::catalog::{Origin, Query, Source};
 use crate::connector::Place;
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, DataflowPlan, HubId};
@@ -46,10 +46,18 @@ impl Draft<'_> {
         }))
     }
 
+    /// Stops a query with all of its parts.
     pub(super) fn stop_query(&mut self, id: &str) {
-        if let Some(query) = self.world.catalog.queries.remove(id) {
-            self.uninstall(query.dataflows.clone(), Vec::new());
+        let catalog = &mut self.world.catalog;
+        let is_of = |query: &Query| query.id == id || query.part_of.as_deref() == Some(id);
+        let stopped = catalog.queries.extract_if(.., |_, query| is_of(query));
+        let dataflows = stopped.flat_map(|(_, query)| query.dataflows.clone()).collect();
+        let mut tables = Vec::new();
+        for name in catalog.parts_of(id) {
+            tables.extend(catalog.tables.get(&name));
+            catalog.remove(&name);
         }
+        self.uninstall(dataflows, tables);
     }
 
     pub(super) fn drop_source(
@@ -105,7 +113,8 @@ impl Draft<'_> {
 
     /// Refuses to take away what a query reads or another one writes.
     pub(super) fn check_unused(&self, source: &Source, name: &Ident) -> Result<()> {
-        let readers: Vec<&str> = self.world.catalog.readers_of(&source.name).map(|q| q.id.as_str()).collect();
+        let readers: Vec<&str> =
+            self.world.catalog.users_of(&source.name).into_iter().map(|q| q.id.as_str()).collect();
         let own = |id: &str| {
             matches!(&source.origin, Origin::Derived(own) if own == id)
                 || id == format!("TABLE_{}", source.name)

@@ -119,6 +119,7 @@ impl Draft<'_> {
             Some(event) => Some(event.writes.clone()),
             None => self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions),
         };
+        let stored = stored.filter(|_| target.part.is_none());
         let fingerprint = fingerprint(&(
             sources.iter().map(|source| self.source_fingerprint(source)).collect::<Result<Vec<_>>>()?,
             select,

@@ -31,39 +31,43 @@ pub(super) const RESERVED: &[&str] = &["ROWTIME", "ROWPARTITION", "ROWOFFSET", "
 
 /// What the columns of a derived stream or table must keep to: names of their own, each key once, and a value.
 pub(super) fn check_projection(sources: &[Source], select: &SelectPlan, query: &ast::Query) -> Result<()> {
-    let wrong = |message: String, hint: &str| Err(Error::statement(message).at(query.span).hint(hint));
-    let is_reserved =
-        |column: &&ColumnDef| column.part == Part::Value && RESERVED.contains(&column.name.as_str());
-    if let Some(column) = select.columns.iter().find(is_reserved) {
-        let message = format!("{} is a name of every record's own", column.name);
-        return wrong(message, &format!("give the column another name: {} AS …", column.name));
-    }
-    let exprs = match &select.shape {
-        Shape::Project(exprs) => exprs,
-        Shape::Aggregate(aggregation) => &aggregation.post,
-    };
-    let keys: Vec<(&str, &Expr)> = (select.columns.iter().zip(exprs))
-        .filter(|(column, _)| column.is_key())
-        .map(|(column, expr)| (column.name.as_str(), expr))
-        .collect();
+    check_names(select, query)?;
+    let keys = keys(select);
     for (i, (name, expr)) in keys.iter().enumerate() {
         if let Some((before, _)) = keys[..i].iter().find(|(_, other)| other == expr) {
-            let message = format!("{before} and {name} are the same key column");
-            return wrong(message, "a key is there once; AS_VALUE(…) copies it into the value");
+            let error = Error::statement(format!("{before} and {name} are the same key column"));
+            return Err(error
+                .at(query.span)
+                .hint("a key is there once; AS_VALUE(…) copies it into the value"));
         }
     }
     // The rows of a DISTINCT are nothing but their key.
     if !query.distinct && select.columns.iter().all(|column| column.part != Part::Value) {
-        let hint = "a message needs a value: add a column, or a copy of a key with AS_VALUE(…)";
-        return wrong("all columns are of the key".into(), hint);
+        return Err(Error::statement("all columns are of the key")
+            .at(query.span)
+            .hint("a message needs a value: add a column, or a copy of a key with AS_VALUE(…)"));
     }
-    match (&select.shape, sources) {
-        // What joined rows have for a key is the binder's to say.
-        (Shape::Project(_), [source]) if query.partition_by.is_empty() => {
-            check_key_is_kept(source, &keys, query)
-        }
-        _ => Ok(()),
-    }
+    check_key(sources, select, query)
+}
+
+/// Names that the engine gives every row are not given to others.
+pub(super) fn check_names(select: &SelectPlan, query: &ast::Query) -> Result<()> {
+    let is_reserved =
+        |column: &&ColumnDef| column.part == Part::Value && RESERVED.contains(&column.name.as_str());
+    let Some(ColumnDef { name, .. }) = select.columns.iter().find(is_reserved) else { return Ok(()) };
+    Err(Error::statement(format!("{name} is a name of every record's own"))
+        .at(query.span)
+        .hint(format!("give the column another name: {name} AS …")))
+}
+
+/// The key columns with what they are.
+fn keys(select: &SelectPlan) -> Vec<(&str, &Expr)> {
+    let exprs = match &select.shape {
+        Shape::Project(exprs) => exprs,
+        Shape::Aggregate(aggregation) => &aggregation.post,
+    };
+    let keys = select.columns.iter().zip(exprs).filter(|(column, _)| column.is_key());
+    keys.map(|(column, expr)| (column.name.as_str(), expr)).collect()
 }
 
 /// Whether rows keep the keys of the messages that they were made from.
@@ -80,7 +84,12 @@ pub(super) fn passes_keys(sources: &[Source], select: &SelectPlan) -> bool {
 }
 
 /// A SELECT that neither groups nor partitions keeps its source's key, all of it.
-fn check_key_is_kept(source: &Source, keys: &[(&str, &Expr)], query: &ast::Query) -> Result<()> {
+pub(super) fn check_key(sources: &[Source], select: &SelectPlan, query: &ast::Query) -> Result<()> {
+    // What joined rows have for a key is the binder's to say.
+    let (Shape::Project(_), [source], true) = (&select.shape, sources, query.partition_by.is_empty()) else {
+        return Ok(());
+    };
+    let keys = keys(select);
     let is_kept = |i: usize| keys.iter().any(|(_, expr)| expr.kind == ExprKind::Column(i));
     let all = source.schema.columns.iter().enumerate().filter(|(_, column)| column.is_key());
     let missing: Vec<&str> =
@@ -88,7 +97,7 @@ fn check_key_is_kept(source: &Source, keys: &[(&str, &Expr)], query: &ast::Query
     let [first, ..] = missing[..] else { return Ok(()) };
     let error = Error::statement(format!(
         "the key of {} is missing from the SELECT list: {}",
-        source.name,
+        source.shown(),
         missing.join(", ")
     ));
     Err(error.at(query.span).hint(match source.kind {
@@ -126,14 +135,16 @@ pub(super) fn check_shape(
     query: &ast::Query,
 ) -> Result<()> {
     let grouped = matches!(select.shape, Shape::Aggregate(_));
-    let names = || sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
     let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
     let read = if of_tables { SourceKind::Table } else { SourceKind::Stream };
     match (kind, read) {
         (SourceKind::Stream, SourceKind::Table) => {
-            return Err(Error::statement(format!("a stream cannot be made from the table {}", names()))
-                .at(query.from.span)
-                .hint("CREATE TABLE … AS SELECT"));
+            return Err(Error::statement(format!(
+                "a stream cannot be made from the table {}",
+                shown(sources)
+            ))
+            .at(query.from.span())
+            .hint("CREATE TABLE … AS SELECT"));
         }
         (SourceKind::Stream, _) if grouped => {
             let what = if query.distinct { "DISTINCT" } else { "an aggregate" };
@@ -148,10 +159,7 @@ pub(super) fn check_shape(
         }
         _ => {}
     }
-    if let (SourceKind::Table, Some(text)) = (read, order_sensitive(select)) {
-        let what = format!("{text} needs an order of arrival, and {} is a table", names());
-        return Err(Error::statement(what).at(query.span));
-    }
+    check_order(sources, select, query)?;
     if let Shape::Aggregate(aggregation) = &select.shape {
         if aggregation.keys.is_empty() {
             return Err(Error::statement("a maintained table needs GROUP BY")
@@ -175,11 +183,23 @@ pub(super) fn check_shape(
     Ok(())
 }
 
-pub(super) fn order_sensitive(select: &SelectPlan) -> Option<String> {
+/// Some aggregates go by the order of arrival, which rows of tables have not.
+pub(super) fn check_order(sources: &[Source], select: &SelectPlan, query: &ast::Query) -> Result<()> {
+    let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
     match &select.shape {
-        Shape::Aggregate(aggregation) => derive::order_sensitive(aggregation).map(String::from),
-        Shape::Project(_) => None,
+        Shape::Aggregate(aggregation) if of_tables => match derive::order_sensitive(aggregation) {
+            Some(text) => {
+                let what = format!("{text} needs an order of arrival, and {} is a table", shown(sources));
+                Err(Error::statement(what).at(query.span))
+            }
+            None => Ok(()),
+        },
+        _ => Ok(()),
     }
+}
+
+fn shown(sources: &[Source]) -> String {
+    sources.iter().map(Source::shown).collect::<Vec<_>>().join(", ")
 }
 
 /// Why nothing can be inserted into a column.

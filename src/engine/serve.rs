@@ -16,27 +16,27 @@ impl Coordinator {
         let schemas = self.base.schemas.clone();
         match from {
             Feed::Dataflows { .. } => {}
-            Feed::Derived { types, select, .. } => {
+            Feed::Derived { types, selects, .. } => {
                 if let Some(mut rows) = derived {
                     self.pool.run(move || async move {
-                        local::answer_derived(&mut rows, &types, &select, &outlet).await;
+                        local::answer_derived(&mut rows, &types, &selects, &outlet).await;
                     });
                 }
             }
-            Feed::Table { table, types, keys, filter, select } => {
+            Feed::Table { table, types, keys, filter, selects } => {
                 let shared = Arc::clone(&self.base.shared);
                 self.pool.run(move || async move {
                     let question = Question { table, keys, filter };
-                    local::answer_table(&shared, question, &types, &select, &outlet).await;
+                    local::answer_table(&shared, question, &types, &selects, &outlet).await;
                 });
             }
-            Feed::Sources { ways, select, until, about } => {
+            Feed::Sources { ways, selects, until, about } => {
                 let complaints = Complaints { about, log: self.reject_log()? };
                 let started_ms = self.base.shared.started_ms();
                 self.pool.run(move || async move {
                     let answered = local::answer_stream(
                         ways,
-                        &select,
+                        &selects,
                         &schemas,
                         until,
                         started_ms,

@@ -39,6 +39,7 @@ impl World {
             read_only: false,
             schemas: Default::default(),
             events: Vec::new(),
+            part: None,
         };
         self.catalog.insert(system(SourceKind::Stream, rejects::STREAM, rejects::schema(), rejects::TOPIC));
         let plan = books_query();

@@ -6,8 +6,9 @@
 
 use super::BOOKS_QUERY;
 use super::checkpoint::Manifest;
+use super::parts::Part;
 use super::sinks;
-use crate::catalog::{Catalog, Query};
+use crate::catalog::{Catalog, Query, Source};
 use crate::connector::Start;
 use crate::plan::{DataflowId, DataflowPlan, HubId, Input, QueryPlan, SelectPlan, Sink, TableId, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,8 +59,10 @@ pub struct World {
 pub struct Watcher {
     pub sql: String,
     /// What it reads.
-    pub reads: Vec<String>,
+    pub reads: Vec<Source>,
     pub select: SelectPlan,
+    /// What it reads that it makes for itself.
+    pub parts: Vec<Part>,
     /// What was installed for it; nothing where it is computed beside the workers.
     pub dataflows: Vec<DataflowId>,
     pub tables: Vec<TableId>,
@@ -99,7 +102,8 @@ impl World {
 
     /// The persistent queries that statements have started.
     pub fn queries(&self) -> impl Iterator<Item = &Query> {
-        self.catalog.queries.values().map(Arc::as_ref).filter(|query| !query.reads.is_empty())
+        let is_asked = |query: &&Query| !query.reads.is_empty() && query.part_of.is_none();
+        self.catalog.queries.values().map(Arc::as_ref).filter(is_asked)
     }
 
     /// Takes dataflows out of what runs, or of what waits.

@@ -16,8 +16,8 @@ pub struct From<'a> {
     pub schema: Schema,
     /// Whose columns are which; a join's key has a source of its own where it can be named.
     pub sources: Vec<ScopeSource<'a>>,
-    /// Columns that `*` does not stand for.
-    pub hidden: Vec<bool>,
+    /// The columns that `*` stands for.
+    pub starred: Vec<usize>,
     /// What the key of a joined row is known as, none where nothing is joined.
     pub key: Option<JoinKey>,
 }
@@ -39,13 +39,19 @@ const RECORD: [(&str, SqlType); RECORD_COLUMNS] =
 
 /// `sources`: of the FROM and of each join, in the order of the text.
 pub fn bind_from<'a>(query: &'a Query, sources: &[Source<'a>]) -> Result<From<'a>> {
-    let first = From::scan(0, &sources[0], query.alias.as_ref(), !query.joins.is_empty());
+    let is_nameless = |read: &&ast::Read| read.name().is_none() && !query.joins.is_empty();
+    if let Some(read) = query.reads().find(is_nameless) {
+        return Err(Error::statement("a query that is joined needs a name")
+            .at(read.span())
+            .hint("(SELECT …) AS name"));
+    }
+    let first = From::scan(0, &sources[0], query.from.alias.as_ref(), !query.joins.is_empty());
     let mut joined = query.joins.iter().zip(&sources[1..]).enumerate();
     joined.try_fold(first, |left, (n, (join, source))| {
-        let right = From::scan(n + 1, source, join.alias.as_ref(), true);
+        let right = From::scan(n + 1, source, join.read.alias.as_ref(), true);
         if let Some(name) = right.sources[0].names.last().filter(|name| left.names(name)) {
             return Err(Error::statement(format!("two sources of this query go by the name {name}"))
-                .at(join.source.span)
+                .at(join.read.span())
                 .hint(format!("{name} AS …, with another name for each")));
         }
         left.join(right, source.ordinal, sources[0].ordinal, join)
@@ -56,7 +62,7 @@ impl<'a> From<'a> {
     /// `joined`: its rows' ROWTIME and the like are columns, since a joined row has records of its own.
     fn scan(input: usize, source: &Source<'a>, alias: Option<&'a ast::Ident>, joined: bool) -> From<'a> {
         let mut columns = source.schema.columns.clone();
-        let mut hidden = vec![false; columns.len()];
+        let starred = source.starred();
         if joined {
             let record = RECORD.iter().map(|(name, ty)| ColumnDef {
                 name: name.to_string(),
@@ -64,11 +70,10 @@ impl<'a> From<'a> {
                 part: Part::Value,
             });
             columns.extend(record);
-            hidden.resize(columns.len(), true);
         }
         // By its alias alone, where it has one: then a source can be joined with itself.
         let names = match alias {
-            Some(alias) if joined => vec![alias.name.as_str()],
+            Some(alias) if joined || alias.name == source.name => vec![alias.name.as_str()],
             Some(alias) => vec![source.name, alias.name.as_str()],
             None => vec![source.name],
         };
@@ -77,7 +82,7 @@ impl<'a> From<'a> {
             kind: source.kind,
             sources: vec![ScopeSource { names, columns: 0..columns.len() }],
             schema: Schema { columns },
-            hidden,
+            starred,
             key: None,
         }
     }
@@ -136,7 +141,7 @@ impl<'a> From<'a> {
         };
         // What was the key of the left side is a column like any other now, and has no name.
         for source in self.sources.iter().filter(|source| source.names == [SYNTHETIC]) {
-            self.hidden[source.columns.clone()].fill(true);
+            self.starred.retain(|column| !source.columns.contains(column));
         }
         self.sources.retain(|source| source.names != [SYNTHETIC]);
         let shifted = right.sources.into_iter().map(|source| ScopeSource {
@@ -145,7 +150,7 @@ impl<'a> From<'a> {
         });
         self.sources.extend(shifted);
         self.schema.columns.extend(right.schema.columns);
-        self.hidden.extend(right.hidden);
+        self.starred.extend(right.starred.into_iter().map(|column| column + width));
         let start = self.schema.len();
         let columns = left_keys.iter().enumerate().map(|(i, key)| ColumnDef {
             name: if i == 0 { SYNTHETIC.into() } else { format!("{SYNTHETIC}_{i}") },
@@ -155,8 +160,8 @@ impl<'a> From<'a> {
         self.schema.columns.extend(columns);
         // A key that a source's column holds goes by that column's name.
         let named = key.aliases.iter().all(|aliases| !aliases.is_empty()) || method == Method::ForeignKey;
-        self.hidden.resize(self.schema.len(), named);
         if !named {
+            self.starred.extend(start..self.schema.len());
             self.sources.push(ScopeSource { names: vec![SYNTHETIC], columns: start..self.schema.len() });
         }
         self.kind = if joined.is_table() { SourceKind::Table } else { SourceKind::Stream };

@@ -78,7 +78,7 @@ fn expand_star(qualifier: Option<&Ident>, span: Span, from: &From, items: &mut V
             .hint(format!("write {}.* or *", names.join(".*, "))));
     }
     for source in from.sources.iter().filter(|source| is_meant(&source.names)) {
-        for column in source.columns.clone().filter(|&column| !from.hidden[column]) {
+        for &column in from.starred.iter().filter(|column| source.columns.contains(column)) {
             let qualifier = from.key.is_some().then(|| source.names.last().map(|name| name.to_string()));
             let name = from.schema.columns[column].name.clone();
             let expr = ast::Expr { kind: ExprKind::Column { qualifier: qualifier.flatten(), name }, span };

@@ -6,6 +6,7 @@ mod grouping;
 mod items;
 pub mod select;
 mod sites;
+pub mod unite;
 pub mod explain;
 
 pub use relation::{Join, Method, RECORD_COLUMNS, Relation, Side, Within};

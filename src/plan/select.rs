@@ -19,6 +19,14 @@ pub struct Source<'a> {
     pub schema: &'a Schema,
     /// Order of declaration.
     pub ordinal: u32,
+    /// The columns that `*` stands for, where that is not all of them in their order.
+    pub starred: Option<&'a [usize]>,
+}
+
+impl Source<'_> {
+    pub(super) fn starred(&self) -> Vec<usize> {
+        self.starred.map_or_else(|| (0..self.schema.len()).collect(), <[usize]>::to_vec)
+    }
 }
 
 /// What becomes of the rows.
@@ -344,7 +352,7 @@ fn check_distinct(query: &Query, plan: &SelectPlan) -> Result<()> {
     }
     Err(Error::statement("DISTINCT needs all columns of GROUP BY in the SELECT list")
         .at(query.span)
-        .hint("GROUP BY what is selected"))
+        .hint("SELECT DISTINCT … FROM (SELECT … GROUP BY …)"))
 }
 
 fn bind_grouped(

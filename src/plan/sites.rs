@@ -63,7 +63,7 @@ mod tests {
     fn bound(kind: SourceKind, sql: &str) -> Result<SelectPlan, String> {
         let schema = Schema::new([ColumnDef { name: "A".into(), ty: SqlType::Int, part: Part::Key }]);
         let Statement::Select(query) = parse_statement(sql).unwrap().statement else { panic!("{sql}") };
-        let source = Source { name: "S", kind, schema: &schema, ordinal: 1 };
+        let source = Source { name: "S", kind, schema: &schema, ordinal: 1, starred: None };
         bind_select(&query, &[source], Purpose::Persistent).map_err(|error| error.to_string())
     }
 

@@ -1,5 +1,9 @@
 //! The syntax tree. Names are already case-folded as the dialect has it (unquoted → upper case).
 
+mod query;
+
+pub use query::*;
+
 use crate::error::Span;
 use crate::types::{Part, SqlType};
 
@@ -216,120 +220,6 @@ pub struct ColumnSpec {
     pub ty: SqlType,
     /// `KEY` of a stream or `PRIMARY KEY` of a table, `HEADERS` or `HEADER('name')`; else the value.
     pub part: Part,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Query {
-    /// SELECT DISTINCT (an extension)
-    pub distinct: bool,
-    pub select: Vec<SelectItem>,
-    pub from: Ident,
-    /// FROM source [AS] alias
-    pub alias: Option<Ident>,
-    /// In the order of the text: each joins what stands before it.
-    pub joins: Vec<Join>,
-    pub window: Option<Window>,
-    pub filter: Option<Expr>,
-    pub group_by: Vec<Expr>,
-    pub partition_by: Vec<Expr>,
-    pub having: Option<Expr>,
-    /// Only in pull queries (an extension).
-    pub order_by: Vec<OrderBy>,
-    pub emit: Option<Emit>,
-    pub limit: Option<u64>,
-    /// Rows that an answer leaves out at its beginning (an extension).
-    pub offset: Option<u64>,
-    pub span: Span,
-}
-
-/// [INNER | LEFT | RIGHT | FULL [OUTER]] JOIN source [AS] alias [WITHIN …] ON condition
-#[derive(Clone, Debug, PartialEq)]
-pub struct Join {
-    pub kind: JoinKind,
-    pub source: Ident,
-    pub alias: Option<Ident>,
-    pub within: Option<Within>,
-    pub on: Expr,
-    pub span: Span,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum JoinKind {
-    Inner,
-    Left,
-    Right,
-    Full,
-}
-
-impl JoinKind {
-    /// Whether rows of the left side without a partner are kept.
-    pub fn keeps_left(self) -> bool {
-        matches!(self, JoinKind::Left | JoinKind::Full)
-    }
-
-    /// Whether rows of the right side without a partner are kept.
-    pub fn keeps_right(self) -> bool {
-        matches!(self, JoinKind::Right | JoinKind::Full)
-    }
-}
-
-/// WITHIN span | (before, after) [GRACE PERIOD span], in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Within {
-    /// How much earlier than the left row the right row may be.
-    pub before_ms: i64,
-    pub after_ms: i64,
-    pub grace_ms: Option<i64>,
-    pub span: Span,
-}
-
-/// WINDOW kind (…), times in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Window {
-    pub kind: WindowKind,
-    pub retention_ms: Option<i64>,
-    pub grace_ms: Option<i64>,
-    pub span: Span,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum WindowKind {
-    Tumbling { size_ms: i64 },
-    Hopping { size_ms: i64, advance_ms: i64 },
-    Session { gap_ms: i64 },
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct OrderBy {
-    pub expr: Expr,
-    pub descending: bool,
-    /// `None`: NULLs first when ascending, last when descending.
-    pub nulls_first: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    Changes,
-    /// Each window once, when it has closed.
-    Final,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum SelectItem {
-    /// `*`, `source.*`
-    Star {
-        qualifier: Option<Ident>,
-        span: Span,
-    },
-    /// `s -> *`: all fields of a struct
-    StructStar {
-        base: Expr,
-        span: Span,
-    },
-    Expr {
-        expr: Expr,
-        alias: Option<Ident>,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

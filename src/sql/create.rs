@@ -254,8 +254,9 @@ impl Parser<'_> {
         self.advance();
         self.expect_word("INTO")?;
         let target = self.source_name()?;
-        let with = if self.at_word("WITH") { self.properties()? } else { Vec::new() };
-        if self.at_word("SELECT") {
+        let has_properties = self.at_word("WITH") && self.ahead_is(1, "(");
+        let with = if has_properties { self.properties()? } else { Vec::new() };
+        if self.at_any(&["SELECT", "WITH"]) {
             let query = self.query()?;
             return Ok(Statement::InsertSelect { target, with, query });
         }

@@ -145,9 +145,11 @@ impl Display for Show {
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if !self.with.is_empty() {
+            write!(f, "WITH {} ", List(self.with.iter()))?;
+        }
         write!(f, "SELECT {}{}", given(self.distinct, "DISTINCT "), List(self.select.iter()))?;
-        write!(f, " FROM {}", Name(&self.from.name))?;
-        self.alias.iter().try_for_each(|alias| write!(f, " AS {}", Name(&alias.name)))?;
+        write!(f, " FROM {}", self.from)?;
         self.joins.iter().try_for_each(|join| write!(f, " {join}"))?;
         self.window.iter().try_for_each(|window| write!(f, " {window}"))?;
         self.filter.iter().try_for_each(|filter| write!(f, " WHERE {filter}"))?;
@@ -170,6 +172,27 @@ impl Display for Query {
     }
 }
 
+impl Display for CommonTable {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} AS ({})", Name(&self.name.name), self.query)
+    }
+}
+
+impl Display for Read {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Named(name) => Name(&name.name).fmt(f)?,
+            What::Queries(queries) => {
+                for (i, query) in queries.iter().enumerate() {
+                    write!(f, "{}{query}", if i == 0 { "(" } else { " UNION ALL " })?;
+                }
+                f.write_str(")")?;
+            }
+        }
+        self.alias.iter().try_for_each(|alias| write!(f, " AS {}", Name(&alias.name)))
+    }
+}
+
 impl Display for Join {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
@@ -178,8 +201,7 @@ impl Display for Join {
             JoinKind::Right => "RIGHT ",
             JoinKind::Full => "FULL ",
         };
-        write!(f, "{kind}JOIN {}", Name(&self.source.name))?;
-        self.alias.iter().try_for_each(|alias| write!(f, " AS {}", Name(&alias.name)))?;
+        write!(f, "{kind}JOIN {}", self.read)?;
         if let Some(Within { before_ms, after_ms, grace_ms, .. }) = self.within {
             write!(f, " WITHIN ({}, {})", Milliseconds(before_ms), Milliseconds(after_ms))?;
             grace_ms.iter().try_for_each(|ms| write!(f, " GRACE PERIOD {}", Milliseconds(*ms)))?;

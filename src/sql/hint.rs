@@ -45,7 +45,6 @@ pub(super) enum Missing {
     SetOperation,
     Over,
     TimeZone,
-    CommonTable,
     Connector,
     Change,
 }
@@ -57,22 +56,17 @@ pub(super) fn missing(what: Missing, span: Span) -> Error {
             "as in TRANSFORM(items, x => x + 1); if `=>` was meant to compare, write `>=`",
         ),
         Missing::Subquery => (
-            "subqueries are not supported",
-            "give the inner query a name with CREATE STREAM … AS SELECT or CREATE TABLE … AS SELECT and read \
-             from that",
+            "a subquery stands only in FROM and JOIN",
+            "join what it selects: … FROM s JOIN (SELECT …) AS x ON …",
         ),
         Missing::SetOperation => (
-            "queries cannot be combined by UNION, EXCEPT or INTERSECT",
-            "create a stream from the first query and add the others with INSERT INTO … SELECT",
+            "queries are combined by UNION and UNION ALL only",
+            "a LEFT JOIN with WHERE … IS NULL leaves rows out, a JOIN keeps those of both",
         ),
         Missing::Over => ("OVER is not supported", "aggregate with GROUP BY"),
         Missing::TimeZone => (
             "AT TIME ZONE is not supported",
             "CONVERT_TZ(timestamp, 'from zone', 'to zone') shifts a timestamp",
-        ),
-        Missing::CommonTable => (
-            "queries cannot start with WITH",
-            "give the inner query a name with CREATE STREAM … AS SELECT and read from that",
         ),
         Missing::Connector => (
             "there are connectors to send rows on, none to read",

@@ -12,6 +12,7 @@ mod hint;
 mod operand;
 mod query;
 mod statement;
+mod subquery;
 mod types;
 #[cfg(test)]
 mod tests;

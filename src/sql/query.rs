@@ -1,7 +1,7 @@
 //! The grammar of queries: SELECT and its clauses.
 
 use super::ast::{
-    Emit, Expr, ExprKind, Ident, Join, JoinKind, OrderBy, Query, SelectItem, Window, WindowKind, Within,
+    Emit, Expr, ExprKind, Join, JoinKind, OrderBy, Query, Read, SelectItem, Window, WindowKind, Within,
 };
 use super::complete::CLAUSES;
 use super::hint::{Missing, missing};
@@ -10,43 +10,30 @@ use super::parser::Parser;
 use crate::error::{Error, Result, Span};
 
 impl Parser<'_> {
-    pub(super) fn query(&mut self) -> Result<Query> {
+    /// A SELECT up to what stands once behind several that are united.
+    pub(super) fn select(&mut self) -> Result<Query> {
         let start = self.span();
-        if self.at_word("WITH") {
-            return Err(missing(Missing::CommonTable, start));
-        }
         self.expect_word("SELECT")?;
         let distinct = self.eat_word("DISTINCT");
         let select = self.select_items()?;
-        let (from, alias) = self.from()?;
+        let from = self.from()?;
         let joins = self.joins()?;
         let window = if self.at_word("WINDOW") { Some(self.window()?) } else { None };
         let filter = if self.eat_word("WHERE") { Some(self.expression()?) } else { None };
         let group_by = if self.by("GROUP")? { self.by_list()? } else { Vec::new() };
         let partition_by = if self.by("PARTITION")? { self.by_list()? } else { Vec::new() };
         let having = if self.eat_word("HAVING") { Some(self.expression()?) } else { None };
+        let all = Query::all_of(from, self.since(start));
+        Ok(Query { distinct, select, joins, window, filter, group_by, partition_by, having, ..all })
+    }
+
+    /// ORDER BY, EMIT, LIMIT and OFFSET
+    pub(super) fn tail(&mut self, query: Query) -> Result<Query> {
         let order_by = if self.by("ORDER")? { self.order_by()? } else { Vec::new() };
         let emit = self.emit()?;
         let (limit, offset) = self.limit_and_offset()?;
         self.no_other_clause()?;
-        let span = self.since(start);
-        Ok(Query {
-            distinct,
-            select,
-            from,
-            alias,
-            joins,
-            window,
-            filter,
-            group_by,
-            partition_by,
-            having,
-            order_by,
-            emit,
-            limit,
-            offset,
-            span,
-        })
+        Ok(Query { order_by, emit, limit, offset, ..query })
     }
 
     /// In either order.
@@ -115,18 +102,13 @@ impl Parser<'_> {
         }
     }
 
-    fn from(&mut self) -> Result<(Ident, Option<Ident>)> {
+    fn from(&mut self) -> Result<Read> {
         if !self.eat_word("FROM") {
             let error = self.expected("`,` or FROM", &["FROM"]);
-            let no_source = self.at(";") || self.at_end() || self.at_any(CLAUSES);
+            let no_source = self.at(";") || self.at(")") || self.at_end() || self.at_any(CLAUSES);
             return Err(if no_source { error.hint("a SELECT reads FROM a stream or table") } else { error });
         }
-        if self.at("(") {
-            return Err(missing(Missing::Subquery, self.span()));
-        }
-        let from = self.ident("a stream or table")?;
-        let alias = if self.eat_word("AS") { Some(self.ident("an alias")?) } else { self.loose_alias() };
-        Ok((from, alias))
+        self.read()
     }
 
     fn joins(&mut self) -> Result<Vec<Join>> {
@@ -166,14 +148,13 @@ impl Parser<'_> {
     }
 
     fn join(&mut self, kind: JoinKind, start: Span) -> Result<Join> {
-        let source = self.ident("a stream or table")?;
-        let alias = if self.eat_word("AS") { Some(self.ident("an alias")?) } else { self.loose_alias() };
+        let read = self.read()?;
         let within = if self.at_word("WITHIN") { Some(self.within()?) } else { None };
         if !self.eat_word("ON") {
             return Err(self.expected("ON and the join's condition", &["ON"]));
         }
         let on = self.expression()?;
-        Ok(Join { kind, source, alias, within, on, span: self.since(start) })
+        Ok(Join { kind, read, within, on, span: self.since(start) })
     }
 
     fn within(&mut self) -> Result<Within> {
@@ -361,11 +342,14 @@ impl Parser<'_> {
     }
 
     fn no_other_clause(&self) -> Result<()> {
-        let TokenKind::Word(word) = self.peek() else { return Ok(()) };
-        let what = match word.as_str() {
-            "UNION" | "EXCEPT" | "INTERSECT" => Missing::SetOperation,
-            _ => return Ok(()),
-        };
-        Err(missing(what, self.span()))
+        if self.at_word("UNION") {
+            return Err(Error::syntax("ORDER BY, EMIT, LIMIT and OFFSET stand once, behind the last SELECT")
+                .at(self.span())
+                .hint("leave it out here"));
+        }
+        match self.at_any(&["EXCEPT", "INTERSECT"]) {
+            true => Err(missing(Missing::SetOperation, self.span())),
+            false => Ok(()),
+        }
     }
 }

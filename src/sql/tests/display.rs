@@ -154,15 +154,34 @@ fn item() -> impl Strategy<Value = SelectItem> {
     ]
 }
 
-fn join() -> impl Strategy<Value = Join> {
+/// What FROM and JOIN read; queries in it are so many levels deep at most.
+fn read(levels: u32) -> BoxedStrategy<Read> {
+    let named = named().prop_map(What::Named);
+    let what = match levels.checked_sub(1) {
+        None => named.boxed(),
+        Some(levels) => prop_oneof![
+            6 => named,
+            1 => query(levels).prop_map(|query| What::Queries(vec![query])),
+            1 => prop::collection::vec(query_body(levels), 2..4).prop_map(What::Queries),
+        ]
+        .boxed(),
+    };
+    (what, prop::option::of(self::named())).prop_map(|(what, alias)| Read { what, alias }).boxed()
+}
+
+fn join(levels: u32) -> impl Strategy<Value = Join> {
     use JoinKind::*;
     let within = (0..i64::MAX, 0..i64::MAX, prop::option::of(0..i64::MAX)).prop_map(
         |(before_ms, after_ms, grace_ms)| Within { before_ms, after_ms, grace_ms, span: Span::default() },
     );
     let kind = select(vec![Inner, Left, Right, Full]);
-    (kind, named(), prop::option::of(named()), prop::option::of(within), expr()).prop_map(
-        |(kind, source, alias, within, on)| Join { kind, source, alias, within, on, span: Span::default() },
-    )
+    (kind, read(levels), prop::option::of(within), expr()).prop_map(|(kind, read, within, on)| Join {
+        kind,
+        read,
+        within,
+        on,
+        span: Span::default(),
+    })
 }
 
 fn window() -> impl Strategy<Value = Window> {
@@ -180,41 +199,36 @@ fn window() -> impl Strategy<Value = Window> {
     })
 }
 
-fn query() -> impl Strategy<Value = Query> {
+/// Without what stands before and behind queries that are united.
+fn query_body(levels: u32) -> BoxedStrategy<Query> {
     let exprs = || prop::collection::vec(expr(), 0..3);
-    let order = (expr(), any::<bool>(), prop::option::of(any::<bool>()))
-        .prop_map(|(expr, descending, nulls_first)| OrderBy { expr, descending, nulls_first });
-    let joins = prop::collection::vec(join(), 0..3);
-    let head =
-        (any::<bool>(), prop::collection::vec(item(), 1..4), named(), prop::option::of(named()), joins);
+    let joins = prop::collection::vec(join(levels), 0..3);
+    let head = (any::<bool>(), prop::collection::vec(item(), 1..4), read(levels), joins);
     let body =
         (prop::option::of(window()), prop::option::of(expr()), exprs(), exprs(), prop::option::of(expr()));
+    let query = |((distinct, select, from, joins), (window, filter, group_by, partition_by, having))| {
+        let all = Query::all_of(from, Span::default());
+        Query { distinct, select, joins, window, filter, group_by, partition_by, having, ..all }
+    };
+    (head, body).prop_map(query).boxed()
+}
+
+fn query(levels: u32) -> BoxedStrategy<Query> {
+    let order = (expr(), any::<bool>(), prop::option::of(any::<bool>()))
+        .prop_map(|(expr, descending, nulls_first)| OrderBy { expr, descending, nulls_first });
     let emit = prop::option::of(select(vec![Emit::Changes, Emit::Final]));
     let count = || prop::option::of(0..u64::MAX);
     let tail = (prop::collection::vec(order, 0..3), emit, count(), count());
-    (head, body, tail).prop_map(
-        |(
-            (distinct, select, from, alias, joins),
-            (window, filter, group_by, partition_by, having),
-            (order_by, emit, limit, offset),
-        )| Query {
-            distinct,
-            select,
-            from,
-            alias,
-            joins,
-            window,
-            filter,
-            group_by,
-            partition_by,
-            having,
-            order_by,
-            emit,
-            limit,
-            offset,
-            span: Span::default(),
-        },
-    )
+    let with = match levels.checked_sub(1) {
+        None => Just(Vec::new()).boxed(),
+        Some(levels) => prop::collection::vec(query(levels), 0..2).boxed(),
+    };
+    let query = |(with, body, (order_by, emit, limit, offset)): (Vec<Query>, _, _)| {
+        let with = with.into_iter().zip(["X", "RECURSIVE"]);
+        let with = with.map(|(query, name)| CommonTable { name: ident(name.into()), query }).collect();
+        Query { with, order_by, emit, limit, offset, ..body }
+    };
+    (with, query_body(levels), tail).prop_map(query).boxed()
 }
 
 fn properties() -> impl Strategy<Value = Properties> {
@@ -256,7 +270,7 @@ fn created() -> impl Strategy<Value = Statement> {
             with,
         },
     );
-    let derived = (kind(), any::<bool>(), any::<bool>(), named(), properties(), query()).prop_map(
+    let derived = (kind(), any::<bool>(), any::<bool>(), named(), properties(), query(1)).prop_map(
         |(kind, or_replace, if_not_exists, name, with, query)| Statement::CreateAs {
             kind,
             or_replace,
@@ -305,7 +319,7 @@ fn other() -> impl Strategy<Value = Statement> {
     );
     prop_oneof![
         inserted,
-        (named(), properties(), query()).prop_map(|(target, with, query)| Statement::InsertSelect {
+        (named(), properties(), query(1)).prop_map(|(target, with, query)| Statement::InsertSelect {
             target,
             with,
             query
@@ -370,7 +384,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_query_comes_back(query in query()) {
+    fn a_query_comes_back(query in query(2)) {
         check(&Statement::Select(query))?;
     }
 
@@ -392,6 +406,8 @@ fn statements_are_printed_as_people_write_them() {
         "CREATE SOURCE STREAM S (A INTEGER KEY, B ARRAY<STRUCT<X DOUBLE>>) WITH (FORMAT='JSON')",
         "SELECT (A + 1) * 2, -(B), P->X[1] FROM S AS X LIMIT 3",
         "EXPLAIN SELECT * FROM S",
+        "WITH X AS (SELECT A FROM S) SELECT X.A FROM X JOIN (SELECT DISTINCT A FROM T) AS Y ON X.A = Y.A LIMIT 3 OFFSET 1",
+        "SELECT * FROM (SELECT A FROM S UNION ALL SELECT A FROM T) EMIT CHANGES",
     ] {
         assert_eq!(parse_statement(text).unwrap().statement.to_string(), text);
     }

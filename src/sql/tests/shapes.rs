@@ -1,7 +1,7 @@
 //! What the statements of the grammar become.
 
 use super::{expression, query, show, statement};
-use crate::sql::ast::{Emit, Literal, SelectItem, Show, SourceKind, Statement};
+use crate::sql::ast::{Emit, Literal, SelectItem, Show, SourceKind, Statement, What};
 use crate::sql::{Known, parse_script, parse_script_with, parse_statement};
 use crate::types::Part;
 
@@ -71,7 +71,7 @@ fn keywords_that_are_names_too() {
         let upper = name.to_uppercase();
         let text =
             format!("SELECT {name}, x AS {name}, s.{name} FROM {name} WHERE {name} = 1 GROUP BY {name}");
-        assert_eq!(query(&text).from.name, upper);
+        assert_eq!(query(&text).from.name(), Some(upper.as_str()));
         let text = format!("CREATE STREAM {name} ({name} INT, b STRUCT<{name} INT>) WITH ({name} = 1);");
         assert!(
             matches!(statement(&text), Statement::CreateSource { name, .. } if name.name == upper),
@@ -86,8 +86,8 @@ fn every_clause_of_a_query() {
         "SELECT a b, s.*, c->d->*, *, SUM(x) AS total FROM t AS s WHERE a > 1 GROUP BY (a, b) PARTITION BY NULL \
          HAVING SUM(x) > 2 ORDER BY a DESC NULLS LAST, b, c ASC NULLS FIRST EMIT CHANGES LIMIT 7",
     );
-    assert_eq!(all.from.name, "T");
-    assert_eq!(all.alias.map(|a| a.name).as_deref(), Some("S"));
+    assert!(matches!(&all.from.what, What::Named(name) if name.name == "T"));
+    assert_eq!(all.from.alias.map(|a| a.name).as_deref(), Some("S"));
     assert!(matches!(&all.select[0], SelectItem::Expr { alias: Some(alias), .. } if alias.name == "B"));
     assert!(matches!(&all.select[1], SelectItem::Star { qualifier: Some(q), .. } if q.name == "S"));
     assert!(matches!(&all.select[2], SelectItem::StructStar { base, .. } if show(base) == "C->D"));
