@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [topics.carparks]
-//! connector = "file"            # file | log | generator | stdin | kafka | blackhole
+//! connector = "file"            # file | log | generator | stdin | kafka | archive | blackhole
 //! path = "carparks/live.csv"    # a file, a directory or a glob; relative to this file
 //! framing = "csv"               # line | json | csv: what a message is, if the format does not say it
 //! header = "names"              # true: the first line is no record; "names": it names the columns
@@ -18,6 +18,11 @@
 //! connector = "kafka"
 //! cluster = "prod"
 //! topic = "leeds"               # its name there, if that is another
+//!
+//! [topics.food_archive]         # events of one kind in a zone's archive
+//! connector = "archive"
+//! path = "/var/archive"
+//! event = "mfp/FoodEntryCreated"
 //!
 //! [default]                     # for all topics that are not named
 //! connector = "kafka"
@@ -106,6 +111,11 @@ pub enum PlaceSpec {
         /// `None`: it has the same name there.
         topic: Option<String>,
     },
+    Archive {
+        dir: PathBuf,
+        /// `mfp.FoodEntryCreated`
+        event: String,
+    },
     Blackhole,
     Memory {
         space: u64,
@@ -189,6 +199,7 @@ impl Topology {
             PlaceSpec::Kafka { cluster, topic: name } => {
                 Place::Kafka { cluster, topic: name.unwrap_or_else(|| topic.to_string()) }
             }
+            PlaceSpec::Archive { dir, event } => Place::Archive { dir, event },
             PlaceSpec::Blackhole => Place::Blackhole,
         })
     }

@@ -318,6 +318,101 @@ fn subscriptions_and_archives_say_how_far_they_are() {
     });
 }
 
+/// Whatever the format, what is archived is read back as it was published: by the command and by SQL.
+#[test]
+fn archives_of_each_format_are_read_back_and_by_sql() {
+    for format in ["jsonl", "avro", "parquet"] {
+        if format == "parquet" && cfg!(not(feature = "parquet")) {
+            eprintln!("this build has no Parquet: it is not tried");
+            continue;
+        }
+        let mut lab = Lab::with_sql(&format!(
+            "[zones.mfp]\narchive = {{ url = 'archive', format = '{format}', file_age = '20ms' }}\n\
+             [events.'mfp/Entry']\nzone = 'mfp'\nkey = 'user'\n[topics.old]\nconnector = 'archive'\n\
+             path = 'archive'\nevent = 'mfp/Entry'\n"
+        ));
+        let id = lab.event("mfp", "Entry");
+        lab.sql("CREATE STREAM old (k STRING KEY, user STRING, n INT) WITH (KAFKA_TOPIC='old', VALUE_FORMAT='JSON');");
+        lab.sql("CREATE TABLE sums AS SELECT user, COUNT(*) AS c, SUM(n) AS s FROM old WHERE k = user GROUP BY user;");
+        let mut published = 0;
+        let mut publish = |lab: &Lab, user: &str, numbers: std::ops::Range<usize>| {
+            published += numbers.len();
+            let timed = |n: usize| json!({"producer_id": "p", "schema_id": id, "time": format!("2016-04-19T{n:02}:30:00Z"), "payload": entry(user, n)});
+            let items: Vec<Value> = numbers.map(timed).collect();
+            assert_eq!(lab.ask("POST", "/produce", &json!({ "items": items }).to_string()).0, 202);
+        };
+        publish(&lab, "a", 0..4);
+        lab.until_rows("SELECT * FROM sums;", &[json!(["a", 4, 6])]);
+        lab.kill();
+        lab.begin();
+        publish(&lab, "b", 3..5);
+        lab.until_rows("SELECT * FROM sums;", &[json!(["a", 4, 6]), json!(["b", 2, 7])]);
+        lab.until_rows("SELECT n FROM old WHERE ROWTIME = 1461033000000;", &[json!([2])]);
+        let dir = lab.dir.path().join("archive").display().to_string();
+        let mut read: Vec<Value> = run(&["archive", "read", &dir, "--event", "mfp/Entry"])
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        read.sort_by_key(|event| event["id"].to_string());
+        let mut stored = lab.stored("mfp/Entry");
+        stored.sort_by_key(|event| event["id"].to_string());
+        assert_eq!(read, stored, "{format}");
+        let replayed = run(&["archive", "replay", &dir, "--gateway", lab.url()]);
+        assert_eq!(replayed.stderr, "6 events published again\n", "{replayed:?}");
+        assert_eq!(lab.stored("mfp/Entry").len(), 6, "under their ids they are there already");
+    }
+}
+
+/// Who reads a Parquet file as it lies finds payloads in the types of their schema.
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_has_payloads_in_columns() {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int32Type;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use wharfe::connector::archive::layout;
+    let lab = Lab::with_sql(
+        "[zones.mfp]\narchive = { url = 'archive', format = 'parquet', file_age = '20ms' }\n[events.'mfp/Entry']\nzone = 'mfp'\nkey = 'user'\n",
+    );
+    let id = lab.event("mfp", "Entry");
+    assert_eq!(lab.publish(&id, [entry("a", 7), json!({"user": "b", "n": 8, "note": "x"})]).0, 202);
+    let dir = lab.dir.path().join("archive");
+    let started = Instant::now();
+    let files = loop {
+        let manifests = layout::list(&dir, Some("mfp.Entry")).unwrap();
+        let files: Vec<_> = manifests.iter().flat_map(|manifest| &manifest.files).collect();
+        if files.iter().map(|file| file.records).sum::<u64>() == 2 {
+            break files.into_iter().cloned().collect::<Vec<_>>();
+        }
+        assert!(started.elapsed() < DEADLINE);
+    };
+    let mut found = Vec::new();
+    for file in files {
+        let file = std::fs::File::open(dir.join(file.path)).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let schema = batch.schema();
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            assert_eq!(names, ["id", "source", "time", "key", "partition", "offset", "data", "event"]);
+            let data = batch.column_by_name("data").unwrap().as_struct();
+            let text = |name: &str, row| {
+                let column = data.column_by_name(name).unwrap().as_string_view();
+                arrow_array::Array::is_valid(column, row).then(|| column.value(row).to_string())
+            };
+            let keys = batch.column_by_name("key").unwrap().as_string::<i32>();
+            for row in 0..batch.num_rows() {
+                let n = data.column_by_name("n").unwrap().as_primitive::<Int32Type>().value(row);
+                found.push((keys.value(row).to_string(), text("user", row), n, text("note", row)));
+            }
+        }
+    }
+    let row = |user: &str, n, note: Option<&str>| {
+        (user.to_string(), Some(user.to_string()), n, note.map(String::from))
+    };
+    assert_eq!(found, [row("a", 7, None), row("b", 8, Some("x"))]);
+}
+
 /// A zone of two clusters is one stream; without a gateway the topology and the registry say where.
 #[cfg(feature = "kafka")]
 #[test]

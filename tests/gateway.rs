@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tempfile::TempDir;
+use wharfe::connector::archive::layout::{self, Manifest};
 
 /// A gateway in a directory of its own, which can be killed and started again.
 pub struct Lab {
@@ -876,12 +877,12 @@ print("ok")
 }
 
 /// The manifests of an archive, and the numbers that its files hold.
-fn archived(dir: &Path) -> (Vec<wharfe::gateway::archive::Manifest>, Vec<i64>) {
-    let manifests = wharfe::gateway::archive::list(dir, None).unwrap();
+fn archived(dir: &Path) -> (Vec<Manifest>, Vec<i64>) {
+    let manifests = layout::list(dir, None).unwrap();
     let mut numbers = Vec::new();
     for file in manifests.iter().flat_map(|manifest| &manifest.files) {
         let mut records = 0;
-        wharfe::gateway::archive::read_file(&dir.join(&file.path), |line| {
+        layout::read_file(&dir.join(&file.path), |line| {
             numbers.push(serde_json::from_str::<Value>(line).unwrap()["data"]["n"].as_i64().unwrap());
             records += 1;
             Ok(())
@@ -923,11 +924,11 @@ fn an_archive_has_each_record_once_also_after_kills() {
     }
     let (manifests, numbers) = archived(&dir);
     assert_eq!(numbers, all);
-    let of = |manifest: &wharfe::gateway::archive::Manifest| (manifest.from, manifest.to);
+    let of = |manifest: &Manifest| (manifest.from, manifest.to);
     let mut ranges: Vec<(i64, i64)> = manifests.iter().map(of).collect();
     ranges.sort_unstable();
     assert!(ranges.windows(2).all(|pair| pair[0].1 == pair[1].0), "{ranges:?}");
-    assert!(manifests.iter().all(|manifest| manifest.event.event_type == "Entry"));
+    assert!(manifests.iter().all(|manifest| manifest.event == "mfp/Entry"));
     let everything = walk(&dir);
     assert!(everything.iter().any(|path| path.contains("mfp.Entry/2016-04-19/02/")), "{everything:?}");
     assert!(

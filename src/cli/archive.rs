@@ -2,8 +2,8 @@
 
 use super::{interrupt, output_failed};
 use crate::client::{Client, Event};
+use crate::connector::archive::layout::{self, Listed, Manifest};
 use crate::error::{Error, Result};
-use crate::gateway::archive::{self, Listed, Manifest};
 use crate::topology::EventName;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -105,7 +105,8 @@ impl Which {
         if !self.dir.is_dir() {
             return Err(Error::usage(format!("there is no archive {}", self.dir.display())));
         }
-        for manifest in archive::list(&self.dir, self.event.as_ref())? {
+        let event = self.event.as_ref().map(EventName::dotted);
+        for manifest in layout::list(&self.dir, event.as_deref())? {
             for file in manifest.files.iter().filter(|file| self.is_wanted(&file.path)) {
                 interrupt::check()?;
                 each(&manifest, file)?;
@@ -123,6 +124,6 @@ impl Which {
 
     fn events(&self, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
         let dir: &Path = &self.dir;
-        self.files(|_, file| archive::read_file(&dir.join(&file.path), &mut each))
+        self.files(|_, file| layout::read_file(&dir.join(&file.path), &mut each))
     }
 }

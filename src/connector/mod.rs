@@ -1,5 +1,6 @@
 //! Connectors carry bytes, both directions; they never look into a payload beyond its framing.
 
+pub mod archive;
 mod cluster;
 pub mod dealing;
 pub mod file;
@@ -54,6 +55,12 @@ pub enum Place {
     Kafka {
         cluster: Cluster,
         topic: String,
+    },
+    /// Events of one kind in an archive.
+    Archive {
+        dir: PathBuf,
+        /// `mfp.FoodEntryCreated`
+        event: String,
     },
     /// What is written here is published as an event, wherever that lives: a gateway takes it.
     Event {
@@ -360,6 +367,7 @@ pub fn open_surveyed(
             Box::new(stdin::open(TextLayout::of(*framing, *header, dialect), opening)?)
         }
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
+        Place::Archive { dir, event } => Box::new(archive::open(dir, event, opening, survey)?),
         Place::Blackhole => return Err(Error::topology("nothing can be read from a blackhole")),
         Place::Event { event } => {
             return Err(Error::topology(format!("event {event} is read where its records are")));
@@ -442,4 +450,16 @@ pub fn writer(place: &Place, layout: Layout, share: Share) -> Result<Box<dyn Wri
 
 pub(crate) fn io_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
     Error::runtime(format!("cannot {doing} {}: {}", path.display(), reason(&error)))
+}
+
+/// What a directory holds, in order; nothing if it is not there.
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| io_error("read directory", dir, e);
+    let mut found = match std::fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<Vec<_>>>()?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(failed(e)),
+    };
+    found.sort();
+    Ok(found)
 }

@@ -182,7 +182,7 @@ impl Draft<'_> {
             Place::Memory { space, topic } if memory::exists(space, &topic) => Some(known.unwrap_or(1)),
             Place::Memory { .. } => known,
             Place::File { path, .. } => path.exists().then_some(1),
-            Place::Generator(_) | Place::Stdin { .. } => Some(1),
+            Place::Archive { .. } | Place::Generator(_) | Place::Stdin { .. } => Some(1),
             Place::Event { .. } | Place::Blackhole => known,
         })
     }

@@ -1,26 +1,21 @@
 //! Archives of a zone: a thread that reads all its events and lays them down as files, by event and by
 //! hour of the event's time.
 //!
-//! ```text
-//! DIR/<namespace>.<type>/2016-04-19/17/<place>-<from>-<to>-s<schema>.jsonl      an event a line
-//! DIR/<namespace>.<type>/manifests/<place>-<from>-<to>.json                     what a cut has written
-//! <place>: cluster, generation, partition
-//! ```
-//! A *cut* is a range of offsets of one partition; it becomes a file for each hour and schema in it, and a
-//! manifest that lists them. Files are put only if they are absent; a cut counts once its manifest is
-//! there. After a crash the manifests say where to go on, and files that none of them lists are taken away:
-//! so each record is there exactly once.
+//! A *cut* is a range of offsets of one partition (`connector/archive/layout.rs` says where it goes). Files are put
+//! only if they are absent; a cut counts once its manifest is there. After a crash the manifests say where to go on,
+//! and files that none of them lists are taken away: so each record is there exactly once.
 
-mod container;
+#[cfg_attr(not(feature = "parquet"), path = "archive/columns_absent.rs")]
+mod columns;
 mod writer;
 
 use super::directory::Route;
 use super::reader::{self, Cursor, From, Portion, Reader};
-use super::{Gateway, cloudevents, files, now_ms};
+use super::{Gateway, cloudevents, now_ms};
+use crate::connector::archive::layout::manifests;
 use crate::connector::log::Ends;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::topology::{ArchiveFormat, ArchiveSpec, EventName};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,31 +28,6 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
-
-/// What a cut has written. Stable: archives hold it as JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    pub event: EventName,
-    pub zone: String,
-    pub cluster: String,
-    pub generation: u32,
-    pub partition: u32,
-    /// Offsets: from, up to but without.
-    pub from: i64,
-    pub to: i64,
-    pub written_ms: i64,
-    pub files: Vec<Listed>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Listed {
-    /// Below the archive's directory.
-    pub path: String,
-    pub records: u64,
-    pub bytes: u64,
-    /// The registry's id; 0: of none.
-    pub schema: u32,
-}
 
 /// One partition of one generation of an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -289,38 +259,6 @@ impl Archived {
             cut.add(gateway, format, &place, batch.headers.block(i), batch.key(i), batch.value(i));
         }
         Ok(())
-    }
-}
-
-/// All manifests of an event, in the order of their names.
-pub fn manifests(dir: &Path) -> Result<Vec<Manifest>> {
-    let mut found = Vec::new();
-    for path in files::entries(&dir.join("manifests"))? {
-        if path.extension().is_some_and(|extension| extension == "json") {
-            found.extend(files::read_json::<Manifest>(&path)?);
-        }
-    }
-    Ok(found)
-}
-
-/// All manifests of an archive, or those of one event.
-pub fn list(dir: &Path, event: Option<&EventName>) -> Result<Vec<Manifest>> {
-    let mut all = Vec::new();
-    for path in files::entries(dir)? {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.is_dir() && event.is_none_or(|event| event.dotted() == name) {
-            all.extend(manifests(&path)?);
-        }
-    }
-    Ok(all)
-}
-
-/// Hands over every event of a file, as a CloudEvent in JSON.
-pub fn read_file(path: &Path, each: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("avro") => container::read(path, each),
-        Some("jsonl") => writer::read_lines(path, each),
-        _ => Err(Error::runtime(format!("{} is no file of an archive", path.display()))),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// `None`: there is no such file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
@@ -37,16 +37,4 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 pub fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| io_error("sync", dir, e))
-}
-
-/// What a directory holds, in order; nothing if it is not there.
-pub fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e| io_error("read directory", dir, e);
-    let mut found = match std::fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<Vec<_>>>()?,
-        Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(e) => return Err(failed(e)),
-    };
-    found.sort();
-    Ok(found)
 }

@@ -15,7 +15,9 @@ use super::seen::{Key, Known};
 use super::store::{NewRecord, NotStored};
 use super::{Gateway, files, now_ms};
 use crate::connector::log;
-use crate::connector::{Opening, Place, Poll, Position, Share, Source, Split, Start, Survey, io_error};
+use crate::connector::{
+    Opening, Place, Poll, Position, Share, Source, Split, Start, Survey, entries, io_error,
+};
 use crate::error::{Error, Result, reason};
 use crate::registry::Resolved;
 use crate::topology::{EventName, Events, Outbox, Outgoing, Whereabouts};
@@ -83,7 +85,7 @@ impl Statements {
     pub fn open(gateway: &Arc<Gateway>, publish: &Path) -> Result<Arc<Statements>> {
         let statements =
             Statements { gateway: Arc::clone(gateway), runtime: Handle::current(), desks: Mutex::default() };
-        for dir in files::entries(publish)? {
+        for dir in entries(publish)? {
             if let Some(note) = read_note(&dir)? {
                 statements.desk(&dir, &note.event, &note.stream)?;
             }

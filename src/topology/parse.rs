@@ -5,7 +5,7 @@ mod sink;
 mod zones;
 
 use super::cluster::{Clusters, cluster, kafka};
-use super::{PlaceSpec, Topology, check_name};
+use super::{EventName, PlaceSpec, Topology, check_name};
 use crate::connector::{Csv, Framing, GeneratorSpec, generator};
 use crate::dialect::{Dialect, QUOTE};
 use crate::error::{Error, Result, Span};
@@ -18,7 +18,7 @@ pub use zones::parse_duration;
 
 const SECTIONS: &[&str] =
     &["topics", "clusters", "default", "registry", "sinks", "zones", "events", "gateway", "tokens"];
-const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka", "blackhole"];
+const CONNECTORS: &[&str] = &["file", "log", "generator", "stdin", "kafka", "archive", "blackhole"];
 /// Of topics that are not named: what needs no more than their name.
 const DEFAULT_CONNECTORS: &[&str] = &["log", "kafka", "blackhole"];
 const FRAMINGS: &[&str] = &["line", "json", "csv"];
@@ -27,6 +27,7 @@ const LOG: &[&str] = &["connector"];
 const GENERATOR: &[&str] =
     &["connector", "feed", "rows", "rate", "seed", "car_parks", "dirty_every", "events_per_second"];
 const STDIN: &[&str] = &["connector", "framing", "header", "quote", "null", "key"];
+const ARCHIVE: &[&str] = &["connector", "path", "event"];
 const KAFKA: &[&str] = &["connector", "cluster", "topic"];
 
 pub fn topology(text: &str, base_dir: &Path) -> Result<Topology> {
@@ -84,7 +85,7 @@ fn section<'t>(
 fn place(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<PlaceSpec> {
     if !keys.table.contains_key("connector") {
         // A misspelt one is more likely than none.
-        keys.allow(&[FILE, LOG, GENERATOR, STDIN, KAFKA].concat())?;
+        keys.allow(&[FILE, LOG, GENERATOR, STDIN, KAFKA, ARCHIVE].concat())?;
     }
     let connector = keys.required("connector", "connector = \"file\"", string)?;
     Ok(match connector {
@@ -102,6 +103,13 @@ fn place(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<PlaceSpec>
         "log" => {
             keys.allow(LOG)?;
             PlaceSpec::Log
+        }
+        "archive" => {
+            keys.allow(ARCHIVE)?;
+            let event = keys.required("event", "event = \"mfp/FoodEntryCreated\"", string)?;
+            let event: EventName =
+                event.parse().map_err(|why: String| Error::topology(why).at(span(keys.span("event"))))?;
+            PlaceSpec::Archive { dir: path(keys, base_dir)?, event: event.dotted() }
         }
         "blackhole" => {
             keys.allow(LOG)?;

@@ -70,6 +70,18 @@ pub struct ArchiveSpec {
 pub enum ArchiveFormat {
     Jsonl,
     Avro,
+    Parquet,
+}
+
+impl ArchiveFormat {
+    /// As the topology names it, and as its files end.
+    pub fn name(self) -> &'static str {
+        match self {
+            ArchiveFormat::Jsonl => "jsonl",
+            ArchiveFormat::Avro => "avro",
+            ArchiveFormat::Parquet => "parquet",
+        }
+    }
 }
 
 /// What is said of an event: in the file, or by `PUT /topology/events/NAMESPACE/TYPE`.

@@ -1,16 +1,18 @@
 //! A cut of one partition on its way to files.
 
-use super::container;
-use super::{Listed, Manifest, Source, below, hour_dir, hour_of, written_ms};
-use crate::connector::io_error;
-use crate::error::{Error, Result, reason};
+use super::columns::{self, Row};
+use super::{Source, below, hour_dir, hour_of, written_ms};
+use crate::connector::archive::container;
+use crate::connector::archive::layout::{Listed, Manifest};
+use crate::connector::{entries, io_error};
+use crate::error::{Error, Result};
 use crate::gateway::cloudevents::{self, Attributes, Place};
 use crate::gateway::trace::Step;
 use crate::gateway::{Gateway, files, now_ms};
 use crate::topology::{ArchiveFormat, ArchiveSpec, EventName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -32,6 +34,8 @@ pub struct Cut {
 struct Part {
     records: u64,
     bytes: Vec<u8>,
+    /// Of files with columns.
+    rows: Vec<Row>,
 }
 
 /// Events of a cut that are named in their traces.
@@ -60,6 +64,7 @@ impl Cut {
             Some([0, a, b, c, d, ..]) => u32::from_be_bytes([*a, *b, *c, *d]),
             _ => 0,
         };
+        let attributes = Attributes::of(block);
         let part_key = (hour_of(place.timestamp), schema);
         let part = self.parts.entry(part_key.clone()).or_default();
         let before = part.bytes.len();
@@ -76,11 +81,15 @@ impl Cut {
                 part.bytes.push(b'\n');
             }
             ArchiveFormat::Avro => container::push(&line, &mut part.bytes),
+            ArchiveFormat::Parquet => {
+                let row = Row::new(place, &attributes, key, value.unwrap_or_default(), line);
+                self.bytes += row.bytes();
+                part.rows.push(row);
+            }
         }
         part.records += 1;
         self.bytes += part.bytes.len() - before;
         self.to = place.offset + 1;
-        let attributes = Attributes::of(block);
         if let (Some(source), Some(id), true) =
             (attributes.source, attributes.id, self.ids.len() < TRACED_MAX)
         {
@@ -95,11 +104,12 @@ impl Cut {
         let mut paths = BTreeMap::new();
         for (key, part) in &self.parts {
             let (hour, schema) = key;
-            let extension = if spec.format == ArchiveFormat::Avro { "avro" } else { "jsonl" };
+            let extension = spec.format.name();
             let path = hour_dir(&spec.dir, &self.event, hour).join(format!("{prefix}-s{schema}.{extension}"));
             let bytes = match spec.format {
                 ArchiveFormat::Jsonl => part.bytes.clone(),
                 ArchiveFormat::Avro => container::file(part.records, &part.bytes),
+                ArchiveFormat::Parquet => columns::file(gateway, &self.event, *schema, &part.rows)?,
             };
             put_if_absent(&path, &bytes)?;
             let name = below(&spec.dir, &path);
@@ -112,7 +122,7 @@ impl Cut {
             paths.insert(key.clone(), name);
         }
         let manifest = Manifest {
-            event: self.event.clone(),
+            event: self.event.to_string(),
             zone: zone.into(),
             cluster: self.source.cluster.to_string(),
             generation: self.source.generation,
@@ -175,26 +185,17 @@ fn put_if_absent(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn take_away_unlisted(dir: &Path, event_dir: &Path, manifests: &[Manifest]) -> Result<()> {
     let listed: BTreeSet<&str> =
         manifests.iter().flat_map(|manifest| manifest.files.iter().map(|file| file.path.as_str())).collect();
-    for day in files::entries(event_dir)?.into_iter().filter(|path| path.is_dir()) {
+    for day in entries(event_dir)?.into_iter().filter(|path| path.is_dir()) {
         let is_manifests = day.ends_with("manifests");
-        let inner = if is_manifests { vec![day] } else { files::entries(&day)? };
+        let inner = if is_manifests { vec![day] } else { entries(&day)? };
         for hour in inner {
-            for file in files::entries(&hour)? {
+            for file in entries(&hour)? {
                 let is_part = file.extension().is_some_and(|extension| extension == "part");
                 if is_part || (!is_manifests && !listed.contains(below(dir, &file).as_str())) {
                     std::fs::remove_file(&file).map_err(|e| io_error("delete", &file, e))?;
                 }
             }
         }
-    }
-    Ok(())
-}
-
-pub fn read_lines(path: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let failed =
-        |e: std::io::Error| Error::runtime(format!("cannot read {}: {}", path.display(), reason(&e)));
-    for line in BufReader::new(File::open(path).map_err(failed)?).lines() {
-        each(&line.map_err(failed)?)?;
     }
     Ok(())
 }
@@ -211,7 +212,7 @@ mod tests {
         put_if_absent(&path, b"x\n").unwrap();
         assert!(put_if_absent(&path, b"y\n").is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"x\n");
-        assert_eq!(files::entries(path.parent().unwrap()).unwrap().len(), 1);
+        assert_eq!(entries(path.parent().unwrap()).unwrap().len(), 1);
     }
 
     #[test]
@@ -226,7 +227,7 @@ mod tests {
         }
         let listed = Listed { path: "a.B/2016-04-19/17/x.jsonl".into(), records: 0, bytes: 0, schema: 0 };
         let manifest = Manifest {
-            event: "a/B".parse().unwrap(),
+            event: "a/B".into(),
             zone: String::new(),
             cluster: String::new(),
             generation: 0,
@@ -238,9 +239,9 @@ mod tests {
         };
         take_away_unlisted(dir.path(), &event_dir, &[manifest]).unwrap();
         assert_eq!(
-            files::entries(&event_dir.join("2016-04-19/17")).unwrap(),
+            entries(&event_dir.join("2016-04-19/17")).unwrap(),
             [event_dir.join("2016-04-19/17/x.jsonl")]
         );
-        assert!(files::entries(&event_dir.join("manifests")).unwrap().is_empty());
+        assert!(entries(&event_dir.join("manifests")).unwrap().is_empty());
     }
 }

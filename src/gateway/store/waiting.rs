@@ -12,7 +12,7 @@ use super::federation::Stores;
 use super::log::LogTopic;
 use super::{NewRecord, NotStored, Stored};
 use crate::connector::log::{self, Ends};
-use crate::connector::{Opening, Poll, Position, Share, Source, Split, Start, Survey, io_error};
+use crate::connector::{Opening, Poll, Position, Share, Source, Split, Start, Survey, entries, io_error};
 use crate::error::{Error, Result};
 use crate::gateway::directory::Site;
 use crate::gateway::files;
@@ -73,8 +73,8 @@ impl Waiting {
 
     /// Takes up what an earlier run has left.
     pub fn resume(&self, stores: &Arc<Stores>) -> Result<()> {
-        for zone in files::entries(&self.dir)? {
-            for dir in files::entries(&zone)? {
+        for zone in entries(&self.dir)? {
+            for dir in entries(&zone)? {
                 if let Some(site) = files::read_json::<Site>(&dir.join("site.json"))? {
                     self.queue(stores, &site)?;
                 }

@@ -80,10 +80,16 @@ fn archive(keys: &Keys, base_dir: &Path) -> Result<ArchiveSpec> {
                 .hint("url = \"file:///var/archive\", or a path relative to this file"));
         }
     };
-    let formats = [("jsonl", ArchiveFormat::Jsonl), ("avro", ArchiveFormat::Avro)];
+    let formats = [ArchiveFormat::Jsonl, ArchiveFormat::Avro, ArchiveFormat::Parquet].map(|f| (f.name(), f));
+    let format = keys.optional("format", |v| choice(v, &formats))?.unwrap_or(ArchiveFormat::Jsonl);
+    if format == ArchiveFormat::Parquet && cfg!(not(feature = "parquet")) {
+        return Err(Error::topology("this build writes no Parquet")
+            .at(span(keys.span("format")))
+            .hint("format = \"jsonl\", or build with --features parquet"));
+    }
     Ok(ArchiveSpec {
         dir,
-        format: keys.optional("format", |v| choice(v, &formats))?.unwrap_or(ArchiveFormat::Jsonl),
+        format,
         file_bytes: keys.optional("file_bytes", count)?.unwrap_or(FILE_BYTES),
         file_age: keys.optional("file_age", duration)?.unwrap_or(FILE_AGE),
     })

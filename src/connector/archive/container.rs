@@ -2,7 +2,6 @@
 //! text. Every Avro reader opens them; what the payload's own schema is, its `dataschema` says.
 
 use crate::error::{Error, Result, reason};
-use crate::format::body::{Body, push_varint, zigzag};
 use std::path::Path;
 
 const SCHEMA: &str = r#"{"type":"record","name":"Event","namespace":"wharfe","doc":"a CloudEvent","fields":[{"name":"json","type":"string"}]}"#;
@@ -12,14 +11,14 @@ const SYNC: [u8; 16] = *b"wharfe-archive-1";
 
 /// Appends a record.
 pub fn push(json: &str, out: &mut Vec<u8>) {
-    push_varint(out, zigzag(json.len() as i64));
+    push_number(out, json.len() as i64);
     out.extend_from_slice(json.as_bytes());
 }
 
 /// A file of one block.
 pub fn file(records: u64, body: &[u8]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
-    push_varint(&mut out, zigzag(2));
+    push_number(&mut out, 2);
     for (name, value) in [("avro.schema", SCHEMA), ("avro.codec", "null")] {
         push(name, &mut out);
         push(value, &mut out);
@@ -27,8 +26,8 @@ pub fn file(records: u64, body: &[u8]) -> Vec<u8> {
     out.push(0);
     out.extend_from_slice(&SYNC);
     if records > 0 {
-        push_varint(&mut out, zigzag(records as i64));
-        push_varint(&mut out, zigzag(body.len() as i64));
+        push_number(&mut out, records as i64);
+        push_number(&mut out, body.len() as i64);
         out.extend_from_slice(body);
         out.extend_from_slice(&SYNC);
     }
@@ -43,19 +42,41 @@ pub fn read(path: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<()>
     let Some(rest) = bytes.strip_prefix(head.as_slice()) else {
         return Err(failed("it is no archive's".into()));
     };
-    let mut body = Body::new(rest, 0..rest.len());
-    let fault = |fault: Box<crate::format::fault::Fault>| failed(fault.reason.clone());
-    while !body.is_at_end() {
-        let records = body.zigzag().map_err(fault)?;
-        body.zigzag().map_err(fault)?;
+    let ends = || failed("it ends within a record".into());
+    let mut rest = rest;
+    while !rest.is_empty() {
+        let records = take_number(&mut rest).ok_or_else(ends)?;
+        take_number(&mut rest).ok_or_else(ends)?;
         for _ in 0..records {
-            let length = u64::try_from(body.zigzag().map_err(fault)?).map_err(|e| failed(e.to_string()))?;
-            let range = body.take(length).map_err(fault)?;
-            each(&String::from_utf8_lossy(body.field(&range).bytes()))?;
+            let length = take_number(&mut rest).and_then(|length| usize::try_from(length).ok());
+            let record = length.and_then(|length| rest.split_off(..length)).ok_or_else(ends)?;
+            each(&String::from_utf8_lossy(record))?;
         }
-        body.take(SYNC.len() as u64).map_err(fault)?;
+        rest.split_off(..SYNC.len()).ok_or_else(ends)?;
     }
     Ok(())
+}
+
+/// A number as Avro has it: zigzag, seven bits a byte, the lowest first.
+fn push_number(out: &mut Vec<u8>, number: i64) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+fn take_number(bytes: &mut &[u8]) -> Option<i64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = bytes.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((number >> 1) as i64 ^ -((number & 1) as i64));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
