@@ -1,6 +1,8 @@
 //! PAUSE and RESUME: a query misses nothing and counts nothing twice, whatever it reads.
 
-use crate::harness::{COARSE, Cut, Random, Run, Site, messages};
+use crate::harness::{
+    COARSE, Cut, DEADLINE, Process, Random, Run, Served, Site, binary, free_addresses, messages,
+};
 use wharfe::engine::Outcome;
 
 const SCRIPT: &str = "
@@ -54,7 +56,7 @@ fn joined(site: &Site, written: u64) {
     let started = std::time::Instant::now();
     let mut ids: Vec<String> = Vec::new();
     while ids.len() < written as usize {
-        assert!(started.elapsed() < crate::harness::DEADLINE, "only {} of {written} are joined", ids.len());
+        assert!(started.elapsed() < DEADLINE, "only {} of {written} are joined", ids.len());
         ids = messages(&site.path("data/topics/j")).into_iter().map(|(_, value)| value).collect();
     }
     ids.sort();
@@ -114,6 +116,19 @@ fn what_is_paused_stands_still_and_others_go_on() {
     assert_eq!(run.ask("SELECT N, IDS FROM T"), [all_of(300)]);
     assert_eq!(run.done("RESUME ALL"), "5 queries resumed");
     counted(&mut run, "T", 400);
+    // Rows of others would have to wait for those of a paused one.
+    run.done("PAUSE CSAS_D_1");
+    for joins in [
+        "CREATE STREAM JJ AS SELECT D.ID AS ID, W FROM D JOIN S2 WITHIN 1 HOUR ON D.ID = S2.ID",
+        "SELECT D.ID AS ID, W FROM D JOIN S2 WITHIN 1 HOUR ON D.ID = S2.ID EMIT CHANGES",
+    ] {
+        let refused = run.refused(joins);
+        assert!(refused.contains("waits for rows of CSAS_D_1"), "{refused}");
+    }
+    run.done("RESUME CSAS_D_1");
+    run.done("CREATE STREAM JJ AS SELECT D.ID AS ID, W FROM D JOIN S2 WITHIN 1 HOUR ON D.ID = S2.ID");
+    let refused = run.refused("PAUSE CSAS_D_1");
+    assert!(refused.contains("waits for rows of CSAS_D_1"), "{refused}");
     run.done("PAUSE CTAS_T_3");
     run.done("TERMINATE CTAS_T_3");
     crate::books::balance(&mut run);
@@ -148,4 +163,41 @@ fn a_paused_query_is_paused_at_the_next_start() {
     counted(&mut run, "T", 400);
     run.done("RESUME CSAS_J_5");
     joined(&site, written);
+}
+
+#[test]
+fn readers_of_several_processes_stop_at_one_place() {
+    let site = site();
+    let script = site.script(SCRIPT);
+    let hosts = site.write("hosts", free_addresses(2).join("\n"));
+    let process = |index: &str, more: &[&str]| {
+        let mut command = binary(["run", "-n", "2", "-p", index, "-w", "2", "--listen", "127.0.0.1:0"]);
+        command.args(more).arg("--hostfile").arg(&hosts).arg(&script);
+        command
+    };
+    let _second = Process::start(process("1", &[]));
+    let served = Served::of(process("0", &[]));
+    let ask = |table: &str| {
+        let body = serde_json::json!({ "sql": format!("SELECT N, IDS FROM {table}") }).to_string();
+        served.post("/query-stream", "application/json", body).body
+    };
+    let counted = |table: &str, written: u64| {
+        let started = std::time::Instant::now();
+        while !ask(table).contains(&format!("[{written},{}]", written * (written - 1) / 2)) {
+            assert!(started.elapsed() < DEADLINE, "{}", ask(table));
+        }
+    };
+    let mut written = 0;
+    for _ in 0..3 {
+        write(&site, &mut written, 5_000);
+        let paused = served.ksql("PAUSE CTAS_T_3;");
+        assert!(paused.is_array(), "{paused}");
+        let before = written;
+        write(&site, &mut written, 1_000);
+        counted("ALL_", written);
+        let rows: serde_json::Value = serde_json::from_str(&ask("T")).unwrap();
+        assert!(rows[1][0].as_u64() <= Some(before), "what came later is not counted: {rows}");
+        served.ksql("RESUME ALL;");
+        counted("T", written);
+    }
 }

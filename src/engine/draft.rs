@@ -333,7 +333,7 @@ impl<'a> Draft<'a> {
         }
         self.world.active.extend(plans.iter().map(|plan| (plan.id(), Arc::new(plan.clone()))));
         self.effects.install = plans;
-        self.stop_and_go();
+        self.stop_and_go()?;
         surveyed
     }
 

@@ -83,16 +83,22 @@ impl Draft<'_> {
         Ok(ids)
     }
 
-    /// Refuses where a query that runs would wait for rows of a paused one before it takes others.
+    /// Refuses where something that runs would wait for rows of a paused query before it takes others.
     fn check_unawaited(&self, paused: &Query) -> Result<()> {
-        let catalog = &self.world.catalog;
-        let waits = |query: &&Query| {
-            let feeds: BTreeSet<u32> = query.reads.iter().flat_map(|read| catalog.feeds_of(read)).collect();
-            let reads = |read: &String| catalog.feeds(&paused.writes, read);
-            !query.paused && query.plan.is_ordered() && feeds.len() > 1 && query.reads.iter().any(reads)
+        let is_paused = |id: &String| self.world.catalog.queries.get(id).is_some_and(|query| query.paused);
+        let comes_from = |input: &QueryInput| self.world.catalog.feeds(&paused.writes, &input.source);
+        let waits = |plan: &DataflowPlan| match plan {
+            DataflowPlan::Query(query) if query.is_ordered() && !is_paused(&query.query) => {
+                let mut rows = query.inputs.iter().filter(|input| matches!(input.from, Input::Hub(_)));
+                let feeds: BTreeSet<u32> = rows.clone().flat_map(|input| input.feeds.clone()).collect();
+                (feeds.len() > 1 && rows.any(comes_from)).then(|| query.query.clone())
+            }
+            _ => None,
         };
-        let Some(waiting) = catalog.queries.values().map(Arc::as_ref).find(waits) else { return Ok(()) };
-        let [query, paused] = [waiting, paused].map(|query| &catalog.whole(query).id);
+        let Some(waiting) = self.planned().find_map(waits) else { return Ok(()) };
+        let catalog = &self.world.catalog;
+        let query = catalog.queries.get(&waiting).map_or(&waiting, |query| &catalog.whole(query).id);
+        let paused = &catalog.whole(paused).id;
         let what = format!("{query} waits for rows of {paused}, to take those of others in their order");
         Err(Error::statement(what).hint(format!("PAUSE {query} before {paused}, and RESUME it after it")))
     }
@@ -141,14 +147,10 @@ impl Draft<'_> {
             self.check_copyable(hub, query)?;
             shared.insert(hub);
         }
+        let positions = self.stand_still(query, &shared)?;
         if shared.is_empty() {
             return Ok(());
         }
-        let readers = shared.iter().flat_map(|hub| self.readers_behind(*hub));
-        let readers: BTreeMap<DataflowId, String> = readers.map(|source| (source.id, source.key)).collect();
-        let hubs = shared.iter().copied().collect();
-        let hold = Hold { readers, hubs, at_end: query.plan.is_ordered() };
-        let positions = if self.world.live { self.held(hold)? } else { Arc::default() };
         let mut copies = Copies { of: query, positions: &positions, plans: Vec::new() };
         let moves = shared.into_iter().map(|hub| (hub, self.copy(hub, &mut copies))).collect();
         let plans = copies.plans;
@@ -161,6 +163,22 @@ impl Draft<'_> {
         self.put(plan, moves);
         self.install(plans);
         Ok(())
+    }
+
+    /// Has all that the query reads by stand still, until this change is installed; where they are.
+    fn stand_still(&self, query: &Query, shared: &BTreeSet<HubId>) -> Result<Arc<Positions>> {
+        let own = query.dataflows.iter().filter(|id| !self.world.stopped.contains(id));
+        let own = own.filter_map(|id| match self.world.active.get(id).map(Arc::as_ref) {
+            Some(DataflowPlan::Source(source)) => Some((source.id, source.key.clone())),
+            _ => None,
+        });
+        let behind = shared.iter().flat_map(|hub| self.readers_behind(*hub));
+        let readers = own.chain(behind.map(|source| (source.id, source.key))).collect();
+        let hold = Hold { readers, hubs: shared.iter().copied().collect(), at_end: query.plan.is_ordered() };
+        match self.world.live && !hold.readers.is_empty() {
+            true => self.held(hold),
+            false => Ok(Arc::default()),
+        }
     }
 
     /// Whether nothing comes through a hub to a paused query: all that writes it is paused, or the query's own.
@@ -279,12 +297,18 @@ impl Draft<'_> {
     }
 
     /// What of the readers stops or goes with this change.
-    pub(super) fn stop_and_go(&mut self) {
+    ///
+    /// # Errors
+    /// Something that is new would wait for what is paused.
+    pub(super) fn stop_and_go(&mut self) -> Result<()> {
+        let paused = self.world.catalog.queries.values().filter(|query| query.paused);
+        paused.into_iter().try_for_each(|query| self.check_unawaited(query))?;
         let stopped = self.world.stopped_readers();
         self.effects.pauses.stop = stopped.difference(&self.world.stopped).copied().collect();
         let gone_on = self.world.stopped.difference(&stopped);
         self.effects.pauses.go = gone_on.filter(|id| self.world.active.contains_key(id)).copied().collect();
         self.world.stopped = stopped;
+        Ok(())
     }
 }
 
