@@ -457,3 +457,55 @@ fn what_a_given_schema_has_no_place_for_is_a_reject() {
     while ask(books) != [json!([3, 2, 1])] {}
     assert_eq!(served.get("/subjects").body, r#"["theirs"]"#, "the given schema is the topic's");
 }
+
+#[test]
+fn a_statement_with_columns_registers_their_schema_at_once() {
+    let site = Site::new();
+    let served = Served::start(
+        &site.script(
+            "CREATE STREAM A (K STRUCT<N INT> KEY, V INT) WITH (KAFKA_TOPIC='a', KEY_FORMAT='JSON_SR', VALUE_FORMAT='AVRO');
+             CREATE TABLE P (K INT PRIMARY KEY, V INT) WITH (KAFKA_TOPIC='p', KEY_FORMAT='KAFKA', VALUE_FORMAT='PROTOBUF');
+             CREATE SOURCE STREAM R (V INT) WITH (KAFKA_TOPIC='r', VALUE_FORMAT='AVRO');
+             CREATE STREAM AGAIN (V BIGINT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='AVRO');",
+        ),
+        &[],
+    );
+    assert_eq!(served.get("/subjects").body, r#"["a-key","a-value","p-value"]"#);
+    assert_eq!(served.get("/subjects/a-value/versions").body, "[1]", "what a topic has is left as it is");
+}
+
+#[test]
+fn what_a_topic_has_already_is_written_with() {
+    let site = Site::new();
+    let served = Served::start(&site.script("SET 'auto.offset.reset' = 'earliest';"), &[]);
+    let register = |subject: &str, kind: &str, schema: &str| {
+        let body = json!({ "schemaType": kind, "schema": schema }).to_string();
+        let reply = served.post(&format!("/subjects/{subject}/versions"), "", body);
+        assert_eq!(reply.status, 200, "{reply:?}");
+    };
+    let message = "syntax = \"proto3\"; message Theirs { string OTHER = 1; int32 V = 7; }";
+    register("p-value", "PROTOBUF", message);
+    let defaults = r#"{"type":"record","name":"R","fields":[{"name":"V","type":"int"},
+        {"name":"UNIT","type":"string","default":"cm"},{"name":"NOTE","type":["null","string"]}]}"#;
+    register("theirs", "AVRO", defaults);
+    let said = served.ksql(
+        "CREATE STREAM P (V INT) WITH (KAFKA_TOPIC='p', VALUE_FORMAT='PROTOBUF');
+         INSERT INTO P VALUES (5);
+         CREATE STREAM PB (B BYTES) WITH (KAFKA_TOPIC='p', VALUE_FORMAT='KAFKA');
+         CREATE STREAM S (V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
+         INSERT INTO S VALUES (3);
+         CREATE STREAM D WITH (KAFKA_TOPIC='d', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=2) AS SELECT V FROM S;",
+    );
+    assert!(said.is_array(), "{said}");
+    let ask = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        let said = served.post("/query-stream", "application/json", body).body;
+        serde_json::from_str::<Value>(&said).unwrap()[1].clone()
+    };
+    // Field 7, in the wire format with the id 1 and the first message.
+    assert_eq!(
+        ask("SELECT ENCODE(FROM_BYTES(B, 'hex'), 'hex', 'hex') AS B FROM PB;"),
+        json!(["0000000001003805"])
+    );
+    assert_eq!(served.get("/subjects/p-value/versions").body, "[1]");
+}

@@ -2,6 +2,7 @@
 
 use crate::harness::{DEADLINE, Served, Site};
 use serde_json::{Value, json};
+use std::io::{BufRead, Read, Write};
 use std::time::Instant;
 
 const SCRIPT: &str = "
@@ -387,4 +388,116 @@ fn a_client_that_leaves_closes_its_query() {
         }
         assert!(v < 2_000, "the query stays");
     }
+}
+
+#[test]
+fn rows_come_as_protobuf_messages() {
+    let (_site, served) = serve();
+    const PROTOBUF: &str = "application/vnd.ksql.v1+protobuf";
+    let question = "SELECT K, V, ARRAY[V, 300] AS BOTH FROM T WHERE K = 'a';";
+    for path in ["/query", "/query-stream"] {
+        let body = json!({ "sql": question, "ksql": question }).to_string();
+        let reply = served.post(path, PROTOBUF, body);
+        assert_eq!((reply.status, reply.media_type.as_str()), (200, PROTOBUF));
+        let items = parsed(&reply.body);
+        let schema = items[0]["header"]["protoSchema"].as_str().unwrap();
+        for part in ["message ConnectDefault1 {", "string K = 1;", "int32 V = 2;", "repeated int32 BOTH = 3;"]
+        {
+            assert!(schema.contains(part), "{schema}");
+        }
+        // K: "a", V: 4, BOTH: [4, 300]
+        assert_eq!(items[1], json!({ "row": { "protobufBytes": "CgFhEAQaAwSsAg==" } }));
+        assert_eq!(items.as_array().unwrap().len(), 2);
+    }
+    let unfit = served.post("/query-stream", PROTOBUF, sql("SELECT ARRAY[ARRAY[V]] AS DEEP FROM T;"));
+    assert!(unfit.status == 400 && unfit.body.contains("DEEP"), "{unfit:?}");
+}
+
+/// The messages of a WebSocket, and how it was closed.
+fn web_socket(served: &Served, request: &str, origin: &str) -> (Vec<String>, (u16, String)) {
+    let host = served.url.strip_prefix("http://").unwrap();
+    let mut socket = std::net::TcpStream::connect(host).unwrap();
+    let encoded: String = request.bytes().map(|b| format!("%{b:02x}")).collect();
+    write!(
+        socket,
+        "GET /ws/query?request={encoded} HTTP/1.1\r\nhost: {host}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\norigin: {origin}\r\n\r\n"
+    )
+    .unwrap();
+    let mut reader = std::io::BufReader::new(socket);
+    let mut status = String::new();
+    reader.read_line(&mut status).unwrap();
+    if !status.contains(" 101 ") {
+        return (vec![status], (0, String::new()));
+    }
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        reader.read_line(&mut line).unwrap();
+    }
+    let mut said = Vec::new();
+    loop {
+        let mut head = [0; 2];
+        reader.read_exact(&mut head).unwrap();
+        let length = match head[1] {
+            126 => {
+                let mut long = [0; 2];
+                reader.read_exact(&mut long).unwrap();
+                u16::from_be_bytes(long) as usize
+            }
+            short => short as usize,
+        };
+        let mut payload = vec![0; length];
+        reader.read_exact(&mut payload).unwrap();
+        match head[0] {
+            0x81 => said.push(String::from_utf8(payload).unwrap()),
+            0x88 => {
+                let code = u16::from_be_bytes([payload[0], payload[1]]);
+                return (said, (code, String::from_utf8(payload.split_off(2)).unwrap()));
+            }
+            other => panic!("a frame of kind {other:#x}"),
+        }
+    }
+}
+
+#[test]
+fn a_web_socket_tells_the_schema_then_a_row_a_message() {
+    let (_site, served) = serve();
+    let ask = |sql: &str| web_socket(&served, &json!({ "ksql": sql }).to_string(), &served.url);
+    let (said, end) = ask("SELECT K, V FROM T ORDER BY K;");
+    let fields: Vec<Value> = parsed(&said[0]).as_array().unwrap().clone();
+    assert_eq!(fields[0]["name"], "K");
+    assert_eq!(
+        fields[1],
+        json!({ "name": "V", "schema": { "type": "INTEGER", "fields": null, "memberSchema": null } })
+    );
+    assert_eq!(said[1..], [r#"{"row":{"columns":["a",4]}}"#, r#"{"row":{"columns":["b",2]}}"#]);
+    assert_eq!(end, (1000, "done".into()));
+    let (said, _) = ask("SELECT V FROM T EMIT CHANGES LIMIT 1;");
+    assert_eq!(said.len(), 2, "{said:?}");
+    let (said, _) = ask("PRINT s FROM BEGINNING LIMIT 1;");
+    assert!(said.len() == 1 && said[0].contains("key: a"), "{said:?}");
+    let (said, end) = ask("SELECT NOPE FROM T;");
+    assert_eq!((parsed(&said[0])["error_code"].clone(), end.0), (json!(40001), 1003));
+    assert!(end.1.contains("unknown column NOPE"), "{end:?}");
+    let (said, _) = web_socket(&served, "{}", "http://evil.example");
+    assert!(said[0].contains(" 403 "), "{said:?}");
+}
+
+#[test]
+fn a_terminated_cluster_has_no_queries() {
+    let (_site, served) = serve();
+    served.ksql("CREATE TABLE KEPT AS SELECT K, V FROM T;");
+    let body = |patterns: Value| json!({ "deleteTopicList": patterns }).to_string();
+    let refused = served.post("/ksql/terminate", "", body(json!(["("])));
+    assert_eq!((refused.status, parsed(&refused.body)["error_code"].clone()), (400, json!(40000)));
+    let queries = |served: &Served| served.ksql("SHOW QUERIES;")[0]["queries"].as_array().unwrap().len();
+    assert_eq!(queries(&served), 2);
+    let reply = served.post("/ksql/terminate", "", body(json!(["T.*"])));
+    let status = parsed(&reply.body)[0]["commandStatus"].clone();
+    assert_eq!(status["status"], "SUCCESS", "{reply:?}");
+    assert!(status["message"].as_str().unwrap().ends_with("deleted T"), "{status}");
+    assert_eq!(queries(&served), 0);
+    let tables = served.ksql("SHOW TABLES;")[0]["tables"].clone();
+    assert_eq!(tables.as_array().unwrap().iter().map(|t| &t["name"]).collect::<Vec<_>>(), ["KEPT"]);
 }

@@ -36,8 +36,15 @@ enum Found {
 
 impl Draft<'_> {
     pub(super) fn create_source(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
-        let Statement::CreateSource { kind, read_only, or_replace, if_not_exists, name, columns, with } =
-            &parsed.statement
+        let Statement::CreateSource {
+            kind,
+            read_only,
+            or_replace,
+            if_not_exists,
+            name,
+            columns: given,
+            with,
+        } = &parsed.statement
         else {
             unreachable!("the caller matched it")
         };
@@ -48,8 +55,8 @@ impl Draft<'_> {
         }
         let with = With::parse(with)?;
         let (declared, columns) = match &with.event {
-            Some(event) => (self.of_events(*kind, name, columns, event)?, Vec::new()),
-            None => self.of_topic(*kind, name, columns, &with, session)?,
+            Some(event) => (self.of_events(*kind, name, given, event)?, Vec::new()),
+            None => self.of_topic(*kind, name, given, &with, session)?,
         };
         let source = Source {
             kind: *kind,
@@ -73,6 +80,9 @@ impl Draft<'_> {
         }
         // The place must make sense before anything starts.
         self.check_place(&source, &self.place(&source)?, &columns, name)?;
+        if with.event.is_none() && !(source.read_only || self.base.dry) {
+            self.register_declared(&source, given).map_err(|e| e.at(name.span))?;
+        }
         self.replace(found, name)?;
         self.world.catalog.insert(source);
         if *kind == SourceKind::Table {

@@ -37,6 +37,7 @@ mod answers;
 mod serve;
 mod peeks;
 mod pull;
+mod protobuf_rows;
 mod local;
 mod stages;
 mod print;
@@ -56,6 +57,7 @@ pub mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use crate::catalog::Origin;
 use crate::catalog::Source;
 use crate::connector::log::Ends;
 use crate::error::{Code, Error, Result};
@@ -88,6 +90,7 @@ pub use measures::Measures;
 pub use outcome::Outcome;
 pub use planned::{described_script, explain_script};
 pub use properties::plain;
+pub use protobuf_rows::ProtobufRows;
 pub use session::Session;
 
 /// How an engine is started.

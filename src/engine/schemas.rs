@@ -6,7 +6,7 @@ use crate::catalog::{SchemaChoice, Source, With};
 use crate::error::{Error, Result};
 use crate::format::codec::{Inference, Inferred};
 use crate::format::{Format, Written, columns_of, encoder, unregistered};
-use crate::registry::{Client, Resolved};
+use crate::registry::{Client, Kind, Resolved};
 use crate::sql::ast::{ColumnSpec, Ident};
 use crate::types::{ColumnDef, Part, SqlType, StructField};
 
@@ -28,6 +28,20 @@ impl Side {
 
     fn part(self) -> Part {
         Part::key_if(self == Side::Key)
+    }
+
+    fn of(self, written: &mut Written) -> &mut Option<Resolved> {
+        match self {
+            Side::Key => &mut written.key,
+            Side::Value => &mut written.value,
+        }
+    }
+
+    fn choice(self, source: &Source) -> &SchemaChoice {
+        match self {
+            Side::Key => &source.schemas.key,
+            Side::Value => &source.schemas.value,
+        }
     }
 
     fn word(self) -> &'static str {
@@ -119,12 +133,46 @@ impl Draft<'_> {
         Ok(Some(inferred))
     }
 
+    /// Registers what a statement declares of a topic's messages, where that has no schema yet.
+    pub(super) fn register_declared(&self, source: &Source, declared: &[ColumnSpec]) -> Result<()> {
+        let names = source.record_names();
+        let names = [names[0].as_deref(), names[1].as_deref()];
+        // What cannot be written can be read all the same.
+        let Ok(written) = unregistered(&source.serialization, &source.schema.without_headers(), names) else {
+            return Ok(());
+        };
+        for (side, resolved) in [(Side::Key, written.key), (Side::Value, written.value)] {
+            let Some(resolved) = resolved.filter(|_| declared.iter().any(|c| c.part == side.part())) else {
+                continue;
+            };
+            let subject = side.subject(&source.topic);
+            let registered = match self.latest_schema(subject.clone())? {
+                Err(trouble) if trouble.is_not_found() => {
+                    self.registered(subject.clone(), (*resolved.schema).clone())?
+                }
+                latest => latest.map(|schema| schema.id),
+            };
+            // Who only reads the topic does not need it.
+            if let Err(trouble) = registered {
+                let why = self.registry().error(trouble).message;
+                let what = format!("the schema of {subject} is not registered: {why}");
+                self.effects.warnings.borrow_mut().push(what);
+            }
+        }
+        Ok(())
+    }
+
     /// Registers what a source's messages are written with; schemas that the statement names are taken
     /// as they are.
     pub(super) fn written(&self, source: &Source) -> Result<Written> {
         let names = source.record_names();
         let names = [names[0].as_deref(), names[1].as_deref()];
         let mut written = unregistered(&source.serialization, &source.schema, names)?;
+        for side in [Side::Key, Side::Value] {
+            if let Some(existing) = self.existing_message(side, source, &written)? {
+                *side.of(&mut written) = Some(existing);
+            }
+        }
         let sides = [
             (Side::Key, &mut written.key, &source.schemas.key, source.serialization.key),
             (Side::Value, &mut written.value, &source.schemas.value, source.serialization.value),
@@ -137,6 +185,7 @@ impl Draft<'_> {
                     check_kind(&schema, format).map_err(|e| e.at(span))?;
                     *resolved = schema;
                 }
+                None if resolved.id > 0 => {}
                 None => {
                     let schema = (*resolved.schema).clone();
                     let registered = self.registered(side.subject(&source.topic), schema)?;
@@ -149,6 +198,21 @@ impl Draft<'_> {
         }
         encoder(&source.serialization, &source.schema, &written)?;
         Ok(written)
+    }
+
+    /// The Protobuf message that a topic has already, where the columns can be written with it.
+    fn existing_message(&self, side: Side, source: &Source, own: &Written) -> Result<Option<Resolved>> {
+        let mut tried = own.clone();
+        let choice = side.choice(source);
+        let resolved = side.of(&mut tried);
+        let is_protobuf = resolved.as_ref().is_some_and(|own| own.schema.kind == Kind::Protobuf);
+        if !is_protobuf || choice.id.is_some() || choice.full_name.is_some() {
+            return Ok(None);
+        }
+        // What goes wrong here goes wrong when the own one is registered.
+        let Ok(existing) = self.latest_schema(side.subject(&source.topic))? else { return Ok(None) };
+        *resolved = Some(existing.clone()).filter(|existing| existing.schema.kind == Kind::Protobuf);
+        Ok(encoder(&source.serialization, &source.schema, &tried).is_ok().then_some(existing))
     }
 }
 

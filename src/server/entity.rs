@@ -331,7 +331,7 @@ fn explained(statement: &Parsed) -> String {
     }
 }
 
-fn field(column: &ColumnDef) -> Value {
+pub fn field(column: &ColumnDef) -> Value {
     let mut field = json!({ "name": column.name, "schema": schema(&column.ty) });
     match &column.part {
         Part::Key => field["type"] = "KEY".into(),

@@ -1,19 +1,22 @@
 //! `POST /ksql`: every statement that is not a query, in order, one entity each.
 
 use super::access::Role;
-use super::error::{BAD_STATEMENT, Failure, QUERY_ENDPOINT};
+use super::error::{BAD_REQUEST, BAD_STATEMENT, Failure, QUERY_ENDPOINT, error_code};
 use super::request::{self, Naming, Request};
 use super::{App, blocking, entity, json};
-use crate::engine::Outcome;
-use crate::sql::ast::{Parsed, Statement};
+use crate::engine::{Engine, Origin, Outcome};
+use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::parse_script_with;
+use crate::types::quote;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::Value;
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 pub async fn ksql(
     State(app): State<App>,
@@ -52,6 +55,60 @@ fn execute(app: &App, request: Request, role: Role) -> Result<Vec<Value>, Failur
         }
     }
     Ok(entities)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Terminating {
+    /// Regular expressions for whole names.
+    #[serde(default)]
+    delete_topic_list: Vec<String>,
+}
+
+/// `POST /ksql/terminate`: all queries end, and topics go that they have written, if they are listed. ksqlDB's
+/// cluster ends with that; this server goes on without queries, until who has started it ends it.
+pub async fn terminate(
+    State(app): State<App>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let Terminating { delete_topic_list } = request::parse(body, r#"expected {"deleteTopicList": ["…"]}"#)?;
+    let whole = |pattern: &String| {
+        let refused = |e| format!("deleteTopicList: {pattern} is no regular expression: {e}");
+        Regex::new(&format!("^(?:{pattern})$")).map_err(|e| Failure::generic(BAD_REQUEST, refused(e)))
+    };
+    let listed = delete_topic_list.iter().map(whole).collect::<Result<Vec<Regex>, Failure>>()?;
+    let sequence = app.commands.next_sequence();
+    let deleted = blocking(move || end_all(&app.engine, &listed)).await?;
+    let message = match &deleted[..] {
+        [] => "all queries terminated".to_string(),
+        topics => format!("all queries terminated; deleted {}", topics.join(", ")),
+    };
+    Ok(json(
+        StatusCode::OK,
+        &json!([{
+            "@type": "currentStatus",
+            "statementText": "TERMINATE CLUSTER;",
+            "commandId": "cluster/TerminateCluster/terminate",
+            "commandStatus": { "status": "SUCCESS", "message": message, "queryId": null },
+            "commandSequenceNumber": sequence,
+            "warnings": [],
+        }]),
+    ))
+}
+
+/// The topics that were deleted.
+fn end_all(engine: &Engine, listed: &[Regex]) -> Result<Vec<String>, Failure> {
+    let ask = |text: &str| engine.ask(text).map_err(|e| Failure::of(e, text, text, Vec::new()));
+    ask("TERMINATE ALL")?;
+    let mut deleted = Vec::new();
+    let sources = engine.sources().map_err(|e| Failure::generic(error_code(e.code), e.to_string()))?;
+    let written = sources.iter().filter(|source| matches!(source.origin, Origin::Derived(_)));
+    for source in written.filter(|source| listed.iter().any(|pattern| pattern.is_match(&source.topic))) {
+        let kind = if source.kind == SourceKind::Stream { "STREAM" } else { "TABLE" };
+        ask(&format!("DROP {kind} {} DELETE TOPIC", quote(&source.name)))?;
+        deleted.push(source.topic.clone());
+    }
+    Ok(deleted)
 }
 
 /// Before the first one runs, so that nothing is half done.

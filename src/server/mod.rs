@@ -23,6 +23,7 @@ mod rejects;
 mod request;
 mod rows;
 mod unread;
+mod websocket;
 
 use crate::dashboard::Dashboard;
 use crate::engine::Engine;
@@ -183,6 +184,8 @@ fn router(app: App) -> Router {
         .route("/query", post(query::query))
         .route("/query-stream", post(query::query_stream))
         .route("/close-query", post(query::close_query))
+        .route("/ws/query", get(websocket::ws_query))
+        .route("/ksql/terminate", post(ksql::terminate))
         .route("/rejects/replay", post(rejects::replay))
         .route("/rejects/preview", post(rejects::preview))
         .route("/inserts-stream", post(inserts::inserts_stream))

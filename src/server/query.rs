@@ -4,12 +4,13 @@
 //! own query back and nothing else; a client that goes away drops the body and with it the answer,
 //! which closes the query.
 
-use super::error::{BAD_REQUEST, BAD_STATEMENT, Failure};
+use super::error::{BAD_REQUEST, BAD_STATEMENT, Failure, error_code};
 use super::ksql::is_query;
 use super::request::{self, Naming, Request};
 use super::rows::{Form, Writer};
 use super::{App, blocking, entity};
 use crate::engine::{Answer, AnswerEvent, AnswerKind, Engine, Outcome};
+use crate::error::{Code, Error};
 use crate::sql::parse_script_with;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -68,7 +69,8 @@ fn accepted(headers: &HeaderMap) -> String {
 }
 
 fn not_acceptable() -> Failure {
-    let known = "application/json, application/vnd.ksql.v1+json and application/vnd.ksqlapi.delimited.v1";
+    let known = "application/json, application/vnd.ksql.v1+json, application/vnd.ksql.v1+protobuf and \
+                 application/vnd.ksqlapi.delimited.v1";
     Failure::generic(40600, format!("none of the accepted media types is served; known are {known}"))
 }
 
@@ -77,11 +79,13 @@ async fn respond(app: App, request: Request, select: Form, print: Form) -> Resul
     let engine = app.engine.clone();
     let answer = blocking(move || open(&engine, request)).await?;
     let form = if answer.kind == AnswerKind::Print { print } else { select };
-    let body = Body::from_stream(stream(answer, form, app));
+    let refused = |e| Failure::generic(error_code(Code::Statement), Error::to_string(&e));
+    let writer = Writer::new(form, &answer).map_err(refused)?;
+    let body = Body::from_stream(stream(answer, writer, app));
     Ok(([("content-type", form.media_type())], body).into_response())
 }
 
-fn open(engine: &Engine, request: Request) -> Result<Answer, Failure> {
+pub fn open(engine: &Engine, request: Request) -> Result<Answer, Failure> {
     let Request { text, mut session } = request;
     let known = engine.known(&session).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
     let statements = parse_script_with(&text, known).map_err(|e| Failure::of(e, &text, &text, Vec::new()))?;
@@ -112,10 +116,9 @@ struct Streaming {
 
 fn stream(
     answer: Answer,
-    form: Form,
+    writer: Writer,
     app: App,
 ) -> impl futures_util::Stream<Item = Result<String, Infallible>> + Send {
-    let writer = Writer::new(form, &answer);
     let frames = writer.header().into_iter().collect();
     let App { engine, closing, .. } = app;
     let streaming = Streaming { answer, writer, frames, done: false, engine, closing };
@@ -145,7 +148,11 @@ impl Streaming {
     /// Rows that end without an end must not look complete.
     fn take(&mut self, event: Option<AnswerEvent>) {
         match event {
-            Some(AnswerEvent::Rows(rows)) => self.writer.rows(&rows, &mut self.frames),
+            Some(AnswerEvent::Rows(rows)) => {
+                if let Err(error) = self.writer.rows(&rows, &mut self.frames) {
+                    self.finish(self.writer.error(&error));
+                }
+            }
             Some(AnswerEvent::End(end)) => self.finish(self.writer.end(end)),
             Some(AnswerEvent::Error(error)) => self.finish(self.writer.error(&error)),
             None => self.finish(self.writer.error(&self.engine.failure())),

@@ -1,11 +1,13 @@
 //! Rows of an answer as text, in the forms that clients ask for by media type.
 
 use super::error::{error_code, generic_error};
-use crate::engine::{Answer, AnswerEnd, AnswerKind, AnswerRow};
-use crate::error::Error;
+use crate::engine::{Answer, AnswerEnd, AnswerKind, AnswerRow, ProtobufRows};
+use crate::error::{Error, Result};
 use crate::format::output::json_value;
 use crate::types::{ColumnDef, SqlType};
 use crate::value::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -14,6 +16,7 @@ use std::fmt::Write;
 /// clients take a frame for a row.
 const FRAME_BYTES: usize = 32 << 10;
 
+const PROTOBUF_ROWS: &str = "application/vnd.ksql.v1+protobuf";
 const STREAMED_ROWS: &str = "application/vnd.ksql.v1+json";
 const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
 const JSON: &str = "application/json";
@@ -26,6 +29,8 @@ pub enum Form {
     Array,
     /// A JSON array of objects: header, rows, a last message.
     StreamedRows { media_type: &'static str },
+    /// The same with each row as a Protobuf message in base64.
+    ProtobufRows,
     /// PRINT's lines as they are.
     Lines,
 }
@@ -39,7 +44,10 @@ impl Form {
         if is_any(accepted) || accepted.contains(STREAMED_ROWS) {
             return Some(Form::StreamedRows { media_type: STREAMED_ROWS });
         }
-        accepted.contains(JSON).then_some(Form::StreamedRows { media_type: JSON })
+        if accepted.contains(JSON) {
+            return Some(Form::StreamedRows { media_type: JSON });
+        }
+        accepted.contains(PROTOBUF_ROWS).then_some(Form::ProtobufRows)
     }
 
     pub fn of_query_stream(accepted: &str) -> Option<Form> {
@@ -52,7 +60,10 @@ impl Form {
         if accepted.contains(JSON) {
             return Some(Form::Array);
         }
-        is_any(accepted).then_some(Form::Delimited)
+        if is_any(accepted) {
+            return Some(Form::Delimited);
+        }
+        accepted.contains(PROTOBUF_ROWS).then_some(Form::ProtobufRows)
     }
 
     /// PRINT's lines, unless rows are asked for: those can tell an error from a line.
@@ -68,6 +79,7 @@ impl Form {
             Form::Delimited => DELIMITED,
             Form::Array => JSON,
             Form::StreamedRows { media_type } => media_type,
+            Form::ProtobufRows => PROTOBUF_ROWS,
             Form::Lines => "text/plain; charset=utf-8",
         }
     }
@@ -83,19 +95,28 @@ pub struct Writer {
     kind: AnswerKind,
     id: String,
     columns: Vec<ColumnDef>,
+    messages: Option<ProtobufRows>,
 }
 
 impl Writer {
-    pub fn new(form: Form, answer: &Answer) -> Writer {
-        Writer { form, kind: answer.kind, id: answer.id.clone(), columns: answer.columns.clone() }
+    /// # Errors
+    /// The form has no place for the type of a column.
+    pub fn new(form: Form, answer: &Answer) -> Result<Writer> {
+        let is_protobuf = form == Form::ProtobufRows;
+        let messages = is_protobuf.then(|| ProtobufRows::new(&answer.columns)).transpose()?;
+        let (id, columns) = (answer.id.clone(), answer.columns.clone());
+        Ok(Writer { form, kind: answer.kind, id, columns, messages })
     }
 
     pub fn header(&self) -> Option<String> {
         match self.form {
             Form::Delimited => Some(format!("{}\n", self.metadata())),
             Form::Array => Some(format!("[{}", self.metadata())),
-            Form::StreamedRows { .. } => {
-                let header = json!({ "queryId": self.id, "schema": self.schema() });
+            Form::StreamedRows { .. } | Form::ProtobufRows => {
+                let header = match &self.messages {
+                    Some(messages) => json!({ "queryId": self.id, "protoSchema": messages.schema() }),
+                    None => json!({ "queryId": self.id, "schema": self.schema() }),
+                };
                 // What has a last message has lines that end in a comma, and are whole when they
                 // arrive; else any row may be the last.
                 let end = if self.ends_bare() { "" } else { ",\n" };
@@ -105,10 +126,16 @@ impl Writer {
         }
     }
 
-    pub fn rows(&self, rows: &[AnswerRow], frames: &mut VecDeque<String>) {
+    /// # Errors
+    /// The form has no place for a value.
+    pub fn rows(&self, rows: &[AnswerRow], frames: &mut VecDeque<String>) -> Result<()> {
+        let messages = self.messages.as_ref().map(|messages| messages.messages(rows)).transpose()?;
         let mut frame = String::new();
-        for row in rows {
-            self.row(row, &mut frame);
+        for (i, row) in rows.iter().enumerate() {
+            match &messages {
+                Some(messages) => self.message(row, &messages[i], &mut frame),
+                None => self.row(row, &mut frame),
+            }
             let full = !self.kind.is_pull() || frame.len() >= FRAME_BYTES;
             if full && !frame.is_empty() {
                 frames.push_back(std::mem::take(&mut frame));
@@ -117,18 +144,20 @@ impl Writer {
         if !frame.is_empty() {
             frames.push_back(frame);
         }
+        Ok(())
     }
 
     pub fn end(&self, end: AnswerEnd) -> Option<String> {
         match self.form {
             Form::Array => Some("]".into()),
-            Form::StreamedRows { .. } if self.ends_bare() => Some("]".into()),
-            Form::StreamedRows { .. } => {
+            Form::StreamedRows { .. } | Form::ProtobufRows if self.ends_bare() => Some("]".into()),
+            Form::StreamedRows { .. } | Form::ProtobufRows => {
                 let message = match end {
                     AnswerEnd::LimitReached => "Limit Reached",
                     AnswerEnd::Completed => "Query Completed",
                 };
-                Some(format!("{}]", json!({ "finalMessage": message })))
+                // Clients of old look for the end of the line.
+                Some(format!("{}]\n", json!({ "finalMessage": message })))
             }
             Form::Delimited | Form::Lines => None,
         }
@@ -139,7 +168,7 @@ impl Writer {
         Some(match self.form {
             Form::Delimited => format!("{error}\n"),
             Form::Array => format!(",\n{error}]"),
-            Form::StreamedRows { .. } => {
+            Form::StreamedRows { .. } | Form::ProtobufRows => {
                 let comma = if self.ends_bare() { ",\n" } else { "" };
                 format!("{comma}{}]", json!({ "errorMessage": error }))
             }
@@ -151,22 +180,16 @@ impl Writer {
     fn row(&self, row: &AnswerRow, out: &mut String) {
         match self.form {
             Form::Delimited if !row.deleted => {
-                self.array(row, out);
+                push_array(row, &self.columns, out);
                 out.push('\n');
             }
             Form::Array if !row.deleted => {
                 out.push_str(",\n");
-                self.array(row, out);
+                push_array(row, &self.columns, out);
             }
             Form::Delimited | Form::Array => {}
-            Form::StreamedRows { .. } => {
-                let (before, after) = if self.ends_bare() { (",\n", "") } else { ("", ",\n") };
-                out.push_str(before);
-                out.push_str(r#"{"row":{"columns":"#);
-                self.array(row, out);
-                out.push_str(if row.deleted { r#","tombstone":true}}"# } else { "}}" });
-                out.push_str(after);
-            }
+            Form::StreamedRows { .. } => self.between(out, |out| push_streamed(row, &self.columns, out)),
+            Form::ProtobufRows => {}
             Form::Lines => {
                 if let Some(Value::Varchar(line)) = row.row.first() {
                     out.push_str(line);
@@ -176,15 +199,19 @@ impl Writer {
         }
     }
 
-    fn array(&self, row: &AnswerRow, out: &mut String) {
-        out.push('[');
-        for (i, (value, column)) in row.row.iter().zip(&self.columns).enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            json_value(value, &column.ty, out);
-        }
-        out.push(']');
+    fn message(&self, row: &AnswerRow, message: &[u8], out: &mut String) {
+        let tombstone = if row.deleted { r#","tombstone":true"# } else { "" };
+        self.between(out, |out| {
+            let _ = write!(out, r#"{{"row":{{"protobufBytes":"{}"{tombstone}}}}}"#, STANDARD.encode(message));
+        });
+    }
+
+    /// Writes an item of an array that has begun.
+    fn between(&self, out: &mut String, item: impl FnOnce(&mut String)) {
+        let (before, after) = if self.ends_bare() { (",\n", "") } else { ("", ",\n") };
+        out.push_str(before);
+        item(out);
+        out.push_str(after);
     }
 
     fn metadata(&self) -> serde_json::Value {
@@ -208,6 +235,30 @@ impl Writer {
         }
         out
     }
+}
+
+/// A row as an object of its own.
+pub fn streamed_row(row: &AnswerRow, columns: &[ColumnDef]) -> String {
+    let mut out = String::new();
+    push_streamed(row, columns, &mut out);
+    out
+}
+
+fn push_streamed(row: &AnswerRow, columns: &[ColumnDef], out: &mut String) {
+    out.push_str(r#"{"row":{"columns":"#);
+    push_array(row, columns, out);
+    out.push_str(if row.deleted { r#","tombstone":true}}"# } else { "}}" });
+}
+
+fn push_array(row: &AnswerRow, columns: &[ColumnDef], out: &mut String) {
+    out.push('[');
+    for (i, (value, column)) in row.row.iter().zip(columns).enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        json_value(value, &column.ty, out);
+    }
+    out.push(']');
 }
 
 fn quoted(name: &str) -> String {
@@ -242,7 +293,7 @@ mod tests {
             ColumnDef { name: "N".into(), ty: SqlType::Int, part: Part::Value },
             ColumnDef { name: "AT".into(), ty: SqlType::Struct(vec![lat]), part: Part::Value },
         ];
-        Writer { form, kind, id: "q_1".into(), columns }
+        Writer { form, kind, id: "q_1".into(), columns, messages: None }
     }
 
     fn rows() -> Vec<AnswerRow> {
@@ -255,7 +306,7 @@ mod tests {
     fn whole(form: Form, kind: AnswerKind, last: Result<AnswerEnd, Error>) -> String {
         let writer = writer(form, kind);
         let mut frames: VecDeque<String> = writer.header().into_iter().collect();
-        writer.rows(&rows(), &mut frames);
+        writer.rows(&rows(), &mut frames).unwrap();
         frames.extend(match last {
             Ok(end) => writer.end(end),
             Err(error) => writer.error(&error),
@@ -306,7 +357,7 @@ mod tests {
                 "[{\"header\":{\"queryId\":\"q_1\",\"schema\":\"`ID` STRING, `N` INTEGER, `AT` STRUCT<`lat` DOUBLE>\"}},\n\
                  ¦{\"row\":{\"columns\":[\"a\",1,{\"lat\":null}]}},\n\
                  ¦{\"row\":{\"columns\":[\"b\",null,null],\"tombstone\":true}},\n\
-                 ¦{\"finalMessage\":\"Limit Reached\"}]",
+                 ¦{\"finalMessage\":\"Limit Reached\"}]\n",
             ),
             (
                 STREAMED,
@@ -315,7 +366,7 @@ mod tests {
                 "[{\"header\":{\"queryId\":\"q_1\",\"schema\":\"`ID` STRING, `N` INTEGER, `AT` STRUCT<`lat` DOUBLE>\"}},\n\
                  ¦{\"row\":{\"columns\":[\"a\",1,{\"lat\":null}]}},\n\
                  {\"row\":{\"columns\":[\"b\",null,null],\"tombstone\":true}},\n\
-                 ¦{\"finalMessage\":\"Query Completed\"}]",
+                 ¦{\"finalMessage\":\"Query Completed\"}]\n",
             ),
             (
                 STREAMED,
@@ -343,7 +394,7 @@ mod tests {
             ("application/json", Some(json_rows), Some(Form::Array)),
             ("application/json, text/plain, */*", Some(STREAMED), Some(Form::Array)),
             (STREAMED_ROWS, Some(STREAMED), Some(STREAMED)),
-            ("application/vnd.ksql.v1+protobuf", None, None),
+            (PROTOBUF_ROWS, Some(Form::ProtobufRows), Some(Form::ProtobufRows)),
             ("text/html", None, None),
         ];
         for (accepted, query, query_stream) in cases {

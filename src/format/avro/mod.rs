@@ -9,6 +9,7 @@ mod plan;
 mod read;
 mod schema;
 mod skip;
+mod default;
 mod write;
 
 pub use columns::columns_of;

@@ -1,5 +1,6 @@
 //! Rows → bodies, as a schema lays them out.
 
+use super::default;
 use super::plan::Length;
 use crate::batch::Column;
 use crate::expr::decimal::PRECISION_MAX;
@@ -10,6 +11,7 @@ use crate::format::encode::{Rows, Writer};
 use crate::format::fault::{Fault, Parsed};
 use crate::registry::avro::{Document, Field, Logical, Primitive, Shape, Type};
 use crate::types::{ColumnDef, SqlType};
+use serde_json::Value;
 use std::collections::HashMap;
 
 pub struct AvroWriter {
@@ -28,8 +30,8 @@ enum Written {
         name: String,
         slot: Slot,
     },
-    /// The NULL of a field without a column: its branch, where there is more than one.
-    Null(Option<u64>),
+    /// What a field without a column holds: its default, or NULL.
+    Constant(Vec<u8>),
 }
 
 /// A place for a value that may be NULL.
@@ -102,11 +104,13 @@ fn record(
             let slot = slot(schema, &field.ty, ty, &below(path, name))?;
             Ok(Written::Column { column, name: name.into(), slot })
         }
-        None => match &field.ty {
-            Type::Primitive(Primitive::Null, _) => Ok(Written::Null(None)),
-            Type::Union(branches) if let Some(null) = null_branch(branches) => Ok(Written::Null(Some(null))),
-            _ => Err(format!("field {} has no column and cannot be NULL", below(path, &field.name))),
-        },
+        None => {
+            let default = field.default.as_ref().unwrap_or(&Value::Null);
+            let none = || {
+                format!("field {} has no column and no default, and cannot be NULL", below(path, &field.name))
+            };
+            default::encoded(schema, &field.ty, default).map(Written::Constant).ok_or_else(none)
+        }
     };
     fields.iter().zip(columns).map(written).collect()
 }
@@ -220,7 +224,7 @@ fn push_fields<'c, 'b: 'c>(
             Written::Column { column, name, slot } => {
                 push_slot(out, slot, cell(*column)).map_err(|fault| fault.within(name))?;
             }
-            Written::Null(branch) => branch.iter().for_each(|branch| push_branch(out, *branch)),
+            Written::Constant(bytes) => out.extend_from_slice(bytes),
         }
     }
     Ok(())

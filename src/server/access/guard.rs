@@ -11,7 +11,7 @@ use crate::server::gateway;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_KEY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -257,7 +257,8 @@ fn came_from(method: &Method, uri: &Uri, headers: &HeaderMap, is_local: bool) ->
     if is_local && !host.is_empty() && !is_this_machine(host) {
         return Err(format!("{host} is not this server: it is served on this machine only"));
     }
-    if is_reading(method) {
+    // A page of any server may open a WebSocket, and read what it says.
+    if is_reading(method) && !headers.contains_key(SEC_WEBSOCKET_KEY) {
         return Ok(());
     }
     if text(&SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none")) {

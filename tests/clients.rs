@@ -1,0 +1,73 @@
+//! ksqlDB's clients, each driven by a script of `clients/` against a server of its own. Where Node or Python
+//! or their packages are missing this says so and is skipped; `.ci/run` installs them.
+
+use crate::harness::{DEADLINE, Served, Site};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The directory with `node_modules` and, for each package of PyPI, an environment of its name.
+const CLIENTS: &str = "WHARFE_CLIENTS";
+
+/// Runs a script with a server's address; its end is success.
+fn drives(script: &str, mut interpreter: Command) {
+    let served = Served::start(&Site::new().script(""), &[]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut child = interpreter.arg(path).arg(address).stdin(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if started.elapsed() > DEADLINE => {
+                child.kill().unwrap();
+                panic!("{script} does not end");
+            }
+            None => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+    };
+    assert!(status.success(), "{script}: {status}");
+}
+
+/// Where a package is, if it is there.
+fn found(part: PathBuf, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(CLIENTS).map(|clients| Path::new(&clients).join(part));
+    let found = path.filter(|path| path.exists());
+    if found.is_none() {
+        eprintln!(
+            "SKIPPED: {package} is not there; install it as .ci/run does, and name its place with {CLIENTS}"
+        );
+    }
+    found
+}
+
+fn node(package: &str) -> Option<Command> {
+    let modules = found(Path::new("node_modules").join(package), package)?;
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules.parent()?);
+    Some(command)
+}
+
+fn python(package: &str) -> Option<Command> {
+    found(Path::new(package).join("bin/python"), package).map(Command::new)
+}
+
+#[test]
+fn npm_ksqldb_client() {
+    node("ksqldb-client").into_iter().for_each(|node| drives("ksqldb-client.js", node));
+}
+
+#[test]
+fn npm_ksqldb_js() {
+    node("ksqldb-js").into_iter().for_each(|node| drives("ksqldb-js.js", node));
+}
+
+#[test]
+fn pypi_ksqldb() {
+    python("ksqldb").into_iter().for_each(|python| drives("ksqldb_.py", python));
+}
+
+#[test]
+fn pypi_ksql() {
+    python("ksql").into_iter().for_each(|python| drives("ksql_.py", python));
+}
