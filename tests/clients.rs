@@ -49,7 +49,13 @@ fn node(package: &str) -> Option<Command> {
 }
 
 fn python(package: &str) -> Option<Command> {
-    found(Path::new(package).join("bin/python"), package).map(Command::new)
+    let python = found(Path::new(package).join("bin/python"), package)?;
+    let is_there = format!("import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)");
+    if Command::new(&python).args(["-c", &is_there]).status().is_ok_and(|status| status.success()) {
+        return Some(Command::new(python));
+    }
+    eprintln!("SKIPPED: {} has no {package}", python.display());
+    None
 }
 
 #[test]

@@ -12,6 +12,8 @@ use wharfe::dialect::Dialect;
 /// Messages that are longer are torn.
 const MESSAGE_BYTES_MAX: usize = 70;
 
+const TEXTS_A_TIME: usize = 16;
+
 const TEXTS: &[&str] = &[
     "a,1\r\n\n\r\n b\nlast",
     "3,\"three\n4,x,30\nfake\",40\n5,\"a \"\"b\"\"\",6\n",
@@ -58,6 +60,13 @@ impl Target for Cut {
     }
 
     fn one(&mut self, random: &mut Random) -> usize {
+        (0..TEXTS_A_TIME).for_each(|_| self.cut(random));
+        TEXTS_A_TIME
+    }
+}
+
+impl Cut {
+    fn cut(&self, random: &mut Random) {
         let mut text = damaged(random, &self.seeds);
         text.extend(damaged(random, &self.seeds));
         let whole = self.read(&text, usize::MAX >> 1, false);
@@ -66,11 +75,8 @@ impl Target for Cut {
         let (step, anew) = (1 + random.below(40), random.below(2) == 0);
         let cut = self.read(&text, step, anew);
         assert_eq!(whole, cut, "in blocks of {step}, anew: {anew}: {:?}", String::from_utf8_lossy(&text));
-        1
     }
-}
 
-impl Cut {
     /// In reads of `step` bytes, as a source does; `anew`: each by another framer.
     fn read(&self, text: &[u8], step: usize, anew: bool) -> Vec<Message> {
         let mut framer = Framer::at_start(self.framing, false).message_bytes_max(MESSAGE_BYTES_MAX);
