@@ -165,15 +165,17 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Has all that the query reads by stand still, until this change is installed; where they are.
+    /// Has all readers that stop, and those that others share with the query, stand still until this change is
+    /// installed; where they are.
     fn stand_still(&self, query: &Query, shared: &BTreeSet<HubId>) -> Result<Arc<Positions>> {
-        let own = query.dataflows.iter().filter(|id| !self.world.stopped.contains(id));
-        let own = own.filter_map(|id| match self.world.active.get(id).map(Arc::as_ref) {
+        let stopping = self.world.stopped_readers();
+        let stopping = stopping.difference(&self.world.stopped);
+        let stopping = stopping.filter_map(|id| match self.world.active.get(id).map(Arc::as_ref) {
             Some(DataflowPlan::Source(source)) => Some((source.id, source.key.clone())),
             _ => None,
         });
         let behind = shared.iter().flat_map(|hub| self.readers_behind(*hub));
-        let readers = own.chain(behind.map(|source| (source.id, source.key))).collect();
+        let readers = stopping.chain(behind.map(|source| (source.id, source.key))).collect();
         let hold = Hold { readers, hubs: shared.iter().copied().collect(), at_end: query.plan.is_ordered() };
         match self.world.live && !hold.readers.is_empty() {
             true => self.held(hold),
