@@ -9,6 +9,7 @@ use crate::error::{Error, Result, Span};
 use crate::expr::nearest::nearest;
 use crate::format::{Format, Serialization};
 use crate::plan::{DataflowId, HubId, Input, QueryInput, QueryPlan, TableId, Times};
+use crate::registry::Resolved;
 use crate::sql::ast::{Ident, SourceKind};
 use crate::topology::EventName;
 use crate::types::{ColumnDef, Schema, SqlType};
@@ -146,6 +147,8 @@ pub struct SchemaChoice {
     pub id: Option<(u32, Span)>,
     /// Of the record or message in it.
     pub full_name: Option<String>,
+    /// The schema that columns were taken from.
+    pub taken: Option<Resolved>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

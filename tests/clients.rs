@@ -50,7 +50,8 @@ fn node(package: &str) -> Option<Command> {
 
 fn python(package: &str) -> Option<Command> {
     let python = found(Path::new(package).join("bin/python"), package)?;
-    let is_there = format!("import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)");
+    let is_there =
+        format!("import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)");
     if Command::new(&python).args(["-c", &is_there]).status().is_ok_and(|status| status.success()) {
         return Some(Command::new(python));
     }

@@ -502,6 +502,16 @@ fn what_a_topic_has_already_is_written_with() {
         let said = served.post("/query-stream", "application/json", body).body;
         serde_json::from_str::<Value>(&said).unwrap()[1].clone()
     };
+    // A writer that did not know them leaves UNIT and NOTE to the schema that the columns are from.
+    let said = served.ksql(
+        "CREATE STREAM DB (B BYTES) WITH (KAFKA_TOPIC='theirs', VALUE_FORMAT='KAFKA');
+         CREATE STREAM THEIRS WITH (KAFKA_TOPIC='theirs', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=2);",
+    );
+    assert!(said.is_array(), "{said}");
+    register("old", "AVRO", r#"{"type":"record","name":"R","fields":[{"name":"V","type":"int"}]}"#);
+    let said = served.ksql("INSERT INTO DB VALUES (TO_BYTES('000000000308', 'hex'));");
+    assert!(said.is_array(), "{said}");
+    assert_eq!(ask("SELECT V, UNIT, NOTE FROM THEIRS;"), json!([4, "cm", null]));
     // Field 7, in the wire format with the id 1 and the first message.
     assert_eq!(
         ask("SELECT ENCODE(FROM_BYTES(B, 'hex'), 'hex', 'hex') AS B FROM PB;"),

@@ -69,7 +69,7 @@ type Codec = (Box<dyn BodyReader>, Box<dyn Writer>);
 fn avro_codec(columns: &[&ColumnDef]) -> Codec {
     let text = avro::schema_text(columns, false, avro::FULL_NAME).expect("AVRO has the names");
     let schema = registry::avro::Document::parse(&text, &[]).expect("it was just written");
-    let reader = avro::reader(&schema, columns, false).expect("the columns are the schema's");
+    let reader = avro::reader(&schema, columns, false, None).expect("the columns are the schema's");
     let writer = avro::writer(&schema, columns, false).expect("the columns are the schema's");
     (reader, Box::new(writer))
 }

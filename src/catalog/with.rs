@@ -95,7 +95,7 @@ impl With {
         let choice = |id: &str, full_names: &[&str]| -> Result<SchemaChoice> {
             let id = text(id).map(|p| Ok::<_, Error>((parse_schema_id(p)?, p.value_span))).transpose()?;
             let full_name = full_names.iter().find_map(|n| text(n)).map(string).transpose()?;
-            Ok(SchemaChoice { id, full_name })
+            Ok(SchemaChoice { id, full_name, taken: None })
         };
         if let (Some(both), Some(_)) = (text("FORMAT"), text("KEY_FORMAT").or(text("VALUE_FORMAT"))) {
             return Err(Error::statement("FORMAT stands for KEY_FORMAT and VALUE_FORMAT and excludes them")

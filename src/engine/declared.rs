@@ -47,7 +47,7 @@ impl Draft<'_> {
                 .hint(FORMATS)
         })?;
         let key = with.key_format(Some(defaults.key))?.unwrap_or(defaults.key);
-        let (columns, value) = self.complete(name, columns, with, &topic, [key, value])?;
+        let (columns, value, taken) = self.complete(name, columns, with, &topic, [key, value])?;
         let mut schema = declared_schema(kind, name, &columns)?;
         if let Some((bounds, span)) = with.bounds {
             schema = schema.windowed(bounds).map_err(|e| e.at(span))?;
@@ -57,7 +57,8 @@ impl Draft<'_> {
         decoder(&serialization, &schema, &self.base.schemas)
             .map_err(|e| e.at(with.value_format_span().unwrap_or(name.span)))?;
         let layout = self.layout(&topic, with, 1, with.partitions.is_some()).map_err(|e| e.at(name.span))?;
-        let schemas = with.schemas.clone();
+        let mut schemas = with.schemas.clone();
+        schemas.value.taken = taken;
         Ok((Declaration { topic, schema, serialization, layout, schemas, events: Vec::new() }, columns))
     }
 }

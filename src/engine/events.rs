@@ -67,7 +67,7 @@ impl Known {
     }
 
     fn choice(&self, span: Span) -> SchemaChoices {
-        let value = SchemaChoice { id: Some((self.schema.id, span)), full_name: None };
+        let value = SchemaChoice { id: Some((self.schema.id, span)), ..SchemaChoice::default() };
         SchemaChoices { value, ..SchemaChoices::default() }
     }
 }

@@ -213,6 +213,7 @@ impl Draft<'_> {
             behind: Vec::new(),
             serialization: source.serialization,
             schema: source.schema.clone(),
+            own: source.schemas.value.taken.clone(),
             timestamp: timestamp_expr(source)?,
             times: source.times,
         };

@@ -58,7 +58,7 @@ impl Draft<'_> {
     }
 
     /// The declared columns, and those of a side that declares none but whose format has schemas; with
-    /// the value's format, which follows its schema.
+    /// the value's format, which follows its schema, and that schema.
     pub(super) fn complete(
         &self,
         name: &Ident,
@@ -66,8 +66,8 @@ impl Draft<'_> {
         with: &With,
         topic: &str,
         [key, value]: [Format; 2],
-    ) -> Result<(Vec<ColumnSpec>, Format)> {
-        let (mut columns, mut value_format) = (declared.to_vec(), value);
+    ) -> Result<(Vec<ColumnSpec>, Format, Option<Resolved>)> {
+        let (mut columns, mut value_format, mut taken) = (declared.to_vec(), value, None);
         for (side, format, choice) in
             [(Side::Key, key, &with.schemas.key), (Side::Value, value, &with.schemas.value)]
         {
@@ -78,7 +78,7 @@ impl Draft<'_> {
             }
             let span = choice.id.map_or(name.span, |(_, span)| span);
             let inferred = self.inferred(side, format, choice, topic).map_err(|e| e.at(span))?;
-            let inferred = inferred.ok_or_else(|| {
+            let (inferred, schema) = inferred.ok_or_else(|| {
                 let what = match choice.id {
                     Some((id, _)) => format!("schema with the id {id}"),
                     None => format!("subject {}", side.subject(topic)),
@@ -89,8 +89,11 @@ impl Draft<'_> {
                 }
                 Error::statement(format!("{} has no {what}", self.registry().name())).at(span).hint(hint)
             })?;
-            if side == Side::Value && inferred.bare {
-                value_format = value.unwrapped();
+            if side == Side::Value {
+                if inferred.bare {
+                    value_format = value.unwrapped();
+                }
+                taken = Some(schema);
             }
             let column = |ColumnDef { name: column, ty, .. }| ColumnSpec {
                 name: Ident { name: column, span: name.span },
@@ -99,7 +102,7 @@ impl Draft<'_> {
             };
             columns.extend(inferred.columns.into_iter().map(column));
         }
-        Ok((columns, value_format))
+        Ok((columns, value_format, taken))
     }
 
     /// What the registry says of a side, if it has a schema for it.
@@ -109,7 +112,7 @@ impl Draft<'_> {
         format: Format,
         choice: &SchemaChoice,
         topic: &str,
-    ) -> Result<Option<Inferred>> {
+    ) -> Result<Option<(Inferred, Resolved)>> {
         let found = match choice.id {
             Some((id, _)) => self.schema(id)?,
             None => self.latest_schema(side.subject(topic))?,
@@ -130,7 +133,7 @@ impl Draft<'_> {
             let ty = SqlType::Struct(inferred.columns.drain(..).map(field).collect());
             inferred.columns.push(ColumnDef { name: "ROWKEY".into(), ty, part: Part::Key });
         }
-        Ok(Some(inferred))
+        Ok(Some((inferred, schema)))
     }
 
     /// Registers what a statement declares of a topic's messages, where that has no schema yet.

@@ -186,16 +186,20 @@ pub fn decoder(
     schema: &Schema,
     schemas: &Lookups,
 ) -> Result<Box<dyn Decoder>> {
-    decoder_in(&Dialect::default(), serialization, schema, schemas)
+    decoder_in(None, serialization, schema, schemas, None)
 }
 
-/// The same, for messages that are laid out in a dialect.
+/// The same, for messages that are laid out in a dialect. `own`: the schema that the columns of values were taken
+/// from, where they were.
 pub fn decoder_in(
-    dialect: &Dialect,
+    dialect: Option<&Dialect>,
     serialization: &Serialization,
     schema: &Schema,
     schemas: &Lookups,
+    own: Option<&Resolved>,
 ) -> Result<Box<dyn Decoder>> {
+    let plain = Dialect::default();
+    let dialect = dialect.unwrap_or(&plain);
     let (mut keys, mut values) = sides(schema);
     check_keys(&keys)?;
     let mut keys_in_value = 0;
@@ -207,8 +211,8 @@ pub fn decoder_in(
         key_types: keys.iter().map(|c| c.ty.arrow()).collect(),
         headers: HeaderColumns::new(schema.headers()),
         bounds: schema.bounds(),
-        key: side("key", serialization.key.of_keys(&keys), &keys, schemas, &Dialect::default())?,
-        value: side("value", serialization.value, &values, schemas, dialect)?,
+        key: side("key", serialization.key.of_keys(&keys), &keys, schemas, &plain, None)?,
+        value: side("value", serialization.value, &values, schemas, dialect, own)?,
         changelog: serialization.changelog,
         keys_in_value,
     }))
@@ -291,7 +295,7 @@ pub fn columns_of(
 pub fn check_reads(format: Format, schema: &Resolved, columns: &[&ColumnDef]) -> Result<(), String> {
     match format {
         Format::Avro { wrap_single } => {
-            avro::reader(&avro_document(schema)?, columns, !wrap_single && columns.len() == 1).map(drop)
+            avro::reader(&avro_document(schema)?, columns, !wrap_single && columns.len() == 1, None).map(drop)
         }
         Format::Protobuf { .. } => {
             protobuf::reader(&message(&protobuf_document(schema)?, None)?, columns).map(drop)
@@ -393,6 +397,7 @@ fn side(
     columns: &[&ColumnDef],
     schemas: &Lookups,
     dialect: &Dialect,
+    own: Option<&Resolved>,
 ) -> Result<Box<dyn Side>> {
     Ok(match format {
         Format::None => {
@@ -407,11 +412,12 @@ fn side(
             Box::new(WireSide::new(part, Kind::Json, schemas, bodies))
         }
         Format::Avro { wrap_single } => {
+            let own = own.map(avro_document).transpose().map_err(Error::statement)?.map(Arc::new);
             let fit = move |schema: &Resolved, columns: &[ColumnDef]| -> Result<ReaderOf, String> {
-                let (document, columns) = (avro_document(schema)?, columns.to_vec());
+                let (document, columns, own) = (avro_document(schema)?, columns.to_vec(), own.clone());
                 let reader = move |_: &[usize]| {
                     let columns: Vec<&ColumnDef> = columns.iter().collect();
-                    avro::reader(&document, &columns, !wrap_single && columns.len() == 1)
+                    avro::reader(&document, &columns, !wrap_single && columns.len() == 1, own.as_deref())
                 };
                 // Whether the columns fit is said for the schema, not for each message.
                 reader(&[])?;

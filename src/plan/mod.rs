@@ -16,6 +16,7 @@ use crate::connector::{Layout, Place, Start, Survey};
 use crate::expr::expand::TableCall;
 use crate::expr::{Expr, ExprKind};
 use crate::format::{Serialization, Written};
+use crate::registry::Resolved;
 use crate::sql::ast::WindowKind;
 use crate::types::{BOUNDS, Bounds, ColumnDef, Part, Schema, SqlType};
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub struct SourcePlan {
     pub behind: Vec<DataflowId>,
     pub serialization: Serialization,
     pub schema: Schema,
+    /// The registry's schema that the columns of values were taken from, where they were.
+    pub own: Option<Resolved>,
     /// BIGINT expression over the schema that gives ROWTIME; `None`: the message's timestamp.
     pub timestamp: Option<Expr>,
     pub times: Times,

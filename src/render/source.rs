@@ -12,7 +12,7 @@ use crate::connector::{
     self, Dealt, Dispensers, Moment, Opening, Position, ReadTo, Singly, Source, Team, Ticket,
 };
 use crate::error::Result;
-use crate::format::{Decoder, decoder, decoder_in};
+use crate::format::{Decoder, decoder_in};
 use crate::plan::{Emission, SourcePlan, Wanted};
 use crate::registry::Lookups;
 use std::cell::Cell;
@@ -407,10 +407,13 @@ impl RowDecoder {
             }
         };
         Ok(RowDecoder {
-            decoder: match plan.place.dialect() {
-                Some(dialect) => decoder_in(dialect, &plan.serialization, &plan.schema, schemas)?,
-                None => decoder(&plan.serialization, &plan.schema, schemas)?,
-            },
+            decoder: decoder_in(
+                plan.place.dialect(),
+                &plan.serialization,
+                &plan.schema,
+                schemas,
+                plan.own.as_ref(),
+            )?,
             timestamp,
             max_future_ms: plan.times.max_future_ms,
             ordinal: plan.ordinal,

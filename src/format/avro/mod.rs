@@ -22,9 +22,15 @@ use crate::types::ColumnDef;
 
 /// A reader of what a schema's writer wrote; the error names the field that does not fit its column.
 ///
-/// `bare`: the single column is the whole body, not a field of a record.
-pub fn reader(schema: &Document, columns: &[&ColumnDef], bare: bool) -> Result<Box<dyn BodyReader>, String> {
-    Ok(Box::new(plan::Plan::new(schema, columns, bare)?))
+/// `bare`: the single column is the whole body, not a field of a record. `own`: the schema that the columns were
+/// taken from, if they were; its defaults stand for what the writer did not have.
+pub fn reader(
+    schema: &Document,
+    columns: &[&ColumnDef],
+    bare: bool,
+    own: Option<&Document>,
+) -> Result<Box<dyn BodyReader>, String> {
+    Ok(Box::new(plan::Plan::new(schema, columns, bare, own)?))
 }
 
 /// A writer for whoever reads with the schema, such as that of [`schema_text`]; the error names the column

@@ -1,5 +1,6 @@
 //! A writer's schema and the declared columns → what to do with each piece of a body, in its order.
 
+use super::default;
 use super::skip::{Skip, Skips};
 use crate::format::codec::{below, check_key, match_names};
 use crate::registry::avro::{Decimal, Document, Field, Logical, Primitive, Shape, Type};
@@ -66,8 +67,22 @@ pub enum Length {
 
 pub struct Record {
     pub steps: Vec<Step>,
-    /// Fields of the column that the writer does not have.
-    pub missing: Vec<usize>,
+    /// What the writer does not have.
+    pub missing: Vec<Missing>,
+}
+
+/// A field of the column that the writer does not have.
+pub struct Missing {
+    pub field: usize,
+    /// What it is instead of NULL.
+    pub default: Option<Box<DefaultValue>>,
+}
+
+/// A default of the schema that the columns were taken from.
+pub struct DefaultValue {
+    pub bytes: Vec<u8>,
+    pub read: Read,
+    pub skips: Skips,
 }
 
 pub enum Step {
@@ -78,8 +93,14 @@ pub enum Step {
 type Result<T> = std::result::Result<T, String>;
 
 impl Plan {
-    pub fn new(schema: &Document, columns: &[&ColumnDef], bare: bool) -> Result<Plan> {
-        let mut planner = Planner { schema, skips: Skips::new(&schema.named), steps: 0 };
+    /// `own`: the schema that the columns were taken from, whose defaults stand for what a writer does not have.
+    pub fn new(
+        schema: &Document,
+        columns: &[&ColumnDef],
+        bare: bool,
+        own: Option<&Document>,
+    ) -> Result<Plan> {
+        let mut planner = Planner::new(schema);
         let root = match (columns, &schema.root) {
             ([column], root) if bare => {
                 let read = planner.read(root, &column.ty, &column.name)?;
@@ -89,7 +110,12 @@ impl Plan {
                 let no_fields = || format!("the schema is {}, which has no fields for columns", root.name());
                 let fields = planner.fields(root).ok_or_else(no_fields)?;
                 let declared: Vec<_> = columns.iter().map(|c| (c.name.as_str(), &c.ty)).collect();
-                Root::Record(planner.record(fields, &declared, "")?)
+                let mut record = planner.record(fields, &declared, "")?;
+                for missing in &mut record.missing {
+                    let column = columns[missing.field];
+                    missing.default = own.and_then(|own| DefaultValue::of(own, column)).map(Box::new);
+                }
+                Root::Record(record)
             }
         };
         Ok(Plan { root, skips: planner.skips })
@@ -102,7 +128,24 @@ struct Planner<'a> {
     steps: usize,
 }
 
+impl DefaultValue {
+    /// `None`: there is none, or it is NULL, or nothing that the column can be.
+    fn of(own: &Document, column: &ColumnDef) -> Option<DefaultValue> {
+        let mut planner = Planner::new(own);
+        let fields = planner.fields(&own.root)?;
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let field = &fields[*match_names(&names, &[&column.name]).first()?.as_ref()?];
+        let bytes = default::encoded(own, &field.ty, field.default.as_ref()?)?;
+        let read = planner.read(&field.ty, &column.ty, &column.name).ok()?;
+        Some(DefaultValue { bytes, read, skips: planner.skips })
+    }
+}
+
 impl<'a> Planner<'a> {
+    fn new(schema: &'a Document) -> Planner<'a> {
+        Planner { schema, skips: Skips::new(&schema.named), steps: 0 }
+    }
+
     /// The fields of a record.
     fn fields(&self, ty: &Type) -> Option<&'a [Field]> {
         match self.schema.shape(ty)? {
@@ -127,7 +170,8 @@ impl<'a> Planner<'a> {
                 None => push_skip(&mut steps, self.skips.of(&field.ty)),
             }
         }
-        let missing = (0..declared.len()).filter(|column| sources[*column].is_none()).collect();
+        let missing = (0..declared.len()).filter(|column| sources[*column].is_none());
+        let missing = missing.map(|field| Missing { field, default: None }).collect();
         Ok(Record { steps, missing })
     }
 

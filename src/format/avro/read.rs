@@ -1,6 +1,6 @@
 //! Bodies → cells, as the plan says.
 
-use super::plan::{Length, Plan, Read, Record, Root, Step, Written};
+use super::plan::{Length, Missing, Plan, Read, Record, Root, Step, Written};
 use super::skip::{Skips, block, branch, length as written_length};
 use crate::format::body::Body;
 use crate::format::codec::BodyReader;
@@ -39,8 +39,14 @@ impl Reading<'_, '_> {
                 Step::Skip(skip) => self.skips.skip(skip, self.body)?,
             }
         }
-        for field in &record.missing {
-            parts[*field].push_null();
+        for Missing { field, default } in &record.missing {
+            let Some(default) = default else {
+                parts[*field].push_null();
+                continue;
+            };
+            let mut body = Body::new(&default.bytes, 0..default.bytes.len());
+            let mut reading = Reading { body: &mut body, skips: &default.skips, made: self.made };
+            reading.value(&default.read, &mut parts[*field])?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ fn field(ty: &str) -> String {
 
 fn reader(schema: &str, columns: &str) -> Result<Box<dyn codec::BodyReader>, String> {
     let columns = declared(columns);
-    avro::reader(&document(schema), &columns.iter().collect::<Vec<_>>(), false)
+    avro::reader(&document(schema), &columns.iter().collect::<Vec<_>>(), false, None)
 }
 
 fn read_all(schema: &str, columns: &str, bodies: &[&[u8]]) -> Vec<Result<Row, String>> {
@@ -144,7 +144,7 @@ fn writers_of_several_schemas_share_a_batch() {
     let columns = declared("A BIGINT, B VARCHAR");
     let refs: Vec<_> = columns.iter().collect();
     let schemas = [field("\"int\""), field("\"long\"").replace("[{", r#"[{"name":"B","type":"string"},{"#)];
-    let mut readers = schemas.map(|schema| avro::reader(&document(&schema), &refs, false).unwrap());
+    let mut readers = schemas.map(|schema| avro::reader(&document(&schema), &refs, false, None).unwrap());
     let mut parts = parts::Columns::new(&refs);
     parts.start(&[true, true], 3);
     let messages =
@@ -165,7 +165,7 @@ fn bare_values() {
     let columns = declared("A INT");
     let refs: Vec<_> = columns.iter().collect();
     let schema = document("\"int\"");
-    let mut reader = avro::reader(&schema, &refs, true).unwrap();
+    let mut reader = avro::reader(&schema, &refs, true, None).unwrap();
     assert_eq!(read_bodies(&mut *reader, &columns, &[[0x02]]), [Ok(vec![Value::Int(1)])]);
     assert_eq!(avro::schema_text(&refs, true, avro::FULL_NAME).unwrap(), "\"int\"");
     let inferred = avro::columns_of(&schema, true, codec::Inference::default()).unwrap();
@@ -173,7 +173,7 @@ fn bare_values() {
         inferred.bare
             && inferred.columns == [ColumnDef { name: "ROWKEY".into(), ty: SqlType::Int, part: Part::Key }]
     );
-    let fault = avro::reader(&schema, &refs, false).err().unwrap();
+    let fault = avro::reader(&schema, &refs, false, None).err().unwrap();
     assert_eq!(fault, "the schema is int, which has no fields for columns");
 }
 

@@ -115,7 +115,7 @@ fn columns_with_rows_of(ty: BoxedStrategy<SqlType>) -> impl Strategy<Value = (Ve
 fn avro_both(columns: &[ColumnDef]) -> (Box<dyn BodyReader>, impl Writer) {
     let refs: Vec<_> = columns.iter().collect();
     let schema = super::avro::document(&avro::schema_text(&refs, false, avro::FULL_NAME).unwrap());
-    (avro::reader(&schema, &refs, false).unwrap(), avro::writer(&schema, &refs, false).unwrap())
+    (avro::reader(&schema, &refs, false, None).unwrap(), avro::writer(&schema, &refs, false).unwrap())
 }
 
 fn protobuf_both(columns: &[ColumnDef], nullable: Nullable) -> (Box<dyn BodyReader>, impl Writer) {

@@ -74,7 +74,7 @@ fn avro_agrees() {
     let columns = declared(COLUMNS);
     let refs: Vec<_> = columns.iter().collect();
     let schema = super::avro::document(&avro::schema_text(&refs, false, avro::FULL_NAME).unwrap());
-    let reader = avro::reader(&schema, &refs, false).unwrap();
+    let reader = avro::reader(&schema, &refs, false, None).unwrap();
     check(reader, avro::writer(&schema, &refs, false).unwrap(), &columns, &row(), AVRO);
 }
 
