@@ -1,6 +1,6 @@
 //! How far a source is read, as far as one worker reads it: beside the books, which count its rows.
 
-use super::source::Reading;
+use super::read::Reading;
 use super::standing::Standing;
 use crate::batch::MessageBatch;
 use crate::connector::Lag;

@@ -7,7 +7,7 @@
 
 use super::Tick;
 use super::context::Context;
-use super::table::Scan;
+use super::scan::Scan;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::spine_fueled::SpineBatch;
 use differential_dataflow::trace::{Navigable, Span, SpanOf, Trace};

@@ -5,7 +5,8 @@
 
 use super::Tick;
 use super::packed::{Bytes, RowSpine, StateSpine};
-use super::table::{Content, Group, Kept, Scan, Table};
+use super::scan::Scan;
+use super::table::{Content, Group, Kept, Table};
 use crate::aggregate::{Element, Key, State};
 use crate::batch::Batch;
 use arrow_array::BooleanArray;

@@ -11,7 +11,7 @@
 
 use super::context::Context;
 use super::packed::{Blob, StateSpine, StateUpdate};
-use super::table::Scan;
+use super::scan::Scan;
 use super::{RESTORED, Tick};
 use crate::aggregate::{Key, State};
 use crate::batch::MessageBatch;

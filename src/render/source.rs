@@ -1,33 +1,30 @@
-//! Stages 1 and 2: read a topic's messages, decode them into typed rows; feeds the source's hub.
+//! Stage 2: decodes messages into typed rows; feeds the source's hub.
 
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
+use super::read::{Read, idle, waker};
 use super::rejects::RejectedRecord;
 use super::rowtime::{self, RowTime};
 use super::stamps::Stamps;
 use crate::batch::{Batch, MessageBatch, Origin, Partitions, Reached, Reject, SourcePartition, Timestamps};
 use crate::clock::now_ms;
-use crate::connector::{
-    self, Dealt, Dispensers, Moment, Opening, Position, ReadTo, Singly, Source, Team, Ticket,
-};
+use crate::connector::{Dispensers, Moment, Ticket};
 use crate::error::Result;
 use crate::format::{Decoder, decoder_in};
-use crate::plan::{Emission, SourcePlan, Wanted};
+use crate::plan::{SourcePlan, Wanted};
 use crate::registry::Lookups;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Wake, Waker};
 use std::time::Duration;
+use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
-use timely::dataflow::operators::generic::operator::source;
-use timely::dataflow::{Scope, StreamVec};
-use timely::scheduling::{Activator, SyncActivator};
+use timely::scheduling::Activator;
 
 /// What the workers of a process share of one source.
 #[derive(Default)]
@@ -37,259 +34,10 @@ pub struct SharedSource {
     pub stamps: Stamps,
 }
 
-/// What goes from a connector to the decoder.
-// Messages are the rule: a box would be one more allocation for each batch of them.
-#[allow(clippy::large_enum_variant)]
-#[derive(Clone)]
-pub enum Read {
-    /// With the ticket of the block that they are, of a partition that several workers are dealt blocks of.
-    Messages(MessageBatch, Option<Ticket>),
-    /// Nothing has been read yet; how far each partition has come before, or [`i64::MIN`].
-    Begins(BTreeMap<i32, i64>),
-    /// All that is there now has been read.
-    AtEnd,
-    /// There was nothing more to read since then.
-    Quiet,
-}
-
-/// Stage 1: one batch of messages each time it runs, as long as there is room in flight.
-pub fn read<'s>(
-    scope: Scope<'s, Tick>,
-    plan: &SourcePlan,
-    shared: &Arc<SharedSource>,
-    context: &Rc<Context>,
-    cancel: Rc<Cell<bool>>,
-    wake: &mut Vec<Activator>,
-) -> StreamVec<'s, Tick, Read> {
-    let (plan, context) = (plan.clone(), Rc::clone(context));
-    let expected = connector::expected(&plan.place, &plan.survey);
-    let mut begins: BTreeMap<i32, i64> =
-        expected.into_iter().map(|partition| (partition, i64::MIN)).collect();
-    if let Some(resumed) = &plan.survey.resumed {
-        shared.stamps.resume(&resumed.stamps);
-        begins.extend(&resumed.stamps);
-    }
-    let mut begins = Some(begins);
-    source(scope, "Read", |capability, info| {
-        let activator = scope.activator_for(Rc::clone(&info.address));
-        let waker = waker(scope, &info.address);
-        wake.push(scope.activator_for(info.address));
-        let mut capability = Some(capability);
-        let reading = context.reading(&plan.key, shared);
-        let gauge = context.gauge(&plan, &reading);
-        let hub = context.hub(plan.hub);
-        let team = context.team(waker, &shared.dispensers);
-        let mut busy = false;
-        // All that is there now has been read, and that was said.
-        let mut at_end = false;
-        let mut quiet = Quiet::new(&plan);
-        let mut round = 0;
-        move |output| {
-            let Some(held) = capability.as_mut() else { return };
-            if cancel.get() {
-                capability = None;
-                context.forget_reading(&plan, &reading);
-                return;
-            }
-            if std::mem::take(&mut busy) {
-                context.clock.look_now();
-            }
-            let (moment, open) = (context.moment(), context.clock.open());
-            if *held.time() < open {
-                held.downgrade(&open);
-            }
-            if let Some(begins) = begins.take_if(|begins| !begins.is_empty()) {
-                output.session(&*held).give(Read::Begins(begins));
-                context.say();
-            }
-            let is_stopped = context.pauses.is_stopped(plan.id);
-            let is_held = context.pauses.holds(plan.id, at_end || is_stopped);
-            if is_stopped {
-                if let Err(error) = ensure_open(&mut reading.borrow_mut(), &plan, &team, &context) {
-                    context.shared.fail(error);
-                }
-                if plan.bounded {
-                    let mut reading = reading.borrow_mut();
-                    *reading = Reading::Ended(reading.position());
-                    capability = None;
-                }
-                return;
-            }
-            let is_behind = |answer: &String| context.shared.answers.is_behind(answer);
-            if context.inflight.full()
-                || is_held
-                || !context.clock.looking()
-                || plan.for_answer.as_ref().is_some_and(is_behind)
-            {
-                return;
-            }
-            let Some(turn) = context.clock.turn(round) else { return };
-            let headers = plan.reads_headers(&hub.wanted.borrow());
-            let polled = poll(&mut reading.borrow_mut(), &plan, headers, moment, &team, &context);
-            let (messages, ticket) = match polled {
-                Ok(Dealt::Messages(messages, ticket)) => (messages, ticket),
-                Ok(Dealt::Busy) => {
-                    // The tick stays open, as if something had been read.
-                    context.clock.count_bytes(0);
-                    busy = true;
-                    return;
-                }
-                Ok(polled @ (Dealt::Pending | Dealt::Done)) => {
-                    if !std::mem::replace(&mut at_end, true) {
-                        // Behind all that was read.
-                        output.session(&held.delayed(&moment.epoch)).give(Read::AtEnd);
-                        context.say();
-                    } else if quiet.is_due(moment.epoch) {
-                        output.session(&held.delayed(&moment.epoch)).give(Read::Quiet);
-                        context.say();
-                    }
-                    // What is not bounded keeps its place in time, so that later readers find it open.
-                    if plan.bounded && matches!(polled, Dealt::Done) {
-                        capability = None;
-                    }
-                    return;
-                }
-                Err(error) => {
-                    context.shared.fail(error);
-                    capability = None;
-                    return;
-                }
-            };
-            round = turn;
-            // Where another worker was dealt a block of a later tick before, this one comes with it.
-            let tick = ticket.map_or(moment.epoch, |ticket| ticket.epoch);
-            let bytes = messages.buffer.len();
-            gauge.borrow_mut().count(&messages);
-            context.inflight.add(tick, bytes);
-            context.clock.count_bytes(bytes.max(1));
-            context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
-            output.session(&held.delayed(&tick)).give(Read::Messages(messages, ticket));
-            context.say();
-            activator.activate();
-            at_end = false;
-        }
-    })
-}
-
-/// When a reader without anything to read says so, for partitions that may be idle. One that catches up has
-/// something: what it makes does not hang on how fast it reads.
-struct Quiet {
-    every: Option<Tick>,
-    said: Tick,
-}
-
-/// So often in the time after which a partition is idle.
-const SAID_EACH: Tick = 4;
-
-impl Quiet {
-    fn new(plan: &SourcePlan) -> Quiet {
-        Quiet { every: idle(plan).map(|after| after / SAID_EACH), said: 0 }
-    }
-
-    fn is_due(&mut self, now: Tick) -> bool {
-        let due = self.every.is_some_and(|every| now >= self.said + every);
-        if due {
-            self.said = now;
-        }
-        due
-    }
-}
-
-/// After how long a source's partitions are idle.
-fn idle(plan: &SourcePlan) -> Option<Tick> {
-    plan.times.idle_ms.map(|ms| ms as Tick * 1_000)
-}
-
-/// Wakes an operator of this worker from any thread.
-fn waker(scope: Scope<'_, Tick>, address: &[usize]) -> Waker {
-    struct Activate(SyncActivator);
-    impl Wake for Activate {
-        fn wake(self: Arc<Self>) {
-            // A worker that has ended needs no waking.
-            let _ = self.0.activate();
-        }
-    }
-    Waker::from(Arc::new(Activate(scope.worker().sync_activator_for(address.to_vec()))))
-}
-
-/// A worker's reader of a topic, where a checkpoint finds how far it is.
-pub enum Reading {
-    Unopened,
-    Open(Box<dyn Source>),
-    Ended(Option<ReadTo>),
-    /// Another worker reads all of it.
-    Elsewhere,
-}
-
-impl Reading {
-    /// How far it has read, as far as it is this worker's to say; `None` while that is not known.
-    pub fn position(&self) -> Option<ReadTo> {
-        match self {
-            Reading::Unopened => None,
-            Reading::Open(reader) => reader.position(),
-            Reading::Ended(position) => position.clone(),
-            Reading::Elsewhere => Some(ReadTo::Here(Position::default())),
-        }
-    }
-}
-
-/// Opens a reader that is not open yet.
-fn ensure_open(reading: &mut Reading, plan: &SourcePlan, team: &Team, context: &Context) -> Result<()> {
-    let Reading::Unopened = reading else { return Ok(()) };
-    let Some(share) = context.share() else {
-        *reading = Reading::Elsewhere;
-        return Ok(());
-    };
-    let opening = Opening {
-        share,
-        start: plan.start,
-        // What is still written has no end yet.
-        bounded: plan.bounded && plan.behind.is_empty(),
-        opened_ms: context.shared.started_ms(),
-    };
-    let open = if plan.behind.is_empty() { connector::open_surveyed } else { connector::open_behind };
-    let opened = open(&plan.place, opening, &plan.survey, team)?;
-    let expected = opened.bytes_expected().unwrap_or(0);
-    context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
-    *reading = Reading::Open(match context.pace.emission {
-        Emission::PerTick => opened,
-        Emission::PerRecord => Box::new(Singly::new(opened)),
-    });
-    Ok(())
-}
-
-fn poll(
-    reading: &mut Reading,
-    plan: &SourcePlan,
-    headers: bool,
-    moment: Moment,
-    team: &Team,
-    context: &Context,
-) -> Result<Dealt> {
-    ensure_open(reading, plan, team, context)?;
-    let reader = match reading {
-        Reading::Open(reader) => reader,
-        Reading::Elsewhere if !plan.bounded => return Ok(Dealt::Pending),
-        Reading::Elsewhere | Reading::Ended(_) | Reading::Unopened => return Ok(Dealt::Done),
-    };
-    reader.read_headers(headers);
-    // Before it is read: then all is there that will be.
-    let written = plan.bounded && !plan.behind.is_empty() && context.are_done(&plan.behind);
-    let polled = reader.deal(context.pace.batch_bytes, context.clock.now_ms(), moment)?;
-    let polled = match polled {
-        Dealt::Pending if written => Dealt::Done,
-        polled => polled,
-    };
-    if let Dealt::Done = polled {
-        *reading = Reading::Ended(reader.position());
-    }
-    Ok(polled)
-}
-
 /// How soon messages are looked at again whose schemas are not there yet.
 const RETRY_EVERY: Duration = Duration::from_millis(5);
 
-/// Stage 2: typed rows; what cannot be decoded is rejected with its reason. Messages whose schemas are not
+/// Typed rows; what cannot be decoded is rejected with its reason. Messages whose schemas are not
 /// there yet wait, and what came behind them; rows wait whose stamps hang on a block that another worker
 /// has not decoded yet. Their ticks stay open, which holds back the source.
 pub fn decode<'s>(
