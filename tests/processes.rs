@@ -2,7 +2,8 @@
 
 use crate::carparks;
 use crate::harness::{DEADLINE, Process, Site, binary, free_addresses, run};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const QUESTIONS: [&str; 6] = [
@@ -68,6 +69,12 @@ fn a_lost_process_ends_the_others_with_one_line() {
     }
 }
 
+/// Those that are whole.
+fn checkpoints(site: &Site) -> BTreeSet<PathBuf> {
+    let found = std::fs::read_dir(site.path("data/checkpoints")).into_iter().flatten().flatten();
+    found.map(|entry| entry.path()).filter(|dir| dir.join("manifest").exists()).collect()
+}
+
 #[test]
 fn a_cluster_goes_on_where_one_of_it_was_killed() {
     let site = carparks::site(120_000, 11, Some(50));
@@ -89,8 +96,12 @@ fn a_cluster_goes_on_where_one_of_it_was_killed() {
     let mut killed = 0;
     for lost in [1, 0, 1] {
         hostfile(&site, 2);
+        let before = checkpoints(&site);
         let mut all = [slow(0), slow(1)];
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        // It has kept something that the one before had not.
+        while checkpoints(&site) == before && !all[lost].has_ended() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         if all[lost].has_ended() {
             break;
         }
