@@ -29,9 +29,10 @@ pub enum Read {
     /// Nothing has been read yet; how far each partition has come before, or [`i64::MIN`].
     Begins(BTreeMap<i32, i64>),
     /// All that is there now has been read.
-    AtEnd,
-    /// There was nothing more to read since then.
-    Quiet,
+    AtEnd {
+        /// Whether it is time to look for partitions that are idle.
+        looks: bool,
+    },
 }
 
 /// One batch of messages each time it runs, as long as there is room in flight.
@@ -102,7 +103,7 @@ struct Reader {
     busy: bool,
     /// All that is there now has been read, and that was said.
     at_end: bool,
-    quiet: Quiet,
+    idle: Idle,
     round: u64,
 }
 
@@ -124,7 +125,7 @@ impl Reader {
             begins: Some(begins).filter(|begins| !begins.is_empty()),
             busy: false,
             at_end: false,
-            quiet: Quiet::new(plan),
+            idle: Idle::new(plan),
             round: 0,
             plan: plan.clone(),
             context: Rc::clone(context),
@@ -174,11 +175,9 @@ impl Reader {
             }
             polled @ (Dealt::Pending | Dealt::Done) => {
                 // Behind all that was read.
-                let read = if !std::mem::replace(&mut self.at_end, true) {
-                    Some(Read::AtEnd)
-                } else {
-                    self.quiet.is_due(moment.epoch).then_some(Read::Quiet)
-                };
+                let looks = self.idle.is_due(moment.epoch);
+                let is_new = !std::mem::replace(&mut self.at_end, true);
+                let read = (is_new || looks).then_some(Read::AtEnd { looks });
                 // What is not bounded keeps its place in time, so that later readers find it open.
                 let ends = self.plan.bounded && matches!(polled, Dealt::Done);
                 Ok(Next { read, ends, ..nothing })
@@ -210,25 +209,25 @@ impl Reader {
     }
 }
 
-/// When a reader without anything to read says so, for partitions that may be idle. One that catches up has
-/// something: what it makes does not hang on how fast it reads.
-struct Quiet {
+/// When a reader that is at the end has partitions looked at that may be idle. One that catches up does not: what
+/// it makes must not hang on how fast it reads.
+struct Idle {
     every: Option<Tick>,
-    said: Tick,
+    looked: Tick,
 }
 
 /// So often in the time after which a partition is idle.
-const SAID_EACH: Tick = 4;
+const LOOKS: Tick = 4;
 
-impl Quiet {
-    fn new(plan: &SourcePlan) -> Quiet {
-        Quiet { every: idle(plan).map(|after| after / SAID_EACH), said: 0 }
+impl Idle {
+    fn new(plan: &SourcePlan) -> Idle {
+        Idle { every: idle(plan).map(|after| after / LOOKS), looked: 0 }
     }
 
     fn is_due(&mut self, now: Tick) -> bool {
-        let due = self.every.is_some_and(|every| now >= self.said + every);
+        let due = self.every.is_some_and(|every| now >= self.looked + every);
         if due {
-            self.said = now;
+            self.looked = now;
         }
         due
     }

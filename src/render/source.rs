@@ -81,7 +81,7 @@ pub fn decode<'s>(
             let may_go = |read: &Read, rows: &mut RowDecoder, waits: bool| match read {
                 Read::Messages(messages, _) => rows.is_ready(messages),
                 Read::Begins(_) => true,
-                Read::AtEnd | Read::Quiet => !waits,
+                Read::AtEnd { .. } => !waits,
             };
             while let Some((cap, read)) =
                 undecoded.pop_front_if(|(_, read)| may_go(read, &mut rows, !unstamped.is_empty()))
@@ -95,15 +95,13 @@ pub fn decode<'s>(
                         }
                         continue;
                     }
-                    Read::AtEnd => {
-                        output.session(&cap).give(Batch::reached(reached(None, true)));
-                        continue;
-                    }
-                    Read::Quiet => {
+                    Read::AtEnd { looks } => {
+                        let mut session = output.session(&cap);
+                        session.give(Batch::reached(reached(None, true)));
                         let moment = Moment { epoch: *cap.time(), ..context.moment() };
                         let since = moment.epoch.saturating_sub(idle(&plan).unwrap_or(Tick::MAX));
-                        let mut session = output.session(&cap);
-                        for moved in shared.stamps.follow(moment, since) {
+                        let moved = if looks { shared.stamps.follow(moment, since) } else { Vec::new() };
+                        for moved in moved {
                             session.give(Batch::reached(reached(Some(moved), true)));
                         }
                         continue;
