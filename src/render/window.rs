@@ -226,6 +226,8 @@ pub fn leave<'s>(
             let mut held = Some(capability);
             let mut told: VecDeque<(Tick, Reached)> = VecDeque::new();
             let mut rounds_left = ROUNDS_AT_END;
+            // What has left at a tick is still there as of the one before.
+            let mut acted = None;
             move |(input, input_frontier), output| {
                 input.for_each(|cap, marks| {
                     let tick = *cap.least().expect("marks travel with a tick");
@@ -252,7 +254,9 @@ pub fn leave<'s>(
                 let as_of = now.saturating_sub(1);
                 // An input that is only given up has not come to its end.
                 let has_ended = passed.at_end && open.is_none() && clock.holds_back().is_none();
-                if let Some(time) = clock.least().map(|time| if has_ended { i64::MAX } else { time }) {
+                let time = clock.least().map(|time| if has_ended { i64::MAX } else { time });
+                let acts = acted.replace(now) != Some(now);
+                if let Some(time) = time.filter(|_| acts) {
                     let mut session = output.session(&*cap);
                     for_each_passed(trace, as_of, time, passed, &mut |key, state| {
                         session.give(((Blob(key), ()), now, state));
@@ -262,7 +266,7 @@ pub fn leave<'s>(
                 if open.is_none() {
                     cap.downgrade(&(now + 1));
                     activator.activate();
-                    rounds_left -= 1;
+                    rounds_left -= usize::from(acts);
                     held = held.take().filter(|_| rounds_left > 0);
                 }
             }
