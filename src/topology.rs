@@ -60,6 +60,7 @@ mod parse;
 mod whereabouts;
 mod zones;
 
+use crate::connector::archive::shelf::Shelf;
 use crate::connector::memory::Space;
 use crate::connector::opensearch::Target;
 use crate::connector::{Cluster, Framing, GeneratorSpec, Place};
@@ -112,7 +113,7 @@ pub enum PlaceSpec {
         topic: Option<String>,
     },
     Archive {
-        dir: PathBuf,
+        shelf: Shelf,
         /// `mfp.FoodEntryCreated`
         event: String,
     },
@@ -199,7 +200,7 @@ impl Topology {
             PlaceSpec::Kafka { cluster, topic: name } => {
                 Place::Kafka { cluster, topic: name.unwrap_or_else(|| topic.to_string()) }
             }
-            PlaceSpec::Archive { dir, event } => Place::Archive { dir, event },
+            PlaceSpec::Archive { shelf, event } => Place::Archive { shelf, event },
             PlaceSpec::Blackhole => Place::Blackhole,
         })
     }

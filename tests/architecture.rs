@@ -60,10 +60,15 @@ const KNOWS: &[(&str, &str)] = &[
 const ONLY: &[(&str, &str)] = &[
     ("timely", "render engine"),
     ("differential_dataflow", "render"),
-    ("tokio", "server cli gateway engine/answers engine/local engine/pool engine/print engine/pull"),
+    (
+        "tokio",
+        "server cli gateway connector/archive/shelf/s3 engine/answers engine/local engine/pool engine/print engine/pull",
+    ),
     ("axum", "server"),
     ("rdkafka", "connector/kafka"),
-    ("ureq", "connector/opensearch registry topology client cli"),
+    ("parquet", "connector/archive gateway/archive"),
+    ("object_store", "connector/archive/shelf/s3"),
+    ("ureq", "connector/opensearch connector/archive/shelf/s3 registry topology client cli"),
 ];
 
 /// Sources without their tests and comments, by their path below `src`.

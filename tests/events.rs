@@ -332,7 +332,7 @@ fn archives_of_each_format_are_read_back_and_by_sql() {
              path = 'archive'\nevent = 'mfp/Entry'\n"
         ));
         let id = lab.event("mfp", "Entry");
-        lab.sql("CREATE STREAM old (k STRING KEY, user STRING, n INT) WITH (KAFKA_TOPIC='old', VALUE_FORMAT='JSON');");
+        lab.sql("CREATE STREAM old (k STRING KEY, user STRING, n INT, id BYTES HEADER('ce_id')) WITH (KAFKA_TOPIC='old', VALUE_FORMAT='JSON');");
         lab.sql("CREATE TABLE sums AS SELECT user, COUNT(*) AS c, SUM(n) AS s FROM old WHERE k = user GROUP BY user;");
         let mut published = 0;
         let mut publish = |lab: &Lab, user: &str, numbers: std::ops::Range<usize>| {
@@ -348,6 +348,7 @@ fn archives_of_each_format_are_read_back_and_by_sql() {
         publish(&lab, "b", 3..5);
         lab.until_rows("SELECT * FROM sums;", &[json!(["a", 4, 6]), json!(["b", 2, 7])]);
         lab.until_rows("SELECT n FROM old WHERE ROWTIME = 1461033000000;", &[json!([2])]);
+        lab.until_rows("SELECT COUNT(id) FROM old;", &[json!([6])]);
         let dir = lab.dir.path().join("archive").display().to_string();
         let mut read: Vec<Value> = run(&["archive", "read", &dir, "--event", "mfp/Entry"])
             .stdout
@@ -372,6 +373,7 @@ fn parquet_has_payloads_in_columns() {
     use arrow_array::types::Int32Type;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use wharfe::connector::archive::layout;
+    use wharfe::connector::archive::shelf::Shelf;
     let lab = Lab::with_sql(
         "[zones.mfp]\narchive = { url = 'archive', format = 'parquet', file_age = '20ms' }\n[events.'mfp/Entry']\nzone = 'mfp'\nkey = 'user'\n",
     );
@@ -380,7 +382,8 @@ fn parquet_has_payloads_in_columns() {
     let dir = lab.dir.path().join("archive");
     let started = Instant::now();
     let files = loop {
-        let manifests = layout::list(&dir, Some("mfp.Entry")).unwrap();
+        let shelf = Shelf::Dir(dir.clone()).open().unwrap();
+        let manifests = layout::list(&*shelf, Some("mfp.Entry")).unwrap();
         let files: Vec<_> = manifests.iter().flat_map(|manifest| &manifest.files).collect();
         if files.iter().map(|file| file.records).sum::<u64>() == 2 {
             break files.into_iter().cloned().collect::<Vec<_>>();
@@ -411,6 +414,56 @@ fn parquet_has_payloads_in_columns() {
         (user.to_string(), Some(user.to_string()), n, note.map(String::from))
     };
     assert_eq!(found, [row("a", 7, None), row("b", 8, Some("x"))]);
+}
+
+/// As in a directory: each record once, whenever the gateway is killed.
+#[cfg(feature = "s3")]
+#[test]
+fn an_archive_in_a_bucket_has_each_record_once_also_after_kills() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/s3.sh");
+    let service = |command: &str| {
+        std::process::Command::new(&script).args([command, "19473"]).status().is_ok_and(|done| done.success())
+    };
+    if !service("start") {
+        return eprintln!("there is no S3 server: it is not tried");
+    }
+    let name = format!("archive{}", std::process::id());
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/services/s3-19473/data");
+    std::fs::create_dir_all(data.join(&name)).unwrap();
+    let url = format!("s3://{name}/some/where");
+    let mut lab = Lab::with_variables(
+        &format!(
+            "[zones.mfp]\narchive = {{ url = '{url}', format = 'parquet', file_age = '20ms' }}\n\
+             [events.'mfp/Entry']\nzone = 'mfp'\nkey = 'user'\n\
+             [topics.old]\nconnector = 'archive'\npath = '{url}'\nevent = 'mfp/Entry'\n"
+        ),
+        &[
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:19473"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "lab"),
+            ("AWS_SECRET_ACCESS_KEY", "labsecret1"),
+        ],
+    );
+    let id = lab.event("mfp", "Entry");
+    lab.sql("CREATE STREAM old (user STRING, n INT) WITH (KAFKA_TOPIC='old', VALUE_FORMAT='JSON');");
+    lab.sql("CREATE TABLE sums AS SELECT user, COUNT(*) AS c, SUM(n) AS s FROM old GROUP BY user;");
+    let mut random = crate::harness::Random(7);
+    for round in 0..10 {
+        assert_eq!(lab.publish(&id, (4 * round..4 * round + 4).map(|n| entry("a", n))).0, 202);
+        std::thread::sleep(std::time::Duration::from_millis(random.below(100)));
+        lab.kill();
+        lab.begin();
+    }
+    lab.until_rows("SELECT * FROM sums;", &[json!(["a", 40, 780])]);
+    let read = lab.run(&["archive", "read", &url]);
+    let mut numbers: Vec<i64> = read
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["data"]["n"].as_i64().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..40).collect::<Vec<i64>>(), "{}", read.stderr);
+    service("stop");
 }
 
 /// A zone of two clusters is one stream; without a gateway the topology and the registry say where.

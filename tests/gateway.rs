@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tempfile::TempDir;
 use wharfe::connector::archive::layout::{self, Manifest};
+use wharfe::connector::archive::shelf::Shelf;
 
 /// A gateway in a directory of its own, which can be killed and started again.
 pub struct Lab {
@@ -19,6 +20,7 @@ pub struct Lab {
     pub topology: String,
     /// It runs beside an engine.
     pub with_sql: bool,
+    pub variables: Vec<(String, String)>,
     pub served: Option<Served>,
 }
 
@@ -41,17 +43,32 @@ impl Call {
 
 impl Lab {
     fn start(topology: &str) -> Lab {
-        Lab::begun(topology, false)
+        Lab::begun(topology, false, &[])
     }
 
     /// Beside an engine that checkpoints often.
     pub fn with_sql(topology: &str) -> Lab {
-        Lab::begun(topology, true)
+        Lab::begun(topology, true, &[])
     }
 
-    fn begun(topology: &str, with_sql: bool) -> Lab {
+    /// The same with variables of its environment.
+    #[cfg(feature = "s3")]
+    pub fn with_variables(topology: &str, variables: &[(&str, &str)]) -> Lab {
+        Lab::begun(topology, true, variables)
+    }
+
+    /// A command in its environment.
+    #[cfg(feature = "s3")]
+    pub fn run(&self, args: &[&str]) -> crate::harness::Finished {
+        let mut command = binary(args);
+        command.envs(self.variables.iter().cloned());
+        Process::start(command).finish()
+    }
+
+    fn begun(topology: &str, with_sql: bool, variables: &[(&str, &str)]) -> Lab {
         let dir = tempfile::tempdir().unwrap();
-        let mut lab = Lab { dir, topology: topology.into(), with_sql, served: None };
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let mut lab = Lab { dir, topology: topology.into(), with_sql, variables, served: None };
         lab.begin();
         lab
     }
@@ -67,6 +84,7 @@ impl Lab {
         }
         command.args(["--listen", "127.0.0.1:0", "--allow-callback", "127.0.0.1"]);
         command.arg("--data-dir").arg(self.dir.path().join("data")).arg("--topology").arg(file);
+        command.envs(self.variables.iter().cloned());
         self.served = Some(Served::of(command));
     }
 
@@ -878,11 +896,12 @@ print("ok")
 
 /// The manifests of an archive, and the numbers that its files hold.
 fn archived(dir: &Path) -> (Vec<Manifest>, Vec<i64>) {
-    let manifests = layout::list(dir, None).unwrap();
+    let files = Shelf::Dir(dir.into()).open().unwrap();
+    let manifests = layout::list(&*files, None).unwrap();
     let mut numbers = Vec::new();
     for file in manifests.iter().flat_map(|manifest| &manifest.files) {
         let mut records = 0;
-        layout::read_file(&dir.join(&file.path), |line| {
+        layout::read_file(&*files, &file.path, |line| {
             numbers.push(serde_json::from_str::<Value>(line).unwrap()["data"]["n"].as_i64().unwrap());
             records += 1;
             Ok(())

@@ -3,10 +3,11 @@
 use super::{interrupt, output_failed};
 use crate::client::{Client, Event};
 use crate::connector::archive::layout::{self, Listed, Manifest};
+use crate::connector::archive::shelf::{Files, Shelf};
 use crate::error::{Error, Result};
 use crate::topology::EventName;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// List an archive's files, read their events, or publish them again
 #[derive(clap::Args, Debug)]
@@ -17,8 +18,8 @@ pub struct Args {
 
 #[derive(clap::Args, Debug)]
 struct Which {
-    /// The directory that the zone's `archive` names
-    dir: PathBuf,
+    /// The place that the zone's `archive` names: a directory, or s3://BUCKET/PREFIX
+    place: String,
     /// Only this event
     #[arg(long, value_name = "NAMESPACE/TYPE")]
     event: Option<EventName>,
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> Result<u8> {
     match args.command {
         ArchiveCommand::List(which) => {
             let mut out = io::stdout().lock();
-            which.files(|manifest, file| {
+            which.files(|_, manifest, file| {
                 let (from, to) = (manifest.from, manifest.to);
                 writeln!(
                     out,
@@ -101,15 +102,19 @@ fn replay(which: &Which, client: &Client) -> Result<()> {
 }
 
 impl Which {
-    fn files(&self, mut each: impl FnMut(&Manifest, &Listed) -> Result<()>) -> Result<()> {
-        if !self.dir.is_dir() {
-            return Err(Error::usage(format!("there is no archive {}", self.dir.display())));
+    fn files(&self, mut each: impl FnMut(&dyn Files, &Manifest, &Listed) -> Result<()>) -> Result<()> {
+        let shelf = Shelf::parse(&self.place, Path::new("")).map_err(Error::usage)?;
+        if let Shelf::Dir(dir) = &shelf
+            && !dir.is_dir()
+        {
+            return Err(Error::usage(format!("there is no archive {shelf}")));
         }
+        let files = shelf.open()?;
         let event = self.event.as_ref().map(EventName::dotted);
-        for manifest in layout::list(&self.dir, event.as_deref())? {
+        for manifest in layout::list(&*files, event.as_deref())? {
             for file in manifest.files.iter().filter(|file| self.is_wanted(&file.path)) {
                 interrupt::check()?;
-                each(&manifest, file)?;
+                each(&*files, &manifest, file)?;
             }
         }
         Ok(())
@@ -123,7 +128,6 @@ impl Which {
     }
 
     fn events(&self, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
-        let dir: &Path = &self.dir;
-        self.files(|_, file| layout::read_file(&dir.join(&file.path), &mut each))
+        self.files(|files, _, file| layout::read_file(files, &file.path, &mut each))
     }
 }

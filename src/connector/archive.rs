@@ -8,47 +8,48 @@
 pub mod columns;
 pub mod container;
 pub mod layout;
+pub mod shelf;
 
 use super::{Lag, Opening, Poll, Position, ReadTo, Share, Source, Split, Start, Survey};
 use crate::batch::{MessageBatch, Range32, Timestamps};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason};
 use crate::headers::{self, Headers};
 use crate::time::iso;
 use arrow_buffer::Buffer;
 use layout::{Manifest, manifests, read_file};
 use serde_json::value::RawValue;
+use shelf::{Files, Shelf};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
 
 /// How often it is looked for new manifests.
-const LOOK_MS: i64 = 1_000;
+const LOOK: Duration = Duration::from_secs(1);
+/// Files that are read ahead.
+const FILES_AHEAD: usize = 1;
 
 /// Cluster, generation, partition.
 type Place = (String, u32, u32);
 
 pub struct ArchiveSource {
-    dir: PathBuf,
-    event_dir: PathBuf,
-    share: Share,
-    ends: bool,
+    files: Receiver<Result<Chunk>>,
+    /// What is being handed out.
+    chunk: Chunk,
     /// Where each partition goes on.
     next: BTreeMap<i32, i64>,
-    cuts: VecDeque<Cut>,
-    /// The events of a file that is being handed out.
-    events: VecDeque<Event>,
-    partition: i32,
-    next_look_ms: i64,
+    has_ended: bool,
+    /// Records that were found and not handed out.
+    left: Arc<AtomicU64>,
     reads_headers: bool,
 }
 
-/// A cut that is still to be read, from an offset on.
-struct Cut {
+/// The events of a file, or what is left of them.
+#[derive(Default)]
+struct Chunk {
     partition: i32,
-    /// Offset of the next event of its files.
-    at: i64,
-    skip: i64,
-    files: VecDeque<PathBuf>,
-    records: u64,
+    events: VecDeque<Event>,
 }
 
 struct Event {
@@ -59,33 +60,83 @@ struct Event {
     headers: Vec<u8>,
 }
 
-/// The events of one kind: `mfp.FoodEntryCreated`.
-pub fn open(dir: &Path, event: &str, opening: Opening, survey: &Survey) -> Result<ArchiveSource> {
-    let mut source = ArchiveSource {
-        dir: dir.to_path_buf(),
-        event_dir: dir.join(event),
-        share: opening.share,
-        ends: opening.bounded,
-        next: BTreeMap::new(),
-        cuts: VecDeque::new(),
-        events: VecDeque::new(),
-        partition: 0,
-        next_look_ms: i64::MIN,
-        reads_headers: false,
-    };
+/// The events of one kind: `mfp.FoodEntryCreated`. A thread reads the files, which may be far away.
+pub fn open(shelf: &Shelf, event: &str, opening: Opening, survey: &Survey) -> Result<ArchiveSource> {
     let splits = survey.resumed.iter().flat_map(|resumed| &resumed.splits);
-    source.next.extend(splits.map(|split| (split.partition, split.next as i64)));
-    source.look()?;
+    let next: BTreeMap<i32, i64> = splits.map(|split| (split.partition, split.next as i64)).collect();
+    let (sender, files) = sync_channel(FILES_AHEAD);
+    let left = Arc::new(AtomicU64::new(0));
+    let mut reader = FileReader {
+        files: shelf.open()?,
+        event: event.into(),
+        share: opening.share,
+        next: next.clone(),
+        cuts: VecDeque::new(),
+        left: Arc::clone(&left),
+        sender,
+    };
+    reader.look()?;
     if opening.start == Start::Latest && survey.resumed.is_none() {
-        source.cuts.clear();
+        reader.cuts.clear();
+        left.store(0, Ordering::Relaxed);
     }
-    Ok(source)
+    let next =
+        if survey.resumed.is_none() && opening.start == Start::Latest { reader.next.clone() } else { next };
+    std::thread::Builder::new()
+        .name("archive reader".into())
+        .spawn(move || reader.run(opening.bounded))
+        .map_err(|e| Error::runtime(format!("cannot start a thread: {}", reason(&e))))?;
+    let chunk = Chunk::default();
+    Ok(ArchiveSource { files, chunk, next, has_ended: false, left, reads_headers: false })
 }
 
-impl ArchiveSource {
+/// Reads files as long as somebody takes what is in them.
+struct FileReader {
+    files: Box<dyn Files>,
+    event: String,
+    share: Share,
+    /// How far each partition is taken up.
+    next: BTreeMap<i32, i64>,
+    cuts: VecDeque<Cut>,
+    left: Arc<AtomicU64>,
+    sender: SyncSender<Result<Chunk>>,
+}
+
+/// A cut that is still to be read.
+struct Cut {
+    partition: i32,
+    /// Offset of the next event of its files, and the first that is wanted.
+    at: i64,
+    from: i64,
+    files: Vec<String>,
+}
+
+impl FileReader {
+    fn run(mut self, bounded: bool) {
+        loop {
+            while let Some(cut) = self.cuts.pop_front() {
+                if !self.read(cut) {
+                    return;
+                }
+            }
+            if bounded {
+                return;
+            }
+            std::thread::sleep(LOOK);
+            if let Err(error) = self.look() {
+                let _ = self.sender.send(Err(error));
+                return;
+            }
+            // An empty one tells whether anybody is still there.
+            if self.sender.send(Ok(Chunk::default())).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Takes up what has been archived since it was looked last.
     fn look(&mut self) -> Result<()> {
-        let manifests = manifests(&self.event_dir)?;
+        let manifests = manifests(&*self.files, &self.event)?;
         let mut first: BTreeMap<Place, i64> = BTreeMap::new();
         let place = |manifest: &Manifest| (manifest.cluster.clone(), manifest.generation, manifest.partition);
         for manifest in &manifests {
@@ -97,55 +148,49 @@ impl ArchiveSource {
         places.sort();
         let (index, of) = self.share.of();
         for (number, (_, of_place)) in places.iter().enumerate().filter(|(number, _)| number % of == index) {
-            let number = number as i32;
-            let mut new: Vec<&Manifest> = manifests.iter().filter(|one| place(one) == *of_place).collect();
-            new.sort_by_key(|manifest| manifest.from);
-            for manifest in new {
-                let next = self.next.entry(number).or_insert(0);
-                let records: u64 = manifest.files.iter().map(|file| file.records).sum();
-                let end = manifest.from + records as i64;
-                if *next >= end.max(manifest.from) {
-                    continue;
-                }
-                let skip = (*next - manifest.from).max(0);
-                let files = manifest.files.iter().map(|file| self.dir.join(&file.path));
-                self.cuts.push_back(Cut {
-                    partition: number,
-                    at: manifest.from,
-                    skip,
-                    files: files.collect(),
-                    records: records - skip as u64,
-                });
-                *next = end;
-            }
+            let mut cuts: Vec<&Manifest> = manifests.iter().filter(|one| place(one) == *of_place).collect();
+            cuts.sort_by_key(|manifest| manifest.from);
+            cuts.into_iter().for_each(|manifest| self.take_up(number as i32, manifest));
         }
         Ok(())
     }
 
-    /// Reads the next file of the next cut. False: there is none.
-    fn read_next(&mut self) -> Result<bool> {
-        let Some(cut) = self.cuts.front_mut() else { return Ok(false) };
-        let Some(path) = cut.files.pop_front() else {
-            self.cuts.pop_front();
-            return Ok(true);
-        };
-        self.partition = cut.partition;
-        let reads_headers = self.reads_headers;
-        read_file(&path, |line| {
-            let offset = cut.at;
-            cut.at += 1;
-            if cut.skip > 0 {
-                cut.skip -= 1;
-                return Ok(());
-            }
-            let event = event(line, offset, reads_headers);
-            let event = event.map_err(|why| Error::runtime(format!("{}: {why}", path.display())))?;
-            self.events.push_back(event);
-            Ok(())
-        })?;
-        Ok(true)
+    fn take_up(&mut self, partition: i32, manifest: &Manifest) {
+        let next = self.next.entry(partition).or_insert(0);
+        let records: u64 = manifest.files.iter().map(|file| file.records).sum();
+        let (from, end) = (manifest.from.max(*next), manifest.from + records as i64);
+        if from < end {
+            let files = manifest.files.iter().map(|file| file.path.clone()).collect();
+            self.cuts.push_back(Cut { partition, at: manifest.from, from, files });
+            self.left.fetch_add((end - from) as u64, Ordering::Relaxed);
+            *next = end;
+        }
     }
 
+    /// Hands over what is in a cut's files; false: nobody wants more.
+    fn read(&mut self, mut cut: Cut) -> bool {
+        for name in std::mem::take(&mut cut.files) {
+            let mut events = VecDeque::new();
+            let read = read_file(&*self.files, &name, |line| {
+                let offset = cut.at;
+                cut.at += 1;
+                if offset >= cut.from {
+                    let event = event(line, offset);
+                    events.push_back(event.map_err(|why| Error::runtime(format!("{name}: {why}")))?);
+                }
+                Ok(())
+            });
+            let is_bad = read.is_err();
+            let chunk = read.map(|()| Chunk { partition: cut.partition, events });
+            if self.sender.send(chunk).is_err() || is_bad {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl ArchiveSource {
     fn batch(&mut self, max_bytes: usize) -> MessageBatch {
         let mut buffer = Vec::new();
         let mut push = |bytes: &[u8]| {
@@ -156,7 +201,7 @@ impl ArchiveSource {
         let (mut keys, mut values, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut offsets, mut times, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < max_bytes
-            && let Some(event) = self.events.pop_front()
+            && let Some(event) = self.chunk.events.pop_front()
         {
             bytes += event.value.len() + event.headers.len();
             keys.push(event.key.map_or(Range32::NULL, |key| push(key.as_bytes())));
@@ -164,14 +209,13 @@ impl ArchiveSource {
             blocks.push(if event.headers.is_empty() { Range32::NULL } else { push(&event.headers) });
             offsets.push(event.offset);
             times.push(event.time_ms);
+            self.next.insert(self.chunk.partition, event.offset + 1);
         }
         let buffer = Buffer::from_vec(buffer);
         let headers = if self.reads_headers { Headers::each(&buffer, blocks) } else { Headers::Unread };
-        if let Some(cut) = self.cuts.front_mut() {
-            cut.records = cut.records.saturating_sub(values.len() as u64);
-        }
+        self.left.fetch_sub(values.len() as u64, Ordering::Relaxed);
         MessageBatch {
-            partition: self.partition,
+            partition: self.chunk.partition,
             headers,
             buffer,
             keys: keys.iter().any(|key| !key.is_null()).then_some(keys),
@@ -185,14 +229,14 @@ impl ArchiveSource {
 }
 
 /// A CloudEvent of a file as a record.
-fn event(line: &str, offset: i64, reads_headers: bool) -> std::result::Result<Event, String> {
+fn event(line: &str, offset: i64) -> std::result::Result<Event, String> {
     let attributes: BTreeMap<String, &RawValue> =
         serde_json::from_str(line).map_err(|e| format!("an event of it is no JSON: {e}"))?;
     let text = |name: &str| -> Option<String> { serde_json::from_str(attributes.get(name)?.get()).ok() };
     let value = attributes.get("data").ok_or("an event of it has no data")?.get().to_string();
     let time_ms = text("time").and_then(|time| iso::parse_timestamp(time.as_bytes()));
     let mut block = Vec::new();
-    for name in attributes.keys().filter(|name| reads_headers && *name != "data") {
+    for name in attributes.keys().filter(|name| *name != "data") {
         if let Some(text) = text(name) {
             let name = match name.as_str() {
                 "traceparent" | "tracestate" => name.clone(),
@@ -206,25 +250,17 @@ fn event(line: &str, offset: i64, reads_headers: bool) -> std::result::Result<Ev
 }
 
 impl Source for ArchiveSource {
-    fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
-        loop {
-            if !self.events.is_empty() {
-                return Ok(Poll::Messages(self.batch(max_bytes)));
+    fn poll(&mut self, max_bytes: usize, _: i64) -> Result<Poll> {
+        while self.chunk.events.is_empty() && !self.has_ended {
+            match self.files.try_recv() {
+                Ok(chunk) => self.chunk = chunk?,
+                Err(TryRecvError::Empty) => return Ok(Poll::Pending),
+                Err(TryRecvError::Disconnected) => self.has_ended = true,
             }
-            if self.read_next()? {
-                continue;
-            }
-            if self.ends {
-                return Ok(Poll::Done);
-            }
-            if now_ms < self.next_look_ms {
-                return Ok(Poll::Pending);
-            }
-            self.next_look_ms = now_ms + LOOK_MS;
-            self.look()?;
-            if self.cuts.is_empty() {
-                return Ok(Poll::Pending);
-            }
+        }
+        match self.chunk.events.is_empty() {
+            true => Ok(Poll::Done),
+            false => Ok(Poll::Messages(self.batch(max_bytes))),
         }
     }
 
@@ -237,20 +273,16 @@ impl Source for ArchiveSource {
     }
 
     fn position(&self) -> Option<ReadTo> {
-        let mut next = self.next.clone();
-        // What is taken up and not handed out yet is still to be read.
-        for cut in self.cuts.iter().rev() {
-            next.insert(cut.partition, cut.at + cut.skip);
-        }
-        if let Some(event) = self.events.front() {
-            next.insert(self.partition, event.offset);
-        }
-        let split = |(partition, next): (i32, i64)| Split { partition, next: next as u64, end: Split::OPEN };
-        Some(ReadTo::Here(Position { splits: next.into_iter().map(split).collect(), ..Position::default() }))
+        let split = |(partition, next): (&i32, &i64)| Split {
+            partition: *partition,
+            next: *next as u64,
+            end: Split::OPEN,
+        };
+        Some(ReadTo::Here(Position { splits: self.next.iter().map(split).collect(), ..Position::default() }))
     }
 
     fn lag(&self, _: i64) -> Option<Lag> {
-        Some(Lag::records(self.cuts.iter().map(|cut| cut.records).sum()))
+        Some(Lag::records(self.left.load(Ordering::Relaxed)))
     }
 }
 
@@ -258,6 +290,7 @@ impl Source for ArchiveSource {
 mod tests {
     use super::*;
     use layout::Listed;
+    use std::path::Path;
 
     fn cut(dir: &Path, partition: u32, from: i64, numbers: &[i64]) {
         let name = format!("a.B/2016-04-19/17/log-g0-p{partition}-{from}.jsonl");
@@ -288,15 +321,21 @@ mod tests {
 
     fn opened(dir: &Path, bounded: bool, resumed: Option<Position>) -> ArchiveSource {
         let opening = Opening { share: Share::All, start: Start::Earliest, bounded, opened_ms: 0 };
-        open(dir, "a.B", opening, &Survey { resumed, ..Survey::default() }).unwrap()
+        open(&Shelf::Dir(dir.into()), "a.B", opening, &Survey { resumed, ..Survey::default() }).unwrap()
     }
 
-    /// Partition, offset and value of so many events, one at a time.
-    fn taken(source: &mut ArchiveSource, count: usize, now_ms: i64) -> Vec<(i32, i64, String)> {
+    /// Partition, offset and value of so many events, one at a time; fewer at the end.
+    fn taken(source: &mut ArchiveSource, count: usize) -> Vec<(i32, i64, String)> {
         let mut found = Vec::new();
-        while found.len() < count
-            && let Poll::Messages(batch) = source.poll(1, now_ms).unwrap()
-        {
+        while found.len() < count {
+            let batch = match source.poll(1, 0).unwrap() {
+                Poll::Messages(batch) => batch,
+                Poll::Pending => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                Poll::Done => break,
+            };
             assert_eq!((batch.key(0), batch.timestamps.at(0)), (Some(&b"k"[..]), 1_461_085_200_000));
             let value = String::from_utf8(batch.value(0).unwrap().to_vec()).unwrap();
             found.push((batch.partition, batch.offsets[0], value));
@@ -313,17 +352,17 @@ mod tests {
         let all: Vec<(i32, i64, String)> = [(0, 0, 0), (0, 1, 1), (0, 2, 2), (0, 10, 3), (1, 0, 10)]
             .map(|(partition, offset, n)| (partition, offset, format!("{{\"n\":{n}}}")))
             .into();
-        assert_eq!(taken(&mut opened(dir.path(), true, None), 9, 0), all);
+        assert_eq!(taken(&mut opened(dir.path(), true, None), 9), all);
         for count in 0..all.len() {
             let mut source = opened(dir.path(), false, None);
-            assert_eq!(taken(&mut source, count, 0), all[..count]);
+            assert_eq!(taken(&mut source, count), all[..count]);
+            assert_eq!(source.lag(0), Some(Lag::records((all.len() - count) as u64)));
             let Some(ReadTo::Here(position)) = source.position() else { panic!("it has one") };
-            assert_eq!(taken(&mut opened(dir.path(), true, Some(position)), 9, 0), all[count..], "{count}");
+            assert_eq!(taken(&mut opened(dir.path(), true, Some(position)), 9), all[count..], "{count}");
         }
         let mut source = opened(dir.path(), false, None);
-        assert_eq!(taken(&mut source, 9, 0), all);
+        assert_eq!(taken(&mut source, all.len()), all);
         cut(dir.path(), 1, 10, &[11]);
-        assert_eq!(taken(&mut source, 9, 10), []);
-        assert_eq!(taken(&mut source, 9, LOOK_MS), [(1, 10, "{\"n\":11}".to_string())]);
+        assert_eq!(taken(&mut source, 1), [(1, 10, "{\"n\":11}".to_string())]);
     }
 }

@@ -58,7 +58,7 @@ pub enum Place {
     },
     /// Events of one kind in an archive.
     Archive {
-        dir: PathBuf,
+        shelf: archive::shelf::Shelf,
         /// `mfp.FoodEntryCreated`
         event: String,
     },
@@ -367,7 +367,7 @@ pub fn open_surveyed(
             Box::new(stdin::open(TextLayout::of(*framing, *header, dialect), opening)?)
         }
         Place::Kafka { cluster, topic } => Box::new(kafka::open(cluster, topic, opening, survey)?),
-        Place::Archive { dir, event } => Box::new(archive::open(dir, event, opening, survey)?),
+        Place::Archive { shelf, event } => Box::new(archive::open(shelf, event, opening, survey)?),
         Place::Blackhole => return Err(Error::topology("nothing can be read from a blackhole")),
         Place::Event { event } => {
             return Err(Error::topology(format!("event {event} is read where its records are")));

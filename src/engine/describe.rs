@@ -358,7 +358,7 @@ fn describe_place(place: &Place) -> (String, String) {
         Place::Stdin { .. } => ("stdin".into(), String::new()),
         Place::Kafka { cluster, topic } => ("kafka".into(), format!("topic {topic} on {cluster}")),
         Place::Event { event } => ("event".into(), event.clone()),
-        Place::Archive { dir, event } => ("archive".into(), dir.join(event).display().to_string()),
+        Place::Archive { shelf, event } => ("archive".into(), format!("{shelf}/{event}")),
         Place::Blackhole => ("blackhole".into(), String::new()),
     }
 }

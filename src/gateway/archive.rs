@@ -17,7 +17,6 @@ use crate::connector::log::Ends;
 use crate::error::Result;
 use crate::topology::{ArchiveFormat, ArchiveSpec, EventName};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -145,9 +144,9 @@ impl Archiver {
 
     /// Goes on where the manifests end.
     fn open(&self, gateway: &Arc<Gateway>, event: &EventName, route: Arc<Route>) -> Result<Archived> {
-        let dir = self.spec.dir.join(event.dotted());
-        let manifests = manifests(&dir)?;
-        writer::take_away_unlisted(&self.spec.dir, &dir, &manifests)?;
+        let files = self.spec.shelf.open()?;
+        let manifests = manifests(&*files, &event.dotted())?;
+        writer::take_away_unlisted(&*files, &event.dotted(), &manifests)?;
         let mut next: BTreeMap<u32, BTreeMap<String, Ends>> = BTreeMap::new();
         for manifest in &manifests {
             let ends =
@@ -271,14 +270,4 @@ fn hour_of(timestamp_ms: i64) -> String {
 /// When a manifest is written.
 fn written_ms() -> i64 {
     now_ms()
-}
-
-/// Where a file lies below an archive.
-fn below(dir: &Path, path: &Path) -> String {
-    path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned()
-}
-
-/// The directory of an event's files of an hour.
-fn hour_dir(dir: &Path, event: &EventName, hour: &str) -> PathBuf {
-    dir.join(event.dotted()).join(hour)
 }

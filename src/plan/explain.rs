@@ -255,7 +255,7 @@ fn place(place: &Place) -> String {
         Place::Stdin { .. } => "stdin".into(),
         Place::Kafka { cluster, topic } => format!("topic {topic} on {cluster}"),
         Place::Event { event } => format!("event {event}"),
-        Place::Archive { dir, event } => format!("{event} in the archive {}", dir.display()),
+        Place::Archive { shelf, event } => format!("{event} in the archive {shelf}"),
         Place::Blackhole => "a blackhole".into(),
     }
 }

@@ -6,6 +6,7 @@ mod zones;
 
 use super::cluster::{Clusters, cluster, kafka};
 use super::{EventName, PlaceSpec, Topology, check_name};
+use crate::connector::archive::shelf::Shelf;
 use crate::connector::{Csv, Framing, GeneratorSpec, generator};
 use crate::dialect::{Dialect, QUOTE};
 use crate::error::{Error, Result, Span};
@@ -109,7 +110,10 @@ fn place(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<PlaceSpec>
             let event = keys.required("event", "event = \"mfp/FoodEntryCreated\"", string)?;
             let event: EventName =
                 event.parse().map_err(|why: String| Error::topology(why).at(span(keys.span("event"))))?;
-            PlaceSpec::Archive { dir: path(keys, base_dir)?, event: event.dotted() }
+            let path = keys.required("path", "path = \"/var/archive\"", string)?;
+            let shelf = Shelf::parse(path, base_dir)
+                .map_err(|why| Error::topology(why).at(span(keys.span("path"))))?;
+            PlaceSpec::Archive { shelf, event: event.dotted() }
         }
         "blackhole" => {
             keys.allow(LOG)?;

@@ -2,12 +2,12 @@
 //! gateway behaves. Plain data; `parse/zones.rs` reads it from TOML, the gateway's directory serves it.
 
 use super::EventName;
+use crate::connector::archive::shelf::Shelf;
 use crate::connector::{Cluster, Setting};
 use crate::expr::nearest::nearest;
 use crate::registry::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything about events in a topology file.
@@ -57,7 +57,7 @@ pub enum AwayRule {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArchiveSpec {
-    pub dir: PathBuf,
+    pub shelf: Shelf,
     pub format: ArchiveFormat,
     /// A file is closed when it has so many bytes ...
     pub file_bytes: u64,

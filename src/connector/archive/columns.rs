@@ -1,22 +1,20 @@
 //! Parquet files of an archive. Their last column holds each event as JSON, so that what is read back is what was
 //! published; the others are for whoever reads the files as they lie.
 
-use crate::connector::io_error;
 use crate::error::{Error, Result};
 use arrow_array::cast::AsArray;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::fs::File;
-use std::path::Path;
 
 /// The column of CloudEvents.
 pub const EVENT: &str = "event";
 
 /// Hands over every event of a file.
-pub fn read(path: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let failed = |why: String| Error::runtime(format!("{} cannot be read: {why}", path.display()));
-    let file = File::open(path).map_err(|e| io_error("read", path, e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(e.to_string()))?;
+pub fn read(name: &str, bytes: Vec<u8>, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let failed = |why: String| Error::runtime(format!("{name} cannot be read: {why}"));
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(|e| failed(e.to_string()))?;
     let only = ProjectionMask::columns(builder.parquet_schema(), [EVENT]);
     let batches = builder.with_projection(only).build().map_err(|e| failed(e.to_string()))?;
     for batch in batches {

@@ -1,9 +1,8 @@
 //! Without the feature `parquet`.
 
 use crate::error::{Error, Result};
-use std::path::Path;
 
-pub fn read(path: &Path, _: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    Err(Error::runtime(format!("{} is Parquet, which this build cannot read", path.display()))
+pub fn read(name: &str, _: Vec<u8>, _: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    Err(Error::runtime(format!("{name} is Parquet, which this build cannot read"))
         .hint("build with --features parquet"))
 }

@@ -1,8 +1,7 @@
 //! Avro's object container files: records of one schema, `Event`, whose only field is a CloudEvent as JSON
 //! text. Every Avro reader opens them; what the payload's own schema is, its `dataschema` says.
 
-use crate::error::{Error, Result, reason};
-use std::path::Path;
+use crate::error::{Error, Result};
 
 const SCHEMA: &str = r#"{"type":"record","name":"Event","namespace":"wharfe","doc":"a CloudEvent","fields":[{"name":"json","type":"string"}]}"#;
 const MAGIC: &[u8] = b"Obj\x01";
@@ -35,9 +34,8 @@ pub fn file(records: u64, body: &[u8]) -> Vec<u8> {
 }
 
 /// Hands over every record of a file that was written here.
-pub fn read(path: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let failed = |why: String| Error::runtime(format!("{} cannot be read: {why}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| failed(reason(&e)))?;
+pub fn read(name: &str, bytes: &[u8], mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let failed = |why: String| Error::runtime(format!("{name} cannot be read: {why}"));
     let head = file(0, &[]);
     let Some(rest) = bytes.strip_prefix(head.as_slice()) else {
         return Err(failed("it is no archive's".into()));
@@ -85,21 +83,19 @@ mod tests {
 
     #[test]
     fn a_file_gives_back_its_records() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.avro");
         let mut body = Vec::new();
         for json in ["{}", "{\"a\":1}"] {
             push(json, &mut body);
         }
-        std::fs::write(&path, file(2, &body)).unwrap();
         let mut found = Vec::new();
-        read(&path, |json| {
+        let each = |json: &str| {
             found.push(json.to_string());
             Ok(())
-        })
-        .unwrap();
+        };
+        read("x.avro", &file(2, &body), each).unwrap();
         assert_eq!(found, ["{}", "{\"a\":1}"]);
-        std::fs::write(&path, b"Obj\x01x").unwrap();
-        assert!(read(&path, |_| Ok(())).is_err());
+        assert!(read("x.avro", b"Obj\x01x", |_| Ok(())).is_err());
+        let cut = &file(2, &body)[..file(2, &body).len() - 20];
+        assert!(read("x.avro", cut, |_| Ok(())).unwrap_err().message.contains("it ends within a record"));
     }
 }

@@ -1,19 +1,16 @@
 //! A cut of one partition on its way to files.
 
 use super::columns::{self, Row};
-use super::{Source, below, hour_dir, hour_of, written_ms};
+use super::{Source, hour_of, written_ms};
 use crate::connector::archive::container;
 use crate::connector::archive::layout::{Listed, Manifest};
-use crate::connector::{entries, io_error};
+use crate::connector::archive::shelf::Files;
 use crate::error::{Error, Result};
 use crate::gateway::cloudevents::{self, Attributes, Place};
 use crate::gateway::trace::Step;
-use crate::gateway::{Gateway, files, now_ms};
+use crate::gateway::{Gateway, now_ms};
 use crate::topology::{ArchiveFormat, ArchiveSpec, EventName};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::time::Instant;
 
 /// What waits of one partition.
@@ -100,19 +97,19 @@ impl Cut {
     /// Files first, then the manifest that makes them count.
     pub fn write(self, gateway: &Gateway, spec: &ArchiveSpec, zone: &str) -> Result<()> {
         let prefix = format!("{}-{:020}-{:020}", self.source.prefix(), self.from, self.to);
+        let files = spec.shelf.open()?;
         let mut listed = Vec::new();
         let mut paths = BTreeMap::new();
         for (key, part) in &self.parts {
             let (hour, schema) = key;
             let extension = spec.format.name();
-            let path = hour_dir(&spec.dir, &self.event, hour).join(format!("{prefix}-s{schema}.{extension}"));
+            let name = format!("{}/{hour}/{prefix}-s{schema}.{extension}", self.event.dotted());
             let bytes = match spec.format {
                 ArchiveFormat::Jsonl => part.bytes.clone(),
                 ArchiveFormat::Avro => container::file(part.records, &part.bytes),
                 ArchiveFormat::Parquet => columns::file(gateway, &self.event, *schema, &part.rows)?,
             };
-            put_if_absent(&path, &bytes)?;
-            let name = below(&spec.dir, &path);
+            files.put_if_absent(&name, &bytes)?;
             listed.push(Listed {
                 path: name.clone(),
                 records: part.records,
@@ -133,10 +130,7 @@ impl Cut {
             files: listed,
         };
         let text = serde_json::to_vec(&manifest).map_err(|e| Error::runtime(e.to_string()))?;
-        put_if_absent(
-            &spec.dir.join(self.event.dotted()).join("manifests").join(format!("{prefix}.json")),
-            &text,
-        )?;
+        files.put_if_absent(&format!("{}/manifests/{prefix}.json", self.event.dotted()), &text)?;
         let now = now_ms();
         for (source, id, key) in &self.ids {
             let file = paths.get(key).cloned().unwrap_or_default();
@@ -152,81 +146,34 @@ fn unreadable(value: Option<&[u8]>, why: &str) -> String {
     serde_json::json!({ "unreadable": why, "base64": bytes }).to_string()
 }
 
-/// Writes a file that is not there; returns when it would outlive a crash of the machine. One that is
-/// there is the same, or an error.
-fn put_if_absent(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |e| io_error("write", path, e);
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(|e| io_error("create directory", dir, e))?;
-    let beside = path.with_extension("part");
-    let mut file = File::create(&beside).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(failed)?;
-    // A link, unlike a renaming, replaces nothing.
-    let linked = match std::fs::hard_link(&beside, path) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let there = std::fs::read(path).map_err(failed)?;
-            match there == bytes {
-                true => Ok(()),
-                false => {
-                    Err(Error::runtime(format!("{} is there already, and is another file", path.display()))
-                        .hint("two gateways must not archive into one directory"))
-                }
-            }
-        }
-        linked => linked.map_err(failed),
-    };
-    // What is left of it is taken away at the next start.
-    let _ = std::fs::remove_file(&beside);
-    linked?;
-    files::sync_dir(dir)
-}
-
 /// Takes away what a crash has left: files that no manifest lists.
-pub fn take_away_unlisted(dir: &Path, event_dir: &Path, manifests: &[Manifest]) -> Result<()> {
+pub fn take_away_unlisted(files: &dyn Files, event: &str, manifests: &[Manifest]) -> Result<()> {
     let listed: BTreeSet<&str> =
         manifests.iter().flat_map(|manifest| manifest.files.iter().map(|file| file.path.as_str())).collect();
-    for day in entries(event_dir)?.into_iter().filter(|path| path.is_dir()) {
-        let is_manifests = day.ends_with("manifests");
-        let inner = if is_manifests { vec![day] } else { entries(&day)? };
-        for hour in inner {
-            for file in entries(&hour)? {
-                let is_part = file.extension().is_some_and(|extension| extension == "part");
-                if is_part || (!is_manifests && !listed.contains(below(dir, &file).as_str())) {
-                    std::fs::remove_file(&file).map_err(|e| io_error("delete", &file, e))?;
-                }
-            }
-        }
-    }
-    Ok(())
+    let of_manifests = format!("{event}/manifests/");
+    let is_left = |name: &&String| {
+        name.ends_with(".part") || !name.starts_with(&of_manifests) && !listed.contains(name.as_str())
+    };
+    files.list(event)?.iter().filter(is_left).try_for_each(|name| files.delete(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_put_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a/b.jsonl");
-        put_if_absent(&path, b"x\n").unwrap();
-        put_if_absent(&path, b"x\n").unwrap();
-        assert!(put_if_absent(&path, b"y\n").is_err());
-        assert_eq!(std::fs::read(&path).unwrap(), b"x\n");
-        assert_eq!(entries(path.parent().unwrap()).unwrap().len(), 1);
-    }
+    use crate::connector::archive::shelf::Shelf;
 
     #[test]
     fn what_no_manifest_lists_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let event_dir = dir.path().join("a.B");
-        for name in
-            ["2016-04-19/17/x.jsonl", "2016-04-19/17/y.jsonl", "2016-04-19/17/y.part", "manifests/m.part"]
-        {
-            put_if_absent(&event_dir.join(name), b"").unwrap();
-            std::fs::write(event_dir.join(name), b"").unwrap();
+        let files = Shelf::Dir(dir.path().into()).open().unwrap();
+        let [kept, manifest] = ["a.B/2016-04-19/17/x.jsonl", "a.B/manifests/m.json"];
+        for name in [kept, manifest, "a.B/2016-04-19/17/y.jsonl", "a.B/manifests/n.json"] {
+            files.put_if_absent(name, b"").unwrap();
         }
-        let listed = Listed { path: "a.B/2016-04-19/17/x.jsonl".into(), records: 0, bytes: 0, schema: 0 };
-        let manifest = Manifest {
+        std::fs::rename(dir.path().join("a.B/manifests/n.json"), dir.path().join("a.B/manifests/n.part"))
+            .unwrap();
+        let listed = Listed { path: kept.into(), records: 0, bytes: 0, schema: 0 };
+        let listing = Manifest {
             event: "a/B".into(),
             zone: String::new(),
             cluster: String::new(),
@@ -237,11 +184,7 @@ mod tests {
             written_ms: 0,
             files: vec![listed],
         };
-        take_away_unlisted(dir.path(), &event_dir, &[manifest]).unwrap();
-        assert_eq!(
-            entries(&event_dir.join("2016-04-19/17")).unwrap(),
-            [event_dir.join("2016-04-19/17/x.jsonl")]
-        );
-        assert!(entries(&event_dir.join("manifests")).unwrap().is_empty());
+        take_away_unlisted(&*files, "a.B", &[listing]).unwrap();
+        assert_eq!(files.list("").unwrap(), [kept, manifest]);
     }
 }

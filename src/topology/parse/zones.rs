@@ -1,6 +1,7 @@
 //! `[zones.NAME]`, `[events."NAMESPACE/TYPE"]`, `[gateway]` and `[tokens.NAME]`: what the gateway lives by.
 
 use super::{Keys, boolean, count, one_of, section, span, string, unknown};
+use crate::connector::archive::shelf::Shelf;
 use crate::error::{Error, Result};
 use crate::registry::Level;
 use crate::topology::cluster::{Clusters, setting};
@@ -71,15 +72,10 @@ fn zone(keys: &Keys, base_dir: &Path, clusters: &Clusters) -> Result<Zone> {
 fn archive(keys: &Keys, base_dir: &Path) -> Result<ArchiveSpec> {
     keys.allow(&["url", "format", "file_bytes", "file_age"])?;
     let url = keys.required("url", "url = \"file:///var/archive\"", string)?;
-    let dir = match url.split_once("://") {
-        Some(("file", path)) => Path::new(path).to_path_buf(),
-        None => base_dir.join(url),
-        Some((scheme, _)) => {
-            return Err(Error::topology(format!("archives on {scheme} are not supported"))
-                .at(span(keys.span("url")))
-                .hint("url = \"file:///var/archive\", or a path relative to this file"));
-        }
-    };
+    let shelf = Shelf::parse(url, base_dir).map_err(|why| {
+        let hint = "url = \"file:///var/archive\", \"s3://bucket/prefix\", or a path relative to this file";
+        Error::topology(why).at(span(keys.span("url"))).hint(hint)
+    })?;
     let formats = [ArchiveFormat::Jsonl, ArchiveFormat::Avro, ArchiveFormat::Parquet].map(|f| (f.name(), f));
     let format = keys.optional("format", |v| choice(v, &formats))?.unwrap_or(ArchiveFormat::Jsonl);
     if format == ArchiveFormat::Parquet && cfg!(not(feature = "parquet")) {
@@ -88,7 +84,7 @@ fn archive(keys: &Keys, base_dir: &Path) -> Result<ArchiveSpec> {
             .hint("format = \"jsonl\", or build with --features parquet"));
     }
     Ok(ArchiveSpec {
-        dir,
+        shelf,
         format,
         file_bytes: keys.optional("file_bytes", count)?.unwrap_or(FILE_BYTES),
         file_age: keys.optional("file_age", duration)?.unwrap_or(FILE_AGE),
