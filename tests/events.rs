@@ -209,7 +209,7 @@ fn what_is_wrong_with_an_event_in_a_statement_is_said() {
         (big("user, n, note"), "event mfp/Big has no field for column NOTE"),
         (big("user, note AS n"), "column N is STRING, and the field of event mfp/Big is BIGINT"),
         (big("user, note AS n"), "CAST(… AS BIGINT) AS N"),
-        (big("user"), "field n has no column and cannot be NULL"),
+        (big("user"), "field n has no column and no default, and cannot be NULL"),
         (big("user, n").replace("mfp/Big", "mfp/*"), "a query publishes one event"),
         (
             "CREATE TABLE t WITH (EVENT='mfp/Big') AS SELECT user, COUNT(*) AS n FROM entries GROUP BY user;"
