@@ -1,7 +1,7 @@
 //! In place of `kafka.rs` in a build without the feature `kafka`: the topology refuses the connector
 //! before anything of this could be called.
 
-use super::{Cluster, Lag, Layout, Opening, Poll, Position, Record, Room, Source, Survey, Writer};
+use super::{Cluster, Lag, Layout, Opening, Poll, ReadTo, Record, Room, Source, Survey, Writer};
 use crate::error::{Error, Result};
 
 pub const ABSENT: &str = "this build has no Kafka: it was made without the feature kafka";
@@ -116,7 +116,7 @@ impl Source for Never {
         match *self {}
     }
 
-    fn position(&self) -> Option<Position> {
+    fn position(&self) -> Option<ReadTo> {
         match *self {}
     }
 
