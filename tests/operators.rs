@@ -381,6 +381,29 @@ fn tables_joined_with_tables() {
     }
 }
 
+/// More rows than are finished at once.
+#[test]
+fn large_tables_are_joined() {
+    let lines = |step: usize| (0..20_000).step_by(step).map(|i| format!("{i},{i}\n")).collect::<String>();
+    let keyed = |topic: &str| {
+        format!("[topics.{topic}]\nconnector = \"file\"\npath = \"{topic}.csv\"\nkey = [\"ID\"]\n")
+    };
+    let site = Site::new().and(&keyed("a")).and(&keyed("b"));
+    site.write("a.csv", lines(1));
+    site.write("b.csv", lines(2));
+    let script = "
+        CREATE TABLE A (ID INT PRIMARY KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='DELIMITED');
+        CREATE TABLE B (ID INT PRIMARY KEY, V INT) WITH (KAFKA_TOPIC='b', VALUE_FORMAT='DELIMITED');
+        CREATE TABLE J AS SELECT A.ID AS ID, A.V AS V, B.V AS W FROM A LEFT JOIN B ON A.ID = B.ID;
+        CREATE TABLE G AS SELECT A.ID AS ID, COUNT(*) AS N FROM A GROUP BY A.ID;
+        CREATE TABLE JG AS SELECT G.ID AS ID, G.N AS N, B.V AS W FROM G JOIN B ON G.ID = B.ID;";
+    for workers in [1, 2] {
+        let mut run = Run::once(&site, COARSE.workers(workers), script);
+        assert_eq!(run.ask("SELECT COUNT(*) AS N, COUNT(W) AS W FROM J"), [r#"{"N":20000,"W":10000}"#]);
+        assert_eq!(run.ask("SELECT COUNT(*) AS N, SUM(N) AS S FROM JG"), [r#"{"N":10000,"S":10000}"#]);
+    }
+}
+
 /// Whatever their times say, and however ticks are cut.
 #[test]
 fn a_stored_stream_keeps_the_order_of_its_source() {

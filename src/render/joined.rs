@@ -23,22 +23,24 @@ pub struct Joined {
 impl Joined {
     /// Visits rows with their ROWTIMEs at `tick`, ascending by key: all, or those of `keys` (ascending).
     pub fn rows(&self, tick: Tick, keys: Option<&[Key]>, visit: &mut dyn FnMut(Key, Row)) {
+        // Before rows are finished: a table's windows are its finisher's to tell.
+        let windowed = self.left.kept_window().is_some();
         let mut right: Vec<(Key, Row)> = Vec::new();
         self.right.rows(tick, keys, &mut |key, row| right.push((key, row)));
         let mut right = right.into_iter().peekable();
         self.left.rows(tick, keys, &mut |key, row| {
             while let Some((alone, other)) = right.next_if(|(other, _)| *other < key) {
-                self.pair(alone, None, Some(other), visit);
+                self.pair(windowed, alone, [None, Some(other)], visit);
             }
             let partner = right.next_if(|(other, _)| *other == key).map(|(_, row)| row);
-            self.pair(key, Some(row), partner, visit);
+            self.pair(windowed, key, [Some(row), partner], visit);
         });
-        right.for_each(|(key, row)| self.pair(key, None, Some(row), visit));
+        right.for_each(|(key, row)| self.pair(windowed, key, [None, Some(row)], visit));
     }
 
     /// What the join has compared: where windows are kept in a form of their own, the key's bytes do not say it.
-    fn compared(&self, key: &[u8], left: Option<&Row>, right: Option<&Row>) -> Row {
-        if self.left.kept_window().is_none() {
+    fn compared(&self, windowed: bool, key: &[u8], left: Option<&Row>, right: Option<&Row>) -> Row {
+        if !windowed {
             return decode_row(key).expect("keys are as they were encoded");
         }
         let (side, row) = match (left, right) {
@@ -52,9 +54,15 @@ impl Joined {
         side.keys.iter().map(value).collect()
     }
 
-    fn pair(&self, key: Key, left: Option<Row>, right: Option<Row>, visit: &mut dyn FnMut(Key, Row)) {
+    fn pair(
+        &self,
+        windowed: bool,
+        key: Key,
+        [left, right]: [Option<Row>; 2],
+        visit: &mut dyn FnMut(Key, Row),
+    ) {
         if exists(self.join.kind, left.is_some(), right.is_some()) {
-            let compared = self.compared(&key, left.as_ref(), right.as_ref());
+            let compared = self.compared(windowed, &key, left.as_ref(), right.as_ref());
             let row = joined_row(&self.join, compared, left, right);
             visit(key, row);
         }
