@@ -43,7 +43,9 @@ const route = async () => {
   leave?.();
   leave = undefined;
   nav(name);
-  const main = $("main");
+  // Of its own: a view that was left while it loaded draws where nobody sees it.
+  const main = h("div");
+  fill($("main"), main);
   document.title = `${rest[0] ?? VIEWS[name][0]} – Wharfe`;
   try {
     const module = await VIEWS[name][1]();
