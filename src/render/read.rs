@@ -30,8 +30,8 @@ pub enum Read {
     Begins(BTreeMap<i32, i64>),
     /// All that is there now has been read.
     AtEnd {
-        /// Whether it is time to look for partitions that are idle.
-        looks: bool,
+        /// Where it is time to look for partitions that are idle: those that had nothing since then.
+        quiet_since: Option<Tick>,
     },
 }
 
@@ -175,9 +175,9 @@ impl Reader {
             }
             polled @ (Dealt::Pending | Dealt::Done) => {
                 // Behind all that was read.
-                let looks = self.idle.is_due(moment.epoch);
+                let quiet_since = self.idle.look(moment.epoch);
                 let is_new = !std::mem::replace(&mut self.at_end, true);
-                let read = (is_new || looks).then_some(Read::AtEnd { looks });
+                let read = (is_new || quiet_since.is_some()).then_some(Read::AtEnd { quiet_since });
                 // What is not bounded keeps its place in time, so that later readers find it open.
                 let ends = self.plan.bounded && matches!(polled, Dealt::Done);
                 Ok(Next { read, ends, ..nothing })
@@ -212,7 +212,8 @@ impl Reader {
 /// When a reader that is at the end has partitions looked at that may be idle. One that catches up does not: what
 /// it makes must not hang on how fast it reads.
 struct Idle {
-    every: Option<Tick>,
+    /// After how long without a record a partition is idle.
+    after: Option<Tick>,
     looked: Tick,
 }
 
@@ -221,21 +222,15 @@ const LOOKS: Tick = 4;
 
 impl Idle {
     fn new(plan: &SourcePlan) -> Idle {
-        Idle { every: idle(plan).map(|after| after / LOOKS), looked: 0 }
+        Idle { after: plan.times.idle_ms.map(|ms| ms as Tick * 1_000), looked: 0 }
     }
 
-    fn is_due(&mut self, now: Tick) -> bool {
-        let due = self.every.is_some_and(|every| now >= self.looked + every);
-        if due {
-            self.looked = now;
-        }
-        due
+    /// Since when a partition must have had nothing to be idle; `None`: it is not time to look.
+    fn look(&mut self, now: Tick) -> Option<Tick> {
+        let after = self.after.filter(|after| now >= self.looked + after / LOOKS)?;
+        self.looked = now;
+        Some(now.saturating_sub(after))
     }
-}
-
-/// After how long a source's partitions are idle.
-pub fn idle(plan: &SourcePlan) -> Option<Tick> {
-    plan.times.idle_ms.map(|ms| ms as Tick * 1_000)
 }
 
 /// Wakes an operator of this worker from any thread.

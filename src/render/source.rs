@@ -3,7 +3,7 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
-use super::read::{Read, idle, waker};
+use super::read::{Read, waker};
 use super::rejects::RejectedRecord;
 use super::rowtime::{self, RowTime};
 use super::stamps::Stamps;
@@ -95,13 +95,12 @@ pub fn decode<'s>(
                         }
                         continue;
                     }
-                    Read::AtEnd { looks } => {
+                    Read::AtEnd { quiet_since } => {
                         let mut session = output.session(&cap);
                         session.give(Batch::reached(reached(None, true)));
                         let moment = Moment { epoch: *cap.time(), ..context.moment() };
-                        let since = moment.epoch.saturating_sub(idle(&plan).unwrap_or(Tick::MAX));
-                        let moved = if looks { shared.stamps.follow(moment, since) } else { Vec::new() };
-                        for moved in moved {
+                        let follow = |since| shared.stamps.follow(moment, since);
+                        for moved in quiet_since.map(follow).into_iter().flatten() {
                             session.give(Batch::reached(reached(Some(moved), true)));
                         }
                         continue;

@@ -148,9 +148,8 @@ impl Page {
 
     /// One of the family that was begun last.
     fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels = labelled(labels);
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
         let line = format!("{}{labels} {value}", self.name);
         self.line(line);
     }
@@ -158,6 +157,12 @@ impl Page {
     fn line(&mut self, line: impl Display) {
         writeln!(self.text, "{line}").expect("text takes all");
     }
+}
+
+/// The labels of a sample, as the exposition format writes them.
+pub(super) fn labelled(labels: &[(&str, impl AsRef<str>)]) -> String {
+    let one = |(name, value): &(&str, _)| format!("{name}=\"{}\"", escaped(AsRef::as_ref(value)));
+    labels.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 fn escaped(value: &str) -> String {

@@ -3,6 +3,7 @@
 use super::{App, Failure, Reply, ok};
 use crate::gateway::Who;
 use crate::gateway::{Gateway, deliver, now_ms};
+use crate::server::metrics::labelled;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -110,9 +111,7 @@ pub fn metrics(gateway: &Gateway) -> String {
                 ("field", field.clone()),
                 ("coercion", coercion.name().into()),
             ];
-            let labels: Vec<String> =
-                labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-            (labels.join(","), *count as f64)
+            (labelled(&labels), *count as f64)
         })
         .collect();
     family("wharfe_coercions_total", "counter", "What was done to payloads so that they fit.", &coerced);
@@ -188,8 +187,4 @@ fn subscriptions(gateway: &Gateway, family: &mut impl FnMut(&str, &str, &str, &[
         "For how long the oldest of them that was read waits for its file.",
         &lag("archive", "lag_seconds"),
     );
-}
-
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
