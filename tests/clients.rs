@@ -2,6 +2,7 @@
 //! or their packages are missing this says so and is skipped; `.ci/run` installs them.
 
 use crate::harness::{DEADLINE, Served, Site};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,12 +10,19 @@ use std::time::Instant;
 /// The directory with `node_modules` and, for each package of PyPI, an environment of its name.
 const CLIENTS: &str = "WHARFE_CLIENTS";
 
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
 /// Runs a script with a server's address; its end is success.
-fn drives(script: &str, mut interpreter: Command) {
+fn drives(name: &str, mut interpreter: Command) {
     let served = Served::start(&Site::new().script(""), &[]);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let address = served.url.strip_prefix("http://").unwrap();
-    let mut child = interpreter.arg(path).arg(address).stdin(Stdio::null()).spawn().unwrap();
+    ends_well(name, interpreter.arg(script(name)).arg(address));
+}
+
+fn ends_well(script: &str, command: &mut Command) {
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
     let status = loop {
         match child.try_wait().unwrap() {
@@ -41,8 +49,12 @@ fn found(part: PathBuf, package: &str) -> Option<PathBuf> {
     found
 }
 
+fn node_module(package: &str) -> Option<PathBuf> {
+    found(Path::new("node_modules").join(package), package)
+}
+
 fn node(package: &str) -> Option<Command> {
-    let modules = found(Path::new("node_modules").join(package), package)?;
+    let modules = node_module(package)?;
     let mut command = Command::new("node");
     command.env("NODE_PATH", modules.parent()?);
     Some(command)
@@ -62,6 +74,27 @@ fn python(package: &str) -> Option<Command> {
 #[test]
 fn npm_ksqldb_client() {
     node("ksqldb-client").into_iter().for_each(|node| drives("ksqldb-client.js", node));
+}
+
+/// Its own 28 tests, as the package has them: they look for its sources where the package has what is built of them.
+#[test]
+fn npm_ksqldb_clients_own_tests() {
+    let (Some(mut node), Some(mocha)) = (node("ksqldb-client"), node_module("mocha")) else { return };
+    let package = node_module("ksqldb-client").unwrap();
+    let site = Site::new();
+    let served = Served::start(&site.script(""), &[]);
+    std::fs::create_dir(site.path("tests")).unwrap();
+    std::fs::copy(package.join("tests/index.spec.js"), site.path("tests/index.spec.js")).unwrap();
+    std::os::unix::fs::symlink(package.join("lib"), site.path("src")).unwrap();
+    let (host, port) = served.url.strip_prefix("http://").unwrap().split_once(':').unwrap();
+    node.arg(mocha.join("bin/mocha")).args(["--exit", "--reporter", "dot", "--require"]);
+    node.arg(script("silent-address.js")).arg("tests/index.spec.js");
+    node.current_dir(site.dir()).env("KSQLDB_HOST", host).env("KSQLDB_PORT", port);
+    if TcpStream::connect("127.0.0.1:22").is_ok() {
+        eprintln!("SKIPPED: one of ksqldb-client's tests, since something listens on port 22 here");
+        node.args(["--grep", "invalid port in host", "--invert"]);
+    }
+    ends_well("ksqldb-client's tests", &mut node);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod subqueries;
 mod statements;
 mod processes;
 mod rest;
+mod connections;
 mod clients;
 mod registry;
 mod gateway;

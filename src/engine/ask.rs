@@ -217,7 +217,7 @@ impl Draft<'_> {
         }
         Err(Error::new(Code::Limit, format!("{max} push queries are open, and no more are allowed"))
             .at(parsed.span)
-            .hint("close one, or allow more: ksql.max.push.queries"))
+            .hint("close one, or allow more: --max-push-queries"))
     }
 
     pub(super) fn print(

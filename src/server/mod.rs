@@ -5,6 +5,7 @@
 
 pub mod access;
 mod check;
+mod connections;
 mod console;
 mod dashboards;
 pub mod entity;
@@ -12,6 +13,7 @@ pub mod gateway;
 mod error;
 mod events;
 mod flow;
+mod h2c;
 mod info;
 mod inserts;
 mod ksql;
@@ -38,6 +40,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{BoxError, Router};
+use connections::Terms;
 use error::Failure;
 use events::Events;
 use futures_util::{Stream, StreamExt};
@@ -48,6 +51,9 @@ use tokio::time::Instant;
 
 /// A request is its statements, escaped, and some properties.
 const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// How long the head of a request may take to come.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the rest of a request may take to come.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
@@ -82,7 +88,7 @@ pub struct Protection {
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
-/// Serves until `stop` is done, HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
+/// Serves until `stop` is done, HTTP/1.1 and HTTP/2 on one port.
 pub async fn serve(
     listener: std::net::TcpListener,
     engine: Engine,
@@ -131,22 +137,27 @@ async fn serve_routes(
         .layer(middleware::from_fn_with_state(guard, access::limit))
         .layer(middleware::from_fn(unread::read_to_its_end));
     let mut closed = close.subscribe();
-    let stopped = async move {
+    let terms = Terms {
+        head_patience: HEAD_PATIENCE,
+        streams_max: access::REQUESTS_MAX as u32 + 1,
+        closing: close.subscribe(),
+    };
+    tokio::spawn(async move {
         stop.await;
         close.send_replace(true);
-    };
+    });
     let serving = async move {
+        // A row must leave when it is written; a connection that refuses the option still works.
         match tls {
             Some(tls) => {
-                let listener = TlsListener::new(listener, tls)?;
-                axum::serve(listener, routes).with_graceful_shutdown(stopped).await.map_err(failed)
+                connections::serve(TlsListener::new(listener, tls)?, routes, terms, true).await;
             }
             None => {
-                // A row must leave when it is written; a connection that refuses the option still works.
                 let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-                axum::serve(listener, routes).with_graceful_shutdown(stopped).await.map_err(failed)
+                connections::serve(listener, routes, terms, false).await;
             }
         }
+        Ok(())
     };
     let overdue = async move {
         if closed.wait_for(|closed| *closed).await.is_ok() {

@@ -1,7 +1,8 @@
-"""PyPI ksql: HTTP/1.1, and HTTP/2 through a package that newer Pythons do not import. Argument: host:port."""
+"""PyPI ksql: HTTP/1.1, and HTTP/2 by upgrade, through a package that newer Pythons do not import. Argument: host:port."""
 
 import collections
 import collections.abc
+import json
 import sys
 
 # What `hyper` looks for where it has not been since Python 3.10.
@@ -30,6 +31,11 @@ def main(address):
     assert list(rows) == [{"K": "a", "V": 1}, {"K": "a", "V": 2}]
     while not any('["a",3]' in line for line in client.sa.query("SELECT * FROM T;")):
         pass
+    # Both begin in HTTP/1.1 and ask for HTTP/2.
+    acks = client.inserts_stream("S", [{"K": "b", "V": 5}, {"K": "b", "NOPE": 6}])
+    assert [ack["status"] for ack in acks] == ["ok", "error"], acks
+    rows = list(client.query("SELECT K, V FROM S EMIT CHANGES LIMIT 3;", stream_properties=EARLIEST, use_http2=True))
+    assert [json.loads(row) for row in rows if row][1:] == [["a", 1], ["a", 2], ["b", 5]], rows
     assert client.close_query("nobody") is False
     assert any(prop["name"] == "auto.offset.reset" for prop in client.get_properties())
     assert [stream["name"] for stream in client.ksql("SHOW STREAMS;")[0]["streams"]] == ["BIG", "S"]

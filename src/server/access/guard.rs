@@ -24,7 +24,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// Requests at a time, streams of rows and events among them; more are told to come later.
-const REQUESTS_MAX: usize = 1_024;
+pub const REQUESTS_MAX: usize = 1_024;
 /// Requests a second of one who asks, on average, and at once.
 const RATE: f64 = 200.0;
 const BURST: f64 = 1_000.0;

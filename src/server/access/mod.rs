@@ -17,7 +17,7 @@
 mod guard;
 mod tls;
 
-pub use guard::{Guard, Keeper, guard_events, guarded, limit};
+pub use guard::{Guard, Keeper, REQUESTS_MAX, guard_events, guarded, limit};
 pub use tls::{TlsListener, certificates};
 
 use crate::connector::Setting;
