@@ -13,6 +13,7 @@ use crate::registry::Resolved;
 use crate::sql::ast::{Ident, SourceKind};
 use crate::topology::EventName;
 use crate::types::{ColumnDef, Schema, SqlType};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -188,6 +189,16 @@ pub struct Recorded {
     pub late: bool,
     /// The checkpoint that its first start went on from; 0: none.
     pub since: u64,
+    pub base: Base,
+}
+
+/// What a query has to have in common with one whose place it takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// A fingerprint of what may not change; empty: nobody takes its place.
+    pub lasting: String,
+    /// The columns that it has.
+    pub columns: Vec<ColumnDef>,
 }
 
 /// Copies share what is large.

@@ -197,11 +197,16 @@ fn a_stored_stream_can_be_replaced() {
     );
     let stored = "SELECT LINE FROM STORED ORDER BY LINE";
     run.until(stored, |rows| rows == [r#"{"LINE":"1"}"#, r#"{"LINE":"2"}"#, r#"{"LINE":"3"}"#]);
-    run.done("CREATE OR REPLACE STREAM D WITH (KAFKA_TOPIC='d', PARTITIONS=2) AS SELECT K, V * 10 AS V FROM S PARTITION BY K");
+    let with = "STREAM D WITH (KAFKA_TOPIC='d', PARTITIONS=2) AS SELECT";
+    // What is made anew takes the place of what was stored.
+    run.done("DROP STREAM D");
+    run.done(&format!("CREATE {with} K, V * 10 AS V FROM S PARTITION BY K"));
     run.until(stored, |rows| rows == [r#"{"LINE":"10"}"#, r#"{"LINE":"20"}"#, r#"{"LINE":"30"}"#]);
     run.done("INSERT INTO D SELECT K, V * 100 AS V FROM S WHERE V > 2 PARTITION BY K");
+    // What goes on stays behind what was stored.
+    run.done(&format!("CREATE OR REPLACE {with} K, V * 5 AS V FROM S PARTITION BY K"));
     site.append("s.csv", "c,4\n");
-    let all = [10, 20, 30, 300, 40, 400].map(|v| format!(r#"{{"LINE":"{v}"}}"#));
+    let all = [10, 20, 20, 30, 300, 400].map(|v| format!(r#"{{"LINE":"{v}"}}"#));
     run.until(stored, |rows| rows == all);
 }
 

@@ -26,6 +26,7 @@ mod data_directory;
 mod faults;
 mod live;
 mod pause;
+mod upgrade;
 mod subqueries;
 mod statements;
 mod processes;

@@ -338,6 +338,10 @@ impl Coordinator {
             if !dataflows.is_empty() || !tables.is_empty() {
                 shared.command(Command::Drop { dataflows, tables, wanted: Vec::new() });
             }
+            let changed = std::mem::take(&mut effects.change);
+            if !changed.is_empty() {
+                shared.command(Command::Change { plans: changed, wanted: wanted.clone() });
+            }
             let pauses = std::mem::take(&mut effects.pauses);
             if !pauses.is_empty() {
                 // Readers that are installed stopped must not read anything before.

@@ -11,6 +11,7 @@ use super::rules::{
     check_compiles, check_persistent, check_projection, check_shape, fit, passes_keys, start_of,
 };
 use super::session::{OR_REPLACE, TOPIC_PREFIX};
+use super::upgrade::Successor;
 use crate::aggregate::Spec;
 use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{Layout, Place, Start};
@@ -83,6 +84,12 @@ impl Draft<'_> {
         if with.event.is_none() && !(source.read_only || self.base.dry) {
             self.register_declared(&source, given).map_err(|e| e.at(name.span))?;
         }
+        if let Found::Replaced(before) = &found
+            && self.is_read_now(before)
+        {
+            self.widen(before, source, name)?;
+            return Ok(created(*kind, &name.name, None));
+        }
         self.replace(found, name)?;
         self.world.catalog.insert(source);
         if *kind == SourceKind::Table {
@@ -123,7 +130,6 @@ impl Draft<'_> {
             ))
             .at(name.span));
         }
-        self.check_unused(existing, name)?;
         Ok(Found::Replaced(Box::new(existing.clone())))
     }
 
@@ -202,6 +208,7 @@ impl Draft<'_> {
         if let Found::Enough(status) = found {
             return Ok(status);
         }
+        self.takes_over = or_replace;
         let with = With::parse(with)?;
         let sources = self.sources(query, &name.name, session)?;
         let source = sources[0].clone();
@@ -246,17 +253,33 @@ impl Draft<'_> {
         if let Some((_, span)) = &with.timestamp {
             timestamp_expr(&target).map_err(|e| e.at(*span))?;
         }
-        if let Found::Replaced(_) = found {
+        let new = Successor { sql: &parsed.text, sources: &sources, target, select };
+        self.make(found, new, name, session).map_err(|e| e.at(name.span))
+    }
+
+    /// Starts the query of a new stream or table, or has the one that it has go on by the new statement.
+    fn make(&mut self, found: Found, new: Successor, name: &Ident, session: &Session) -> Result<Outcome> {
+        let (kind, mut id) = (new.target.kind, None);
+        if let Found::Replaced(before) = &found {
             // The registry may refuse what the new one would write.
-            self.written(&target)?;
+            self.written(&new.target)?;
+            if let Some(query) = self.maker(before).filter(|_| new.target.events.is_empty()) {
+                self.check_successor(before, &query, &new)?;
+                if !self.is_of_tables(&query, new.sources) {
+                    self.succeed(&query, new)?;
+                    return Ok(created(kind, &name.name, Some(query.id)));
+                }
+                id = Some(query.id);
+            }
         }
         self.replace(found, name)?;
-        let prefix = if *kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
-        let id = self.world.catalog.next_query_id(&format!("{prefix}_{}", name.name));
+        let prefix = if kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
+        let id = id.unwrap_or_else(|| self.world.catalog.next_query_id(&format!("{prefix}_{}", name.name)));
+        let Successor { sql, sources, target, select } = new;
         let target = Source { origin: Origin::Derived(id.clone()), ..target };
-        self.start_parts(&id, &parsed.text, session).map_err(|e| e.at(name.span))?;
-        self.start(&id, &parsed.text, &sources, target, select, session).map_err(|e| e.at(name.span))?;
-        Ok(created(*kind, &name.name, Some(id)))
+        self.start_parts(&id, sql, session)?;
+        self.start(&id, sql, sources, target, select, session)?;
+        Ok(created(kind, &name.name, Some(id)))
     }
 
     /// What CREATE … AS SELECT writes to a topic of its own.
@@ -451,7 +474,7 @@ impl Draft<'_> {
     }
 
     /// How a derived topic is stored, where the topology gives it a place.
-    fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
+    pub(super) fn store(&mut self, target: &Source) -> Result<Option<StorePlan>> {
         if target.part.is_some() {
             return Ok(None);
         }

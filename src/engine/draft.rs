@@ -76,6 +76,8 @@ pub struct Draft<'a> {
     pub for_answer: Option<String>,
     /// The persistent query at hand.
     pub planning: Option<Planning>,
+    /// It takes the place of what had its name before: OR REPLACE.
+    pub takes_over: bool,
     /// The queries inside the one at hand, each behind those that it reads.
     pub parts: Vec<Part>,
     facts: &'a Facts,
@@ -92,6 +94,8 @@ pub struct Draft<'a> {
 pub struct Effects {
     pub install: Vec<DataflowPlan>,
     pub drop: (Vec<DataflowId>, Vec<TableId>),
+    /// What runs and goes on by these plans.
+    pub change: Vec<DataflowPlan>,
     /// What messages that are there already and have no time get as theirs, at the first start.
     pub started_ms: Option<i64>,
     /// Logs that end there from now on, since a start goes on from a checkpoint that knows no more of them.
@@ -186,6 +190,7 @@ impl<'a> Draft<'a> {
             changes: false,
             for_answer: None,
             planning: None,
+            takes_over: false,
             parts: Vec::new(),
             facts,
             missing: RefCell::default(),
@@ -273,6 +278,7 @@ impl<'a> Draft<'a> {
             }
         };
         self.planning = None;
+        self.takes_over = false;
         self.parts.clear();
         self.changes |= is_lasting(&parsed.statement);
         outcome.map(Verdict::Outcome)

@@ -34,6 +34,8 @@ pub struct Hold {
     pub readers: BTreeMap<DataflowId, String>,
     /// What they have read has come to there when it is known how far they are.
     pub hubs: Vec<HubId>,
+    /// And is through in these dataflows.
+    pub through: Vec<DataflowId>,
     /// Not before they have read all that is there, so that no row waits for one of another.
     pub at_end: bool,
 }
@@ -57,6 +59,7 @@ impl Hold {
         let where_they_are = Place {
             readers: held.readers.clone(),
             hubs: self.hubs.clone(),
+            through: self.through.clone(),
             keys: self.readers.values().cloned().collect(),
         };
         let that_they_stand = Place { readers: held.readers.clone(), ..Place::default() };
@@ -79,12 +82,13 @@ impl fmt::Debug for Held {
     }
 }
 
-/// What workers are asked: when these readers stand, and what they have read has come to these hubs, where
-/// those of these names are.
+/// What workers are asked: when these readers stand, and what they have read has come to these hubs and is
+/// through in these dataflows, where those of these names are.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Place {
     readers: Vec<DataflowId>,
     hubs: Vec<HubId>,
+    through: Vec<DataflowId>,
     keys: Vec<String>,
 }
 
@@ -136,9 +140,10 @@ impl Locating {
 
     /// What the worker has to say, if it can.
     pub fn answer(&self, context: &Context) -> Option<Mail> {
-        let Place { readers, hubs, keys } = &self.place;
+        let Place { readers, hubs, through, keys } = &self.place;
         let stand = readers.iter().all(|id| context.pauses.stands(*id) || context.are_done(&[*id]));
-        if !stand || !hubs.iter().all(|hub| context.hub(*hub).has_passed(self.tick)) {
+        let has_come = hubs.iter().all(|hub| context.hub(*hub).has_passed(self.tick));
+        if !stand || !has_come || !through.iter().all(|id| context.has_passed(*id, self.tick)) {
             return None;
         }
         let position = |key: &String| Some((key.clone(), context.position(key)?));

@@ -84,10 +84,14 @@ impl Draft<'_> {
         decoder(&altered.serialization, &altered.schema, &self.base.schemas)
             .map_err(|e| e.at(added[0].name.span))?;
         timestamp_expr(&altered)?;
-        self.remove(&source, name)?;
-        self.world.catalog.insert(altered);
-        if kind == SourceKind::Table {
-            self.maintain(&name.name.clone(), &parsed.text)?;
+        if self.is_read_now(&source) {
+            self.widen(&source, altered, name)?;
+        } else {
+            self.remove(&source, name)?;
+            self.world.catalog.insert(altered);
+            if kind == SourceKind::Table {
+                self.maintain(&name.name.clone(), &parsed.text)?;
+            }
         }
         let columns = if added.len() == 1 { "column" } else { "columns" };
         let message = format!("{} {} has {} {columns} more", word(kind), name.name, added.len());
@@ -127,7 +131,6 @@ impl Draft<'_> {
                 return wrong(format!("{} belongs to the engine", name.name), "SELECT from it".into());
             }
         }
-        self.check_unused(&source, name)?;
         Ok(source)
     }
 

@@ -23,6 +23,7 @@ mod rules;
 mod schemas;
 mod reading;
 mod remove;
+mod upgrade;
 mod pause;
 mod hold;
 mod mended;

@@ -160,7 +160,7 @@ impl Draft<'_> {
             query.plan = plan.clone();
             query.dataflows.extend(plans.iter().map(DataflowPlan::id));
         });
-        self.put(plan, moves);
+        self.put_apart(plan, moves);
         self.install(plans);
         Ok(())
     }
@@ -176,7 +176,8 @@ impl Draft<'_> {
         });
         let behind = shared.iter().flat_map(|hub| self.readers_behind(*hub));
         let readers = stopping.chain(behind.map(|source| (source.id, source.key))).collect();
-        let hold = Hold { readers, hubs: shared.iter().copied().collect(), at_end: query.plan.is_ordered() };
+        let hubs = shared.iter().copied().collect();
+        let hold = Hold { readers, hubs, through: Vec::new(), at_end: query.plan.is_ordered() };
         match self.world.live && !hold.readers.is_empty() {
             true => self.held(hold),
             false => Ok(Arc::default()),
@@ -193,7 +194,7 @@ impl Draft<'_> {
     }
 
     /// What runs, waits for the script's end, or was planned by this request.
-    fn planned(&self) -> impl Iterator<Item = &DataflowPlan> {
+    pub(super) fn planned(&self) -> impl Iterator<Item = &DataflowPlan> {
         let planned = self.world.active.values().chain(&self.world.waiting).map(Arc::as_ref);
         planned.chain(&self.effects.install)
     }
@@ -203,7 +204,7 @@ impl Draft<'_> {
     }
 
     /// The readers of topics from which rows come into a hub.
-    fn readers_behind(&self, hub: HubId) -> Vec<SourcePlan> {
+    pub(super) fn readers_behind(&self, hub: HubId) -> Vec<SourcePlan> {
         let behind = |plan: DataflowPlan| match plan {
             DataflowPlan::Source(source) => vec![source],
             DataflowPlan::Query(query) => {
@@ -283,16 +284,9 @@ impl Draft<'_> {
     }
 
     /// Puts a query's plan in the place of the one with its number.
-    fn put(&mut self, plan: QueryPlan, moves: BTreeMap<HubId, HubId>) {
-        let (query, new) = (plan.id, Arc::new(DataflowPlan::Query(plan)));
-        for planned in self.effects.install.iter_mut().filter(|planned| planned.id() == query) {
-            *planned = DataflowPlan::clone(&new);
-        }
-        for waiting in self.world.waiting.iter_mut().filter(|waiting| waiting.id() == query) {
-            *waiting = Arc::clone(&new);
-        }
-        if let Some(active) = self.world.active.get_mut(&query) {
-            *active = new;
+    fn put_apart(&mut self, plan: QueryPlan, moves: BTreeMap<HubId, HubId>) {
+        let query = plan.id;
+        if self.put(DataflowPlan::Query(plan)) {
             let moved = moves.into_iter().map(|(from, to)| Move { query, from, to });
             self.effects.pauses.moves.extend(moved);
         }
@@ -372,15 +366,8 @@ impl DataflowPlan {
 }
 
 impl QueryPlan {
-    fn hubs(&self) -> impl Iterator<Item = HubId> {
-        self.inputs.iter().filter_map(|input| match input.from {
-            Input::Hub(hub) => Some(hub),
-            Input::Table(_) => None,
-        })
-    }
-
     /// Whether it takes rows of several readers in the order of their times, for which they wait.
-    fn is_ordered(&self) -> bool {
+    pub(super) fn is_ordered(&self) -> bool {
         let mut joins_rows = false;
         self.select.from.each_join(&mut |join| joins_rows |= !join.is_table());
         let window = match &self.select.shape {

@@ -6,14 +6,17 @@ use super::Session;
 use super::checkpoint::{self, Asked, Known, Manifest, Statements};
 use super::draft::Draft;
 use super::fingerprint::fingerprint;
+use super::upgrade::{extends, lasting};
 use super::world::World;
-use crate::catalog::{Origin, Query, Recorded, Source};
+use crate::catalog::{Base, Origin, Query, Recorded, Source};
 use crate::connector::{Cluster, Layout, Place, Start, log};
 use crate::error::{Error, Result};
 use crate::plan::{DataflowPlan, Piece, QueryPlan, SelectPlan, Sink, StorePlan};
 use crate::render::kept::KeptId;
 use crate::render::rejects;
+use crate::sql::ast::SourceKind;
 use crate::sql::parse_statement_with;
+use crate::types::Schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,20 +118,45 @@ impl Draft<'_> {
         target: &Source,
         select: &SelectPlan,
     ) -> Result<()> {
-        let stored = match target.events.first() {
+        let whole = fingerprint(&(
+            self.reads_of(sources)?,
+            select,
+            (&target.topic, &target.serialization, &target.schema, target.layout, target.ordinal),
+            self.stored_at(target),
+            self.generation(target),
+        ));
+        let base = self.base_of(sources, target, select)?;
+        self.planning = Some(self.planned_as(&target.name, whole, base));
+        Ok(())
+    }
+
+    fn reads_of(&self, sources: &[Source]) -> Result<Vec<u128>> {
+        sources.iter().map(|source| self.source_fingerprint(source)).collect()
+    }
+
+    /// What tells where its rows are stored.
+    fn stored_at(&self, target: &Source) -> Option<String> {
+        let place = match target.events.first() {
             Some(event) => Some(event.writes.clone()),
             None => self.base.topology.resolve(&target.topic, &self.base.data_dir, target.layout.partitions),
         };
-        let stored = stored.filter(|_| target.part.is_none());
-        let fingerprint = fingerprint(&(
-            sources.iter().map(|source| self.source_fingerprint(source)).collect::<Result<Vec<_>>>()?,
-            select,
-            (&target.topic, &target.serialization, &target.schema, target.layout, target.ordinal),
-            stored.as_ref().map(identity),
-            self.generation(target),
+        place.filter(|_| target.part.is_none()).as_ref().map(identity)
+    }
+
+    /// What a query has to have in common with the one at hand to take its place at another start. What is made
+    /// of tables only is made anew, and what has queries inside it.
+    pub(super) fn base_of(&self, sources: &[Source], target: &Source, select: &SelectPlan) -> Result<Base> {
+        let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
+        if of_tables || sources.iter().any(|source| source.part.is_some()) || target.part.is_some() {
+            return Ok(Base::default());
+        }
+        let lasting = fingerprint(&(
+            self.reads_of(sources)?,
+            lasting(select),
+            (&target.topic, &target.serialization, &target.timestamp, target.layout, target.ordinal),
+            self.stored_at(target),
         ));
-        self.planning = Some(self.planned_as(&target.name, fingerprint));
-        Ok(())
+        Ok(Base { lasting: format!("{lasting:032x}"), columns: target.schema.columns.clone() })
     }
 
     /// The query that made a stream or table: what is kept of its rows is of no use to another one's.
@@ -162,18 +190,23 @@ impl Draft<'_> {
     /// The same for the query that keeps a declared table.
     pub(super) fn plan_table(&mut self, source: &Source) -> Result<()> {
         let fingerprint = self.declaration_fingerprint(source)?;
-        let mut planning = self.planned_as(&source.name, fingerprint);
+        let mut planning = self.planned_as(&source.name, fingerprint, Base::default());
         // It shares the reader of its topic, which begins at the beginning.
         planning.recorded.late = false;
         self.planning = Some(planning);
         Ok(())
     }
 
-    fn planned_as(&self, writes: &str, fingerprint: u128) -> Planning {
+    fn planned_as(&self, writes: &str, fingerprint: u128, base: Base) -> Planning {
         let what = format!("{writes}:{fingerprint:032x}");
         let same = self.world.catalog.queries.values().filter(|q| q.recorded.key.starts_with(&what)).count();
-        let key = format!("{what}:{same}");
+        let mut key = format!("{what}:{same}");
         let from = self.manifest_from();
+        if let Some(before) = from.and_then(|manifest| self.predecessor(manifest, writes, &key, &base)) {
+            let what = "goes on where it was, by its new statement";
+            self.effects.warnings.borrow_mut().push(format!("{writes} {what}"));
+            key = before;
+        }
         let known = from.and_then(|manifest| manifest.queries.get(&key)).cloned();
         // What a checkpoint does not know cannot go on with the readers of those that it knows.
         let late = !self.world.begun && from.is_some() && known.as_ref().is_none_or(|known| known.late);
@@ -185,7 +218,19 @@ impl Draft<'_> {
             (Some(known), _) => known.since,
             (None, from) => from.map_or(0, |manifest| manifest.number),
         };
-        Planning { recorded: Recorded { key, late, since }, readers: 0, known }
+        Planning { recorded: Recorded { key, late, since, base }, readers: 0, known }
+    }
+
+    /// What a checkpoint calls the query whose place a CREATE OR REPLACE takes that has become another one since.
+    fn predecessor(&self, manifest: &Manifest, writes: &str, key: &str, base: &Base) -> Option<String> {
+        if !self.takes_over || base.lasting.is_empty() || manifest.queries.contains_key(key) {
+            return None;
+        }
+        let new = Schema { columns: base.columns.clone() };
+        let is_it = |known: &Known| {
+            known.writes == writes && known.base.lasting == base.lasting && extends(&known.base.columns, &new)
+        };
+        manifest.queries.iter().find(|(_, known)| is_it(known)).map(|(key, _)| key.clone())
     }
 
     /// Of the query at hand.
@@ -361,8 +406,8 @@ impl World {
         manifest.queries.insert(BOOKS.into(), Known { states, ..Known::default() });
         for query in self.catalog.queries.values() {
             let states = number(&query.plan);
-            let Recorded { key, late, since } = query.recorded.clone();
-            manifest.queries.insert(key, Known { writes: query.writes.clone(), states, late, since });
+            let Recorded { key, late, since, base } = query.recorded.clone();
+            manifest.queries.insert(key, Known { writes: query.writes.clone(), states, late, since, base });
         }
         (manifest, kept)
     }
@@ -401,16 +446,6 @@ impl DataflowPlan {
         }) = self
         {
             store.outbox = None;
-        }
-    }
-}
-
-impl QueryPlan {
-    pub(super) fn stores(&self) -> Option<&StorePlan> {
-        match &self.sink {
-            Sink::Stream { store, .. } => store.as_ref(),
-            Sink::Changelog(store) => Some(store),
-            Sink::Table { .. } | Sink::Answer { .. } => None,
         }
     }
 }

@@ -81,6 +81,11 @@ pub enum Command {
         wanted: Vec<(HubId, Wanted)>,
         started_ms: i64,
     },
+    /// What is installed goes on by these plans.
+    Change {
+        plans: Vec<DataflowPlan>,
+        wanted: Vec<(HubId, Wanted)>,
+    },
     Drop {
         dataflows: Vec<DataflowId>,
         tables: Vec<TableId>,

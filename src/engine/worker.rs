@@ -13,8 +13,9 @@ use crate::error::Result;
 use crate::registry::Client;
 use crate::render::Tick;
 use crate::render::books::Books;
+use crate::render::changing::Changing;
 use crate::render::context::{Context, frontier};
-use crate::render::dataflow::{cancel, install};
+use crate::render::dataflow::{cancel, change, install};
 use crate::render::hub;
 use crate::render::inflight::Inflight;
 use crate::render::rejects::RejectLog;
@@ -102,6 +103,7 @@ pub(super) fn context(
         stamps: RefCell::default(),
         gauges: RefCell::default(),
         pauses: Standing::default(),
+        changing: Changing::default(),
         hold: Cell::default(),
         stores: RefCell::default(),
         writers: RefCell::default(),
@@ -196,6 +198,16 @@ impl Loop {
                     }
                 }
                 self.started = true;
+            }
+            Command::Change { plans, wanted } => {
+                for (hub, wanted) in wanted {
+                    *context.hub(hub).wanted.borrow_mut() = wanted;
+                }
+                for plan in plans {
+                    if let Err(error) = change(plan, context) {
+                        context.shared.fail(error);
+                    }
+                }
             }
             Command::Drop { dataflows, tables, wanted } => {
                 for (hub, wanted) in wanted {

@@ -217,6 +217,15 @@ impl QueryPlan {
             && self.select.from.is_scan()
     }
 
+    /// What it stores, and how.
+    pub fn stores(&self) -> Option<&StorePlan> {
+        match &self.sink {
+            Sink::Stream { store, .. } => store.as_ref(),
+            Sink::Changelog(store) => Some(store),
+            Sink::Table { .. } | Sink::Answer { .. } => None,
+        }
+    }
+
     /// The names of what its operators keep beyond a tick.
     pub fn keeps(&self) -> Vec<String> {
         let mut names = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::Tick;
 use super::books::Books;
+use super::changing::Changing;
 use super::gauge::{Gauge, Level};
 use super::hub::Hub;
 use super::inflight::Inflight;
@@ -48,6 +49,7 @@ pub struct Context {
     /// Of each source that has been read, by its name.
     pub gauges: RefCell<BTreeMap<String, Rc<RefCell<Gauge>>>>,
     pub pauses: Standing,
+    pub changing: Changing,
     /// While a checkpoint is under way: its tick. Nothing behind it is stored, compacted or told in the
     /// rejects until it is known how far each of these has come.
     pub hold: Cell<Option<Tick>>,
@@ -274,6 +276,12 @@ impl Context {
     pub fn are_done(&self, ids: &[DataflowId]) -> bool {
         let dataflows = self.dataflows.borrow();
         ids.iter().all(|id| dataflows.get(id).is_none_or(|dataflow| dataflow.probe.done()))
+    }
+
+    /// Whether all of a tick is through in a dataflow, or that is gone.
+    pub fn has_passed(&self, id: DataflowId, tick: Tick) -> bool {
+        let dataflows = self.dataflows.borrow();
+        dataflows.get(&id).and_then(|dataflow| frontier(&dataflow.probe)).is_none_or(|open| open > tick)
     }
 
     pub fn wake_sources(&self) {

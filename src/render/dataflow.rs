@@ -3,7 +3,7 @@
 use super::changes::{Press, Touched, changelog, changes};
 use super::context::{Context, Dataflow};
 use super::hub::{publish, subscribe};
-use super::preaggregate::{aggregate, inputs};
+use super::preaggregate::aggregate;
 use super::read::read;
 use super::source::decode;
 use super::table::Table;
@@ -73,14 +73,19 @@ fn install_query(
     ends: &mut Ends,
     context: &Rc<Context>,
 ) -> Result<()> {
-    // What only passes on needs no column by itself: who reads it does.
-    let passes = matches!(plan.sink, Sink::Stream { store: None, .. }) && plan.select.from.is_scan();
-    let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
-    let wanted = plan.select.reads(plan.width(), outputs.as_deref());
+    let wanted = wanted(plan);
     match rendered(scope, &plan.select.from, &wanted, plan, ends, context)? {
         Rendered::Rows(rows) => install_on_rows(rows, plan, ends, context),
         Rendered::Table(touched, table) => install_on_table(touched, *table, plan, ends, context),
     }
+}
+
+/// The columns of its relation that a query reads by itself.
+fn wanted(plan: &QueryPlan) -> Vec<bool> {
+    // What only passes on needs no column by itself: who reads it does.
+    let passes = matches!(plan.sink, Sink::Stream { store: None, .. }) && plan.select.from.is_scan();
+    let outputs = passes.then(|| vec![false; plan.select.columns.len()]);
+    plan.select.reads(plan.width(), outputs.as_deref())
 }
 
 /// What a relation becomes: a stream of rows, or a table and the keys that change in it.
@@ -109,8 +114,7 @@ pub fn rendered<'s>(
     };
     Ok(match plan.inputs[input].from {
         Input::Hub(hub) => {
-            let columns = wanted[..plan.inputs[input].columns].to_vec();
-            let needs = Wanted { columns, headers: plan.passes_headers_on() };
+            let needs = needs(plan, input, wanted);
             let cancel = Rc::clone(&ends.cancel);
             Rendered::Rows(subscribe(scope, &context.hub(hub), plan.id, needs, cancel, &mut ends.wake))
         }
@@ -123,6 +127,33 @@ pub fn rendered<'s>(
     })
 }
 
+fn needs(plan: &QueryPlan, input: usize, wanted: &[bool]) -> Wanted {
+    Wanted { columns: wanted[..plan.inputs[input].columns].to_vec(), headers: plan.passes_headers_on() }
+}
+
+/// Has a dataflow that is installed go on by another plan, which reads and writes where this one did.
+///
+/// # Errors
+/// As for [`install`].
+pub fn change(plan: DataflowPlan, context: &Context) -> Result<()> {
+    if let DataflowPlan::Query(query) = &plan {
+        if let Relation::Scan(input) = query.select.from
+            && let Input::Hub(hub) = query.inputs[input].from
+        {
+            context.hub(hub).set_needs(query.id, &needs(query, input, &wanted(query)));
+        }
+        if let (Sink::Table { table, .. }, Shape::Aggregate(aggregation)) = (&query.sink, &query.select.shape)
+        {
+            let mut tables = context.tables.borrow_mut();
+            if let Some(known) = tables.get_mut(table) {
+                *known = Rc::new(known.finished_by(&query.select.columns, aggregation)?);
+            }
+        }
+    }
+    context.changing.change(plan);
+    Ok(())
+}
+
 fn install_on_rows(
     rows: StreamVec<'_, Tick, Batch>,
     plan: &QueryPlan,
@@ -133,19 +164,19 @@ fn install_on_rows(
         (Sink::Table { table, .. }, Shape::Aggregate(aggregation)) => {
             install_table(rows, *table, aggregation, plan, ends, context)
         }
-        (Sink::Stream { hub, store: stored }, Shape::Project(exprs)) => {
+        (Sink::Stream { hub, store: stored }, Shape::Project(_)) => {
             let feeds = context.hub(*hub);
             // What is stored needs every column, whoever reads.
             let wanted = stored.is_none().then(|| Rc::clone(&feeds));
-            let rows = transform(rows, plan, exprs.clone(), wanted, context)?;
+            let rows = transform(rows, plan, wanted, context)?;
             if let Some(stored) = stored.as_ref().filter(|stored| stored.place != Place::Blackhole) {
                 store::store(rows.clone(), plan, *hub, stored, &ends.probe, context)?;
             }
             publish(rows.probe_with(&ends.probe), feeds, plan.id);
             Ok(())
         }
-        (Sink::Answer { answer }, Shape::Project(exprs)) => {
-            let rows = transform(rows, plan, exprs.clone(), None, context)?;
+        (Sink::Answer { answer }, Shape::Project(_)) => {
+            let rows = transform(rows, plan, None, context)?;
             let columns = plan.select.columns.len();
             answer::answer_rows(rows, columns, answer.clone(), &ends.probe, context);
             Ok(())
@@ -162,7 +193,7 @@ fn install_table(
     ends: &Ends,
     context: &Rc<Context>,
 ) -> Result<()> {
-    let rows = transform(rows, plan, inputs(aggregation), None, context)?;
+    let rows = transform(rows, plan, None, context)?;
     let built = aggregate(rows, plan, aggregation, &ends.probe, context)?;
     context.tables.borrow_mut().insert(table, Rc::new(built));
     Ok(())
@@ -213,4 +244,5 @@ pub fn cancel(context: &Context, id: crate::plan::DataflowId) {
     }
     context.kept.borrow_mut().retain(|(dataflow, _), _| *dataflow != id);
     context.pauses.forget(id);
+    context.changing.forget(id);
 }

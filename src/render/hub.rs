@@ -38,7 +38,7 @@ pub struct Reader {
     /// The query that reads.
     query: DataflowId,
     queue: RefCell<VecDeque<Event>>,
-    needs: Wanted,
+    needs: RefCell<Wanted>,
     activator: Activator,
 }
 
@@ -116,6 +116,13 @@ impl Hub {
         readers.iter().filter_map(Weak::upgrade).for_each(|reader| to.add_reader(&reader));
     }
 
+    /// A query reads other columns from now on.
+    pub fn set_needs(&self, query: DataflowId, needs: &Wanted) {
+        let readers = self.readers.borrow();
+        let its = readers.iter().filter_map(Weak::upgrade).filter(|reader| reader.query == query);
+        its.for_each(|reader| *reader.needs.borrow_mut() = needs.clone());
+    }
+
     /// Nobody writes, and nobody reads.
     fn unused(&self) -> bool {
         self.writers.borrow().is_empty() && self.readers.borrow().iter().all(|r| r.strong_count() == 0)
@@ -161,9 +168,11 @@ impl Reader {
         if batch.len == 0 {
             return true;
         }
-        let mut columns = self.needs.columns.iter().zip(&batch.columns);
-        let has_columns = columns.all(|(needed, column)| !needed || !matches!(column, Column::Absent));
-        has_columns && !(self.needs.headers && matches!(batch.origin.headers, Headers::Unread))
+        let needs = self.needs.borrow();
+        // Columns that a stream got later are behind those that an older batch has.
+        let is_there = |i: usize| batch.columns.get(i).is_some_and(|c| !matches!(c, Column::Absent));
+        let has_columns = needs.columns.iter().enumerate().all(|(i, needed)| !needed || is_there(i));
+        has_columns && !(needs.headers && matches!(batch.origin.headers, Headers::Unread))
     }
 }
 
@@ -198,6 +207,7 @@ pub fn subscribe<'s>(
     source(scope, "Subscribe", |capability, info| {
         let activator = scope.activator_for(std::rc::Rc::clone(&info.address));
         wake.push(scope.activator_for(info.address));
+        let needs = RefCell::new(needs);
         let reader = Rc::new(Reader { query, queue: RefCell::default(), needs, activator });
         hub.add_reader(&reader);
         let mut state = Some((capability, reader));

@@ -22,6 +22,7 @@ pub mod source;
 pub mod stamps;
 pub mod gauge;
 pub mod standing;
+pub mod changing;
 pub mod transform;
 pub mod clock;
 pub mod keyed;

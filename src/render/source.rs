@@ -2,6 +2,7 @@
 
 use super::Tick;
 use super::books::Stage;
+use super::changing::Watch;
 use super::context::Context;
 use super::read::{Read, waker};
 use super::rejects::RejectedRecord;
@@ -12,7 +13,7 @@ use crate::clock::now_ms;
 use crate::connector::{Dispensers, Moment, Ticket};
 use crate::error::Result;
 use crate::format::{Decoder, decoder_in};
-use crate::plan::{SourcePlan, Wanted};
+use crate::plan::{DataflowPlan, SourcePlan, Wanted};
 use crate::registry::Lookups;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +51,7 @@ pub fn decode<'s>(
 ) -> Result<StreamVec<'s, Tick, Batch>> {
     let mut rows = RowDecoder::new(plan, &context.schemas)?;
     let (plan, shared, context) = (plan.clone(), Arc::clone(shared), Rc::clone(context));
+    let watch = context.changing.watch(plan.id);
     let (source, worker) = (plan.ordinal, context.index as u32);
     let reached = move |partition, at_end| Reached { source, worker, partition, at_end };
     let hub = context.hub(plan.hub);
@@ -62,6 +64,7 @@ pub fn decode<'s>(
         let mut undecoded: VecDeque<(Capability<Tick>, Read)> = VecDeque::new();
         let mut unstamped: Vec<(Capability<Tick>, Batch, Ticket)> = Vec::new();
         move |input, output| {
+            rows.follow(&watch, &context);
             input.for_each(|cap, batches| {
                 let tick = *cap.least().expect("messages travel with a tick");
                 undecoded.extend(batches.drain(..).map(|read| (cap.delayed(&tick, 0), read)));
@@ -165,6 +168,16 @@ impl RowDecoder {
             columns: plan.schema.len(),
             reached: BTreeMap::new(),
         })
+    }
+
+    /// Becomes that of another plan, if the source has one by now.
+    fn follow(&mut self, watch: &Watch, context: &Context) {
+        if let Some(DataflowPlan::Source(plan)) = watch.changed().as_deref() {
+            match RowDecoder::new(plan, &context.schemas) {
+                Ok(changed) => *self = changed,
+                Err(error) => context.shared.fail(error),
+            }
+        }
     }
 
     /// Whether the messages can be decoded now; see [`Decoder::is_ready`].

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::format::{Encoded, Encoder, encoder};
 use crate::headers::Headers;
 use crate::partition::partition_of;
-use crate::plan::{QueryPlan, StorePlan};
+use crate::plan::{DataflowPlan, QueryPlan, StorePlan};
 use arrow_buffer::Buffer;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -248,20 +248,34 @@ fn merge(runs: &[Vec<Place>], position: impl Fn(&Place) -> Position, order: &mut
     }
 }
 
+/// What makes messages of rows, and what gives them their time where that is not the rows'.
+fn dealer_of(plan: &StorePlan) -> Result<(Dealer, Option<RowTime>)> {
+    let encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
+    let rowtime = plan.timestamp.as_ref().map(RowTime::new).transpose()?;
+    Ok((Dealer { encoder, partitions: plan.layout.partitions, bytes: 0 }, rowtime))
+}
+
 fn encode<'s>(
     rows: StreamVec<'s, Tick, Batch>,
     query: &QueryPlan,
     plan: &StorePlan,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Chunk>> {
-    let encoder = encoder(&plan.serialization, &plan.schema, &plan.written)?;
-    let mut rowtime = plan.timestamp.as_ref().map(RowTime::new).transpose()?;
-    let mut dealer = Dealer { encoder, partitions: plan.layout.partitions, bytes: 0 };
+    let (mut dealer, mut rowtime) = dealer_of(plan)?;
+    let watch = context.changing.watch(query.id);
     let query = query.clone();
     let context = Rc::clone(context);
     let stage = context.books.stage(Stage::new(&query.source(), &query.topic(), &query.query, "store"));
     Ok(rows.unary(Pipeline, "Encode", move |_, _| {
         move |input, output| {
+            if let Some(DataflowPlan::Query(query)) = watch.changed().as_deref()
+                && let Some(stored) = query.stores()
+            {
+                match dealer_of(stored) {
+                    Ok(changed) => (dealer, rowtime) = changed,
+                    Err(error) => context.shared.fail(error),
+                }
+            }
             input.for_each(|cap, batches| {
                 let tick = *cap.least().expect("rows travel with a tick");
                 let mut session = output.session(&cap);

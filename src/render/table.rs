@@ -12,7 +12,7 @@ use super::scan::{Scan, compact, each};
 use super::timed::{rowtime, timed_batch, timed_row};
 use crate::aggregate::{self, Element, Key, Spec, State};
 use crate::batch::{Batch, Column, Origin};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::expr::compile::{Evaluator, Projection, compile};
 use crate::expr::{ExprKind, Notes};
 use crate::plan::Aggregation;
@@ -167,6 +167,24 @@ impl Table {
             presses.push(press);
         }
         (touched, table, presses)
+    }
+
+    /// The same groups, whose rows are made of them in another way.
+    pub fn finished_by(&self, columns: &[ColumnDef], aggregation: &Aggregation) -> Result<Table> {
+        let content = match &*self.content.borrow() {
+            Content::States { states, elements } => {
+                Content::States { states: states.clone(), elements: elements.clone() }
+            }
+            Content::Rows(rows) => Content::Rows(rows.clone()),
+            Content::Joined(_) | Content::View(_) => {
+                return Err(Error::runtime(
+                    "the rows of joined tables are made by their join; this is a bug",
+                ));
+            }
+        };
+        let finisher = Finisher::new(columns, aggregation)?;
+        let touches = self.touches.borrow().clone();
+        Ok(Table::new(content, Some(finisher), columns, &self.probe).touched_by(touches))
     }
 
     /// Keys as they are kept, ascending, of keys with the values of the columns that tell rows apart.

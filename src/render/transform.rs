@@ -3,13 +3,14 @@
 use super::Tick;
 use super::books::Stage;
 use super::context::Context;
+use super::preaggregate::inputs;
 use super::rejects::RejectedRecord;
 use crate::batch::{Batch, Column};
 use crate::error::Result;
 use crate::expr::compile::{Evaluator, Projection, compile};
 use crate::expr::expand::{Expander, TableCall};
 use crate::expr::{Expr, Notes};
-use crate::plan::{QueryPlan, Sink};
+use crate::plan::{DataflowPlan, QueryPlan, Shape, Sink};
 use crate::types::ColumnDef;
 use arrow_array::BooleanArray;
 use std::rc::Rc;
@@ -34,6 +35,19 @@ pub struct Transform {
 }
 
 impl Transform {
+    /// What a query makes of its rows before it publishes or groups them.
+    fn of(plan: &QueryPlan) -> Result<Transform> {
+        let exprs = match &plan.select.shape {
+            Shape::Project(exprs) => exprs.clone(),
+            Shape::Aggregate(aggregation) => inputs(aggregation),
+        };
+        let transform = Transform::new(plan.select.filter.as_ref(), exprs)?.expanding(&plan.select.expand)?;
+        Ok(match plan.sink {
+            Sink::Stream { .. } => transform.into_stream(&plan.select.columns),
+            _ => transform,
+        })
+    }
+
     pub fn new(filter: Option<&Expr>, exprs: Vec<Expr>) -> Result<Transform> {
         let all = vec![true; exprs.len()];
         Ok(Transform {
@@ -174,19 +188,21 @@ fn columns_of(expr: &Expr) -> Vec<usize> {
 pub fn transform<'s>(
     stream: StreamVec<'s, Tick, Batch>,
     plan: &QueryPlan,
-    exprs: Vec<Expr>,
     feeds: Option<Rc<super::hub::Hub>>,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Batch>> {
-    let transform = Transform::new(plan.select.filter.as_ref(), exprs)?.expanding(&plan.select.expand)?;
-    let mut transform = match plan.sink {
-        Sink::Stream { .. } => transform.into_stream(&plan.select.columns),
-        _ => transform,
-    };
+    let mut transform = Transform::of(plan)?;
+    let watch = context.changing.watch(plan.id);
     let (plan, context) = (plan.clone(), Rc::clone(context));
     let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "transform"));
     Ok(stream.unary(Pipeline, "Transform", move |_, _| {
         move |input, output| {
+            if let Some(DataflowPlan::Query(plan)) = watch.changed().as_deref() {
+                match Transform::of(plan) {
+                    Ok(changed) => transform = changed,
+                    Err(error) => context.shared.fail(error),
+                }
+            }
             input.for_each(|cap, batches| {
                 let tick = *cap.least().expect("rows travel with a tick");
                 let mut session = output.session(&cap);

@@ -24,6 +24,7 @@ pub use statements::{Asked, Statements};
 pub use taker::{Checkpoints, Intervals, Resumed};
 pub use underway::Underway;
 
+use crate::catalog::Base;
 use crate::connector::log::{Ends, ends};
 use crate::connector::{Position, Split};
 use crate::error::{Error, Result, reason};
@@ -86,6 +87,8 @@ pub struct Known {
     pub late: bool,
     /// The checkpoint that its first start went on from; 0: none.
     pub since: u64,
+    #[serde(default)]
+    pub base: Base,
 }
 
 /// What is told of the last one.
