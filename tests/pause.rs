@@ -201,3 +201,48 @@ fn readers_of_several_processes_stop_at_one_place() {
         counted("T", written);
     }
 }
+
+#[test]
+fn standard_input_stands_with_all_that_read_it() {
+    let site = Site::new().and("[topics.s]\nconnector = \"stdin\"\n");
+    let script = site.script(
+        "CREATE STREAM S (ID INT, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
+         CREATE TABLE T AS SELECT 1 AS ONE, COUNT(*) AS N FROM S GROUP BY 1;
+         CREATE TABLE U AS SELECT 1 AS ONE, SUM(V) AS N FROM S GROUP BY 1;",
+    );
+    let mut command = binary(["run", "--listen", "127.0.0.1:0"]);
+    command.arg(&script).stdin(std::process::Stdio::piped());
+    let mut served = Served::of(command);
+    let mut input = served.process.child.stdin.take().unwrap();
+    let mut write = |line: &str| std::io::Write::write_all(&mut input, line.as_bytes()).unwrap();
+    let ask = |table: &str| {
+        let body = serde_json::json!({ "sql": format!("SELECT N FROM {table}") }).to_string();
+        served.post("/query-stream", "application/json", body).body
+    };
+    let becomes = |table: &str, n: u64| {
+        let started = std::time::Instant::now();
+        while !ask(table).contains(&format!("[{n}]")) {
+            assert!(started.elapsed() < DEADLINE, "{}", ask(table));
+        }
+    };
+    write("1,10\n2,20\n");
+    becomes("T", 2);
+    becomes("U", 30);
+    let refused = |sql: &str, why: &str| {
+        let refused = served.ksql(sql).to_string();
+        assert!(refused.contains(why), "{refused}");
+    };
+    refused("PAUSE CTAS_T_1;", "others read S with it");
+    assert!(served.ksql("PAUSE ALL;").is_array());
+    refused("RESUME CTAS_T_1;", "others read S with it");
+    refused("CREATE TABLE V AS SELECT ID, COUNT(*) AS N FROM S GROUP BY ID;", "is paused");
+    write("3,30\n");
+    assert!(served.ksql("RESUME ALL;").is_array());
+    becomes("T", 3);
+    becomes("U", 60);
+    assert!(served.ksql("TERMINATE CTAS_U_2;").is_array());
+    assert!(served.ksql("PAUSE CTAS_T_1;").is_array());
+    write("4,40\n");
+    assert!(served.ksql("RESUME CTAS_T_1;").is_array());
+    becomes("T", 4);
+}

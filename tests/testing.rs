@@ -201,6 +201,77 @@ topic OUT, record 2: it is not expected
     }
 }
 
+const RUNNING: &str = "
+--@test: what is paused has its rows later
+CREATE STREAM A (K STRING KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');
+CREATE STREAM B AS SELECT K, V * 2 AS V FROM A;
+CREATE TABLE C AS SELECT K, COUNT(*) AS N FROM A GROUP BY K;
+INSERT INTO A (K, V) VALUES ('x', 1);
+ASSERT VALUES B (K, V) VALUES ('x', 2);
+PAUSE ALL;
+INSERT INTO A (K, V) VALUES ('x', 5);
+RESUME ALL;
+INSERT INTO A (K, V) VALUES ('x', 6);
+ASSERT VALUES B (K, V) VALUES ('x', 10);
+ASSERT VALUES B (K, V) VALUES ('x', 12);
+ASSERT VALUES C (K, N) VALUES ('x', 1);
+ASSERT VALUES C (K, N) VALUES ('x', 2);
+ASSERT VALUES C (K, N) VALUES ('x', 3);
+
+--@test: what is paused has none before
+--@expected.error: AssertionError
+CREATE STREAM A (K STRING KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');
+CREATE STREAM B AS SELECT K, V * 2 AS V FROM A;
+INSERT INTO A (K, V) VALUES ('x', 1);
+PAUSE CSAS_B_1;
+INSERT INTO A (K, V) VALUES ('x', 5);
+ASSERT VALUES B (K, V) VALUES ('x', 2);
+ASSERT VALUES B (K, V) VALUES ('x', 10);
+
+--@test: others go on, with the same topic and with another one
+CREATE STREAM A (K STRING KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');
+CREATE STREAM Z (K STRING KEY, V INT) WITH (KAFKA_TOPIC='z', VALUE_FORMAT='JSON');
+CREATE STREAM B AS SELECT K, V * 2 AS V FROM A;
+CREATE STREAM C AS SELECT K, V * 3 AS V FROM A;
+CREATE STREAM D AS SELECT K, V * 4 AS V FROM Z;
+INSERT INTO A (K, V) VALUES ('x', 1);
+ASSERT VALUES B (K, V) VALUES ('x', 2);
+PAUSE CSAS_B_1;
+INSERT INTO Z (K, V) VALUES ('x', 5);
+INSERT INTO A (K, V) VALUES ('x', 6);
+ASSERT VALUES C (K, V) VALUES ('x', 3);
+ASSERT VALUES C (K, V) VALUES ('x', 18);
+ASSERT VALUES D (K, V) VALUES ('x', 20);
+CREATE STREAM E AS SELECT K, V FROM A;
+ASSERT VALUES E (K, V) VALUES ('x', 1);
+RESUME CSAS_B_1;
+ASSERT VALUES B (K, V) VALUES ('x', 12);
+INSERT INTO A (K, V) VALUES ('x', 7);
+ASSERT VALUES B (K, V) VALUES ('x', 14);
+
+--@test: what is replaced goes on with its groups
+CREATE STREAM A (K STRING KEY, V INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');
+CREATE TABLE C AS SELECT K, SUM(V) AS V FROM A GROUP BY K;
+INSERT INTO A (K, V) VALUES ('x', 1);
+CREATE OR REPLACE TABLE C AS SELECT K, SUM(V) AS V FROM A WHERE V > 2 GROUP BY K;
+INSERT INTO A (K, V) VALUES ('x', 2);
+INSERT INTO A (K, V) VALUES ('x', 3);
+ALTER STREAM A ADD COLUMN W INT;
+CREATE STREAM D AS SELECT K, W FROM A;
+INSERT INTO A (K, V, W) VALUES ('x', 4, 7);
+ASSERT VALUES C (K, V) VALUES ('x', 1);
+ASSERT VALUES C (K, V) VALUES ('x', 4);
+ASSERT VALUES C (K, V) VALUES ('x', 8);
+";
+
+#[test]
+fn what_runs_is_paused_and_replaced() {
+    let site = Site::new();
+    site.write("running.sql", RUNNING);
+    let done = test(&site, &["DIR/running.sql"]);
+    assert_eq!(done.code, Some(0), "{}", said(&site, &done));
+}
+
 #[test]
 fn scripts_insert_and_assert() {
     let site = Site::new();

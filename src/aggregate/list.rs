@@ -1,7 +1,7 @@
 //! The list of aggregates: names, and which overload fits the arguments.
 
 use super::spec::{Spec, Statistic};
-use super::{Aggregate, Overload, Pack};
+use super::{Aggregate, InKsqldb, Overload, Pack};
 use crate::expr::common_type;
 use crate::expr::function::Arg;
 use crate::types::{SqlType, StructField};
@@ -13,7 +13,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "ATTR(x) → type of x",
         summary: "The value that all rows have, NULL included; NULL where there are several.",
         example: ("ATTR(X)", "ARRAY['a', 'a']", "a"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: |args| one_of_set(args, Spec::Attr),
     },
     Aggregate {
@@ -21,7 +21,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "AVG(number) → DOUBLE",
         summary: "The mean of the values that are not NULL; of none, NULL.",
         example: ("AVG(X)", "ARRAY[1, 2, NULL]", "1.5"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: avg,
     },
     Aggregate {
@@ -29,7 +29,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "COLLECT_LIST(x) → ARRAY<type of x>",
         summary: "All values with their NULLs, in the order of arrival; SET 'ksql.functions.collect_list.limit' keeps the first.",
         example: ("COLLECT_LIST(X)", "ARRAY[2, NULL, 2]", "[2, null, 2]"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: |args| collect(args, Spec::CollectList),
     },
     Aggregate {
@@ -37,7 +37,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "COLLECT_SET(x) → ARRAY<type of x>",
         summary: "The distinct values, in the order of their first arrival; NULL counts as a value; SET 'ksql.functions.collect_set.limit' keeps the first.",
         example: ("COLLECT_SET(X)", "ARRAY[2, 1, 2]", "[2, 1]"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| collect(args, Spec::CollectSet),
     },
     Aggregate {
@@ -45,7 +45,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "CORRELATION(x, y) → DOUBLE",
         summary: "Pearson's coefficient of the pairs of which neither is NULL, from exact sums; of fewer than two NaN.",
         example: ("CORRELATION(X, X * -2)", "ARRAY[1, 2, 4]", "-1.0"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: correlation,
     },
     Aggregate {
@@ -53,7 +53,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "COUNT(*) → BIGINT\nCOUNT(x) → BIGINT",
         summary: "The number of rows, or of values that are not NULL.",
         example: ("COUNT(X)", "ARRAY[1, NULL, 1]", "2"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: count,
     },
     Aggregate {
@@ -61,15 +61,15 @@ pub static ALL: &[Aggregate] = &[
         usage: "COUNT_DISTINCT(x) → BIGINT",
         summary: "The exact number of distinct values that are not NULL.",
         example: ("COUNT_DISTINCT(X)", "ARRAY[1, NULL, 1]", "1"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| Ok(overload(vec![any(one(args)?)?], SqlType::Bigint, Spec::CountDistinct)),
     },
     Aggregate {
         name: "EARLIEST_BY_OFFSET",
         usage: "EARLIEST_BY_OFFSET(x[, ignore_nulls]) → type of x\nEARLIEST_BY_OFFSET(x, n[, ignore_nulls]) → ARRAY<type of x>",
-        summary: "The first value, or the n first, in the order of arrival; NULLs are skipped unless ignore_nulls is false.",
+        summary: "The first value, or the n first, in the order of arrival; NULLs are skipped unless ignore_nulls is false. Over a table, by ROWTIME.",
         example: ("EARLIEST_BY_OFFSET(X, 2)", "ARRAY[7, 8, 9]", "[7, 8]"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Earliest { ignore_nulls, n }),
     },
     Aggregate {
@@ -77,15 +77,15 @@ pub static ALL: &[Aggregate] = &[
         usage: "HISTOGRAM(text) → MAP<STRING, BIGINT>",
         summary: "Each text that is not NULL with how often it comes.",
         example: ("HISTOGRAM(X)", "ARRAY['a', 'b', 'a']", "{a=2, b=1}"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: histogram,
     },
     Aggregate {
         name: "LATEST_BY_OFFSET",
         usage: "LATEST_BY_OFFSET(x[, ignore_nulls]) → type of x\nLATEST_BY_OFFSET(x, n[, ignore_nulls]) → ARRAY<type of x>",
-        summary: "The last value, or the n last, in the order of arrival; NULLs are skipped unless ignore_nulls is false.",
+        summary: "The last value, or the n last, in the order of arrival; NULLs are skipped unless ignore_nulls is false. Over a table, by ROWTIME.",
         example: ("LATEST_BY_OFFSET(X)", "ARRAY[7, 8, NULL]", "8"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| by_offset(args, |ignore_nulls, n| Spec::Latest { ignore_nulls, n }),
     },
     Aggregate {
@@ -93,7 +93,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "MAX(x) → type of x",
         summary: "The greatest value that is not NULL; NaN is the greatest DOUBLE.",
         example: ("MAX(X)", "ARRAY[1, 3, 2]", "3"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| extreme(args, Spec::Max),
     },
     Aggregate {
@@ -101,7 +101,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "MEDIAN(number) → DOUBLE",
         summary: "The value in the middle, or half-way between the two there; exact, all distinct values are kept.",
         example: ("MEDIAN(X)", "ARRAY[1, 9, 4, 2]", "3.0"),
-        extension: true,
+        in_ksqldb: InKsqldb::No,
         resolve: |args| percentile(one(args)?, 5, 1),
     },
     Aggregate {
@@ -109,7 +109,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "MIN(x) → type of x",
         summary: "The least value that is not NULL; NaN is the greatest DOUBLE.",
         example: ("MIN(X)", "ARRAY[1, 3, 2]", "1"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| extreme(args, Spec::Min),
     },
     Aggregate {
@@ -117,7 +117,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "PERCENTILE(number, p) → DOUBLE",
         summary: "The value that lies above the part p, from 0 to 1, of all others, between two of them in proportion; exact, all distinct values are kept.",
         example: ("PERCENTILE(X, 0.95)", "ARRAY[1, 2, 3]", "2.9"),
-        extension: true,
+        in_ksqldb: InKsqldb::No,
         resolve: percentile_of,
     },
     Aggregate {
@@ -125,7 +125,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "STDDEV(number) → DOUBLE",
         summary: "The standard deviation of a sample, from exact sums; of fewer than two values NULL.",
         example: ("STDDEV(X)", "ARRAY[2, 4, 4, 6]", "1.632993161855452"),
-        extension: true,
+        in_ksqldb: InKsqldb::No,
         resolve: |args| spread(args, Statistic::Deviation),
     },
     Aggregate {
@@ -133,7 +133,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "STDDEV_POP(number) → DOUBLE",
         summary: "The standard deviation of all there is, from exact sums; of no values NULL.",
         example: ("STDDEV_POP(X)", "ARRAY[2, 4, 4, 6]", "1.4142135623730951"),
-        extension: true,
+        in_ksqldb: InKsqldb::No,
         resolve: |args| spread(args, Statistic::PopulationDeviation),
     },
     Aggregate {
@@ -141,7 +141,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "STDDEV_SAMP(number) → DOUBLE",
         summary: "The variance of a sample, which the dialect calls so; of fewer than two values 0. STDDEV is the deviation.",
         example: ("STDDEV_SAMP(X)", "ARRAY[2, 4]", "2.0"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: |args| spread(args, Statistic::StddevSamp),
     },
     Aggregate {
@@ -149,7 +149,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "STDDEV_SAMPLE(number) → DOUBLE",
         summary: "The standard deviation of a sample; of fewer than two values 0.",
         example: ("STDDEV_SAMPLE(X)", "ARRAY[2, 4]", "1.4142135623730951"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: |args| spread(args, Statistic::StddevSample),
     },
     Aggregate {
@@ -157,7 +157,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "SUM(number) → INT, BIGINT, DOUBLE or DECIMAL, as the number",
         summary: "The sum of the values that are not NULL; of none, 0. Integers wrap, doubles are summed exactly, a DECIMAL out of range is NULL.",
         example: ("SUM(X)", "ARRAY[1, 2, NULL]", "3"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: sum,
     },
     Aggregate {
@@ -165,7 +165,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "SUM_LIST(array) → the items' type",
         summary: "The sum of all items of all arrays that are not NULL; of none, 0.",
         example: ("SUM_LIST(X)", "ARRAY[ARRAY[1, 2], ARRAY[3]]", "6"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverBoth,
         resolve: sum_list,
     },
     Aggregate {
@@ -173,7 +173,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "TOPK(x, k) → ARRAY<type of x>\nTOPK(x, y, …, k) → ARRAY<STRUCT<sort_col, col0, …>>",
         summary: "The k greatest values that are not NULL, descending; with more columns the rows of the greatest x.",
         example: ("TOPK(X, 2)", "ARRAY[1, 3, 3]", "[3, 3]"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| top(args, |k| Spec::TopK { k }),
     },
     Aggregate {
@@ -181,7 +181,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "TOPKDISTINCT(x, k) → ARRAY<type of x>\nTOPKDISTINCT(x, y, …, k) → ARRAY<STRUCT<sort_col, col0, …>>",
         summary: "The k greatest distinct values that are not NULL, descending; with more columns the distinct rows of the greatest x.",
         example: ("TOPKDISTINCT(X, 2)", "ARRAY[1, 3, 3]", "[3, 1]"),
-        extension: false,
+        in_ksqldb: InKsqldb::OverStreams,
         resolve: |args| top(args, |k| Spec::TopKDistinct { k }),
     },
     Aggregate {
@@ -189,7 +189,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "VARIANCE(number) → DOUBLE",
         summary: "The variance of a sample, from exact sums; of fewer than two values NULL.",
         example: ("VARIANCE(X)", "ARRAY[2, 4]", "2.0"),
-        extension: true,
+        in_ksqldb: InKsqldb::No,
         resolve: |args| spread(args, Statistic::Variance),
     },
     Aggregate {
@@ -197,7 +197,7 @@ pub static ALL: &[Aggregate] = &[
         usage: "VAR_POP(number) → DOUBLE",
         summary: "The variance of all there is, from exact sums; of no values NULL.",
         example: ("VAR_POP(X)", "ARRAY[2, 4]", "1.0"),
-        extension: true,
+        in_ksqldb: InKsqldb::No,
         resolve: |args| spread(args, Statistic::PopulationVariance),
     },
 ];

@@ -48,6 +48,15 @@ use crate::sql::ast::BinaryOp;
 use crate::types::{SqlType, StructField};
 use serde::{Deserialize, Serialize};
 
+/// Where ksqlDB has an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InKsqldb {
+    OverBoth,
+    /// It cannot undo what leaves a table.
+    OverStreams,
+    No,
+}
+
 /// One entry of the list of aggregates.
 pub struct Aggregate {
     /// Upper case.
@@ -56,8 +65,7 @@ pub struct Aggregate {
     pub summary: &'static str,
     /// A call, an array of the values that its column X has, and the result as text.
     pub example: (&'static str, &'static str, &'static str),
-    /// Whether the dialect lacks it.
-    pub extension: bool,
+    pub in_ksqldb: InKsqldb,
     /// COUNT(*) comes without arguments.
     pub resolve: fn(&[Arg]) -> Result<Overload, String>,
 }

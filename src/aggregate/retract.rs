@@ -44,7 +44,9 @@ enum Call {
     },
     /// Values with how often they came.
     Values(BTreeMap<Value, i64>),
-    /// It reads the rows; or it is order-sensitive, which planners refuse: its result is NULL.
+    /// Values by the ROWTIMEs of their rows, with how often they came: a table's rows have no other order.
+    Timed(BTreeMap<(i64, Value), i64>),
+    /// It reads the rows.
     Nothing,
 }
 
@@ -66,7 +68,7 @@ impl Present {
         self.last = self.last.max(rowtime);
         let mut start = 0;
         for (call, spec) in self.calls.iter_mut().zip(specs) {
-            call.add(spec, row.get(start).unwrap_or(&Value::Null), times);
+            call.add(spec, row.get(start).unwrap_or(&Value::Null), rowtime, times);
             start += spec.columns();
         }
         if let Some(ordered) = &mut self.ordered {
@@ -134,17 +136,19 @@ impl Call {
             Spec::Min | Spec::Max | Spec::TopK { .. } | Spec::TopKDistinct { .. } => {
                 Call::Values(BTreeMap::new())
             }
+            Spec::Latest { .. } | Spec::Earliest { .. } => Call::Timed(BTreeMap::new()),
             _ if spec.keeps_set() => Call::Values(BTreeMap::new()),
             _ => Call::Nothing,
         }
     }
 
-    fn add(&mut self, spec: &Spec, value: &Value, times: i64) {
+    fn add(&mut self, spec: &Spec, value: &Value, rowtime: i64, times: i64) {
         match (self, value) {
             (Call::Count(rows), _) if *spec == Spec::CountRows => *rows = rows.wrapping_add(times),
-            (_, value) if value.is_null() && !spec.set_holds_null() => {}
+            (_, value) if value.is_null() && !spec.set_holds_null() && !spec.counts_nulls() => {}
             (Call::Count(rows), _) => *rows = rows.wrapping_add(times),
             (Call::Values(values), _) => count(values, value.clone(), times),
+            (Call::Timed(values), _) => count(values, (rowtime, value.clone()), times),
             (Call::Moments { count, sums }, Value::Struct(pair)) => {
                 if let [x, y] = pair.as_slice() {
                     *count = count.wrapping_add(times);
@@ -193,6 +197,7 @@ impl Call {
             (Call::Integers { wrapping, .. }, _) => Kept::Integer(*wrapping),
             (Call::Moments { count, sums }, _) => Kept::Moments(*count, sums.clone()),
             (Call::Values(values), _) => kept_values(values, spec),
+            (Call::Timed(values), _) => kept_timed(values, spec),
             (Call::Nothing, _) => Kept::Nothing,
         }
     }
@@ -216,6 +221,25 @@ fn kept_values(values: &BTreeMap<Value, i64>, spec: &Spec) -> Kept {
         Spec::Attr => Kept::Counted(present.take(2).map(counted).collect()),
         _ => Kept::Counted(present.map(counted).collect()),
     }
+}
+
+/// The values of the rows with the least or the greatest ROWTIMEs; of those with one ROWTIME the greatest is the
+/// last.
+fn kept_timed(values: &BTreeMap<(i64, Value), i64>, spec: &Spec) -> Kept {
+    let present = values.iter().filter(|(_, times)| **times > 0);
+    let each = present.map(|((_, value), times)| (value.clone(), *times));
+    let (n, mut picked): (_, Vec<Value>) = match spec {
+        Spec::Latest { n, .. } => (n, repeated(each.rev()).take(n.unwrap_or(1) as usize).collect()),
+        Spec::Earliest { n, .. } => (n, repeated(each).take(n.unwrap_or(1) as usize).collect()),
+        _ => return Kept::Nothing,
+    };
+    if n.is_none() {
+        return picked.pop().map_or(Kept::Nothing, Kept::Value);
+    }
+    if matches!(spec, Spec::Latest { .. }) {
+        picked.reverse();
+    }
+    if picked.is_empty() { Kept::Nothing } else { Kept::Values(picked) }
 }
 
 fn add_moments(sums: &mut Vec<ProductSum>, x: &Value, y: Option<&Value>, times: i64) {

@@ -103,6 +103,11 @@ impl Spec {
         matches!(self, Spec::CollectSet | Spec::Attr)
     }
 
+    /// Whether NULL is one of the values that it picks from.
+    pub fn counts_nulls(&self) -> bool {
+        matches!(self, Spec::Latest { ignore_nulls: false, .. } | Spec::Earliest { ignore_nulls: false, .. })
+    }
+
     /// How many columns the call reads.
     pub fn columns(&self) -> usize {
         match self {

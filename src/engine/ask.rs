@@ -42,7 +42,10 @@ impl Draft<'_> {
                 .at(query.span)
                 .hint("leave out EMIT CHANGES, or OFFSET"));
         }
-        check_order(&sources, &select, query)?;
+        if query.emit.is_none() || self.base.once {
+            check_order(&sources, &select, query)?;
+            self.check_order_of_parts()?;
+        }
         let columns = select.columns.clone();
         let push = query.emit.is_some() && !self.base.once;
         let from = match push {

@@ -10,9 +10,10 @@ use crate::connector::Place;
 use crate::error::{Error, Result};
 use crate::flow;
 use crate::plan::explain::{explain, explain_select};
-use crate::plan::{DataflowPlan, SelectPlan};
-use crate::sql::ast::{Ident, Parsed, Show, SourceKind};
+use crate::plan::{DataflowPlan, Extension, SelectPlan, extension};
+use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
 use crate::types::SqlType;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Draft<'_> {
@@ -233,11 +234,13 @@ impl Draft<'_> {
             let names = self.row_names(&query.plan.select, &query.reads);
             explain(&DataflowPlan::Query(query.plan.clone()), &names)
         };
+        let all = || parts.iter().copied().chain([query]);
+        let beyond = extensions(all().map(|query| &query.plan.select), BTreeSet::new());
         Explanation {
             query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
-            sources: self.names_read(parts.iter().copied().chain([query])),
-            plan: parts.iter().copied().chain([query]).map(plan).collect(),
+            sources: self.names_read(all()),
+            plan: all().map(plan).chain([beyond]).collect(),
         }
     }
 
@@ -256,7 +259,7 @@ impl Draft<'_> {
     fn explain_push(&self, id: &str, watcher: &Watcher) -> Explanation {
         Explanation {
             query: Some(push_info(id, watcher)),
-            ..explain_answer(&watcher.reads, &watcher.select, &watcher.parts)
+            ..explain_answer(&watcher.reads, &watcher.select, &watcher.parts, false)
         }
     }
 
@@ -275,12 +278,13 @@ impl Draft<'_> {
 
     pub(super) fn explain_statement(&mut self, parsed: &Parsed, session: &Session) -> Result<Outcome> {
         let (reads, select) = self.plan_of(parsed, session)?;
-        Ok(Outcome::Explanation(Box::new(explain_answer(&reads, &select, &self.parts))))
+        let ends = matches!(&parsed.statement, Statement::Select(query) if query.emit.is_none());
+        Ok(Outcome::Explanation(Box::new(explain_answer(&reads, &select, &self.parts, ends))))
     }
 }
 
 /// A SELECT whose rows go to whoever asked, below the queries inside it.
-fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part]) -> Explanation {
+fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part], ends: bool) -> Explanation {
     let mut plan = String::new();
     for Part { source, writers, .. } in parts {
         for writer in writers {
@@ -289,6 +293,9 @@ fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part]) -> Expl
         }
     }
     plan.push_str(&explain_stages(reads, select));
+    let selects = parts.iter().flat_map(|part| &part.writers).map(|writer| &writer.select).chain([select]);
+    let of_answer = if ends { extension::of_answer(select) } else { BTreeSet::new() };
+    plan.push_str(&extensions(selects, of_answer));
     let of_parts = parts.iter().flat_map(|part| &part.writers).flat_map(|writer| &writer.reads);
     let mut sources: Vec<String> = Vec::new();
     for source in of_parts.chain(reads).filter(|source| source.part.is_none()) {
@@ -297,6 +304,13 @@ fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part]) -> Expl
         }
     }
     Explanation { query: None, columns: select.columns.clone(), sources, plan }
+}
+
+/// The line that names what of a query ksqlDB does not have; empty where it has all.
+fn extensions<'s>(selects: impl Iterator<Item = &'s SelectPlan>, more: BTreeSet<Extension>) -> String {
+    let all: BTreeSet<Extension> = selects.flat_map(|select| select.extensions.clone()).chain(more).collect();
+    let all: Vec<String> = all.iter().map(Extension::to_string).collect();
+    if all.is_empty() { String::new() } else { format!("not in ksqlDB: {}\n", all.join(", ")) }
 }
 
 fn explain_stages(reads: &[Source], select: &SelectPlan) -> String {

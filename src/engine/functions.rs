@@ -27,7 +27,7 @@ pub fn all() -> Vec<FunctionInfo> {
         summary: a.summary.into(),
         example: format!("{} over {} → {}", a.example.0, a.example.1, a.example.2),
         aliases: Vec::new(),
-        extension: a.extension,
+        extension: a.in_ksqldb == aggregate::InKsqldb::No,
     });
     let tables = expand::ALL.iter().map(|t| FunctionInfo {
         name: t.name.into(),

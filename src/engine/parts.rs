@@ -146,9 +146,14 @@ impl Draft<'_> {
         let mut select = self.bind(query, &reads, purpose)?;
         collections::limit(&mut select, whole.session)?;
         check_names(&select, query)?;
-        check_order(&reads, &select, query)?;
         check_compiles(&select)?;
         Ok(Writer { reads, select, query: query.clone() })
+    }
+
+    /// Refuses what the parts of an answer that ends cannot compute of tables.
+    pub(super) fn check_order_of_parts(&self) -> Result<()> {
+        let mut writers = self.parts.iter().flat_map(|part| &part.writers);
+        writers.try_for_each(|Writer { reads, select, query }| check_order(reads, select, query))
     }
 
     /// The stream or table that `writer` makes, and others like it.

@@ -4,7 +4,8 @@
 //! of its own first, with copies of the queries on the way from them to it; these go on where the shared
 //! ones are, which stand still until that is known (see [`super::hold`]). From then on its own readers stop
 //! and go as it does. What it keeps stays where it is: its table can be asked, checkpoints hold it, and they
-//! hold how far its readers are.
+//! hold how far its readers are. Standard input cannot be read twice and has no second
+//! reader: its own stops when all that read it are paused.
 
 use super::draft::Draft;
 use super::hold::{Hold, Positions};
@@ -138,7 +139,9 @@ impl Draft<'_> {
             let Input::Hub(hub) = input.from else {
                 let query = self.world.catalog.whole(query);
                 let (id, table) = (&query.id, &input.source);
-                let message = format!("{id} cannot be paused alone: it reads how table {table} changes");
+                let message = format!(
+                    "{id} cannot be paused alone: it reads how table {table} changes, which nothing keeps meanwhile"
+                );
                 return Err(Error::statement(message).hint(together(
                     self.world.catalog.writers_of(table).find(|writer| !writer.reads.is_empty()),
                     query,
@@ -188,7 +191,10 @@ impl Draft<'_> {
     fn is_apart(&self, hub: HubId, query: &Query) -> bool {
         self.writers(hub).iter().all(|plan| {
             let is_paused = |id: &String| self.world.catalog.queries.get(id).is_some_and(|q| q.paused);
-            let by_paused = matches!(plan, DataflowPlan::Query(writer) if is_paused(&writer.query));
+            let by_paused = match plan {
+                DataflowPlan::Query(writer) => is_paused(&writer.query),
+                DataflowPlan::Source(source) => source.is_read_once() && self.awake(source).next().is_none(),
+            };
             by_paused || query.dataflows.contains(&plan.id())
         })
     }
@@ -236,13 +242,43 @@ impl Draft<'_> {
     }
 
     fn check_forkable(&self, source: &SourcePlan, query: &Query) -> Result<()> {
-        let why = match &source.place {
-            Place::Stdin { .. } => "standard input cannot be read twice",
-            Place::Memory { .. } if self.world.live => "its topic is in memory",
-            _ => return Ok(()),
-        };
+        if !source.is_read_once() {
+            return Ok(());
+        }
         let id = &self.world.catalog.whole(query).id;
-        Err(Error::statement(format!("{id} cannot be paused: {why}")))
+        let error = Error::statement(format!(
+            "{id} cannot be paused alone: others read {} with it, and standard input is not read twice",
+            source.source
+        ));
+        Err(error.hint("PAUSE all that read it, and RESUME them together: PAUSE ALL, RESUME ALL"))
+    }
+
+    /// The queries that get a source's rows and are not paused.
+    fn awake<'s>(&'s self, source: &'s SourcePlan) -> impl Iterator<Item = &'s QueryPlan> {
+        self.planned()
+            .filter_map(|plan| match plan {
+                DataflowPlan::Query(query) if query.hubs().any(|hub| hub == source.hub) => Some(query),
+                _ => None,
+            })
+            .filter(|query| !self.world.is_paused(&query.query))
+    }
+
+    /// Refuses what would have a paused query's source go on.
+    fn check_asleep(&self, paused: &Query) -> Result<()> {
+        for hub in paused.plan.hubs() {
+            for plan in self.writers(hub) {
+                let DataflowPlan::Source(source) = &plan else { continue };
+                if let Some(awake) = self.awake(source).next().filter(|_| source.is_read_once()) {
+                    let (id, name) = (&self.world.catalog.whole(paused).id, &source.source);
+                    return Err(Error::statement(format!(
+                        "{} would read {name}, standard input, which is not read twice, while {id} is paused",
+                        awake.query
+                    ))
+                    .hint(format!("RESUME {id} first, or RESUME ALL")));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A second way for the rows of a hub, from readers of the query's own; the hub that they come to.
@@ -298,7 +334,10 @@ impl Draft<'_> {
     /// Something that is new would wait for what is paused.
     pub(super) fn stop_and_go(&mut self) -> Result<()> {
         let paused = self.world.catalog.queries.values().filter(|query| query.paused);
-        paused.into_iter().try_for_each(|query| self.check_unawaited(query))?;
+        paused.into_iter().try_for_each(|query| {
+            self.check_unawaited(query)?;
+            self.check_asleep(query)
+        })?;
         let stopped = self.world.stopped_readers();
         self.effects.pauses.stop = stopped.difference(&self.world.stopped).copied().collect();
         let gone_on = self.world.stopped.difference(&stopped);
@@ -324,7 +363,7 @@ impl World {
     /// The readers that stand still: a paused query's own, and others' from which rows come through a copy
     /// of a paused query.
     fn stopped_readers(&self) -> BTreeSet<DataflowId> {
-        let is_paused = |id: &String| self.catalog.queries.get(id).is_some_and(|query| query.paused);
+        let is_paused = |id: &String| self.is_paused(id);
         let mut stopped = BTreeSet::new();
         if !self.catalog.queries.values().any(|query| query.paused) {
             return stopped;
@@ -341,7 +380,21 @@ impl World {
                 }
             }
         }
+        // What cannot be read twice has one reader, which nobody reads that goes on: that was checked.
+        let paused = self.catalog.queries.values().filter(|query| query.paused);
+        for hub in paused.flat_map(|query| query.plan.hubs().collect::<Vec<_>>()) {
+            for plan in self.active.values().filter(|plan| plan.writes(hub)) {
+                let DataflowPlan::Source(source) = plan.as_ref() else { continue };
+                if source.is_read_once() {
+                    stopped.insert(source.id);
+                }
+            }
+        }
         stopped
+    }
+
+    fn is_paused(&self, id: &str) -> bool {
+        self.catalog.queries.get(id).is_some_and(|query| query.paused)
     }
 
     fn stop_behind(&self, query: &QueryPlan, stopped: &mut BTreeSet<DataflowId>) {
@@ -362,6 +415,12 @@ impl DataflowPlan {
             DataflowPlan::Source(source) => source.hub == hub,
             DataflowPlan::Query(query) => matches!(query.sink, Sink::Stream { hub: to, .. } if to == hub),
         }
+    }
+}
+
+impl SourcePlan {
+    fn is_read_once(&self) -> bool {
+        matches!(self.place, Place::Stdin { .. })
     }
 }
 
@@ -410,7 +469,7 @@ fn together(writer: Option<&Query>, query: &Query) -> String {
             let (writer, query) = (&writer.id, &query.id);
             format!("PAUSE {writer} first, and RESUME {query} before it; or PAUSE ALL and RESUME ALL")
         }
-        None => "TERMINATE stops it".into(),
+        None => "TERMINATE stops it; made again it is computed of all that the table has".into(),
     }
 }
 

@@ -159,7 +159,6 @@ pub(super) fn check_shape(
         }
         _ => {}
     }
-    check_order(sources, select, query)?;
     if let Shape::Aggregate(aggregation) = &select.shape {
         if aggregation.keys.is_empty() {
             return Err(Error::statement("a maintained table needs GROUP BY")
@@ -183,14 +182,17 @@ pub(super) fn check_shape(
     Ok(())
 }
 
-/// Some aggregates go by the order of arrival, which rows of tables have not.
+/// Some aggregates go by the order of arrival, which rows of tables have not: where a table is kept up to date these go
+/// by ROWTIME.
 pub(super) fn check_order(sources: &[Source], select: &SelectPlan, query: &ast::Query) -> Result<()> {
     let of_tables = sources.iter().all(|source| source.kind == SourceKind::Table);
     match &select.shape {
         Shape::Aggregate(aggregation) if of_tables => match derive::order_sensitive(aggregation) {
             Some(text) => {
                 let what = format!("{text} needs an order of arrival, and {} is a table", shown(sources));
-                Err(Error::statement(what).at(query.span))
+                Err(Error::statement(what)
+                    .at(query.span)
+                    .hint("CREATE TABLE … AS SELECT of it: that keeps it up to date, by ROWTIME"))
             }
             None => Ok(()),
         },

@@ -8,7 +8,9 @@ pub mod select;
 mod sites;
 pub mod unite;
 pub mod explain;
+pub mod extension;
 
+pub use extension::Extension;
 pub use relation::{Join, Method, RECORD_COLUMNS, Relation, Side, Within};
 
 use crate::aggregate::Spec;
@@ -20,7 +22,7 @@ use crate::registry::Resolved;
 use crate::sql::ast::WindowKind;
 use crate::types::{BOUNDS, Bounds, ColumnDef, Part, Schema, SqlType};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Names a stream hub: where the writers of a stream meet its readers inside each worker.
@@ -330,6 +332,9 @@ pub struct SelectPlan {
     pub limit: Option<u64>,
     /// Rows that an answer leaves out at its beginning.
     pub offset: Option<u64>,
+    /// What of it ksqlDB does not have: for who asks, it computes nothing.
+    #[serde(skip)]
+    pub extensions: BTreeSet<Extension>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -450,6 +455,7 @@ impl SelectPlan {
             order_by: Vec::new(),
             limit: None,
             offset: None,
+            extensions: BTreeSet::new(),
         }
     }
 

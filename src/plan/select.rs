@@ -4,7 +4,7 @@ use super::from::{From, bind_from};
 use super::grouping::{Grouping, aggregates};
 use super::items::{Item, expand};
 use super::sites::number_sites;
-use super::{Aggregation, OrderKey, SelectPlan, Shape, Window};
+use super::{Aggregation, OrderKey, SelectPlan, Shape, Window, extension};
 use crate::error::{Error, Result};
 use crate::expr::expand::{TableCall, TableFunction, find};
 use crate::expr::{Expr, ExprKind as Bound};
@@ -63,6 +63,8 @@ pub fn bind_select(query: &Query, sources: &[Source], purpose: Purpose) -> Resul
     plan.filter = filter;
     (plan.limit, plan.offset) = (query.limit, query.offset);
     number_sites(&mut plan, sources[0].name);
+    let facts = (&plan, uses_items(query, &items, &row_scope));
+    plan.extensions = extension::of_query(query, sources, facts, purpose);
     if let Some(twice) = duplicate(&plan.columns) {
         return Err(Error::statement(format!("the SELECT list has two columns named {twice}"))
             .at(query.span)
@@ -451,6 +453,13 @@ fn bind_window(query: &Query, from: &From) -> Result<Option<Window>> {
     }
     let retention_ms = window.retention_ms.unwrap_or(DAY_MS.max(size_ms.saturating_add(grace_ms)));
     Ok(Some(Window { kind: window.kind, grace_ms, retention_ms, is_final }))
+}
+
+/// Whether GROUP BY or HAVING uses names of the SELECT list.
+fn uses_items(query: &Query, items: &[Item], scope: &Scope) -> bool {
+    let is_item = |expr: &ast::Expr| !std::ptr::eq(resolve_alias(expr, items, scope), expr);
+    let in_having = |having: &ast::Expr| !aliased(having, items, scope).is_empty();
+    query.group_by.iter().any(is_item) || query.having.as_ref().is_some_and(in_having)
 }
 
 /// GROUP BY may use the name of a select item, where no column has it.

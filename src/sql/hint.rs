@@ -37,6 +37,48 @@ fn distance(a: &str, b: &str) -> usize {
     last[b.len()]
 }
 
+/// What to write instead of a word of other SQL systems, where no word of the dialect stands there: the word, and
+/// the one before it where it is about that.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("TOP", "", "LIMIT n, at the end of the statement"),
+    ("FETCH", "FIRST", "LIMIT n"),
+    ("FETCH", "NEXT", "LIMIT n, and OFFSET m before it"),
+    ("QUALIFY", "", "SELECT … FROM (SELECT …) AS x WHERE …; a condition on aggregates is HAVING"),
+    ("FILTER", "", "SUM(CASE WHEN condition THEN x END) takes some rows only"),
+    ("ANALYZE", "", "EXPLAIN SELECT …; how much it has done is in WHARFE_BOOKS"),
+    ("SHOW", "CREATE", "DESCRIBE name EXTENDED has the statement"),
+    ("", "INDEX", "a table is found by its key without one, and read by any other column"),
+    ("", "DATABASE", "there is one catalog: names stand alone"),
+    ("", "DATABASES", "there is one catalog: SHOW STREAMS, SHOW TABLES"),
+    ("", "SCHEMAS", "there is one catalog: SHOW STREAMS, SHOW TABLES"),
+    ("", "USE", "there is one catalog: names stand alone"),
+    ("", "VIEW", "CREATE STREAM or CREATE TABLE … AS SELECT: it is kept up to date"),
+    ("", "MATERIALIZED", "CREATE STREAM or CREATE TABLE … AS SELECT: it is kept up to date"),
+    ("", "TEMPORARY", "WITH name AS (SELECT …) SELECT …: it goes with its statement"),
+    ("", "TEMP", "WITH name AS (SELECT …) SELECT …: it goes with its statement"),
+    ("", "DESC", "DESCRIBE name"),
+    ("", "BEGIN", "each statement is carried out by itself, whole or not at all"),
+    ("", "START", "each statement is carried out by itself, whole or not at all"),
+    ("", "COMMIT", "each statement is carried out by itself, whole or not at all"),
+    ("", "ROLLBACK", "each statement is carried out by itself, whole or not at all"),
+    ("", "GRANT", "users and their roles are in the file that --access names"),
+    ("", "REVOKE", "users and their roles are in the file that --access names"),
+    ("", "CALL", "there are no procedures; SHOW FUNCTIONS lists what expressions call"),
+    ("", "EXEC", "there are no procedures; SHOW FUNCTIONS lists what expressions call"),
+    ("", "DECLARE", "DEFINE name = 'text'; then ${name} stands for it"),
+    ("", "VALUES", "INSERT INTO name VALUES (…)"),
+    ("", "USING", "ON a.x = b.x"),
+    ("", "CONFLICT", "a table has the last record of each key"),
+];
+
+/// What to write instead of a word of other systems.
+pub(super) fn elsewhere(before: &str, word: &str) -> Option<&'static str> {
+    let is_it = |(first, second, _): &&(&str, &str, &str)| {
+        (first.is_empty() || *first == before) && (second.is_empty() || *second == word)
+    };
+    ELSEWHERE.iter().find(is_it).map(|(.., hint)| *hint)
+}
+
 /// Parts of the dialect that this engine does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Missing {

@@ -3,7 +3,7 @@
 
 use super::ast::{self, Ident, Parsed, Statement};
 use super::complete::{CLAUSES, RESERVED, STARTERS};
-use super::hint::{Missing, missing, nearest};
+use super::hint::{Missing, elsewhere, missing, nearest};
 use super::lexer::{Lexed, Token, TokenKind, Variables, lex_from};
 use crate::error::{Error, Result, Span, locate};
 use crate::types::SqlType;
@@ -443,6 +443,26 @@ impl Parser<'_> {
         }
         if self.at("->") {
             return Some("`->*` stands only in a select list, behind a struct".to_string());
+        }
+        let word_at = |i: Option<usize>| match i.map(|i| &self.tokens[i].kind) {
+            Some(TokenKind::Word(word)) => word.as_str(),
+            _ => "",
+        };
+        let before = word_at(self.pos.checked_sub(1));
+        if self.at(",") && word_at(self.pos.checked_sub(2)) == "LIMIT" {
+            return Some("LIMIT n OFFSET m: how many, then behind how many".to_string());
+        }
+        if self.at(".") && candidates == CLAUSES {
+            return Some("there is one catalog: the names of streams and tables stand alone".to_string());
+        }
+        if self.at("[") && candidates != CLAUSES {
+            return Some("a name is in double quotes, an array is ARRAY[…]".to_string());
+        }
+        let present = word_at(Some(self.pos));
+        if nearest(present, candidates).is_none()
+            && let Some(hint) = elsewhere(before, present)
+        {
+            return Some(hint.to_string());
         }
         let TokenKind::Word(word) = self.peek() else { return None };
         if let Some(meant) = nearest(word, candidates) {

@@ -265,7 +265,7 @@ impl Parser<'_> {
         self.advance();
         // A query's id could be named like a statement, but then nothing follows it.
         let alone = matches!(self.peek_ahead(1), TokenKind::End) || self.ahead_is(1, ";");
-        if self.at_any(STARTERS) && !alone {
+        if (self.at_any(STARTERS) || self.at_word("WITH")) && !alone {
             let inner = self.nested(Self::parsed)?;
             return Ok(Statement::ExplainStatement(Box::new(inner)));
         }

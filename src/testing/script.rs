@@ -180,9 +180,12 @@ fn include(steps: &mut Vec<Step>, dir: Option<&Path>, file: &str, text: &str) ->
 pub fn run(script: &Script) -> Outcome {
     let mut stage = Stage::set().map_err(|e| e.to_string())?;
     let mut asserted: BTreeMap<String, usize> = BTreeMap::new();
+    let mut has_rows = false;
     for step in &script.steps {
         let failed = match step.what {
-            Kind::Statement | Kind::RunScript => execute(step, &mut stage).map_err(|e| (false, e)),
+            Kind::Statement | Kind::RunScript => {
+                execute(step, &mut stage, &mut has_rows).map_err(|e| (false, e))
+            }
             _ => assert(step, &mut stage, &mut asserted).map_err(|why| (true, why)),
         };
         let Err((asserts, why)) = failed else { continue };
@@ -215,18 +218,30 @@ impl ExpectedError {
     }
 }
 
-fn execute(step: &Step, stage: &mut Stage) -> Outcome {
-    let carried_out = || -> Result<()> {
+/// `has_rows`: some have been inserted.
+fn execute(step: &Step, stage: &mut Stage, has_rows: &mut bool) -> Outcome {
+    let mut carried_out = || -> Result<()> {
         let known = stage.engine.known(&stage.session)?;
         let parsed = parse_statement_with(&step.statement, known)?;
         // What was inserted is through before something else changes.
-        if !matches!(parsed.statement, Statement::InsertValues { .. }) && stage.has_begun() {
+        let inserts = matches!(parsed.statement, Statement::InsertValues { .. });
+        if !inserts && (stage.has_begun() || *has_rows && changes_what_runs(&parsed.statement)) {
             stage.settle()?;
         }
+        *has_rows |= inserts;
         stage.execute(&parsed).map(drop)
     };
-    let mut carried_out = carried_out;
     carried_out().map_err(|e: Error| e.to_string())
+}
+
+/// Whether rows that came before a statement would come to something else after it.
+fn changes_what_runs(statement: &Statement) -> bool {
+    use Statement::*;
+    match statement {
+        CreateSource { or_replace, .. } | CreateAs { or_replace, .. } => *or_replace,
+        Alter { .. } | Pause { .. } | Resume { .. } | Terminate { .. } | Drop { .. } => true,
+        _ => false,
+    }
 }
 
 fn assert(step: &Step, stage: &mut Stage, asserted: &mut BTreeMap<String, usize>) -> Outcome {

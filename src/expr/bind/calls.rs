@@ -12,6 +12,7 @@ use crate::value::Value;
 
 pub(super) fn aggregate_here(name: &str) -> Error {
     Error::statement(format!("aggregate {name} needs GROUP BY, and stands in SELECT or HAVING only"))
+        .hint("a condition on it is HAVING, behind GROUP BY")
 }
 
 impl Binder<'_> {

@@ -29,6 +29,7 @@ static ANSWERS: &[(&str, &str)] = &[
     ("ARRAY_AGG", "COLLECT_LIST(x) gathers the values of a group"),
     ("CHARINDEX", "INSTR(text, part), with the text first"),
     ("CONVERT", "CAST(value AS type), or CONVERT_TZ(timestamp, from, to) for zones"),
+    ("CUBE", "GROUP BY each set of columns by itself; UNION ALL puts streams together"),
     ("CURDATE", "FROM_DAYS(UNIX_DATE()) is today"),
     ("CURRENT_DATE", "FROM_DAYS(UNIX_DATE()) is today"),
     ("CURRENT_TIMESTAMP", "FROM_UNIXTIME(UNIX_TIMESTAMP()) is now"),
@@ -77,6 +78,7 @@ static ANSWERS: &[(&str, &str)] = &[
     ("REGEXP_MATCHES", "REGEXP_EXTRACT(expression, text) IS NOT NULL"),
     ("REGEXP_SUBSTR", "REGEXP_EXTRACT(expression, text), with the expression first"),
     ("RIGHT", "SUBSTRING(text, -length)"),
+    ("ROLLUP", "GROUP BY each set of columns by itself; UNION ALL puts streams together"),
     ("RTRIM", "REGEXP_REPLACE(text, ' +$', '')"),
     ("SAFE_CAST", "CAST(value AS type): what does not fit is NULL"),
     ("SECOND", "CAST(FORMAT_TIMESTAMP(timestamp, 's') AS INT)"),
@@ -102,6 +104,11 @@ pub fn name_of(name: &str) -> &str {
         Ok(i) => ALIASES[i].1,
         Err(_) => name,
     }
+}
+
+/// The name itself, where it is one of another system.
+pub fn alias(name: &str) -> Option<&'static str> {
+    ALIASES.binary_search_by_key(&name, |(alias, _)| alias).ok().map(|i| ALIASES[i].0)
 }
 
 /// Other names for a function.

@@ -115,7 +115,7 @@ fn expressions_bind_and_fold() {
         (call("NOPE", vec![]), "!unknown function NOPE; hint: SHOW FUNCTIONS lists them", double.clone()),
         (
             syntax(ExprKind::CountStar),
-            "!aggregate COUNT needs GROUP BY, and stands in SELECT or HAVING only",
+            "!aggregate COUNT needs GROUP BY, and stands in SELECT or HAVING only; hint: a condition on it is HAVING, behind GROUP BY",
             double.clone(),
         ),
         (

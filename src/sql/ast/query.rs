@@ -99,6 +99,16 @@ impl Query {
     }
 }
 
+impl SelectItem {
+    /// What is computed for it, where it is not taken as it is.
+    pub fn expr(&self) -> Option<&Expr> {
+        match self {
+            SelectItem::Star { .. } => None,
+            SelectItem::StructStar { base: expr, .. } | SelectItem::Expr { expr, .. } => Some(expr),
+        }
+    }
+}
+
 /// [INNER | LEFT | RIGHT | FULL [OUTER]] JOIN source [AS] alias [WITHIN …] ON condition
 #[derive(Clone, Debug, PartialEq)]
 pub struct Join {
