@@ -2,14 +2,10 @@
 //!
 //! A [`Space`] holds the topics of one engine. What is written to any of them is numbered in the order in
 //! which it was written, and handed out in that order: a record goes to the readers of its topic when all
-//! readers of the one before have that, and all others have been told that nothing is there for them; those that
-//! stand are left out. With a record a tick, what a script makes of its inputs is so what it
+//! readers of the one before have that, and all others have been told that nothing is there for them. With a record a tick, what a script makes of its inputs is so what it
 //! would make of them if they came one by one, with all the time there is in between.
 
-use super::{
-    Dealt, Lag, Moment, Opening, Poll, Position, ReadTo, Record, Room, Source, Split, Start, Survey, Team,
-    Writer,
-};
+use super::{Dealt, Lag, Moment, Opening, Poll, Position, ReadTo, Record, Room, Source, Start, Team, Writer};
 use crate::batch::{MessageBatch, Range32, Timestamps};
 use crate::error::{Error, Result};
 use crate::headers::Headers;
@@ -54,8 +50,6 @@ struct Reader {
     read: usize,
     /// How many records of all topics were out when it was told that none is for it.
     dry_at: Option<usize>,
-    /// It stands: others go on without it, and it reads what has come meanwhile when it goes on.
-    stands: bool,
 }
 
 /// What there is for a reader.
@@ -116,15 +110,13 @@ impl Drop for Space {
 impl State {
     /// The topic of the next record that has a reader, if all have read what is out already.
     fn upcoming(&mut self) -> Option<String> {
-        let behind = |topic: &Topic| {
-            topic.readers.values().any(|reader| !reader.stands && reader.read < topic.released)
-        };
+        let behind = |topic: &Topic| topic.readers.values().any(|reader| reader.read < topic.released);
         if self.topics.values().any(behind) {
             return None;
         }
         while let Some(next) = self.order.get(self.released) {
             match self.topics.get_mut(next) {
-                Some(topic) if topic.readers.values().all(|reader| reader.stands) => topic.released += 1,
+                Some(topic) if topic.readers.is_empty() => topic.released += 1,
                 _ => return Some(next.clone()),
             }
             self.released += 1;
@@ -136,7 +128,7 @@ impl State {
     fn are_dry_but(&self, topic: &str) -> bool {
         let others = self.topics.iter().filter(|(name, _)| *name != topic);
         let mut readers = others.flat_map(|(_, topic)| topic.readers.values());
-        readers.all(|reader| reader.stands || reader.dry_at == Some(self.released))
+        readers.all(|reader| reader.dry_at == Some(self.released))
     }
 
     fn next(&mut self, name: &str, id: u64) -> Option<Next> {
@@ -151,14 +143,14 @@ impl State {
                 Some(topic) if topic == name => return Some(Next::Soon),
                 _ => {
                     let dry_at = Some(self.released);
-                    self.topics.get_mut(name)?.readers.insert(id, Reader { read, dry_at, stands: false });
+                    self.topics.get_mut(name)?.readers.insert(id, Reader { read, dry_at });
                     return Some(Next::Nothing);
                 }
             }
         }
         let topic = self.topics.get_mut(name)?;
         let record = topic.records.get(read)?.clone();
-        topic.readers.insert(id, Reader { read: read + 1, ..Reader::default() });
+        topic.readers.insert(id, Reader { read: read + 1, dry_at: None });
         Some(Next::Record(read, record))
     }
 }
@@ -210,20 +202,15 @@ pub struct MemorySource {
     waker: Waker,
 }
 
-pub fn open(id: u64, topic: &str, opening: Opening, survey: &Survey, team: &Team) -> Result<MemorySource> {
+pub fn open(id: u64, topic: &str, opening: Opening, team: &Team) -> Result<MemorySource> {
     let space = space(id)?;
     let id = {
         let mut state = space.state();
         state.readers += 1;
         let reader = state.readers;
         let known = state.topics.entry(topic.into()).or_default();
-        let resumed = survey.resumed.as_ref().and_then(|position| position.splits.first());
-        let read = match (resumed, opening.start) {
-            (Some(split), _) => split.next as usize,
-            (None, Start::Latest) => known.released,
-            (None, Start::Earliest) => 0,
-        };
-        known.readers.insert(reader, Reader { read, ..Reader::default() });
+        let read = if opening.start == Start::Latest { known.released } else { 0 };
+        known.readers.insert(reader, Reader { read, dry_at: None });
         reader
     };
     let waker = team.waker.clone();
@@ -270,18 +257,8 @@ impl Source for MemorySource {
     }
 
     fn position(&self) -> Option<ReadTo> {
-        let state = self.space.state();
-        let next = state.topics.get(&self.topic)?.readers.get(&self.id)?.read as u64;
-        let split = Split { partition: 0, next, end: Split::OPEN };
-        Some(ReadTo::Here(Position { splits: vec![split], ..Position::default() }))
-    }
-
-    fn stand(&mut self) {
-        if let Some(topic) = self.space.state().topics.get_mut(&self.topic)
-            && let Some(reader) = topic.readers.get_mut(&self.id)
-        {
-            reader.stands = true;
-        }
+        // They do not outlive the engine.
+        Some(ReadTo::Here(Position::default()))
     }
 
     fn lag(&self, _now_ms: i64) -> Option<Lag> {
@@ -364,7 +341,7 @@ mod tests {
 
     fn reader(space: &Space, topic: &str) -> MemorySource {
         let opening = Opening { share: Share::All, start: Start::Earliest, bounded: true, opened_ms: 0 };
-        open(space.id, topic, opening, &Survey::default(), &Team::alone()).unwrap()
+        open(space.id, topic, opening, &Team::alone()).unwrap()
     }
 
     /// The value that comes next; `-`: nothing now; `.`: nothing ever.

@@ -219,9 +219,6 @@ pub trait Source {
     /// Whether records that are read from now on come with their headers, where the place has any.
     fn read_headers(&mut self, _wanted: bool) {}
 
-    /// It is not polled for a while: nobody is to wait for it.
-    fn stand(&mut self) {}
-
     /// Bytes to read in all by this share, as far as known: for progress and for planning.
     fn bytes_expected(&self) -> Option<u64>;
 
@@ -375,7 +372,7 @@ pub fn open_surveyed(
         Place::Event { event } => {
             return Err(Error::topology(format!("event {event} is read where its records are")));
         }
-        Place::Memory { space, topic } => Box::new(memory::open(*space, topic, opening, survey, team)?),
+        Place::Memory { space, topic } => Box::new(memory::open(*space, topic, opening, team)?),
     })
 }
 

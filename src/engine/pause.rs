@@ -242,10 +242,14 @@ impl Draft<'_> {
     }
 
     fn check_forkable(&self, source: &SourcePlan, query: &Query) -> Result<()> {
+        let id = &self.world.catalog.whole(query).id;
+        if matches!(source.place, Place::Memory { .. }) && self.world.live {
+            let what = "records of topics in memory go out in one order, and none goes while a reader stands";
+            return Err(Error::statement(format!("{id} cannot be paused: {what}")));
+        }
         if !source.is_read_once() {
             return Ok(());
         }
-        let id = &self.world.catalog.whole(query).id;
         let error = Error::statement(format!(
             "{id} cannot be paused alone: others read {} with it, and standard input is not read twice",
             source.source

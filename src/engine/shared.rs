@@ -15,6 +15,7 @@ use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
 use crate::render::kept::KeptId;
+use crate::render::record_times::RecordTimes;
 use crate::render::source::SharedSource;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -167,6 +168,7 @@ pub struct Shared {
     /// The workers of this process as they start, to be woken; the first one for commands.
     threads: Vec<OnceLock<Thread>>,
     pub answers: Arc<Answers>,
+    pub record_times: RecordTimes,
     peeks: Mutex<BTreeMap<u64, Arc<Asked>>>,
     asked: AtomicU64,
     schemas: OnceLock<Lookups>,
@@ -227,6 +229,7 @@ impl Shared {
             outbox: Mutex::default(),
             threads: (0..peers / processes).map(|_| OnceLock::new()).collect(),
             answers: Arc::new(Answers::new(answers)),
+            record_times: RecordTimes::default(),
             peeks: Mutex::default(),
             asked: AtomicU64::new(0),
             reports: Mutex::default(),

@@ -272,6 +272,23 @@ impl<'a> From<'a> {
             .hint("WINDOW_TYPE says what is in the keys; both sides need windows of one kind, or none"))
     }
 
+    /// Windows that are in the keys of rows stay there, unless a statement says otherwise.
+    fn check_windows_stay(&self, right: &From<'a>, conditions: &[Condition]) -> Result<()> {
+        let of_key = |from: &From, column: Option<usize>| {
+            column.is_some_and(|column| from.schema.columns[column].part == Part::Key)
+        };
+        let drops = |c: &&Condition| !(of_key(self, c.plain[0]) && of_key(right, c.plain[1]));
+        let Some(condition) = conditions.iter().find(drops).filter(|_| self.schema.bounds().is_some()) else {
+            return Ok(());
+        };
+        let (left, right) = (self.shown(), right.shown());
+        Err(Error::statement(format!(
+            "{left} and {right} have windows in their keys, which a join by other columns would drop"
+        ))
+        .at(condition.span)
+        .hint("join by their keys, or drop the windows first: CREATE STREAM … AS SELECT … PARTITION BY a column"))
+    }
+
     fn method(&self, right: &From<'a>, join: &ast::Join, conditions: &[Condition]) -> Result<Method> {
         use SourceKind::{Stream, Table};
         let within = join.within.as_ref();
@@ -282,6 +299,7 @@ impl<'a> From<'a> {
         match (self.kind, right.kind) {
             (Stream, Stream) => {
                 self.check_windows(&right.schema, right.shown(), join)?;
+                self.check_windows_stay(right, conditions)?;
                 let Some(within) = within else {
                     return refuse(
                         "a join of two streams needs WITHIN: how far apart rows may be",

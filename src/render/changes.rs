@@ -3,6 +3,7 @@
 //! Fed by a table's arrangement, feeds tables that are derived from it and clients that watch it.
 //! A reader that comes later first gets the present rows, as changes from nothing.
 
+use super::context::Context;
 use super::joined::{Joined, View};
 use super::packed::{Bytes, RowSpine, StateSpine};
 use super::pending::{self, Pending};
@@ -12,7 +13,7 @@ use super::{RESTORED, Tick};
 use crate::aggregate::{Key, State};
 use crate::batch::{Batch, Timestamps};
 use crate::plan::{Emission, QueryPlan};
-use crate::types::ColumnDef;
+use crate::types::{ColumnDef, Part};
 use crate::value::{Row, Value};
 use arrow_buffer::BooleanBuffer;
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -20,6 +21,7 @@ use differential_dataflow::operators::arrange::agent::ShutdownButton;
 use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::CapabilitySet;
@@ -189,8 +191,12 @@ pub fn changelog<'s>(
     changes: StreamVec<'s, Tick, Change>,
     columns: &[ColumnDef],
     plan: &QueryPlan,
+    context: &Rc<Context>,
 ) -> StreamVec<'s, Tick, Batch> {
     let (columns, goes_on, emission) = (columns.to_vec(), plan.goes_on, plan.emission);
+    let context = Rc::clone(context);
+    // What is told of a window has its own time.
+    let of_windows = columns.iter().any(|column| matches!(column.part, Part::Window(_)));
     let is_told = move |change: &Change| {
         let was_stored = goes_on && change.tick == RESTORED;
         !was_stored && (emission == Emission::PerRecord || change.has_new_values())
@@ -200,6 +206,9 @@ pub fn changelog<'s>(
             input.for_each(|cap, changes| {
                 let mut changes = std::mem::take(changes);
                 changes.retain(is_told);
+                for change in changes.iter_mut().filter(|_| !of_windows) {
+                    change.rowtime = context.shared.record_times.told(change.tick, change.rowtime);
+                }
                 if !changes.is_empty() {
                     let tick = *cap.least().expect("changes travel with a tick");
                     let at = cap.delayed(&tick.max(RESTORED + 1), 0);
@@ -215,7 +224,8 @@ fn to_batch(changes: Vec<Change>, columns: &[ColumnDef]) -> Batch {
     let ticks: Vec<i64> = changes.iter().map(|c| c.tick as i64).collect();
     let times = changes.iter().map(|c| c.rowtime).collect();
     // What leaves one group for a new one leaves first.
-    let nth = changes.iter().map(|c| u32::from(c.old.is_none())).collect();
+    let nth = |c: &Change| u32::from(c.new.is_some()) + u32::from(c.old.is_none());
+    let nth = changes.iter().map(nth).collect();
     let key_only = |row: Row| {
         row.into_iter().zip(columns).map(|(v, c)| if c.identifies() { v } else { Value::Null }).collect()
     };

@@ -218,7 +218,7 @@ fn install_on_table(
         }
         Sink::Changelog(stored) => {
             let columns = parent.columns.clone();
-            let rows = changelog(changes(touched, parent, plan.emission), &columns, plan);
+            let rows = changelog(changes(touched, parent, plan.emission), &columns, plan, context);
             match stored.place {
                 Place::Blackhole => drop(rows.probe_with(&ends.probe)),
                 _ => store::store(rows, plan, plan.id, stored, &ends.probe, context)?,

@@ -17,6 +17,7 @@ pub mod ticks;
 pub mod inflight;
 pub mod hub;
 pub mod rowtime;
+pub mod record_times;
 pub mod read;
 pub mod source;
 pub mod stamps;

@@ -189,9 +189,6 @@ impl Reader {
     fn stand(&self) -> Result<bool> {
         let mut reading = self.reading.borrow_mut();
         ensure_open(&mut reading, &self.plan, &self.team, &self.context)?;
-        if let Reading::Open(source) = &mut *reading {
-            source.stand();
-        }
         if self.plan.bounded {
             *reading = Reading::Ended(reading.position());
         }

@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::connector::{Dispensers, Moment, Ticket};
 use crate::error::Result;
 use crate::format::{Decoder, decoder_in};
-use crate::plan::{DataflowPlan, SourcePlan, Wanted};
+use crate::plan::{DataflowPlan, Emission, SourcePlan, Wanted};
 use crate::registry::Lookups;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -114,6 +114,9 @@ pub fn decode<'s>(
                 context.books.record(stage, *cap.time(), messages.len(), batch.len, 0, rejects.len());
                 let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
                 context.rejects.write(*cap.time(), rejects.iter().map(rejected));
+                if context.pace.emission == Emission::PerRecord && batch.len > 0 {
+                    context.shared.record_times.note(*cap.time(), batch.origin.rowtime.at(0));
+                }
                 let moment = Moment { epoch: *cap.time(), ..context.moment() };
                 let declared = plan.timestamp.is_some();
                 match (shared.stamps.stamp(&mut batch, ticket, moment, declared, &waker), ticket) {
