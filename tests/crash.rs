@@ -369,6 +369,79 @@ fn another_number_of_workers_goes_on() {
     check(&["1", "2", "3"], 6);
 }
 
+const APART: &str = "
+    CREATE STREAM S (K VARCHAR, V INT, AT BIGINT)
+        WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+    CREATE STREAM R (K VARCHAR, V INT, AT BIGINT)
+        WITH (KAFKA_TOPIC='r', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+    CREATE TABLE D (K VARCHAR PRIMARY KEY, V INT, AT BIGINT)
+        WITH (KAFKA_TOPIC='d', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+    CREATE STREAM J WITH (KAFKA_TOPIC='j', VALUE_FORMAT='JSON') AS SELECT ROWKEY AS K, S.V AS V, R.V AS R
+        FROM S FULL OUTER JOIN R WITHIN 40 MILLISECONDS GRACE PERIOD 40 MILLISECONDS ON S.K = R.K;
+    CREATE STREAM E WITH (KAFKA_TOPIC='e', VALUE_FORMAT='JSON') AS SELECT S.K AS K, S.V AS V, D.V AS D
+        FROM S LEFT JOIN D ON S.K = D.K;
+    CREATE TABLE W AS SELECT K, COUNT(*) AS N, SUM(V) AS V
+        FROM S WINDOW SESSION (30 MILLISECONDS, GRACE PERIOD 0 SECONDS) GROUP BY K;
+";
+
+/// Rows that are read long before others of the same time wait for them, in checkpoints as well: what joins and
+/// sessions make hangs neither on kills nor on what there is room for.
+#[test]
+fn rows_that_wait_for_other_sources_outlive_a_kill() {
+    let seed = seed();
+    let mut random = Random(seed);
+    let topics = ["j", "e"].map(|topic| format!("[topics.{topic}]\nconnector = \"log\"\n"));
+    let files = ["s", "r"].map(|t| format!("[topics.{t}]\nconnector = \"file\"\npath = \"{t}-*.csv\"\n"));
+    let table = "[topics.d]\nconnector = \"file\"\npath = \"d.csv\"\nkey = [\"K\"]\n";
+    let site = Site::new().and(&(topics.concat() + &files.concat() + table));
+    let mut rows = Random(11);
+    let mut text = |from: u64, rows_there: u64, value: u64| {
+        let row = |i: u64| {
+            format!("k{},{},{}\n", rows.below(40), value + i, from + i * 3 - rows.below(20).min(from))
+        };
+        (0..rows_there).map(row).collect::<String>()
+    };
+    // The one that is read first is the last in time.
+    for (name, from) in [("s-0", 6_000), ("s-1", 3_000), ("s-2", 0), ("r-0", 4_000), ("r-1", 1_000)] {
+        site.write(&format!("{name}.csv"), text(from, 2_000, from));
+    }
+    site.write("d.csv", text(2_000, 2_000, 50_000));
+    let script = site.script(APART);
+    let script = script.to_str().unwrap();
+    let workers = ["1", "2", "4", "3"];
+    let start = |killed: u64| {
+        let mut command = live("0.01", workers[killed as usize % workers.len()], script);
+        // What waits is kept for want of room, or because a checkpoint comes.
+        let room = if killed.is_multiple_of(2) { "20000" } else { "1000000" };
+        command.env("WHARFE_INFLIGHT_BYTES", room).env("WHARFE_BATCH_BYTES", "1000");
+        command.current_dir(site.dir());
+        command
+    };
+    kill_while(kills(6), || 100 + random.below(500), start, || ());
+    let finish = |data: &str, workers: &str| {
+        let mut command = binary(["run", "--once", "--data-dir", data, "-w", workers, "--format", "json"]);
+        command.args(["-q", "SELECT * FROM W", script]).current_dir(site.dir());
+        let done = Process::start(command).finish();
+        assert_eq!(done.code, Some(0), "seed {seed}: {done:?}");
+        let mut sessions: Vec<String> = done.stdout.lines().map(String::from).collect();
+        sessions.sort();
+        sessions
+    };
+    let (found, expected) = (finish("data", "2"), finish("whole", "1"));
+    assert!(expected.len() > 1_000, "sessions: {}", expected.len());
+    assert_eq!(difference(&expected, &found), (0, 0), "of sessions: lost, repeated; seed {seed}");
+    for topic in ["j", "e"] {
+        let left = |data: &str| {
+            let mut all = messages(&site.path(&format!("{data}/topics/{topic}")));
+            all.sort();
+            all.into_iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>()
+        };
+        let (expected, found) = (left("whole"), left("data"));
+        assert!(expected.len() > 1_000, "{topic}: {}", expected.len());
+        assert_eq!(difference(&expected, &found), (0, 0), "of {topic}: lost, repeated; seed {seed}");
+    }
+}
+
 const UNTIMED: &str = "
     CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');
     CREATE TABLE T WITH (VALUE_FORMAT='JSON') AS

@@ -100,14 +100,27 @@ pub struct Cut {
     pub tick_ms: u64,
     pub tick_bytes: usize,
     pub batch_bytes: usize,
+    pub inflight_bytes: usize,
     pub emission: Emission,
 }
 
-pub const COARSE: Cut =
-    Cut { workers: 1, tick_ms: 10, tick_bytes: 8 << 20, batch_bytes: 512 << 10, emission: Emission::PerTick };
-/// About a record a tick.
-pub const FINE: Cut =
-    Cut { workers: 3, tick_ms: 1, tick_bytes: 1, batch_bytes: 64, emission: Emission::PerTick };
+pub const COARSE: Cut = Cut {
+    workers: 1,
+    tick_ms: 10,
+    tick_bytes: 8 << 20,
+    batch_bytes: 512 << 10,
+    inflight_bytes: 32 << 20,
+    emission: Emission::PerTick,
+};
+/// About a record a tick, and room for some that wait.
+pub const FINE: Cut = Cut {
+    workers: 3,
+    tick_ms: 1,
+    tick_bytes: 1,
+    batch_bytes: 64,
+    inflight_bytes: 2 << 10,
+    emission: Emission::PerTick,
+};
 /// One output for each record that touches a row.
 pub const EACH: Cut = Cut { emission: Emission::PerRecord, ..COARSE };
 
@@ -117,7 +130,7 @@ impl Cut {
     }
 
     fn config(self, site: &Site, once: bool) -> Config {
-        let Cut { workers, tick_ms, tick_bytes, batch_bytes, emission } = self;
+        let Cut { workers, tick_ms, tick_bytes, batch_bytes, inflight_bytes, emission } = self;
         let tick = Duration::from_millis(tick_ms);
         Config {
             workers,
@@ -131,7 +144,7 @@ impl Cut {
                 tick_bytes,
                 batch_bytes,
                 emission,
-                inflight_bytes: 32 << 20,
+                inflight_bytes,
                 checkpoints: Intervals { checkpoint: DEADLINE, commit: DEADLINE },
             },
             answers: AnswerLimits::default(),
@@ -361,6 +374,7 @@ impl Random {
             tick_ms: *self.pick(&[1, 2, 10]),
             tick_bytes: *self.pick(&[1, 300, 5_000, 8 << 20]),
             batch_bytes: *self.pick(&[1, 100, 4_000, 512 << 10]),
+            inflight_bytes: *self.pick(&[1_000, 32 << 20]),
             emission: Emission::PerTick,
         }
     }

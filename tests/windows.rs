@@ -8,6 +8,9 @@ fn cuts() -> impl Iterator<Item = Cut> {
     [1, 2, 4].into_iter().flat_map(|workers| [COARSE.workers(workers), FINE.workers(workers)])
 }
 
+/// How much later what is read first is than what is read next: there is no room for all that waits then.
+const APART: [i64; 6] = [0, 20_000, 20_000, 0, 0, 20_000];
+
 /// A row with what the engine makes of its place: the greatest time that its partition has come to, then the
 /// partition and the place in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,16 +24,16 @@ struct Row {
 }
 
 /// A topic of some files, each a partition, and its rows by position. `values` begin at that number, and none is
-/// there twice.
+/// there twice, times at `from` or soon after.
 fn topic(
     (site, name, more): (Site, &str, &str),
     random: &mut Random,
-    values: i64,
+    [values, from]: [i64; 2],
     null_keys: bool,
 ) -> (Site, Vec<Row>) {
     let (mut rows, mut value) = (Vec::new(), values);
     for partition in 0..3 {
-        let (mut lines, mut stamp, mut now) = (String::new(), 0, random.below(5_000) as i64);
+        let (mut lines, mut stamp, mut now) = (String::new(), 0, from + random.below(5_000) as i64);
         for nth in 0..80 {
             now += random.below(800) as i64;
             let back = if random.chance(4) { random.below(16_000) as i64 } else { 0 };
@@ -191,7 +194,7 @@ fn late_in(run: &mut Run, stage: &str) -> usize {
 #[test]
 fn windows_of_time() {
     for (seed, cut) in (1..).zip(cuts()) {
-        let (site, rows) = topic((Site::new(), "S", ""), &mut Random(seed), 0, true);
+        let (site, rows) = topic((Site::new(), "S", ""), &mut Random(seed), [0, 0], true);
         let script = WINDOWS.iter().map(Windows::statement).collect::<String>();
         let mut run = Run::once(&site, cut, &(declared("S") + &script));
         for windows in WINDOWS {
@@ -250,7 +253,7 @@ fn windows_of_sessions() {
         ("LAST_", "", "FINAL", GAP + SESSION_GRACE, true),
     ];
     for (seed, cut) in (60..).zip(cuts()) {
-        let (site, rows) = topic((Site::new(), "S", ""), &mut Random(seed), 0, true);
+        let (site, rows) = topic((Site::new(), "S", ""), &mut Random(seed), [0, 0], true);
         let mut script = declared("S");
         for (name, retention, emit, ..) in tables {
             script += &format!(
@@ -326,10 +329,10 @@ fn pairs(sides: [&[Row]; 2], keeps: [bool; 2]) -> (Vec<[i64; 2]>, usize) {
 fn joins_of_two_streams() {
     let joins =
         [("INNER", [false; 2]), ("LEFT", [true, false]), ("RIGHT", [false, true]), ("FULL", [true; 2])];
-    for (seed, cut) in (20..).zip(cuts()) {
+    for (seed, (cut, apart)) in (20..).zip(cuts().zip(APART)) {
         let mut random = Random(seed);
-        let (site, left) = topic((Site::new(), "L", ""), &mut random, 0, true);
-        let (site, right) = topic((site, "R", ""), &mut random, 1_000, true);
+        let (site, left) = topic((Site::new(), "L", ""), &mut random, [0, apart], true);
+        let (site, right) = topic((site, "R", ""), &mut random, [1_000, 0], true);
         let mut script = declared("L") + &declared("R");
         for (kind, _) in joins {
             script += &format!(
@@ -354,10 +357,10 @@ fn joins_of_two_streams() {
 
 #[test]
 fn a_stream_finds_the_rows_that_a_table_had() {
-    for (seed, cut) in (40..).zip(cuts()) {
+    for (seed, (cut, apart)) in (40..).zip(cuts().zip(APART)) {
         let mut random = Random(seed);
-        let (site, table) = topic((Site::new(), "D", "key = [\"K\"]"), &mut random, 0, false);
-        let (site, stream) = topic((site, "S", ""), &mut random, 1_000, true);
+        let (site, table) = topic((Site::new(), "D", "key = [\"K\"]"), &mut random, [0, apart], false);
+        let (site, stream) = topic((site, "S", ""), &mut random, [1_000, 0], true);
         let script = declared("S")
             + "CREATE TABLE D (K VARCHAR PRIMARY KEY, V INT, T BIGINT)
                    WITH (KAFKA_TOPIC='D', VALUE_FORMAT='DELIMITED', TIMESTAMP='T');

@@ -18,9 +18,10 @@ use super::position::{Mark, ReadFile};
 use super::{Dealt, Framing, Lag, Opening, Poll, Source, Survey, TextLayout, io_error};
 use crate::error::{Error, Result};
 use arrival::Arrivals;
+use dispenser::Asked;
 pub use dispenser::Dispenser;
 pub use identity::{Head, Inode, recognise};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ const CHECK_MS: i64 = 5;
 pub struct FileSource {
     dispenser: Arc<Dispenser>,
     team: Team,
+    reached: Option<BTreeMap<i32, i64>>,
 }
 
 /// The files of a place in the order of their partitions, with their sizes.
@@ -92,7 +94,7 @@ fn open_reading(
 ) -> FileSource {
     let dispenser = || Arc::new(Dispenser::new(path, reading, follow, opening, survey, team));
     let dispenser = Arc::clone(team.shared.files.get_or_init(dispenser));
-    FileSource { dispenser, team: team.clone() }
+    FileSource { dispenser, team: team.clone(), reached: None }
 }
 
 impl Reading {
@@ -166,7 +168,12 @@ impl Source for FileSource {
     }
 
     fn deal(&mut self, max_bytes: usize, now_ms: i64, moment: Moment) -> Result<Dealt> {
-        self.dispenser.next(max_bytes.max(1), now_ms, moment, &self.team.waker)
+        let asked = Asked { now_ms, reached: self.reached.as_ref(), waker: &self.team.waker };
+        self.dispenser.next(max_bytes.max(1), moment, asked)
+    }
+
+    fn prefer_behind(&mut self, reached: BTreeMap<i32, i64>) {
+        self.reached = Some(reached);
     }
 
     fn bytes_expected(&self) -> Option<u64> {

@@ -24,6 +24,7 @@ pub use dealing::{Dispensers, Moment, ReadTo, Team, Ticket};
 pub use position::{Position, Split};
 use serde::{Deserialize, Serialize};
 pub use singly::Singly;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where a topic lives: a connector is one variant here, one arm in [`open`], and one in [`writer`] if
@@ -218,6 +219,10 @@ pub trait Source {
 
     /// Whether records that are read from now on come with their headers, where the place has any.
     fn read_headers(&mut self, _wanted: bool) {}
+
+    /// How far partitions have come in time. Of those that are not caught up, the one that is furthest behind is
+    /// read next, as far as this can choose; one that is not named has not begun.
+    fn prefer_behind(&mut self, _reached: BTreeMap<i32, i64>) {}
 
     /// Bytes to read in all by this share, as far as known: for progress and for planning.
     fn bytes_expected(&self) -> Option<u64>;

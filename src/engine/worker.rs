@@ -18,6 +18,7 @@ use crate::render::context::{Context, frontier};
 use crate::render::dataflow::{cancel, change, install};
 use crate::render::hub;
 use crate::render::inflight::Inflight;
+use crate::render::pacing::Pacing;
 use crate::render::rejects::RejectLog;
 use crate::render::standing::Standing;
 use crate::render::ticks::Clock;
@@ -95,6 +96,7 @@ pub(super) fn context(
         pace: config.pace.clone(),
         clock: Clock::new(epoch_ms, &config.pace, worker.peers() == config.workers),
         inflight: Inflight::new(config.pace.inflight_bytes),
+        pacing: Pacing::default(),
         hubs: RefCell::default(),
         tables: RefCell::default(),
         kept: RefCell::default(),

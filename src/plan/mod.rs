@@ -148,6 +148,11 @@ pub enum Emission {
     PerRecord,
 }
 
+/// The name of what waits for what is kept under that one.
+pub fn waiting(name: &str) -> String {
+    format!("{name}, waiting")
+}
+
 /// The kept state of an aggregating query's groups, and of the elements of their collections.
 pub const GROUPS: &str = "groups";
 pub const ELEMENTS: &str = "elements";
@@ -233,7 +238,8 @@ impl QueryPlan {
         let mut names = Vec::new();
         if self.durable {
             self.select.from.each_join(&mut |join| {
-                names.extend((!join.is_table()).then(|| join.kept_name()));
+                let name = (!join.is_table()).then(|| join.kept_name());
+                names.extend(name.into_iter().flat_map(|name| [waiting(&name), name]));
             });
         }
         if let (Sink::Table { strategy: Strategy::Monoid, .. }, Shape::Aggregate(aggregation)) =
@@ -241,7 +247,9 @@ impl QueryPlan {
         {
             let elements = crate::aggregate::keeps_elements(&aggregation.specs());
             let is_final = aggregation.window.is_some_and(|window| window.is_final);
+            let waits = self.durable && aggregation.window.is_some_and(|window| window.gap_ms().is_some());
             names.push(GROUPS.into());
+            names.extend(waits.then(|| waiting(GROUPS)));
             names.extend(elements.then(|| ELEMENTS.into()));
             names.extend(is_final.then(|| CLOSED.into()));
             names.extend((is_final && elements).then(|| CLOSED_ELEMENTS.into()));

@@ -39,15 +39,24 @@ impl Clock {
         at_end == self.peers
     }
 
-    /// The least stamp that a row may have that is known to be there and has not come; `None`: there is no
-    /// such row. `i64::MIN` as long as nothing is known of a source.
-    pub fn holds_back(&self) -> Option<i64> {
+    /// The least stamp, source and partition that a row may have that is known to be there and has not come;
+    /// `None`: there is no such row. The stamp is `i64::MIN` as long as nothing is known of a source.
+    pub fn holds_back(&self) -> Option<(i64, u32, i32)> {
         let open = self.feeds.iter().filter(|source| !self.is_at_end(**source));
         let least = |source: &u32| {
-            let stamps = self.partitions.range((*source, i32::MIN)..=(*source, i32::MAX));
-            stamps.map(|(_, stamp)| *stamp).min().unwrap_or(i64::MIN)
+            let partitions = self.partitions.range((*source, i32::MIN)..=(*source, i32::MAX));
+            let stamps = partitions.map(|((source, partition), stamp)| (*stamp, *source, *partition));
+            stamps.min().unwrap_or((i64::MIN, *source, i32::MIN))
         };
         open.map(least).min()
+    }
+
+    /// The sources that have come further than to that stamp, with each of their partitions.
+    pub fn ahead_of(&self, stamp: i64) -> impl Iterator<Item = u32> {
+        let least = |source: u32| {
+            self.partitions.range((source, i32::MIN)..=(source, i32::MAX)).map(|(_, at)| *at).min()
+        };
+        self.feeds.iter().copied().filter(move |source| least(*source).is_some_and(|least| least > stamp))
     }
 
     /// The least stamp over all partitions that have had a row, or are known to have some.
@@ -69,21 +78,25 @@ mod tests {
     fn what_is_known_to_be_there_holds_back_and_nothing_else() {
         let mut clock = Clock::new(&[7, 8], 2);
         let reached = |source, worker, partition, at_end| Reached { source, worker, partition, at_end };
-        assert_eq!(clock.holds_back(), Some(i64::MIN), "nothing is known of them");
+        let holds_back = |clock: &Clock| clock.holds_back().map(|(stamp, ..)| stamp);
+        assert_eq!(holds_back(&clock), Some(i64::MIN), "nothing is known of them");
         clock.add(&reached(8, 0, None, true));
         clock.add(&reached(8, 1, None, true));
-        assert_eq!(clock.holds_back(), Some(i64::MIN), "nothing is known of 7");
+        assert_eq!(holds_back(&clock), Some(i64::MIN), "nothing is known of 7");
         clock.add(&reached(7, 0, Some((0, 50)), false));
         clock.add(&reached(7, 1, Some((1, 30)), false));
-        assert_eq!((clock.holds_back(), clock.least(), clock.greatest()), (Some(30), Some(30), Some(50)));
+        assert_eq!(clock.holds_back(), Some((30, 7, 1)));
+        assert_eq!((clock.least(), clock.greatest()), (Some(30), Some(50)));
+        clock.add(&reached(7, 1, Some((1, 50)), false));
+        assert_eq!(clock.holds_back(), Some((50, 7, 0)), "of equal stamps the first partition");
         clock.add(&reached(7, 1, Some((1, 60)), false));
-        assert_eq!(clock.holds_back(), Some(50));
+        assert_eq!(holds_back(&clock), Some(50));
         clock.add(&reached(7, 0, None, true));
-        assert_eq!(clock.holds_back(), Some(50), "the other worker reads on");
+        assert_eq!(holds_back(&clock), Some(50), "the other worker reads on");
         clock.add(&reached(7, 1, None, true));
-        assert_eq!((clock.holds_back(), clock.least()), (None, Some(50)));
+        assert_eq!((holds_back(&clock), clock.least()), (None, Some(50)));
         clock.add(&reached(8, 1, Some((3, 5)), false));
-        assert_eq!(clock.holds_back(), Some(5));
+        assert_eq!(holds_back(&clock), Some(5));
     }
 
     #[test]
@@ -94,7 +107,7 @@ mod tests {
         clock.add(&reached(Some((1, i64::MIN)), false));
         clock.add(&reached(Some((2, i64::MIN)), false));
         clock.add(&reached(Some((2, 40)), false));
-        assert_eq!((clock.holds_back(), clock.least()), (Some(i64::MIN), Some(i64::MIN)));
+        assert_eq!((clock.holds_back(), clock.least()), (Some((i64::MIN, 7, 1)), Some(i64::MIN)));
         clock.add(&reached(None, true));
         assert_eq!((clock.holds_back(), clock.least()), (None, Some(40)), "1 had nothing");
     }

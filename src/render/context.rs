@@ -7,6 +7,7 @@ use super::gauge::{Gauge, Level};
 use super::hub::Hub;
 use super::inflight::Inflight;
 use super::kept::{Kept, KeptId};
+use super::pacing::Pacing;
 use super::read::Reading;
 use super::rejects::RejectLog;
 use super::source::SharedSource;
@@ -37,6 +38,7 @@ pub struct Context {
     pub pace: Pace,
     pub clock: Clock,
     pub inflight: Inflight,
+    pub pacing: Pacing,
     pub hubs: RefCell<BTreeMap<HubId, Rc<Hub>>>,
     pub tables: RefCell<BTreeMap<TableId, Rc<Table>>>,
     /// What operators keep, by the dataflow and the name.

@@ -16,7 +16,7 @@ use super::joined::Joined;
 use super::keeping::{Entries, Keeping};
 use super::kept::{Routing, keep};
 use super::keyed::{Keyed, keyed};
-use super::lanes::{Booked, Lane, Out, Pairing, Restored, merged};
+use super::lanes::{Booked, Lane, Out, Pairing, Restored, Waits, merged};
 use super::lookup::Lookup;
 use super::pairs::{Pairs, RowRef};
 use super::rejects::RejectedRecord;
@@ -27,7 +27,7 @@ use super::timed::timed_batch;
 use super::within::WithinJoin;
 use crate::batch::{Batch, Origin, Reject, Timestamps};
 use crate::error::{Error, Result};
-use crate::plan::{Join, Method, QueryPlan, Side};
+use crate::plan::{Join, Method, QueryPlan, Side, Sink, waiting};
 use crate::types::{ColumnDef, Part, SqlType};
 use arrow_buffer::BooleanBuffer;
 use std::rc::Rc;
@@ -75,13 +75,19 @@ pub fn join<'s>(
             };
             let keys: Vec<SqlType> = join.left.keys.iter().map(|key| key.ty.clone()).collect();
             let pairs = Pairs::new(&join.left.columns, &join.right.columns, keys, wanted);
-            let lane = |rows, side: &Side, rank| -> Result<Lane<'s>> {
+            let lane = |rows, side: &Side, rank, wanted: &[bool]| -> Result<Lane<'s>> {
                 let rows: StreamVec<'s, Tick, Keyed> = keyed(rows, side, context.peers)?;
-                Ok(Lane { rows, feeds: plan.feeds(&side.relation), rank })
+                Ok(Lane {
+                    rows,
+                    feeds: plan.feeds(&side.relation),
+                    rank,
+                    entries: Entries::new(side, wanted),
+                })
             };
             // A table's records come before the stream's of the same time.
             let ranks = if matches!(method, Method::Lookup) { [1, 0] } else { [0, 1] };
-            let lanes = [lane(left, &join.left, ranks[0])?, lane(right, &join.right, ranks[1])?];
+            let lanes =
+                [lane(left, &join.left, ranks[0], &of_left)?, lane(right, &join.right, ranks[1], &of_right)?];
             let stage = Stage::new(&plan.source(), &plan.topic(), &plan.query, "join");
             let stage = context.books.stage(stage);
             let books = Rc::clone(context);
@@ -91,23 +97,31 @@ pub fn join<'s>(
                 books.books.record(stage, tick, rows_in, out, without, late.len());
                 books.rejects.write(tick, late.into_iter().map(|(row, reason)| rejected(&of, &row, reason)));
             };
-            let [left, right] = lanes;
             // Only rows that are padded wait for time to pass.
             let pads = matches!(method, Method::Within(within) if within.grace_ms.is_some())
                 && (join.kind.keeps_left() || join.kind.keeps_right());
             let closes_at_end = plan.closes_at_end && pads;
-            let out = Out { pairs, keeping: Keeping::new(!plan.durable), closes_at_end };
+            let out = Out { pairs, keeping: Keeping::new(!plan.durable), closes_at_end, waits: waits(plan) };
             let (name, keys) = (join.kept_name(), join.left.keys.len());
-            let scope = left.rows.scope();
-            let entries = restored(scope, plan, &name, context).unwrap_or_else(|| empty(scope));
-            let restored = Restored { entries, keys };
-            let (rows, kept) = merged(left, right, restored, pairing, out, book, context);
+            let scope = lanes[0].rows.scope();
+            let known = |name: &str| restored(scope, plan, name, context).unwrap_or_else(|| empty(scope));
+            let restored = Restored { entries: known(&name), waiting: known(&waiting(&name)), keys };
+            let merged = merged(lanes, restored, pairing, out, book, context);
             if plan.durable {
-                keep(kept, &name, Routing::Front(keys), plan, probe, context);
+                keep(merged.kept, &name, Routing::Front(keys), plan, probe, context);
+                keep(merged.waiting, &waiting(&name), Routing::Front(keys), plan, probe, context);
             }
-            Ok(Rendered::Rows(rows))
+            Ok(Rendered::Rows(merged.rows))
         }
         _ => Err(misfit(plan)),
+    }
+}
+
+/// What becomes of rows that wait for others of the query's sources.
+pub fn waits(plan: &QueryPlan) -> Waits {
+    match plan.sink {
+        Sink::Answer { .. } => Waits::Bounded,
+        _ => Waits::Paced { ignored: !plan.durable },
     }
 }
 

@@ -16,6 +16,7 @@ use crate::batch::{Batch, Column, Origin, Partitions, Position, SourcePartition,
 use crate::plan::Side;
 use crate::types::SqlType;
 use crate::value::{Row, Value, decode_row, encode_row, row_len};
+use arrow_buffer::BooleanBuffer;
 use std::rc::Rc;
 
 /// What has changed in what a join keeps, until it is told.
@@ -36,6 +37,7 @@ pub struct Entries {
 /// Where a row stands among the rows of its key: its side, its time and its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
+    /// With what else there is to know of it, as [`Mark::DELETION`].
     pub side: u8,
     pub rowtime: i64,
     pub position: Position,
@@ -70,6 +72,11 @@ impl Entries {
         Entries { types: side.columns.clone(), wanted: wanted.to_vec(), keys: side.keys.len() }
     }
 
+    /// Of rows with columns of these types, all of them kept, and so many values in their keys.
+    pub fn whole(types: &[SqlType], keys: usize) -> Entries {
+        Entries { types: types.to_vec(), wanted: vec![true; types.len()], keys }
+    }
+
     /// The entry of a row that has a key.
     pub fn of(&self, key: &[u8], mark: &[u8], row: &RowRef) -> Key {
         let mut entry = marked(key, mark);
@@ -89,8 +96,8 @@ impl Entries {
         }
     }
 
-    /// The rows of entries, as many as there are marks of them.
-    pub fn rows(&self, entries: &[&[u8]], marks: impl Iterator<Item = Mark>) -> Vec<RowRef> {
+    /// The rows of entries, which have these marks.
+    pub fn rows(&self, entries: &[&[u8]], marks: &[Mark]) -> Vec<RowRef> {
         let parts: Vec<(&[u8], Row)> = entries
             .iter()
             .map(|entry| {
@@ -107,9 +114,10 @@ impl Entries {
             }
         });
         let columns = columns.collect();
-        let batch =
-            Batch { len: parts.len(), columns, origin: origin(&marks.collect::<Vec<_>>()), deleted: None };
-        let keys = parts.iter().map(|(key, _)| *key);
+        let deleted = marks.iter().any(|mark| mark.is_deletion());
+        let deleted = deleted.then(|| BooleanBuffer::collect_bool(marks.len(), |i| marks[i].is_deletion()));
+        let batch = Batch { len: parts.len(), columns, origin: origin(marks), deleted };
+        let keys = parts.iter().zip(marks).map(|((key, _), mark)| (*key, mark.has_null_key()));
         let batch = Rc::new(Keyed::with_keys(batch, keys, self.types.clone()));
         (0..parts.len()).map(|row| RowRef { batch: Rc::clone(&batch), row: row as u32 }).collect()
     }
@@ -146,6 +154,30 @@ impl Mark {
         position: Position { stamp: 0, source: 0, partition: 0, offset: 0, nth: 0 },
     };
     const LEN: usize = 37;
+    /// Beside the side: the row's message had no value.
+    const DELETION: u8 = 1 << 6;
+    /// There is a NULL in the row's key.
+    const NULL_KEY: u8 = 1 << 7;
+
+    /// Of a row of that side, all that there is to know of it.
+    pub fn of_row(side: u8, row: &RowRef) -> Mark {
+        let deletion = if row.is_deletion() { Mark::DELETION } else { 0 };
+        let null_key = if row.key().is_none() { Mark::NULL_KEY } else { 0 };
+        Mark { side: side | deletion | null_key, rowtime: row.rowtime(), position: row.position() }
+    }
+
+    /// The side of a mark made by [`Mark::of_row`].
+    pub fn side_of_row(&self) -> u8 {
+        self.side & !(Mark::DELETION | Mark::NULL_KEY)
+    }
+
+    fn is_deletion(&self) -> bool {
+        self.side & Mark::DELETION != 0
+    }
+
+    fn has_null_key(&self) -> bool {
+        self.side & Mark::NULL_KEY != 0
+    }
 
     pub fn bytes(&self) -> [u8; Mark::LEN] {
         let Position { stamp, source, partition, offset, nth } = self.position;

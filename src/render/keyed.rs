@@ -14,7 +14,7 @@ use crate::headers::Headers;
 use crate::plan::Side;
 use crate::types::SqlType;
 use crate::value::{Value, decode_row, encode_row};
-use arrow_array::{Int32Array, Int64Array};
+use arrow_array::{Array, Int32Array, Int64Array};
 use arrow_buffer::BooleanBuffer;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -80,14 +80,29 @@ impl Keys {
 }
 
 impl Keyed {
-    /// Rows whose keys are known.
-    pub fn with_keys<'k>(batch: Batch, keys: impl Iterator<Item = &'k [u8]>, types: Vec<SqlType>) -> Keyed {
+    /// Rows whose keys are known, and whether there is a NULL in them.
+    pub fn with_keys<'k>(
+        batch: Batch,
+        keys: impl Iterator<Item = (&'k [u8], bool)>,
+        types: Vec<SqlType>,
+    ) -> Keyed {
         let mut all = Keys::default();
-        for key in keys {
+        for (key, is_null) in keys {
             all.bytes.extend_from_slice(key);
-            all.ends.push(all.bytes.len() as u32);
+            all.ends.push(all.bytes.len() as u32 | if is_null { NULL } else { 0 });
         }
         Keyed { to: 0, batch, keys: all, types: Arc::new(types) }
+    }
+
+    /// What one of the rows takes in memory, about.
+    pub fn row_bytes(&self) -> usize {
+        let bytes = |column: &Column| match column {
+            Column::Array(array) => array.get_buffer_memory_size(),
+            Column::Const(_) | Column::Absent => 0,
+        };
+        let columns: usize = self.batch.columns.iter().map(bytes).sum();
+        // Beside its columns a row has a time, a position and a place in a queue.
+        (columns + self.keys.bytes.len()) / self.batch.len.max(1) + 128
     }
 
     /// Rows that stay where they are, by themselves.

@@ -2,19 +2,22 @@
 //!
 //! Fed by both sides of a join with rows of this worker's keys, feeds the join one row after the other. A
 //! row waits while a row with a lower place in the order is known to be there and has not come: so, of
-//! what is there, the join's results depend on the partitions alone. What waits keeps its tick open.
+//! what is there, the join's results depend on the partitions alone. Where much waits, sources that are ahead
+//! are not read until the others have come up.
 
 use super::Tick;
 use super::clock::Clock;
 use super::context::Context;
-use super::keeping::Keeping;
+use super::keeping::{Entries, Keeping};
 use super::kept::Routing;
 use super::keyed::Keyed;
+use super::pacing::Brake;
 use super::packed::StateUpdate;
 use super::pairs::{Pairs, RowRef};
 use super::snapshot::sum_up;
+use super::waiting::{Next, Waiter, Waiting};
 use crate::aggregate::{Key, State};
-use crate::batch::{Batch, Position, Reached};
+use crate::batch::{Batch, Reached};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
@@ -52,6 +55,18 @@ pub struct Out {
     pub keeping: Keeping,
     /// Whether what waits for time to pass is told when the inputs have ended.
     pub closes_at_end: bool,
+    pub waits: Waits,
+}
+
+/// What a join must keep of what waits, and how it is kept from growing.
+pub enum Waits {
+    /// A maintained query's: sources that are ahead wait, too.
+    Paced {
+        /// Nobody restarts from it.
+        ignored: bool,
+    },
+    /// An answer's: it holds up no source. Where too much waits, it is taken as it is.
+    Bounded,
 }
 
 /// One side of a join.
@@ -61,6 +76,8 @@ pub struct Lane<'s> {
     pub feeds: Vec<u32>,
     /// Of rows with one stamp those of the lower rank come first.
     pub rank: u8,
+    /// How a row of it is kept while it waits.
+    pub entries: Entries,
 }
 
 /// How many rows went where, and which came too late.
@@ -74,55 +91,71 @@ pub struct Booked {
 /// Rows are handed on in batches of about this many.
 const ROWS: usize = 8_192;
 
-/// Where the entries are that an earlier start has kept, and how many values their keys have.
+/// What waits longer than so long is kept, and holds no tick open. Ticks are microseconds.
+const HELD: Tick = 1_000_000;
+
+/// Where the entries are that an earlier start has kept, of the join and of what waited for it, and how many values
+/// their keys have.
 pub struct Restored<'s> {
     pub entries: StreamVec<'s, Tick, StateUpdate>,
+    pub waiting: StreamVec<'s, Tick, StateUpdate>,
     pub keys: usize,
+}
+
+/// What comes out of the merged lanes.
+pub struct Merged<'s> {
+    pub rows: StreamVec<'s, Tick, Batch>,
+    /// What changes in what the join keeps, and in what waits for it.
+    pub kept: StreamVec<'s, Tick, StateUpdate>,
+    pub waiting: StreamVec<'s, Tick, StateUpdate>,
 }
 
 /// Merges two lanes and feeds them to a join; what it makes, and what changes in what it keeps, goes out at
 /// the tick that let it.
 pub fn merged<'s>(
-    left: Lane<'s>,
-    right: Lane<'s>,
-    Restored { entries, keys }: Restored<'s>,
+    [left, right]: [Lane<'s>; 2],
+    Restored { entries, waiting, keys }: Restored<'s>,
     mut pairing: Box<dyn Pairing>,
     out: Out,
     book: impl Fn(Tick, Booked) + 'static,
     context: &Rc<Context>,
-) -> (StreamVec<'s, Tick, Batch>, StreamVec<'s, Tick, StateUpdate>) {
-    let context = Rc::clone(context);
-    let mut lanes = Lanes::new([&left, &right], out, &context);
-    let mut restoring: Option<BTreeMap<Key, State>> = Some(BTreeMap::new());
+) -> Merged<'s> {
     let pact = || Exchange::new(|keyed: &Keyed| keyed.to);
     let by_key =
-        Exchange::new(move |((entry, ()), _, _): &StateUpdate| Routing::Front(keys).bucket(&entry.0));
+        || Exchange::new(move |((entry, ()), _, _): &StateUpdate| Routing::Front(keys).bucket(&entry.0));
 
     let mut builder = OperatorBuilder::new("Join".to_owned(), left.rows.scope());
+    let mut lanes = Lanes::new(
+        [(left.feeds, left.rank, left.entries), (right.feeds, right.rank, right.entries)],
+        out,
+        context,
+    );
+    let mut restoring = Some([BTreeMap::new(), BTreeMap::new()]);
     let mut left = builder.new_input(left.rows, pact());
     let mut right = builder.new_input(right.rows, pact());
-    let mut entries = builder.new_input(entries, by_key);
+    let mut entries = builder.new_input(entries, by_key());
+    let mut waiting = builder.new_input(waiting, by_key());
     let (rows, row_stream) = builder.new_output();
     let (kept, kept_stream) = builder.new_output();
+    let (waits, waiting_stream) = builder.new_output();
     let mut rows: OutputBuilder<Tick, CapacityContainerBuilder<Vec<Batch>>> = OutputBuilder::from(rows);
     let mut kept: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> = OutputBuilder::from(kept);
+    let mut waits: OutputBuilder<Tick, CapacityContainerBuilder<Vec<StateUpdate>>> =
+        OutputBuilder::from(waits);
     builder.build(move |capabilities| {
-        let mut held = <[Capability<Tick>; 2]>::try_from(capabilities).ok();
+        let mut held = <[Capability<Tick>; 3]>::try_from(capabilities).ok();
         move |frontiers| {
-            if let Some(known) = &mut restoring {
-                entries.for_each(|_, updates| sum_up(updates, known));
+            if let Some([of_join, of_waiting]) = &mut restoring {
+                entries.for_each(|_, updates| sum_up(updates, of_join));
+                waiting.for_each(|_, updates| sum_up(updates, of_waiting));
             }
             // What is kept is known before any row is looked at.
-            if !frontiers[2].is_empty() {
+            if !frontiers[2].is_empty() || !frontiers[3].is_empty() {
                 return;
             }
-            if let Some(known) = restoring.take() {
-                let there: Vec<&[u8]> = known
-                    .iter()
-                    .filter(|(_, state)| !state.is_nothing())
-                    .map(|(entry, _)| &**entry)
-                    .collect();
-                there.chunks(ROWS).for_each(|entries| pairing.restore(entries));
+            if let Some([of_join, of_waiting]) = restoring.take() {
+                those_there(&of_join, |entries| pairing.restore(entries));
+                those_there(&of_waiting, |entries| lanes.waiting.restore(entries));
             }
             for (side, input) in [(LeftRight::Left, &mut left), (LeftRight::Right, &mut right)] {
                 input.for_each(|cap, batches| {
@@ -133,16 +166,12 @@ pub fn merged<'s>(
             let Some(caps) = held.as_mut() else { return };
             let least = |input: usize| frontiers[input].frontier().first().copied().unwrap_or(Tick::MAX);
             let open = least(0).min(least(1));
-            if let Some(closed) = lanes.close(open) {
-                let tick = closed.max(*caps[0].time());
-                let (mut rows, mut kept) = (rows.activate(), kept.activate());
-                let (row_cap, kept_cap) = (caps[0].delayed(&tick), caps[1].delayed(&tick));
-                let (mut rows, mut kept) = (rows.session(&row_cap), kept.session(&kept_cap));
-                let booked =
-                    lanes.release(pairing.as_mut(), context.inflight.full(), &mut |made| match made {
-                        Made::Rows(batch) => rows.give(batch),
-                        Made::Kept(keeping) => keeping.take(tick).for_each(|update| kept.give(update)),
-                    });
+            for Outcome { tick, rows: out, kept: keeps, waiting, booked } in
+                lanes.close(open, *caps[0].time(), pairing.as_mut())
+            {
+                rows.activate().session(&caps[0].delayed(&tick)).give_iterator(out.into_iter());
+                kept.activate().session(&caps[1].delayed(&tick)).give_iterator(keeps.into_iter());
+                waits.activate().session(&caps[2].delayed(&tick)).give_iterator(waiting.into_iter());
                 book(tick, booked);
             }
             match lanes.oldest() {
@@ -156,34 +185,40 @@ pub fn merged<'s>(
             }
         }
     });
-    (row_stream, kept_stream)
+    Merged { rows: row_stream, kept: kept_stream, waiting: waiting_stream }
 }
 
-/// What is handed on.
-// Rows are the rule: a box would be one more allocation for each batch of them.
-#[allow(clippy::large_enum_variant)]
-enum Made<'a> {
-    Rows(Batch),
-    Kept(&'a mut Keeping),
+/// Hands on the entries that an earlier start has left, some at a time.
+fn those_there(known: &BTreeMap<Key, State>, mut restore: impl FnMut(&[&[u8]])) {
+    let there = known.iter().filter(|(_, state)| !state.is_nothing()).map(|(entry, _)| &**entry);
+    there.collect::<Vec<&[u8]>>().chunks(ROWS).for_each(|entries| restore(entries));
 }
 
-/// A place in the order.
-type Place = (i64, u8, Position);
+/// What has come of ticks that have closed, at the tick that it belongs to.
+struct Outcome {
+    tick: Tick,
+    rows: Vec<Batch>,
+    kept: Vec<StateUpdate>,
+    waiting: Vec<StateUpdate>,
+    booked: Booked,
+}
 
 struct Lanes {
     clocks: [Clock; 2],
     ranks: [u8; 2],
     /// Of ticks that are not closed.
     open: BTreeMap<Tick, Vec<(LeftRight, Rc<Keyed>)>>,
-    /// Of closed ticks, ascending.
-    waiting: Vec<(Place, LeftRight, Tick, RowRef)>,
+    /// Of closed ticks.
+    waiting: Waiting,
+    /// `None`: no source waits for others.
+    brake: Option<Brake>,
     out: Out,
     reached: Known,
-    worker: u32,
     /// The greatest stamp of a row that was handed on, here or elsewhere.
     time: i64,
     /// Ticks before it are closed.
     closed: Tick,
+    context: Rc<Context>,
 }
 
 /// How far this worker's readers have come, and what of that has been told on: no more than holds for the rows
@@ -226,17 +261,25 @@ impl Known {
 }
 
 impl Lanes {
-    fn new(lanes: [&Lane; 2], out: Out, context: &Context) -> Lanes {
+    fn new(lanes: [(Vec<u32>, u8, Entries); 2], out: Out, context: &Rc<Context>) -> Lanes {
+        let [(left_feeds, left_rank, left), (right_feeds, right_rank, right)] = lanes;
+        let ranks = [left_rank, right_rank];
+        let (ignored, paced) = match out.waits {
+            Waits::Paced { ignored } => (ignored, true),
+            Waits::Bounded => (true, false),
+        };
+        let merges = left_feeds.iter().chain(&right_feeds).copied().collect();
         Lanes {
-            clocks: lanes.map(|lane| Clock::new(&lane.feeds, context.peers)),
-            ranks: lanes.map(|lane| lane.rank),
+            brake: paced.then(|| Brake::new(merges, context)),
+            clocks: [left_feeds, right_feeds].map(|feeds| Clock::new(&feeds, context.peers)),
+            ranks,
             open: BTreeMap::new(),
-            waiting: Vec::new(),
+            waiting: Waiting::new(ranks, [left, right], Keeping::new(ignored)),
             out,
             reached: Known::default(),
-            worker: context.index as u32,
             time: i64::MIN,
             closed: 0,
+            context: Rc::clone(context),
         }
     }
 
@@ -244,11 +287,55 @@ impl Lanes {
         self.open.entry(tick).or_default().push((side, Rc::new(keyed)));
     }
 
-    /// Takes in what has come at ticks before `open`; the last of them, if any has closed.
-    fn close(&mut self, open: Tick) -> Option<Tick> {
+    /// What comes of it that ticks before `open` are closed. `since`: what comes out belongs to no tick before it.
+    fn close(&mut self, open: Tick, since: Tick, pairing: &mut dyn Pairing) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
         if open <= self.closed {
-            return None;
+            return outcomes;
         }
+        // A checkpoint has all that has come by its tick: what was made of it, and what waits.
+        if let Some(hold) = self.context.hold.get().filter(|hold| self.closed <= *hold && *hold < open) {
+            self.take_in(hold + 1);
+            outcomes.push(self.release(hold.max(since), pairing));
+            self.keep(outcomes.last_mut());
+        }
+        let last = self.take_in(open);
+        let keeps = self.holds_up(open);
+        // Nothing may have come: then the end of the inputs may let go what waits.
+        if last.is_some() || open == Tick::MAX || keeps {
+            outcomes.push(self.release(last.unwrap_or(0).max(since), pairing));
+        }
+        if keeps {
+            self.keep(outcomes.last_mut());
+        }
+        if let Some(brake) = &self.brake {
+            let is_much = self.waiting.kept_bytes() > self.context.inflight.limit;
+            let next = self.next().filter(|_| is_much).map(|(stamp, ..)| stamp);
+            let ahead = |stamp| self.clocks.iter().flat_map(move |clock| clock.ahead_of(stamp));
+            brake.hold(next.into_iter().flat_map(ahead).collect());
+        }
+        outcomes
+    }
+
+    /// Whether ticks must no longer stay open for what is held: it has been held for long, or readers are about to
+    /// wait for room in flight.
+    fn holds_up(&self, open: Tick) -> bool {
+        let inflight = &self.context.inflight;
+        let is_for_long =
+            |oldest| open.saturating_sub(oldest) > HELD || 2 * inflight.bytes() > inflight.limit;
+        self.waiting.oldest().is_some_and(is_for_long)
+    }
+
+    /// Keeps what is held: it belongs to the tick of that outcome.
+    fn keep(&mut self, outcome: Option<&mut Outcome>) {
+        if let Some(outcome) = outcome {
+            self.waiting.keep();
+            outcome.waiting.extend(self.waiting.keeping().take(outcome.tick));
+        }
+    }
+
+    /// Takes in what has come at ticks before `open`; the last of them, if something has.
+    fn take_in(&mut self, open: Tick) -> Option<Tick> {
         self.closed = open;
         let later = self.open.split_off(&open);
         let closed = std::mem::replace(&mut self.open, later);
@@ -257,83 +344,78 @@ impl Lanes {
             for (side, batch) in all {
                 if let Some(reached) = &batch.batch.origin.reached {
                     self.clocks[side as usize].add(reached);
-                    if reached.worker == self.worker {
+                    if reached.worker == self.context.index as u32 {
                         self.reached.add(reached);
                     }
                 }
-                let rank = self.ranks[side as usize];
                 for row in 0..batch.batch.len as u32 {
-                    let row = RowRef { batch: Rc::clone(&batch), row };
-                    let position = row.position();
-                    self.waiting.push(((position.stamp, rank, position), side, tick, row));
+                    self.waiting.receive(side, tick, RowRef { batch: Rc::clone(&batch), row });
                 }
             }
         }
-        self.waiting.sort_by_key(|(place, ..)| *place);
-        // Nothing may have come: then the end of the inputs may let go what waits.
-        last.or_else(|| (open == Tick::MAX).then_some(0))
+        self.waiting.sort();
+        last
     }
 
-    /// The tick of what waits longest.
+    /// The tick of what is held longest.
     fn oldest(&self) -> Option<Tick> {
-        self.waiting.iter().map(|(_, _, tick, _)| *tick).chain(self.open.keys().next().copied()).min()
+        self.waiting.oldest().into_iter().chain(self.open.keys().next().copied()).min()
     }
 
-    /// Hands on what need not wait. `all`: nothing need, since there is no room for more to wait.
-    fn release(&mut self, pairing: &mut dyn Pairing, all: bool, give: &mut dyn FnMut(Made)) -> Booked {
-        let limit = match all || self.closed == Tick::MAX {
-            true => None,
-            false => self.limit(),
-        };
-        let free = match limit {
-            None => self.waiting.len(),
-            Some((stamp, rank)) => {
-                self.waiting.partition_point(|((at, of, _), ..)| (*at, *of) <= (stamp, rank))
-            }
-        };
-        let rest = self.waiting.split_off(free);
-        let free = std::mem::replace(&mut self.waiting, rest);
-        let mut booked = Booked { rows_in: free.len(), out: 0, without: 0, late: Vec::new() };
-        for ((stamp, ..), side, _, row) in free {
+    /// Hands on what need not wait.
+    fn release(&mut self, tick: Tick, pairing: &mut dyn Pairing) -> Outcome {
+        // What an answer has waiting is bounded like this; what a maintained query has, by its sources.
+        let is_over = self.brake.is_none() && self.waiting.kept_bytes() > self.context.inflight.limit;
+        let next = if is_over || self.closed == Tick::MAX { None } else { self.next() };
+        let free = self.waiting.take(next);
+        let booked = Booked { rows_in: free.len(), out: 0, without: 0, late: Vec::new() };
+        let waiting = self.waiting.keeping().take(tick).collect();
+        let mut made = Outcome { tick, rows: Vec::new(), kept: Vec::new(), waiting, booked };
+        for Waiter { place: (stamp, ..), side, row, .. } in free {
             self.time = self.time.max(stamp);
             pairing.advance(self.time.saturating_sub(1), &mut self.out);
             let before = self.out.pairs.count();
             match pairing.row(side, &row, self.time, &mut self.out) {
-                Some(reason) => booked.late.push((row, reason)),
-                None => booked.without += usize::from(self.out.pairs.count() == before),
+                Some(reason) => made.booked.late.push((row, reason)),
+                None => made.booked.without += usize::from(self.out.pairs.count() == before),
             }
             if self.out.pairs.count() >= ROWS {
-                booked.out += self.flush(give);
+                made.take(&mut self.out);
             }
         }
         let seen = self.clocks.iter().filter_map(Clock::greatest).max().unwrap_or(i64::MIN);
-        let passed = limit.map_or(seen, |(stamp, _)| stamp.min(seen));
+        let passed = next.map_or(seen, |(stamp, ..)| stamp.min(seen));
         self.time = self.time.max(passed);
         pairing.advance(self.time.saturating_sub(1), &mut self.out);
         // Those that read this in an order of their own wait for what is told at the end.
-        let (has_ended, closes) =
-            (self.closed == Tick::MAX && self.limit().is_none(), self.out.closes_at_end);
+        let (has_ended, closes) = (self.closed == Tick::MAX && self.next().is_none(), self.out.closes_at_end);
         if has_ended && closes && self.waiting.is_empty() {
             pairing.end(self.time, &mut self.out);
         }
-        booked.out += self.flush(give);
+        made.take(&mut self.out);
         let none_waits = self.waiting.is_empty() && (has_ended || !closes);
-        self.reached.tell(self.worker, limit.map(|(stamp, _)| stamp), none_waits, &mut |reached| {
-            give(Made::Rows(Batch::reached(reached)));
+        let worker = self.context.index as u32;
+        self.reached.tell(worker, next.map(|(stamp, ..)| stamp), none_waits, &mut |reached| {
+            made.rows.push(Batch::reached(reached));
         });
-        booked
+        made
     }
 
-    /// The last stamp and rank that need not wait; `None`: nothing need.
-    fn limit(&self) -> Option<(i64, u8)> {
+    /// Where the next row may come; `None`: all that is known to be there has come.
+    fn next(&self) -> Option<Next> {
         let each = self.clocks.iter().zip(self.ranks);
-        each.filter_map(|(clock, rank)| clock.holds_back().map(|stamp| (stamp, rank))).min()
+        let next = |(clock, rank): (&Clock, u8)| {
+            clock.holds_back().map(|(stamp, source, partition)| (stamp, rank, source, partition))
+        };
+        each.filter_map(next).min()
     }
+}
 
-    fn flush(&mut self, give: &mut dyn FnMut(Made)) -> usize {
-        let out = self.out.pairs.count();
-        self.out.pairs.take().into_iter().for_each(|batch| give(Made::Rows(batch)));
-        give(Made::Kept(&mut self.out.keeping));
-        out
+impl Outcome {
+    /// Takes what a join has made and kept by now.
+    fn take(&mut self, out: &mut Out) {
+        self.booked.out += out.pairs.count();
+        self.rows.extend(out.pairs.take());
+        self.kept.extend(out.keeping.take(self.tick));
     }
 }

@@ -93,7 +93,7 @@ impl Pairing for Lookup {
     fn advance(&mut self, _: i64, _: &mut Out) {}
 
     fn restore(&mut self, entries: &[&[u8]]) {
-        let rows = self.entries.rows(entries, entries.iter().map(|_| Mark::NONE));
+        let rows = self.entries.rows(entries, &vec![Mark::NONE; entries.len()]);
         for row in rows {
             if let Some(key) = row.key() {
                 self.rows.insert(key.into(), row.clone());

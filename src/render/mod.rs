@@ -29,6 +29,8 @@ pub mod clock;
 pub mod keyed;
 pub mod pairs;
 pub mod keeping;
+pub mod waiting;
+pub mod pacing;
 pub mod lanes;
 pub mod lookup;
 pub mod within;

@@ -95,7 +95,7 @@ impl Keeping<'_> {
                     if window.is_final { size.saturating_add(window.grace_ms) } else { window.retention_ms };
             }
             Some(rules) => {
-                let rows = sessions::ordered(rows, plan, aggregation, context)?;
+                let rows = sessions::ordered(rows, plan, aggregation, self.probe, context)?;
                 marks = window::marks(&rows);
                 (states, elements) =
                     sessions::sessions(rows, marks.clone(), plan, aggregation, rules, context);

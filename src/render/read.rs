@@ -93,6 +93,7 @@ struct Next {
 /// A worker's reader with what it has said.
 struct Reader {
     plan: SourcePlan,
+    shared: Arc<SharedSource>,
     context: Rc<Context>,
     team: Team,
     hub: Rc<Hub>,
@@ -128,6 +129,7 @@ impl Reader {
             idle: Idle::new(plan),
             round: 0,
             plan: plan.clone(),
+            shared: Arc::clone(shared),
             context: Rc::clone(context),
         }
     }
@@ -144,6 +146,7 @@ impl Reader {
         }
         let is_behind = |answer: &String| self.context.shared.answers.is_behind(answer);
         let waits = self.context.inflight.full()
+            || self.context.pacing.is_ahead(self.plan.ordinal)
             || !clock.looking()
             || self.plan.for_answer.as_ref().is_some_and(is_behind);
         if waits { None } else { clock.turn(self.round) }
@@ -204,8 +207,12 @@ impl Reader {
     }
 
     fn poll(&self, moment: Moment) -> Result<Dealt> {
-        let headers = self.plan.reads_headers(&self.hub.wanted.borrow());
-        poll(&mut self.reading.borrow_mut(), &self.plan, headers, moment, &self.team, &self.context)
+        let is_merged = self.context.pacing.is_merged(self.plan.ordinal);
+        let asks = Asks {
+            headers: self.plan.reads_headers(&self.hub.wanted.borrow()),
+            behind: is_merged.then(|| self.shared.stamps.reached()),
+        };
+        poll(&mut self.reading.borrow_mut(), &self.plan, asks, moment, &self.team, &self.context)
     }
 }
 
@@ -291,10 +298,17 @@ fn ensure_open(reading: &mut Reading, plan: &SourcePlan, team: &Team, context: &
     Ok(())
 }
 
+/// What is asked of a connector's reader.
+struct Asks {
+    headers: bool,
+    /// How far partitions have come, where the one that is furthest behind is to be read next.
+    behind: Option<BTreeMap<i32, i64>>,
+}
+
 fn poll(
     reading: &mut Reading,
     plan: &SourcePlan,
-    headers: bool,
+    asks: Asks,
     moment: Moment,
     team: &Team,
     context: &Context,
@@ -305,7 +319,8 @@ fn poll(
         Reading::Elsewhere if !plan.bounded => return Ok(Dealt::Pending),
         Reading::Elsewhere | Reading::Ended(_) | Reading::Unopened => return Ok(Dealt::Done),
     };
-    reader.read_headers(headers);
+    reader.read_headers(asks.headers);
+    asks.behind.into_iter().for_each(|reached| reader.prefer_behind(reached));
     // Before it is read: then all is there that will be.
     let written = plan.bounded && !plan.behind.is_empty() && context.are_done(&plan.behind);
     let polled = reader.deal(context.pace.batch_bytes, context.clock.now_ms(), moment)?;

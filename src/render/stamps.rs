@@ -141,6 +141,11 @@ impl Stamps {
             .collect()
     }
 
+    /// How far each partition has come by now that has had a row.
+    pub fn reached(&self) -> BTreeMap<i32, i64> {
+        self.partitions().iter().map(|(partition, known)| (*partition, *known.marks.last())).collect()
+    }
+
     /// What held at the end of a closed tick, of each partition that had a row by then.
     pub fn at(&self, tick: Tick) -> BTreeMap<i32, i64> {
         let partitions = self.partitions();

@@ -185,17 +185,20 @@ impl Pairing for WithinJoin {
         };
         let marks: Vec<Option<(Key, Mark)>> = entries.iter().map(known).collect();
         for side in [LeftRight::Left, LeftRight::Right] {
-            let (mut rows, mut of_side) = (Vec::new(), Vec::new());
+            let (mut rows, mut of_side, mut marks_of_side) = (Vec::new(), Vec::new(), Vec::new());
             for (entry, (key, mark)) in
                 entries.iter().zip(&marks).filter_map(|(entry, known)| Some((*entry, known.as_ref()?)))
             {
                 if mark.side == side as u8 {
                     rows.push(entry);
-                    of_side.push((key, *mark));
+                    of_side.push(key);
+                    marks_of_side.push(*mark);
                 }
             }
-            let rows = self.entries[side as usize].rows(&rows, of_side.iter().map(|(_, mark)| *mark));
-            for ((key, Mark { rowtime, position, .. }), row) in of_side.into_iter().zip(rows) {
+            let rows = self.entries[side as usize].rows(&rows, &marks_of_side);
+            for ((key, Mark { rowtime, position, .. }), row) in
+                of_side.into_iter().zip(marks_of_side).zip(rows)
+            {
                 let end = self.range(side, rowtime).1.saturating_add(self.within.grace());
                 let kept = Kept { row, matched: false };
                 self.sides[side as usize].keep(end, key.clone(), (rowtime, position), kept);

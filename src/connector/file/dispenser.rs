@@ -14,6 +14,7 @@ use crate::connector::position::{Mark, Position, ReadFile};
 use crate::connector::{Dealt, Opening, Start, Survey};
 use crate::headers::Headers;
 use arrow_buffer::Buffer;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -76,6 +77,19 @@ enum Watching {
     Taken,
 }
 
+/// A worker that asks for a block.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub now_ms: i64,
+    /// How far files have come in time, where that decides whose turn it is.
+    pub reached: Option<&'a BTreeMap<i32, i64>>,
+    /// To be woken by where it has to wait.
+    pub waker: &'a Waker,
+}
+
+/// So many files are read at a time where the one that is furthest behind comes next: the others wait, closed.
+const AT_A_TIME: usize = 64;
+
 /// What a worker does next.
 enum Task {
     Read(usize, Box<Reader>),
@@ -130,15 +144,15 @@ impl Dispenser {
     }
 
     /// The next block, about `max_bytes` of it.
-    pub fn next(&self, max_bytes: usize, now_ms: i64, moment: Moment, waker: &Waker) -> Result<Dealt> {
+    pub fn next(&self, max_bytes: usize, moment: Moment, asked: Asked) -> Result<Dealt> {
         let mut looked = false;
         loop {
-            let task = self.state().task(self.ends, self.reading.check_ms, now_ms, &mut looked, waker);
+            let task = self.state().task(self.ends, self.reading.check_ms, &mut looked, asked);
             match task {
                 Task::Return(next) => return Ok(next),
-                Task::Look(watching) => self.look(watching, now_ms)?,
+                Task::Look(watching) => self.look(watching, asked.now_ms)?,
                 Task::Read(i, reader) => {
-                    if let Some(dealt) = self.read(i, reader, max_bytes, now_ms, moment, waker)? {
+                    if let Some(dealt) = self.read(i, reader, max_bytes, moment, asked)? {
                         return Ok(dealt);
                     }
                 }
@@ -151,9 +165,8 @@ impl Dispenser {
         i: usize,
         mut reader: Box<Reader>,
         max_bytes: usize,
-        now_ms: i64,
         moment: Moment,
-        waker: &Waker,
+        Asked { now_ms, waker, .. }: Asked,
     ) -> Result<Option<Dealt>> {
         let arrivals = reader.arrivals;
         let step = reader.step(max_bytes)?;
@@ -239,12 +252,13 @@ impl Dealer for Dispenser {
 }
 
 impl State {
-    fn task(&mut self, ends: bool, check_ms: i64, now_ms: i64, looked: &mut bool, waker: &Waker) -> Task {
+    fn task(&mut self, ends: bool, check_ms: i64, looked: &mut bool, asked: Asked) -> Task {
+        let Asked { now_ms, reached, waker } = asked;
         loop {
             while self.files.get(self.turn).is_some_and(|file| file.state != Turn::Due) {
                 self.turn += 1;
             }
-            let turn = self.turn;
+            let turn = reached.and_then(|reached| self.furthest_behind(reached)).unwrap_or(self.turn);
             if let Some(reader) = self.files.get_mut(turn).and_then(|file| file.reader.take()) {
                 let is_caught_up = reader.is_caught_up();
                 self.files[turn].state = if is_caught_up { Turn::LookedAt } else { Turn::Taken };
@@ -275,6 +289,12 @@ impl State {
                 return Task::Look(std::mem::replace(&mut self.watch, Watching::Taken));
             }
         }
+    }
+
+    fn furthest_behind(&self, reached: &BTreeMap<i32, i64>) -> Option<usize> {
+        let due = self.files.iter().enumerate().skip(self.turn).filter(|(_, file)| file.state == Turn::Due);
+        let stamp = |file: &Entry| reached.get(&file.partition).copied().unwrap_or(i64::MIN);
+        due.take(AT_A_TIME).min_by_key(|(_, file)| stamp(file)).map(|(at, _)| at)
     }
 
     fn begin_round(&mut self) {

@@ -9,7 +9,7 @@ use crate::connector::{
 };
 use crate::headers::Headers;
 use arrow_buffer::Buffer;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -28,6 +28,8 @@ pub struct LogReader {
     known: HashSet<u32>,
     /// The partition whose turn it is; behind the last: all are dry.
     turn: usize,
+    /// Where it is known how far partitions have come in time.
+    reached: Option<BTreeMap<i32, i64>>,
     check_ms: i64,
     next_check_ms: i64,
     checks: u32,
@@ -58,6 +60,7 @@ pub(super) fn open_checking(
         finished: Vec::new(),
         known: HashSet::new(),
         turn: 0,
+        reached: None,
         check_ms,
         next_check_ms: i64::MIN,
         checks: 0,
@@ -98,6 +101,14 @@ impl LogReader {
         Ok(())
     }
 
+    /// Of the partitions that are not caught up, where it is known.
+    fn furthest_behind(&self) -> Option<usize> {
+        let reached = self.reached.as_ref()?;
+        let behind = self.partitions.iter().enumerate().filter(|(_, partition)| !partition.is_caught_up);
+        let stamp = |partition: &Partition| reached.get(&partition.number).copied().unwrap_or(i64::MIN);
+        behind.min_by_key(|(_, partition)| stamp(partition)).map(|(at, _)| at)
+    }
+
     /// Whether it is time to look for new records again.
     fn may_check(&mut self, now_ms: i64) -> Result<bool> {
         // A clock that was set back must not stop us.
@@ -117,6 +128,7 @@ impl LogReader {
 impl Source for LogReader {
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
         let mut checked = false;
+        self.turn = self.furthest_behind().unwrap_or(self.turn);
         loop {
             if self.turn >= self.partitions.len() {
                 if self.ends {
@@ -146,6 +158,10 @@ impl Source for LogReader {
                 }
             }
         }
+    }
+
+    fn prefer_behind(&mut self, reached: BTreeMap<i32, i64>) {
+        self.reached = Some(reached);
     }
 
     fn bytes_expected(&self) -> Option<u64> {

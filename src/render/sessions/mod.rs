@@ -16,8 +16,9 @@ use super::Tick;
 use super::books::Stage;
 use super::clock::Clock;
 use super::context::Context;
-use super::keeping::Keeping;
-use super::kept::Routing;
+use super::join::waits;
+use super::keeping::{Entries, Keeping};
+use super::kept::{Routing, keep};
 use super::keyed::keyed_by;
 use super::lanes::{Booked, Lane, LeftRight, Out, Pairing, Restored, merged};
 use super::packed::{Blob, StateUpdate};
@@ -27,7 +28,7 @@ use super::snapshot::{restored, sum_up};
 use crate::batch::{Batch, Reached};
 use crate::error::Result;
 use crate::expr::{Expr, ExprKind};
-use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan};
+use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan, waiting};
 use crate::types::SqlType;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -37,34 +38,44 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::operators::probe::Handle;
 
 /// The rows that have a key and a value, in the order of their positions, where their key belongs.
 pub fn ordered<'s>(
     rows: StreamVec<'s, Tick, Batch>,
     plan: &QueryPlan,
     aggregation: &Aggregation,
+    probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> Result<StreamVec<'s, Tick, Batch>> {
     let arguments = aggregation.calls.iter().flat_map(|call| &call.args);
     let types: Vec<SqlType> = aggregation.keys.iter().chain(arguments).map(|expr| expr.ty.clone()).collect();
     let key = |(i, expr): (usize, &Expr)| Expr { kind: ExprKind::Column(i), ty: expr.ty.clone() };
     let keys: Vec<Expr> = aggregation.keys.iter().enumerate().map(key).collect();
-    let nothing = empty(rows.scope());
+    let scope = rows.scope();
+    let entries = || Entries::whole(&types, keys.len());
     let left = Lane {
         rows: keyed_by(rows, &keys, &types, context.peers)?,
         feeds: plan.feeds(&plan.select.from),
         rank: 0,
+        entries: entries(),
     };
-    let right = Lane { rows: nothing, feeds: Vec::new(), rank: 0 };
+    let right = Lane { rows: empty(scope), feeds: Vec::new(), rank: 0, entries: entries() };
     let pairs = Pairs::new(&types, &[], Vec::new(), &vec![true; types.len()]);
     let stage = context.books.stage(Stage::new(&plan.source(), &plan.topic(), &plan.query, "window"));
     let books = Rc::clone(context);
     let book = move |tick, Booked { rows_in, out, without, .. }| {
         books.books.record(stage, tick, rows_in, out, without, 0);
     };
-    let nothing = Restored { entries: empty(left.rows.scope()), keys: 0 };
-    let out = Out { pairs, keeping: Keeping::new(true), closes_at_end: false };
-    Ok(merged(left, right, nothing, Box::new(InOrder), out, book, context).0)
+    let name = waiting(GROUPS);
+    let waiting = restored(scope, plan, &name, context).unwrap_or_else(|| empty(scope));
+    let known = Restored { entries: empty(scope), waiting, keys: keys.len() };
+    let out = Out { pairs, keeping: Keeping::new(true), closes_at_end: false, waits: waits(plan) };
+    let merged = merged([left, right], known, Box::new(InOrder), out, book, context);
+    if plan.durable {
+        keep(merged.waiting, &name, Routing::Front(keys.len()), plan, probe, context);
+    }
+    Ok(merged.rows)
 }
 
 /// Every row by itself.
