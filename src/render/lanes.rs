@@ -189,9 +189,9 @@ pub fn merged<'s>(
 }
 
 /// Hands on the entries that an earlier start has left, some at a time.
-fn those_there(known: &BTreeMap<Key, State>, mut restore: impl FnMut(&[&[u8]])) {
+fn those_there(known: &BTreeMap<Key, State>, restore: impl FnMut(&[&[u8]])) {
     let there = known.iter().filter(|(_, state)| !state.is_nothing()).map(|(entry, _)| &**entry);
-    there.collect::<Vec<&[u8]>>().chunks(ROWS).for_each(|entries| restore(entries));
+    there.collect::<Vec<&[u8]>>().chunks(ROWS).for_each(restore);
 }
 
 /// What has come of ticks that have closed, at the tick that it belongs to.
