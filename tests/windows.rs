@@ -186,6 +186,40 @@ fn group(key: &str, [start, end]: [i64; 2], values: &[i64]) -> String {
     )
 }
 
+/// Questions to some keys or windows answer what all of the table says of them.
+fn check_parts(run: &mut Run, table: &str, all: &[String], seed: u64, cut: Cut) {
+    let of = |row: &str| -> (String, i64) {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        (row["K"].as_str().unwrap().into(), row["WINDOWSTART"].as_i64().unwrap())
+    };
+    let mut starts: Vec<i64> = all.iter().map(|row| of(row).1).collect();
+    starts.sort();
+    let (low, high) = (starts[starts.len() / 4], starts[starts.len() / 2]);
+    type Part = (String, Box<dyn Fn(&str, i64) -> bool>);
+    let parts: [Part; 6] = [
+        ("K = 'b'".into(), Box::new(|key, _| key == "b")),
+        ("K IN ('c', 'nobody', 'a')".into(), Box::new(|key, _| key != "b")),
+        (
+            format!("WINDOWSTART >= {low} AND {high} > WINDOWSTART"),
+            Box::new(move |_, at| at >= low && at < high),
+        ),
+        (
+            format!("K = 'a' AND WINDOWSTART BETWEEN {low} AND {high}"),
+            Box::new(move |key, at| key == "a" && at >= low && at <= high),
+        ),
+        (format!("'a' = K AND WINDOWSTART = {low}"), Box::new(move |key, at| key == "a" && at == low)),
+        (format!("K = 'a' OR WINDOWSTART > {high}"), Box::new(move |key, at| key == "a" || at > high)),
+    ];
+    for (condition, holds) in parts {
+        let is_meant = |row: &&String| {
+            let (key, start) = of(row);
+            holds(&key, start)
+        };
+        let expected = all.iter().filter(is_meant).cloned().collect();
+        check(run, &format!("SELECT * FROM {table} WHERE {condition}"), expected, seed, cut);
+    }
+}
+
 fn late_in(run: &mut Run, stage: &str) -> usize {
     let rejects = run.ask("SELECT STAGE FROM WHARFE_REJECTS WHERE REASON LIKE 'late by%'");
     rejects.iter().filter(|row| row.contains(stage)).count()
@@ -200,6 +234,7 @@ fn windows_of_time() {
         for windows in WINDOWS {
             let (expected, late) = windows.expected(&rows);
             assert!(!expected.is_empty() && late > 0, "{} shows nothing", windows.name);
+            check_parts(&mut run, windows.name, &expected, seed, cut);
             check(&mut run, &format!("SELECT * FROM {}", windows.name), expected, seed, cut);
             let found = late_in(&mut run, &format!("window of CTAS_{}_", windows.name));
             assert_eq!(found, late, "{}, seed {seed}, {cut:?}", windows.name);
@@ -267,6 +302,7 @@ fn windows_of_sessions() {
         for (name, _, _, horizon, is_final) in tables {
             let (expected, late) = sessions(&rows, horizon, is_final);
             assert!(expected.len() > 2 && late > 0, "{name} shows nothing");
+            check_parts(&mut run, name, &expected, seed, cut);
             check(&mut run, &format!("SELECT * FROM {name}"), expected, seed, cut);
             let found = late_in(&mut run, &format!("aggregate of CTAS_{name}_"));
             assert_eq!(found, late, "{name}, seed {seed}, {cut:?}");

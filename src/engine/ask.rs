@@ -7,16 +7,13 @@ use super::local::{self, About, Until};
 use super::rules::{check_compiles, check_order, check_persistent, check_shape, fit, start_of};
 use super::session::Session;
 use super::world::Watcher;
-use crate::aggregate::Key;
 use crate::catalog::{Origin, Source};
 use crate::connector::Start;
 use crate::error::{Code, Error, Result};
-use crate::expr::{Expr, ExprKind, coerce};
 use crate::plan::select::Purpose;
-use crate::plan::{DataflowPlan, Input, QueryInput, QueryPlan, SelectPlan, Shape, Sink, Strategy};
-use crate::sql::ast::{self, BinaryOp, Ident, Parsed, SourceKind, Statement};
+use crate::plan::{DataflowPlan, Input, Lookup, QueryInput, QueryPlan, SelectPlan, Shape, Sink, Strategy};
+use crate::sql::ast::{self, Ident, Parsed, SourceKind, Statement};
 use crate::types::{ColumnDef, Part, Schema, SqlType};
-use crate::value::{Value, encode_row};
 use std::sync::Arc;
 
 impl Draft<'_> {
@@ -82,7 +79,7 @@ impl Draft<'_> {
         Ok(Feed::Table {
             table: self.table_of(source)?,
             types: source.schema.columns.iter().map(|c| c.ty.clone()).collect(),
-            keys: key_lookup(&selects[0], &source.schema),
+            lookup: Lookup::of(selects[0].filter.as_ref(), &source.schema),
             filter: selects[0].filter.clone(),
             selects,
         })
@@ -307,31 +304,4 @@ impl Draft<'_> {
         start_of(session, self.world.begun)?;
         Ok((sources, select))
     }
-}
-
-/// WHERE key = literal for every key column: the keys to look up instead of a scan.
-pub(super) fn key_lookup(select: &SelectPlan, schema: &Schema) -> Option<Vec<Key>> {
-    let mut found: Vec<Option<Value>> = vec![None; schema.identity_len()];
-    let mut pending: Vec<&Expr> = select.filter.iter().collect();
-    while let Some(expr) = pending.pop() {
-        match &expr.kind {
-            ExprKind::Binary { op: BinaryOp::And, left, right } => {
-                pending.extend([left.as_ref(), right.as_ref()])
-            }
-            ExprKind::Binary { op: BinaryOp::Eq, left, right } => {
-                let ExprKind::Column(column) = &left.kind else { continue };
-                // Keys are equal by value, and found by the bytes that their own type has: 1.5 is 1.50.
-                let literal = Some(right.as_ref()).filter(|right| matches!(right.kind, ExprKind::Literal(_)));
-                let of_key = literal.and_then(|right| coerce(right.clone(), &left.ty));
-                if let (Some(slot), Some(Expr { kind: ExprKind::Literal(value), .. })) =
-                    (found.get_mut(*column), of_key)
-                {
-                    *slot = Some(value);
-                }
-            }
-            _ => {}
-        }
-    }
-    let key: Option<Vec<Value>> = found.into_iter().collect();
-    key.filter(|k| !k.is_empty()).map(|key| vec![encode_row(&key)])
 }

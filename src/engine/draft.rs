@@ -22,7 +22,6 @@ use super::session::Session;
 use super::shared::Shared;
 use super::sinks::Running;
 use super::world::World;
-use crate::aggregate::Key;
 use crate::catalog::Source;
 use crate::clock::now_ms;
 use crate::connector::opensearch::Target;
@@ -30,7 +29,7 @@ use crate::connector::{self, Cluster, Place, Position, Start, Survey, log};
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::plan::select::{self, Purpose, bind_select};
-use crate::plan::{DataflowId, DataflowPlan, Emission, SelectPlan, SourcePlan, TableId};
+use crate::plan::{DataflowId, DataflowPlan, Emission, Lookup, SelectPlan, SourcePlan, TableId};
 use crate::registry::{Lookups, Resolved, Schema, Trouble};
 use crate::sql::ast::{self, Parsed, Statement, What};
 use crate::topology::{EventName, Events, Placed, Topology, Whereabouts};
@@ -134,7 +133,7 @@ pub enum Feed {
     Table {
         table: TableId,
         types: Vec<SqlType>,
-        keys: Option<Vec<Key>>,
+        lookup: Lookup,
         filter: Option<Expr>,
         selects: Vec<SelectPlan>,
     },

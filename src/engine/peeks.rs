@@ -9,7 +9,7 @@ use crate::aggregate::Key;
 use crate::expr::Expr;
 use crate::expr::Notes;
 use crate::expr::compile::{Evaluator, compile};
-use crate::plan::TableId;
+use crate::plan::{Lookup, TableId};
 use crate::render::context::Context;
 use crate::render::pieces::Pieces;
 use crate::render::table::Table;
@@ -35,8 +35,7 @@ pub struct Peek {
     pub table: TableId,
     /// Filled in by worker 0.
     pub tick: Option<Tick>,
-    /// Ascending; `None`: all.
-    pub keys: Option<Vec<Key>>,
+    pub lookup: Lookup,
     pub filter: Option<Expr>,
 }
 
@@ -86,7 +85,7 @@ impl Peek {
 }
 
 fn is_empty(table: &Table) -> bool {
-    let mut pieces = Pieces::of(table, RESTORED, None);
+    let mut pieces = Pieces::of(table, RESTORED, &Lookup::All);
     while !pieces.is_done() {
         if pieces.next(table, KEYS).1.len > 0 {
             return false;
@@ -175,7 +174,7 @@ impl Reading {
     fn begin(table: Rc<Table>, tick: Tick, question: &Peek) -> Reading {
         let compiled = |filter: &Expr| compile(filter).expect("it compiled when the question was asked");
         Reading {
-            pieces: Pieces::of(&table, tick, question.keys.as_ref().map(|keys| table.kept_keys(keys))),
+            pieces: Pieces::of(&table, tick, &question.lookup),
             table,
             filter: question.filter.as_ref().map(compiled),
             piece: Piece::default(),

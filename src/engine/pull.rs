@@ -6,7 +6,7 @@ use super::shared::{Command, Shared};
 use crate::aggregate::Key;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
-use crate::plan::TableId;
+use crate::plan::{Lookup, TableId};
 use crate::value::Row;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Question {
     pub table: TableId,
-    pub keys: Option<Vec<Key>>,
+    pub lookup: Lookup,
     pub filter: Option<Expr>,
 }
 
@@ -104,8 +104,8 @@ impl TableRows<'_> {
     }
 
     fn send(&self) {
-        let Question { table, keys, filter } = self.question.clone();
-        self.shared.command(Command::Peek(Peek { peek: self.peek, table, tick: None, keys, filter }));
+        let Question { table, lookup, filter } = self.question.clone();
+        self.shared.command(Command::Peek(Peek { peek: self.peek, table, tick: None, lookup, filter }));
     }
 
     /// At most so many of the next rows; none when there are no more, or `outlet` wants none.
@@ -210,7 +210,7 @@ mod tests {
     fn pieces_are_merged_by_key_and_no_more_are_asked_for_than_are_wanted() {
         let shared = Shared::new(0, 1, 2, Limits::default());
         let (_reader, outlet) = shared.answers.open("q", AnswerKind::Pull);
-        let question = Question { table: 1, keys: None, filter: None };
+        let question = Question { table: 1, lookup: Lookup::All, filter: None };
         let put = |peek, worker, reply| shared.deliver(Mail::Peeked { peek, worker, reply });
         let mut rows = TableRows::ask(&shared, question);
         assert_eq!(said(&shared), ["peek 0"]);

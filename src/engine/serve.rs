@@ -23,10 +23,10 @@ impl Coordinator {
                     });
                 }
             }
-            Feed::Table { table, types, keys, filter, selects } => {
+            Feed::Table { table, types, lookup, filter, selects } => {
                 let shared = Arc::clone(&self.base.shared);
                 self.pool.run(move || async move {
-                    let question = Question { table, keys, filter };
+                    let question = Question { table, lookup, filter };
                     local::answer_table(&shared, question, &types, &selects, &outlet).await;
                 });
             }

@@ -1,6 +1,7 @@
 //! Plans: what workers render and EXPLAIN prints. Plain data, the same on every worker.
 
 pub mod relation;
+mod lookup;
 mod from;
 mod grouping;
 mod items;
@@ -11,6 +12,7 @@ pub mod explain;
 pub mod extension;
 
 pub use extension::Extension;
+pub use lookup::{Lookup, Windows};
 pub use relation::{Join, Method, RECORD_COLUMNS, Relation, Side, Within};
 
 use crate::aggregate::Spec;

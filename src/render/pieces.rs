@@ -5,17 +5,42 @@
 
 use super::Tick;
 use super::packed::{Bytes, RowSpine, StateSpine};
-use super::scan::Scan;
+use super::scan::{Scan, Visit};
 use super::table::{Content, Group, Kept, Table};
+use super::window::start_value;
 use crate::aggregate::{Element, Key, State};
 use crate::batch::Batch;
+use crate::plan::{Lookup, Windows};
+use crate::value::{encode_row, row_len};
 use arrow_array::BooleanArray;
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::trace::cursor::Cursor;
+use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
+use std::vec;
 
 pub struct Pieces {
     scan: TableScan,
-    /// The keys that are looked up; `None`: all are read.
-    keys: Option<std::vec::IntoIter<Key>>,
+    wanted: Wanted,
     done: bool,
+}
+
+/// What is looked at, in the order in which it is kept.
+enum Wanted {
+    All,
+    Keys(vec::IntoIter<Key>),
+    /// All that begins with one of these.
+    Under(vec::IntoIter<Key>),
+    Windows(Ahead),
+}
+
+/// Windows that are still to be read, of an arrangement whose keys begin with their starts.
+struct Ahead {
+    /// What is before it was read.
+    from: Vec<u8>,
+    /// Where there is nothing more.
+    end: Vec<u8>,
+    /// Behind the start; `None`: all.
+    keys: Option<Vec<Key>>,
 }
 
 enum TableScan {
@@ -25,12 +50,12 @@ enum TableScan {
     },
     Rows(Scan<RowSpine>),
     /// Of a table that is made of others when it is read: all of it at once.
-    Whole(std::vec::IntoIter<Group>),
+    Whole(vec::IntoIter<Group>),
 }
 
 impl Pieces {
-    /// `keys` ascend.
-    pub fn of(table: &Table, tick: Tick, keys: Option<Vec<Key>>) -> Pieces {
+    pub fn of(table: &Table, tick: Tick, lookup: &Lookup) -> Pieces {
+        let wanted = Wanted::of(table, lookup);
         let scan = match &*table.content.borrow() {
             Content::Joined(_) | Content::View(_) => None,
             Content::States { states, elements } => Some(TableScan::States {
@@ -40,15 +65,16 @@ impl Pieces {
             Content::Rows(rows) => Some(TableScan::Rows(Scan::of(rows, None, tick))),
         };
         match scan {
-            Some(scan) => Pieces { scan, keys: keys.map(Vec::into_iter), done: false },
+            Some(scan) => Pieces { scan, wanted, done: false },
             None => {
                 let mut all = Vec::new();
-                table.rows(tick, keys.as_deref(), &mut |key, row| {
+                let keys = if let Wanted::Keys(keys) = &wanted { Some(keys.as_slice()) } else { None };
+                table.rows(tick, keys, &mut |key, row| {
                     all.push(Group { key, kept: Kept::Values(row) });
                 });
                 // They came in the order of the tables that they are made of.
                 all.sort_by(|a, b| a.key.cmp(&b.key));
-                Pieces { scan: TableScan::Whole(all.into_iter()), keys: None, done: false }
+                Pieces { scan: TableScan::Whole(all.into_iter()), wanted: Wanted::All, done: false }
             }
         }
     }
@@ -74,17 +100,13 @@ impl Pieces {
 
     fn groups(&mut self, most: usize) -> Vec<Group> {
         let mut groups = Vec::new();
-        let wanted: Option<Vec<Key>> = self.keys.as_mut().map(|keys| keys.by_ref().take(most).collect());
-        let (mut left, mut more) = (most, false);
+        let mut more = false;
         match &mut self.scan {
             TableScan::States { states, elements } => {
                 let mut visit = |key: Bytes<'_>, _: &(), state: State| {
                     groups.push(Group { key: key.0.into(), kept: Kept::State(state, Vec::new()) });
                 };
-                match &wanted {
-                    None => more = states.step(&mut left, &mut visit),
-                    Some(keys) => keys.iter().for_each(|key| states.at(key, &mut visit)),
-                }
+                more = self.wanted.read(states, most, &mut visit);
                 if let Some(elements) = elements {
                     groups.iter_mut().for_each(|group| collect(elements, group));
                 }
@@ -97,19 +119,100 @@ impl Pieces {
                         groups.push(Group { key: key.0.into(), kept: Kept::Row(row.0.into()) });
                     }
                 };
-                match &wanted {
-                    None => more = rows.step(&mut left, &mut visit),
-                    Some(keys) => keys.iter().for_each(|key| rows.at(key, &mut visit)),
-                }
+                more = self.wanted.read(rows, most, &mut visit);
             }
         }
         if let TableScan::Whole(all) = &mut self.scan {
             groups.extend(all.by_ref().take(most));
             more = all.len() > 0;
         }
-        self.done = !more && self.keys.as_ref().is_none_or(|keys| keys.len() == 0);
+        self.done = !more;
         groups
     }
+}
+
+impl Wanted {
+    fn of(table: &Table, lookup: &Lookup) -> Wanted {
+        match lookup {
+            Lookup::All => Wanted::All,
+            Lookup::Keys(keys) => Wanted::Keys(table.kept_keys(keys).into_iter()),
+            Lookup::Windows(Windows { from, to, keys }) => match (table.kept_window(), keys) {
+                // Sessions have their ends in front of the keys as well, and are nearly as many as the keys.
+                (Some((_, size)), keys) => Wanted::Windows(Ahead {
+                    from: encode_row(&[start_value(*from)]).into(),
+                    end: behind(&encode_row(&[start_value(*to)])),
+                    keys: keys.clone().filter(|_| size.is_some()),
+                }),
+                (None, Some(keys)) => Wanted::Under(keys.clone().into_iter()),
+                (None, None) => Wanted::All,
+            },
+        }
+    }
+
+    /// Visits about as many keys as that. False when there are no more.
+    fn read<Tr, R>(&mut self, scan: &mut Scan<Tr>, most: usize, visit: &mut Visit<'_, Tr, R>) -> bool
+    where
+        Tr: TraceReader<Time = Tick> + 'static,
+        Tr::Batch: Navigable,
+        R: Semigroup + 'static,
+        for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
+    {
+        match self {
+            Wanted::All => scan.step(&mut most.clone(), visit),
+            Wanted::Keys(keys) => {
+                keys.by_ref().take(most).for_each(|key| scan.at(&key, visit));
+                keys.len() > 0
+            }
+            Wanted::Under(keys) => {
+                keys.next().iter().for_each(|key| scan.under(key, visit));
+                keys.len() > 0
+            }
+            Wanted::Windows(ahead) => ahead.read(scan, most, visit),
+        }
+    }
+}
+
+impl Ahead {
+    fn read<Tr, R>(&mut self, scan: &mut Scan<Tr>, most: usize, visit: &mut Visit<'_, Tr, R>) -> bool
+    where
+        Tr: TraceReader<Time = Tick> + 'static,
+        Tr::Batch: Navigable,
+        R: Semigroup + 'static,
+        for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
+    {
+        let mut left = most;
+        while left > 0 {
+            let Some(next) = scan.seek(&self.from).filter(|next| **next < *self.end) else { return false };
+            match &self.keys {
+                None => {
+                    scan.before(&self.end, &mut left, visit);
+                    // What comes next is where the scan stands.
+                    self.from.clear();
+                }
+                Some(keys) => {
+                    let start = next[..row_len(&next, 1).unwrap_or(next.len())].to_vec();
+                    for key in keys {
+                        scan.at(&[&start, &**key].concat().into(), visit);
+                    }
+                    left = left.saturating_sub(keys.len());
+                    self.from = behind(&start);
+                }
+            }
+        }
+        true
+    }
+}
+
+/// The least bytes that come behind all that begin with these.
+fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut behind = prefix.to_vec();
+    while let Some(last) = behind.pop() {
+        if last < u8::MAX {
+            behind.push(last + 1);
+            break;
+        }
+    }
+    behind
 }
 
 /// Adds the elements of a group's collections, which are kept behind the bytes of its key.

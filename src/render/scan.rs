@@ -106,12 +106,19 @@ where
         }
     }
 
-    /// Visits the next keys that come before `end`.
-    pub fn before(&mut self, end: &[u8], visit: &mut Visit<'_, Tr, R>) {
-        while self.cursor.get_key(&self.storage).is_some_and(|key| key.0 < end) {
+    /// Visits the next keys that come before `end`, until `left` is used up.
+    pub fn before(&mut self, end: &[u8], left: &mut usize, visit: &mut Visit<'_, Tr, R>) {
+        while *left > 0 && self.cursor.get_key(&self.storage).is_some_and(|key| key.0 < end) {
+            *left -= 1;
             self.here(visit);
             self.cursor.step_key(&self.storage);
         }
+    }
+
+    /// The next key that does not come before `key`.
+    pub fn seek(&mut self, key: &[u8]) -> Option<Key> {
+        self.cursor.seek_key(&self.storage, Bytes(key));
+        self.cursor.get_key(&self.storage).map(|key| key.0.into())
     }
 
     fn here(&mut self, visit: &mut Visit<'_, Tr, R>) {

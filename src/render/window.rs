@@ -291,7 +291,7 @@ fn for_each_passed(
     let last = time.saturating_sub(after);
     let behind = encode_row(&[start_value(last.saturating_add(1))]);
     let mut scan = Scan::<StateSpine>::of(trace, None, tick);
-    scan.before(&behind, &mut |key, _: &(), state| {
+    scan.before(&behind, &mut usize::MAX.clone(), &mut |key, _: &(), state| {
         if !by_end || bounds(key.0)[1] <= last {
             visit(key.0.into(), state);
         }

@@ -349,6 +349,18 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// The comparison that says the same of its operands in the other order.
+    pub fn mirrored(self) -> Option<BinaryOp> {
+        match self {
+            BinaryOp::Eq | BinaryOp::NotEq => Some(self),
+            BinaryOp::Less => Some(BinaryOp::Greater),
+            BinaryOp::LessEq => Some(BinaryOp::GreaterEq),
+            BinaryOp::Greater => Some(BinaryOp::Less),
+            BinaryOp::GreaterEq => Some(BinaryOp::LessEq),
+            _ => None,
+        }
+    }
+
     pub fn symbol(self) -> &'static str {
         match self {
             BinaryOp::Or => "OR",
