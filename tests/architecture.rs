@@ -31,7 +31,7 @@ const KNOWS: &[(&str, &str)] = &[
     ("registry", "connector error journal"),
     (
         "render",
-        "aggregate batch clock connector engine error expr format headers partition plan registry sql types value",
+        "aggregate batch clock connector error expr format headers partition plan registry sql types value",
     ),
     (
         "engine",

@@ -139,14 +139,8 @@ impl Cut {
             data_dir: site.keeps_data.then(|| site.path("data")),
             once,
             topology: site.topology(),
-            pace: Pace {
-                tick,
-                tick_bytes,
-                batch_bytes,
-                emission,
-                inflight_bytes,
-                checkpoints: Intervals { checkpoint: DEADLINE, commit: DEADLINE },
-            },
+            pace: Pace { tick, tick_bytes, batch_bytes, emission, inflight_bytes },
+            checkpoints: Intervals { checkpoint: DEADLINE, commit: DEADLINE },
             answers: AnswerLimits::default(),
         }
     }

@@ -20,11 +20,8 @@ pub fn config(args: &run::Args) -> Result<Config> {
         data_dir: args.data_dir.clone(),
         once: args.once,
         topology: topology(&args.script, args.topology.as_deref(), &args.topic)?,
-        pace: Pace {
-            emission: args.emit.into(),
-            checkpoints: Intervals { checkpoint: args.checkpoint_interval, commit: args.commit_interval },
-            ..pace()?
-        },
+        pace: Pace { emission: args.emit.into(), ..pace()? },
+        checkpoints: Intervals { checkpoint: args.checkpoint_interval, commit: args.commit_interval },
         answers: AnswerLimits {
             limits: Limits::of(usize::from(args.answer_memory) << 20),
             push_queries: args.max_push_queries,
@@ -120,7 +117,6 @@ fn pace_of(variable: impl Fn(&str) -> Option<String>) -> Result<Pace> {
         batch_bytes: number("WHARFE_BATCH_BYTES", 256 << 10)? as usize,
         inflight_bytes: number("WHARFE_INFLIGHT_BYTES", 32 << 20)? as usize,
         emission: Emission::default(),
-        checkpoints: Intervals { checkpoint: Duration::from_secs(10), commit: Duration::from_secs(1) },
     })
 }
 

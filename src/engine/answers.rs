@@ -8,11 +8,10 @@
 //! ```
 //! What waits is counted in bytes, for each answer and for all of them together.
 
+use super::AnswerRow;
 use super::lock;
 use crate::error::{Code, Error};
 use crate::types::ColumnDef;
-use crate::value::Row;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -51,13 +50,6 @@ pub enum AnswerEvent {
     Error(Error),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnswerRow {
-    pub row: Row,
-    /// A table's row went away: only the key columns are set.
-    pub deleted: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerEnd {
     LimitReached,
@@ -82,13 +74,6 @@ impl Answer {
 impl AnswerEvent {
     fn rows(&self) -> usize {
         if let AnswerEvent::Rows(rows) = self { rows.len() } else { 0 }
-    }
-}
-
-impl AnswerRow {
-    /// About what it takes in memory.
-    fn bytes(&self) -> usize {
-        size_of::<AnswerRow>() + self.row.iter().map(|value| value.bytes()).sum::<usize>()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::connector::log::Ends;
 use crate::connector::{self, Cluster, Place};
 use crate::error::{Error, Result};
 use crate::render::kept::KeptId;
+use crate::render::process::Process;
 use crate::render::rejects::RejectLog;
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::parse_statement_with;

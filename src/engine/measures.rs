@@ -175,7 +175,7 @@ impl Meter {
     }
 
     /// Tells, when it is time to; false when it is not. `drained`: the least tick that is not finished.
-    pub fn measure(&mut self, context: &Context, drained: Option<Tick>) -> bool {
+    pub fn measure(&mut self, context: &Context, shared: &Shared, drained: Option<Tick>) -> bool {
         let since = self.last.elapsed();
         if since < MEASURE_EVERY {
             return false;
@@ -195,7 +195,7 @@ impl Meter {
             let name = name_of(stored.outbox.as_deref()?);
             Some((stored.topic.clone(), name, stored.writer.borrow().ends().into_iter().collect()))
         });
-        let process = context.shared.process;
+        let process = shared.process;
         let measured = Measured {
             tick_age: drained.map_or(Duration::ZERO, |tick| context.clock.age(tick)),
             inflight_bytes: context.inflight.bytes() as u64,
@@ -205,7 +205,7 @@ impl Meter {
             outboxes: outboxes.collect(),
             memory: resident_bytes().filter(|_| self.speaks_for_process).map(|bytes| (process, bytes)),
         };
-        context.shared.mail(Mail::Measured { worker: context.index, measured: Box::new(measured) });
+        shared.mail(Mail::Measured { worker: context.index, measured: Box::new(measured) });
         true
     }
 

@@ -62,8 +62,10 @@ pub use crate::catalog::Origin;
 use crate::catalog::Source;
 use crate::connector::log::Ends;
 use crate::error::{Code, Error, Result};
-use crate::plan::{DataflowId, Emission, HubId, TableId};
+use crate::plan::{DataflowId, HubId, TableId};
 use crate::registry::{Client, Level, Registry};
+pub use crate::render::process::AnswerRow;
+pub use crate::render::ticks::Pace;
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::{Known, parse_statement_with};
 use crate::topology::Placed;
@@ -86,7 +88,7 @@ use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::{AllocatorBuilder, Hooks, WorkerGuards};
 
-pub use answers::{Answer, AnswerEnd, AnswerEvent, AnswerKind, AnswerRow, Answers, Limits, Rows};
+pub use answers::{Answer, AnswerEnd, AnswerEvent, AnswerKind, Answers, Limits, Rows};
 pub use measures::Measures;
 pub use outcome::Outcome;
 pub use planned::{described_script, explain_script};
@@ -109,6 +111,8 @@ pub struct Config {
     pub once: bool,
     pub topology: crate::topology::Topology,
     pub pace: Pace,
+    /// Where the data directory is given.
+    pub checkpoints: Intervals,
     pub answers: AnswerLimits,
 }
 
@@ -125,24 +129,6 @@ impl Default for AnswerLimits {
     fn default() -> AnswerLimits {
         AnswerLimits { limits: Limits::default(), push_queries: 100 }
     }
-}
-
-/// How finely input is cut.
-#[derive(Clone, Debug)]
-pub struct Pace {
-    /// Where there is always more to read, a tick closes after this long ...
-    pub tick: Duration,
-    /// ... or when a worker has read so many bytes in it. Else it closes when all that is there is read.
-    pub tick_bytes: usize,
-    /// Bytes of one message batch.
-    pub batch_bytes: usize,
-    /// One record a tick, whatever the above, or as they say. One worker reads all there is then, so that
-    /// records are one after the other.
-    pub emission: Emission,
-    /// Bytes a worker may have read that have not left the slowest query.
-    pub inflight_bytes: usize,
-    /// Where the data directory is given.
-    pub checkpoints: Intervals,
 }
 
 /// The hub and the query of WHARFE_BOOKS, and its table.
@@ -264,7 +250,7 @@ impl Engine {
             threads: Mutex::new(Some(threads)),
             data_dir: Mutex::new(Some(data_dir)),
             checkpoints: Mutex::default(),
-            checkpoint_intervals: config.pace.checkpoints,
+            checkpoint_intervals: config.checkpoints,
             once: config.once,
             attempts: AtomicU64::new(0),
         };

@@ -4,7 +4,7 @@
 //! rows go to process 0 in pieces, as many ahead as it has asked for. So a scan of a large table holds up
 //! neither what is maintained nor other questions, and stops when nobody wants more of it.
 
-use super::shared::{Mail, PeekReply};
+use super::shared::{Mail, PeekReply, Shared};
 use crate::aggregate::Key;
 use crate::expr::Expr;
 use crate::expr::Notes;
@@ -124,13 +124,13 @@ impl Peeks {
     }
 
     /// Begins what can begin, and reads on a little: in one of them, the next time in the next.
-    pub fn work(&mut self, context: &Context) {
+    pub fn work(&mut self, context: &Context, shared: &Shared) {
         let mut rest = 1;
         for _ in 0..self.open.len() {
             let Some(mut open) = self.open.pop_front() else { return };
             if rest > 0 || open.reading.is_none() {
                 let before = open.credit;
-                if open.work(context) {
+                if open.work(context, shared) {
                     continue;
                 }
                 rest -= usize::from(open.reading.is_some() && before > 0).min(rest);
@@ -142,9 +142,9 @@ impl Peeks {
 
 impl Open {
     /// True when it is through.
-    fn work(&mut self, context: &Context) -> bool {
+    fn work(&mut self, context: &Context, shared: &Shared) -> bool {
         let peek = self.question.peek;
-        let reply = |reply| context.shared.mail(Mail::Peeked { peek, worker: context.index, reply });
+        let reply = |reply| shared.mail(Mail::Peeked { peek, worker: context.index, reply });
         if self.reading.is_none() {
             let tick = self.question.tick.unwrap_or(RESTORED);
             let table = context.tables.borrow().get(&self.question.table).cloned();

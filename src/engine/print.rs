@@ -1,6 +1,7 @@
 //! PRINT: a topic's messages as they are, a line each; those in formats that are no text as JSON.
 
-use super::answers::{AnswerEnd, AnswerRow, Outlet};
+use super::AnswerRow;
+use super::answers::{AnswerEnd, Outlet};
 use super::draft::Messages;
 use super::local::{self, LOOK, Until};
 use crate::batch::MessageBatch;

@@ -1,6 +1,6 @@
 //! Rows of answers as Protobuf messages, for clients that ask for them so.
 
-use super::answers::AnswerRow;
+use super::AnswerRow;
 use crate::error::{Error, Result};
 use crate::format::{Encoded, Format, Serialization, Written, encoder, unregistered};
 use crate::render::table::rows_to_batch;

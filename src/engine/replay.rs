@@ -5,7 +5,7 @@
 
 use super::shared::{Command, Shared};
 use super::worker::{Loop, context};
-use super::{AnswerLimits, Config, Limits, Pace};
+use super::{AnswerLimits, Config, Intervals, Limits, Pace};
 use crate::batch::Batch;
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
@@ -71,6 +71,7 @@ pub fn replay(
         once: true,
         topology: Topology::empty(),
         pace: pace.clone(),
+        checkpoints: Intervals::default(),
         answers: AnswerLimits::default(),
     };
     let planned = planned.clone();
@@ -78,7 +79,7 @@ pub fn replay(
     timely::execute_directly(move |worker| {
         let shared = Arc::new(Shared::new(0, 1, 1, Limits::default()));
         let context = context(worker, &config, &shared, now_ms(), &dir)?;
-        let mut state = Loop::new(context, true, true);
+        let mut state = Loop::new(context, &shared, true, true);
         for feed in &feeds {
             state.context.hub(feed.hub).add_writer(feed.writer);
         }
@@ -125,7 +126,7 @@ fn feed_once(worker: &mut Worker, state: &mut Loop, feeds: &[Feed], last: bool) 
     }
     if last {
         feeds.iter().for_each(|feed| state.context.hub(feed.hub).advance(feed.writer, None));
-        while !state.ended() && state.context.shared.error().is_none() {
+        while !state.ended() && state.shared.error().is_none() {
             worker.step();
             state.after_step();
         }

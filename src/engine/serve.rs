@@ -60,7 +60,7 @@ impl Coordinator {
             return Ok(Arc::clone(log));
         }
         let Base { data_dir, shared, .. } = &self.base;
-        let log = Arc::new(Mutex::new(RejectLog::open(data_dir, shared.peers, shared)?));
+        let log = Arc::new(Mutex::new(RejectLog::open(data_dir, shared.peers, Arc::clone(shared) as _)?));
         *rejects = Some(Arc::clone(&log));
         Ok(log)
     }

@@ -1,7 +1,7 @@
 //! What the threads of one process share: commands on their way in, answers on their way out, state.
 
 use super::Progress;
-use super::answers::{AnswerRow, Answers, Limits};
+use super::answers::{Answers, Limits};
 use super::checkpoint::{Report, Taken};
 use super::hold::{Place, Positions};
 use super::lock;
@@ -15,6 +15,7 @@ use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
 use crate::render::kept::KeptId;
+use crate::render::process::{AnswerRow, Counters, Process};
 use crate::render::record_times::RecordTimes;
 use crate::render::source::SharedSource;
 use serde::{Deserialize, Serialize};
@@ -144,17 +145,6 @@ pub enum PeekReply {
     Gone,
 }
 
-#[derive(Default)]
-pub struct Counters {
-    pub bytes_read: AtomicU64,
-    /// How often readers have said something: that there are messages, or no more of them.
-    pub said: AtomicU64,
-    pub bytes_expected: AtomicU64,
-    pub rows_in: AtomicU64,
-    pub rows_rejected: AtomicU64,
-    pub notes: AtomicU64,
-}
-
 pub struct Shared {
     pub process: usize,
     /// Workers of all processes.
@@ -253,12 +243,6 @@ impl Shared {
         let _ = self.threads[worker].set(std::thread::current());
     }
 
-    /// There is something for the workers of this process to look at.
-    pub fn say(&self) {
-        self.counters.said.fetch_add(1, Ordering::Relaxed);
-        self.threads.iter().filter_map(OnceLock::get).for_each(Thread::unpark);
-    }
-
     /// When reading began; the timestamp of what was there already.
     pub fn started_ms(&self) -> i64 {
         self.started_ms.load(Ordering::Relaxed)
@@ -272,28 +256,6 @@ impl Shared {
 
     pub fn workers(&self) -> usize {
         self.horizons.len()
-    }
-
-    /// What the workers of this process share of a source: each takes it once, when it installs it.
-    pub fn source(&self, id: DataflowId) -> Arc<SharedSource> {
-        let mut sources = lock(&self.sources);
-        let (source, taken) = sources.entry(id).or_default();
-        *taken += 1;
-        let (source, is_last) = (Arc::clone(source), *taken == self.workers());
-        if is_last {
-            sources.remove(&id);
-        }
-        source
-    }
-
-    /// Worker `worker` of this process asks about ticks before this one no more.
-    pub fn set_horizon(&self, worker: usize, tick: Tick) {
-        self.horizons[worker].store(tick, Ordering::Relaxed);
-    }
-
-    /// No worker of this process asks about the end of a tick before this one.
-    pub fn horizon(&self) -> Tick {
-        self.horizons.iter().map(|tick| tick.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
 
     // ---- out: mail to process 0 ----
@@ -550,5 +512,63 @@ impl Shared {
             rows_rejected: get(&self.counters.rows_rejected),
             notes: get(&self.counters.notes),
         }
+    }
+}
+
+impl Process for Shared {
+    fn index(&self) -> usize {
+        self.process
+    }
+
+    fn workers(&self) -> usize {
+        self.workers()
+    }
+
+    fn started_ms(&self) -> i64 {
+        self.started_ms()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn fail(&self, error: Error) {
+        self.fail(error);
+    }
+
+    fn say(&self) {
+        self.counters.said.fetch_add(1, Ordering::Relaxed);
+        self.threads.iter().filter_map(OnceLock::get).for_each(Thread::unpark);
+    }
+
+    fn source(&self, id: DataflowId) -> Arc<SharedSource> {
+        let mut sources = lock(&self.sources);
+        let (source, taken) = sources.entry(id).or_default();
+        *taken += 1;
+        let (source, is_last) = (Arc::clone(source), *taken == self.workers());
+        if is_last {
+            sources.remove(&id);
+        }
+        source
+    }
+
+    fn set_horizon(&self, worker: usize, tick: Tick) {
+        self.horizons[worker].store(tick, Ordering::Relaxed);
+    }
+
+    fn horizon(&self) -> Tick {
+        self.horizons.iter().map(|tick| tick.load(Ordering::Relaxed)).min().unwrap_or(0)
+    }
+
+    fn answer(&self, answer: &str, rows: Vec<AnswerRow>) {
+        self.mail(Mail::Rows { answer: answer.into(), rows });
+    }
+
+    fn end_answer(&self, answer: &str) {
+        self.mail(Mail::Ended { answer: answer.into() });
+    }
+
+    fn is_behind(&self, answer: &str) -> bool {
+        self.answers.is_behind(answer)
     }
 }

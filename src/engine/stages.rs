@@ -1,6 +1,7 @@
 //! SELECTs over batches, on a thread that computes an answer: filters, groups, sorts and cuts rows.
 
-use super::answers::{AnswerEnd, AnswerRow, Outlet};
+use super::AnswerRow;
+use super::answers::{AnswerEnd, Outlet};
 use crate::aggregate::{Element, Key, PreAggregator, State};
 use crate::batch::{Batch, Column, Origin, Partitions, SourcePartition, Timestamps};
 use crate::error::{Error, Result};

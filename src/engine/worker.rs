@@ -43,7 +43,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
         post.close();
         return;
     };
-    let mut state = Loop::new(context, config.once, first_of_process);
+    let mut state = Loop::new(context, shared, config.once, first_of_process);
     'run: loop {
         if first_of_process {
             forward(worker, &post, &state);
@@ -111,8 +111,8 @@ pub(super) fn context(
         writers: RefCell::default(),
         left: RefCell::default(),
         books: Books::default(),
-        rejects: RejectLog::open(data_dir, worker.index(), shared)?,
-        shared: Arc::clone(shared),
+        rejects: RejectLog::open(data_dir, worker.index(), Arc::clone(shared) as _)?,
+        process: Arc::clone(shared) as _,
         schemas: shared
             .schemas(|| Client::beside(config.topology.registry.as_ref(), &registry_dir(data_dir)))?,
     });
@@ -122,7 +122,7 @@ pub(super) fn context(
 
 /// Worker 0 sends out commands; the first worker of another process carries its mail to worker 0.
 fn forward(worker: &Worker, post: &Post, state: &Loop) {
-    let shared = &state.context.shared;
+    let shared = &state.shared;
     if worker.index() == 0 {
         for mut command in shared.take_commands() {
             match &mut command {
@@ -147,6 +147,7 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
 
 pub(super) struct Loop {
     pub(super) context: Rc<Context>,
+    pub(super) shared: Arc<Shared>,
     peeks: Peeks,
     checkpoint: Option<Underway>,
     /// The last attempt at one for which tables were read.
@@ -165,9 +166,15 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    pub(super) fn new(context: Rc<Context>, once: bool, first_of_process: bool) -> Loop {
+    pub(super) fn new(
+        context: Rc<Context>,
+        shared: &Arc<Shared>,
+        once: bool,
+        first_of_process: bool,
+    ) -> Loop {
         Loop {
             context,
+            shared: Arc::clone(shared),
             peeks: Peeks::default(),
             checkpoint: None,
             taken: None,
@@ -190,13 +197,13 @@ impl Loop {
         let context = &self.context;
         match command {
             Command::Install { plans, wanted, started_ms } => {
-                context.shared.set_started_ms(started_ms);
+                self.shared.set_started_ms(started_ms);
                 for (hub, wanted) in wanted {
                     *context.hub(hub).wanted.borrow_mut() = wanted;
                 }
                 for plan in &plans {
                     if let Err(error) = install(worker, plan, context) {
-                        context.shared.fail(error);
+                        self.shared.fail(error);
                     }
                 }
                 self.started = true;
@@ -220,7 +227,7 @@ impl Loop {
             }
             Command::Peek(peek) => {
                 self.peeks.open(peek);
-                self.peeks.work(context);
+                self.peeks.work(context, &self.shared);
             }
             Command::More { peek, worker } if worker == context.index => self.peeks.more(peek),
             Command::More { .. } => {}
@@ -267,7 +274,7 @@ impl Loop {
 
     /// How often readers of this process have said something.
     fn said(&self) -> u64 {
-        self.context.shared.counters.said.load(Ordering::Relaxed)
+        self.shared.counters.said.load(Ordering::Relaxed)
     }
 
     pub(super) fn after_step(&mut self) {
@@ -287,7 +294,7 @@ impl Loop {
         hub::tend(context, self.once && self.started);
         let told = drained.unwrap_or(Tick::MAX);
         context.rejects.flush(context.hold.get().map_or(told, |hold| told.min(hold + 1)));
-        if self.meter.measure(&self.context, drained) {
+        if self.meter.measure(&self.context, &self.shared, drained) {
             self.warn_of_rejects();
         }
         self.go_on_with_checkpoint();
@@ -295,10 +302,10 @@ impl Loop {
         self.locate();
         self.context.tell_horizon();
         self.compact();
-        self.peeks.work(&self.context);
+        self.peeks.work(&self.context, &self.shared);
         if ended && !self.ended && self.books_done() {
             self.ended = true;
-            self.context.shared.set_inputs_done();
+            self.shared.set_inputs_done();
         }
     }
 
@@ -337,7 +344,7 @@ impl Loop {
         }
         *quiet = if self.context.is_read() { *quiet + 1 } else { 0 };
         if *quiet > QUIET_TICKS {
-            self.context.shared.set_settled(*number);
+            self.shared.set_settled(*number);
             self.settling = None;
             return;
         }
@@ -351,7 +358,7 @@ impl Loop {
         self.locating.retain(|locating| {
             let answer = locating.answer(context);
             let waits = answer.is_none();
-            answer.into_iter().for_each(|mail| context.shared.mail(mail));
+            answer.into_iter().for_each(|mail| self.shared.mail(mail));
             waits
         });
         if !self.locating.is_empty() {
@@ -361,7 +368,7 @@ impl Loop {
     }
 
     fn report(&self, number: u64, report: Report) {
-        self.context.shared.mail(Mail::Checkpoint { number, report });
+        self.shared.mail(Mail::Checkpoint { number, report });
     }
 
     /// How long there is nothing to do, unless something comes.
@@ -398,7 +405,7 @@ impl Loop {
     /// On worker 0; with `once` the summary tells.
     fn warn_of_rejects(&mut self) {
         if self.context.index == 0 && !self.once {
-            self.meter.warn_of_rejects(&self.context.shared);
+            self.meter.warn_of_rejects(&self.shared);
         }
     }
 

@@ -3,10 +3,9 @@
 use super::Tick;
 use super::changes::Change;
 use super::context::Context;
+use super::process::AnswerRow;
 use super::timed::timed_batch;
 use crate::batch::Batch;
-use crate::engine::AnswerRow;
-use crate::engine::shared::Mail;
 use crate::expr::Notes;
 use crate::plan::{Emission, QueryPlan, Shape};
 use crate::types::SqlType;
@@ -35,11 +34,11 @@ pub fn answer_rows(
                         deleted: false,
                     })
                     .collect();
-                context.shared.mail(Mail::Rows { answer: answer.clone(), rows });
+                context.process.answer(&answer, rows);
             }
         });
         if frontier.is_empty() {
-            context.shared.mail(Mail::Ended { answer: answer.clone() });
+            context.process.end_answer(&answer);
         }
     });
 }
@@ -85,11 +84,11 @@ pub fn answer_changes(
                 }
             }
             if !rows.is_empty() {
-                context.shared.mail(Mail::Rows { answer: answer.clone(), rows });
+                context.process.answer(&answer, rows);
             }
         });
         if frontier.is_empty() {
-            context.shared.mail(Mail::Ended { answer: answer.clone() });
+            context.process.end_answer(&answer);
         }
     });
     Ok(())

@@ -8,15 +8,14 @@ use super::hub::Hub;
 use super::inflight::Inflight;
 use super::kept::{Kept, KeptId};
 use super::pacing::Pacing;
+use super::process::Process;
 use super::read::Reading;
 use super::rejects::RejectLog;
 use super::source::SharedSource;
 use super::standing::Standing;
 use super::table::Table;
-use super::ticks::Clock;
+use super::ticks::{Clock, Pace};
 use crate::connector::{self, Dispensers, Moment, Place, Position, Share, Team, Writer};
-use crate::engine::Pace;
-use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::plan::{DataflowId, Emission, HubId, SourcePlan, StorePlan, TableId};
 use crate::registry::Lookups;
@@ -64,7 +63,7 @@ pub struct Context {
     pub writers: RefCell<BTreeMap<u64, Stored>>,
     /// How far outboxes were written whose writers are forgotten.
     pub left: RefCell<BTreeMap<PathBuf, Vec<(u32, i64)>>>,
-    pub shared: Arc<Shared>,
+    pub process: Arc<dyn Process>,
     pub schemas: Lookups,
 }
 
@@ -164,7 +163,7 @@ impl Context {
 
     /// How far each source is read.
     pub fn levels(&self) -> BTreeMap<String, Level> {
-        let (now_ms, started_ms) = (self.clock.now_ms(), self.shared.started_ms());
+        let (now_ms, started_ms) = (self.clock.now_ms(), self.process.started_ms());
         let gauges = self.gauges.borrow();
         gauges
             .iter()
@@ -221,8 +220,8 @@ impl Context {
     /// A reader says something: all workers of the process are to close their ticks.
     pub fn say(&self) {
         match self.clock.is_resting() {
-            true => self.shared.say(),
-            false => drop(self.shared.counters.said.fetch_add(1, Ordering::Relaxed)),
+            true => self.process.say(),
+            false => drop(self.process.counters().said.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
@@ -233,12 +232,12 @@ impl Context {
 
     /// This worker among those of its process, as a source knows it.
     pub fn team(&self, waker: Waker, shared: &Arc<Dispensers>) -> Team {
-        let workers = self.shared.workers();
+        let workers = self.process.workers();
         let (worker, processes) = match self.pace.emission {
             Emission::PerTick => (self.index % workers, self.peers / workers),
             Emission::PerRecord => (0, 1),
         };
-        Team { worker, process: self.shared.process, processes, waker, shared: Arc::clone(shared) }
+        Team { worker, process: self.process.index(), processes, waker, shared: Arc::clone(shared) }
     }
 
     /// What this worker reads of each topic. One reads all of them where a tick holds one record.
@@ -251,14 +250,14 @@ impl Context {
 
     /// The moment that input read now belongs to.
     pub fn moment(&self) -> Moment {
-        Moment { epoch: self.clock.tick(), horizon: self.shared.horizon() }
+        Moment { epoch: self.clock.tick(), horizon: self.process.horizon() }
     }
 
     /// Lets the other workers know about which ticks this one may still ask.
     pub fn tell_horizon(&self) {
         let tick = self.clock.tick();
         let horizon = self.hold.get().map_or(tick, |hold| hold.min(tick));
-        self.shared.set_horizon(self.index % self.shared.workers(), horizon);
+        self.process.set_horizon(self.index % self.process.workers(), horizon);
     }
 
     /// How far a reader has read that stands still everywhere; `None`: it has not begun.

@@ -60,7 +60,7 @@ fn install_source(
     ends: &mut Ends,
     context: &Rc<Context>,
 ) -> Result<()> {
-    let shared = context.shared.source(plan.id);
+    let shared = context.process.source(plan.id);
     let messages = read(scope, plan, &shared, context, Rc::clone(&ends.cancel), &mut ends.wake);
     let rows = decode(messages, plan, &shared, context, Rc::clone(&ends.cancel), &mut ends.wake)?;
     publish(rows.probe_with(&ends.probe), context.hub(plan.hub), plan.id);

@@ -12,6 +12,7 @@
 //! A source and a query are a dataflow each, since timely cannot add inputs to a built one; hubs
 //! join them inside each worker. Operators never block, sleep or touch the network.
 
+pub mod process;
 pub mod context;
 pub mod ticks;
 pub mod inflight;

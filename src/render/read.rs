@@ -65,7 +65,7 @@ pub fn read<'s>(
                 context.say();
             }
             let Next { tick, read, ends } = reader.next().unwrap_or_else(|error| {
-                context.shared.fail(error);
+                context.process.fail(error);
                 Next { tick: open, read: None, ends: true }
             });
             if let Some(read) = read {
@@ -144,7 +144,7 @@ impl Reader {
         if std::mem::take(&mut self.busy) {
             clock.look_now();
         }
-        let is_behind = |answer: &String| self.context.shared.answers.is_behind(answer);
+        let is_behind = |answer: &String| self.context.process.is_behind(answer);
         let waits = self.context.inflight.full()
             || self.context.pacing.is_ahead(self.plan.ordinal)
             || !clock.looking()
@@ -203,7 +203,7 @@ impl Reader {
         self.gauge.borrow_mut().count(messages);
         context.inflight.add(tick, bytes);
         context.clock.count_bytes(bytes.max(1));
-        context.shared.counters.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+        context.process.counters().bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn poll(&self, moment: Moment) -> Result<Dealt> {
@@ -285,12 +285,12 @@ fn ensure_open(reading: &mut Reading, plan: &SourcePlan, team: &Team, context: &
         start: plan.start,
         // What is still written has no end yet.
         bounded: plan.bounded && plan.behind.is_empty(),
-        opened_ms: context.shared.started_ms(),
+        opened_ms: context.process.started_ms(),
     };
     let open = if plan.behind.is_empty() { connector::open_surveyed } else { connector::open_behind };
     let opened = open(&plan.place, opening, &plan.survey, team)?;
     let expected = opened.bytes_expected().unwrap_or(0);
-    context.shared.counters.bytes_expected.fetch_add(expected, Ordering::Relaxed);
+    context.process.counters().bytes_expected.fetch_add(expected, Ordering::Relaxed);
     *reading = Reading::Open(match context.pace.emission {
         Emission::PerTick => opened,
         Emission::PerRecord => Box::new(Singly::new(opened)),

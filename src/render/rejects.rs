@@ -1,11 +1,11 @@
 //! Rejects and notes: a capped log on disk, read back as the stream WHARFE_REJECTS.
 
+use super::process::Process;
 use super::{RESTORED, Tick};
 use crate::batch::{Batch, MessageBatch, Reject};
 use crate::clock::now_ms;
 use crate::connector::Record;
 use crate::connector::log::{LogOptions, LogWriter};
-use crate::engine::shared::Shared;
 use crate::error::Result;
 use crate::expr::Note;
 use crate::plan::{QueryPlan, SourcePlan};
@@ -148,26 +148,21 @@ pub struct RejectLog {
     partition: u32,
     /// Of ticks that are not closed.
     pending: RefCell<BTreeMap<Tick, Vec<String>>>,
-    shared: Arc<Shared>,
+    process: Arc<dyn Process>,
 }
 
 impl RejectLog {
-    pub fn open(data_dir: &Path, partition: usize, shared: &Arc<Shared>) -> Result<RejectLog> {
+    pub fn open(data_dir: &Path, partition: usize, process: Arc<dyn Process>) -> Result<RejectLog> {
         let options = LogOptions { segment_bytes: SEGMENT_BYTES, retention_bytes: Some(KEPT_BYTES) };
         let partition = partition as u32;
         let (writer, _) = LogWriter::open(&data_dir.join("topics").join(TOPIC), [partition], options)?;
-        Ok(RejectLog {
-            writer: RefCell::new(writer),
-            partition,
-            pending: RefCell::default(),
-            shared: Arc::clone(shared),
-        })
+        Ok(RejectLog { writer: RefCell::new(writer), partition, pending: RefCell::default(), process })
     }
 
     pub fn write(&self, tick: Tick, records: impl Iterator<Item = RejectedRecord>) {
         // What a checkpoint brought back was told before.
         for record in records.filter(|_| tick > RESTORED) {
-            let counters = &self.shared.counters;
+            let counters = self.process.counters();
             let counter = if record.note { &counters.notes } else { &counters.rows_rejected };
             counter.fetch_add(1, Ordering::Relaxed);
             self.pending.borrow_mut().entry(tick).or_default().push(record.json.to_string());
@@ -188,7 +183,7 @@ impl RejectLog {
             }
         }
         if let Err(error) = written.and_then(|()| writer.flush()) {
-            self.shared.fail(error);
+            self.process.fail(error);
         }
     }
 

@@ -121,7 +121,7 @@ pub fn restored<'s>(
                             Some((key, state)) => {
                                 session.give(((Blob(key.into()), ()), RESTORED, State(state.into())))
                             }
-                            None => context.shared.fail(Error::runtime(format!(
+                            None => context.process.fail(Error::runtime(format!(
                                 "{} holds what is no entry of a state",
                                 piece.dir.display()
                             ))),
@@ -130,7 +130,7 @@ pub fn restored<'s>(
                 }
                 Ok(None) => reading = None,
                 Err(error) => {
-                    context.shared.fail(error);
+                    context.process.fail(error);
                     reading = None;
                 }
             }

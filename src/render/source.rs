@@ -110,7 +110,7 @@ pub fn decode<'s>(
                     }
                 };
                 let (mut batch, rejects) = rows.unstamped(&messages, &hub.wanted.borrow());
-                context.shared.counters.rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
+                context.process.counters().rows_in.fetch_add(messages.len() as u64, Ordering::Relaxed);
                 context.books.record(stage, *cap.time(), messages.len(), batch.len, 0, rejects.len());
                 let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
                 context.rejects.write(*cap.time(), rejects.iter().map(rejected));

@@ -117,7 +117,7 @@ pub fn store(
                         Ok(false) => {}
                         Ok(true) => activator.activate_after(RETRY_EVERY),
                         Err(error) => {
-                            context.shared.fail(error);
+                            context.process.fail(error);
                             storing.give_up();
                         }
                     }

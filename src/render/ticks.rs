@@ -2,10 +2,25 @@
 
 use super::Tick;
 use crate::clock::now_ms;
-use crate::engine::Pace;
 use crate::plan::Emission;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
+
+/// How finely input is cut.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Where there is always more to read, a tick closes after this long ...
+    pub tick: Duration,
+    /// ... or when a worker has read so many bytes in it. Else it closes when all that is there is read.
+    pub tick_bytes: usize,
+    /// Bytes of one message batch.
+    pub batch_bytes: usize,
+    /// One record a tick, whatever the above, or as they say. One worker reads all there is then, so that
+    /// records are one after the other.
+    pub emission: Emission,
+    /// Bytes a worker may have read that have not left the slowest query.
+    pub inflight_bytes: usize,
+}
 
 /// Says when inputs are looked at, and cuts ticks.
 ///
@@ -233,15 +248,12 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Intervals;
 
     #[test]
     fn a_tick_closes_when_inputs_have_no_more_or_it_is_full() {
         let hour = Duration::from_secs(3600);
-        let checkpoints = Intervals { checkpoint: hour, commit: hour };
         let emission = Emission::PerTick;
-        let pace =
-            Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission, checkpoints };
+        let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission };
         let clock = Clock::new(now_ms(), &pace, false);
         let mut ticks = vec![clock.tick()];
         let mut cut = || clock.cut(0, false).then(|| ticks.push(clock.tick())).is_some();
@@ -262,10 +274,8 @@ mod tests {
 
     #[test]
     fn ticks_that_nothing_came_in_are_not_closed_until_somebody_waits_or_says_something() {
-        let hour = Duration::from_secs(3600);
-        let checkpoints = Intervals { checkpoint: hour, commit: hour };
         let (tick, emission) = (Duration::from_micros(1), Emission::PerTick);
-        let pace = Pace { tick, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission, checkpoints };
+        let pace = Pace { tick, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission };
         let clock = Clock { rest_us: Tick::MAX / 2, ..Clock::new(now_ms(), &pace, true) };
         let cut = |said, is_awaited| {
             let before = clock.tick();

@@ -39,8 +39,8 @@ impl Stage {
                 batch_bytes: 64 << 10,
                 emission: Emission::PerRecord,
                 inflight_bytes: 32 << 20,
-                checkpoints: Intervals { checkpoint: forever, commit: forever },
             },
+            checkpoints: Intervals { checkpoint: forever, commit: forever },
             answers: AnswerLimits::default(),
         })?;
         let registry = engine.registry().ok_or_else(|| Error::runtime("a test has a registry of its own"))?;

@@ -11,7 +11,7 @@ use super::child::Figures;
 use super::kafka;
 use super::part::Args;
 use super::usage;
-use crate::engine::{AnswerEvent, AnswerLimits, Config, Engine, Outcome};
+use crate::engine::{AnswerEvent, AnswerLimits, Config, Engine, Intervals, Outcome};
 use crate::error::{Error, Result};
 use crate::sql::parse_script;
 use crate::topology::Topology;
@@ -60,7 +60,8 @@ pub fn measure(script: &Script, topology: Topology, args: &Args) -> Result<Figur
 pub fn start(script: &Script, topology: Topology, workers: usize, once: bool) -> Result<Engine> {
     let pace = settings::pace()?;
     let (hosts, process, data_dir, answers) = (Vec::new(), 0, None, AnswerLimits::default());
-    let config = Config { workers, hosts, process, data_dir, once, topology, pace, answers };
+    let checkpoints = Intervals::default();
+    let config = Config { workers, hosts, process, data_dir, once, topology, pace, checkpoints, answers };
     let engine = Engine::start(config)?;
     let mut session = script::session();
     for statement in script.statements.iter().filter(|s| !script::is_query(&s.statement)) {

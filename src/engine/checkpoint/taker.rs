@@ -55,6 +55,12 @@ pub struct Intervals {
     pub commit: Duration,
 }
 
+impl Default for Intervals {
+    fn default() -> Intervals {
+        Intervals { checkpoint: Duration::from_secs(10), commit: Duration::from_secs(1) }
+    }
+}
+
 /// A handle on the thread.
 pub struct Checkpoints {
     requests: SyncSender<Request>,
