@@ -532,6 +532,10 @@ impl Process for Shared {
         &self.counters
     }
 
+    fn record_times(&self) -> &RecordTimes {
+        &self.record_times
+    }
+
     fn fail(&self, error: Error) {
         self.fail(error);
     }

@@ -214,7 +214,7 @@ impl Loop {
                 }
                 for plan in plans {
                     if let Err(error) = change(plan, context) {
-                        context.shared.fail(error);
+                        self.shared.fail(error);
                     }
                 }
             }

@@ -207,7 +207,7 @@ pub fn changelog<'s>(
                 let mut changes = std::mem::take(changes);
                 changes.retain(is_told);
                 for change in changes.iter_mut().filter(|_| !of_windows) {
-                    change.rowtime = context.shared.record_times.told(change.tick, change.rowtime);
+                    change.rowtime = context.process.record_times().told(change.tick, change.rowtime);
                 }
                 if !changes.is_empty() {
                     let tick = *cap.least().expect("changes travel with a tick");

@@ -3,6 +3,7 @@
 //! Fed by every operator that has something to say to others than its dataflow; the engine is behind it.
 
 use super::Tick;
+use super::record_times::RecordTimes;
 use super::source::SharedSource;
 use crate::error::Error;
 use crate::plan::DataflowId;
@@ -21,6 +22,7 @@ pub trait Process: Send + Sync {
     fn started_ms(&self) -> i64;
 
     fn counters(&self) -> &Counters;
+    fn record_times(&self) -> &RecordTimes;
 
     /// There is something for the workers of this process to look at: wakes them.
     fn say(&self);

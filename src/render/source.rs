@@ -115,7 +115,7 @@ pub fn decode<'s>(
                 let rejected = |r| RejectedRecord::of(&plan, "decode", &messages, r);
                 context.rejects.write(*cap.time(), rejects.iter().map(rejected));
                 if context.pace.emission == Emission::PerRecord && batch.len > 0 {
-                    context.shared.record_times.note(*cap.time(), batch.origin.rowtime.at(0));
+                    context.process.record_times().note(*cap.time(), batch.origin.rowtime.at(0));
                 }
                 let moment = Moment { epoch: *cap.time(), ..context.moment() };
                 let declared = plan.timestamp.is_some();
@@ -178,7 +178,7 @@ impl RowDecoder {
         if let Some(DataflowPlan::Source(plan)) = watch.changed().as_deref() {
             match RowDecoder::new(plan, &context.schemas) {
                 Ok(changed) => *self = changed,
-                Err(error) => context.shared.fail(error),
+                Err(error) => context.process.fail(error),
             }
         }
     }

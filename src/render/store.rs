@@ -273,7 +273,7 @@ fn encode<'s>(
             {
                 match dealer_of(stored) {
                     Ok(changed) => (dealer, rowtime) = changed,
-                    Err(error) => context.shared.fail(error),
+                    Err(error) => context.process.fail(error),
                 }
             }
             input.for_each(|cap, batches| {

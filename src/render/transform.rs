@@ -200,7 +200,7 @@ pub fn transform<'s>(
             if let Some(DataflowPlan::Query(plan)) = watch.changed().as_deref() {
                 match Transform::of(plan) {
                     Ok(changed) => transform = changed,
-                    Err(error) => context.shared.fail(error),
+                    Err(error) => context.process.fail(error),
                 }
             }
             input.for_each(|cap, batches| {
