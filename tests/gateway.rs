@@ -1,10 +1,11 @@
 //! Events by name, through the binary: publishing, schemas, call-backs, moves, kills, and the talk's
 //! examples as they stand there.
 
+use crate::fake_http::{self, Asked};
 use crate::harness::{DEADLINE, Process, Random, Served, binary};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -241,33 +242,10 @@ impl Receiver_ {
 fn serve(stream: TcpStream, calls: &SyncSender<Call>, answer: &dyn Fn(&Call) -> Answer) {
     let mut reader = BufReader::new(stream);
     loop {
-        let mut lines = Vec::new();
-        for line in reader.by_ref().lines() {
-            match line {
-                Ok(line) if line.is_empty() => break,
-                Ok(line) => lines.push(line),
-                Err(_) => return,
-            }
-        }
-        let Some(first) = lines.first() else { return };
-        let path = first.split(' ').nth(1).unwrap_or_default().to_string();
-        let headers: HashMap<String, String> = lines[1..]
-            .iter()
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_lowercase(), value.to_string()))
-            .collect();
-        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+        let Some(Asked { path, headers, body, .. }) = fake_http::read(&mut reader) else { return };
         let call = Call { path, headers, body: serde_json::from_slice(&body).unwrap() };
         let (status, more) = answer(&call);
-        if calls.send(call).is_err() {
-            return;
-        }
-        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n{more}\r\n");
-        if reader.get_mut().write_all(head.as_bytes()).is_err() {
+        if calls.send(call).is_err() || fake_http::answer(reader.get_mut(), status, more, "").is_err() {
             return;
         }
     }

@@ -1,7 +1,8 @@
 //! All integration tests, in one binary. The cases are what the modules show; how they are run is in
-//! `harness`.
+//! `harness`, what services are stood in for with in `fake_http`.
 
 mod harness;
+mod fake_http;
 mod architecture;
 mod scripts;
 mod operators;

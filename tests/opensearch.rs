@@ -5,10 +5,11 @@
 //! (`tests/services/opensearch.sh`) or the address of one in `WHARFE_OPENSEARCH`; it says aloud when it is
 //! skipped. `WHARFE_KILLS=50` kills so often.
 
+use super::fake_http;
 use super::harness::{DEADLINE, Random, Served, Site};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -53,33 +54,13 @@ impl Fake {
 
     /// `None`: the connection is over.
     fn answer(&self, mut connection: &TcpStream) -> Option<()> {
-        let mut reader = BufReader::new(connection);
-        let (mut head, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            head.push_str(&line);
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        let answer = match head.starts_with("POST /_bulk") {
-            true => self.bulk(std::str::from_utf8(&body).unwrap())?,
-            false => json!({"version": {"distribution": "opensearch", "number": "2.19.1"}}),
+        let asked = fake_http::read(&mut BufReader::new(connection))?;
+        let answer = match (asked.method.as_str(), asked.path.starts_with("/_bulk")) {
+            ("POST", true) => self.bulk(std::str::from_utf8(&asked.body).unwrap())?,
+            _ => json!({"version": {"distribution": "opensearch", "number": "2.19.1"}}),
         };
-        let text = answer.to_string();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            text.len()
-        );
-        connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(text.as_bytes())).ok()
+        let json = "content-type: application/json\r\n";
+        fake_http::answer(&mut connection, 200, json, &answer.to_string()).ok()
     }
 
     /// `None`: all is carried out, and nobody is told.

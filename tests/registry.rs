@@ -1,13 +1,14 @@
 //! Formats with schemas, and the registries that have them: the engine's own, one by URL, and one that
 //! goes away.
 
+use crate::fake_http::{self, Asked};
 use crate::harness::{COARSE, DEADLINE, Process, Run, Served, Site, binary, free_addresses, messages};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -76,11 +77,8 @@ impl Toy {
 
     fn answer(&self, stream: impl Read + Write) {
         let mut reader = BufReader::new(stream);
-        let head: Vec<String> =
-            reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_string();
-        let may =
-            head.iter().any(|line| line.eq_ignore_ascii_case(&format!("authorization: {AUTHORIZATION}")));
+        let Some(Asked { path, headers, .. }) = fake_http::read(&mut reader) else { return };
+        let may = headers.get("authorization").is_some_and(|given| given == AUTHORIZATION);
         let id = path.strip_prefix(PATH).and_then(|path| path.strip_prefix("/schemas/ids/"));
         let says = id.and_then(|id| self.ids.lock().unwrap().get(&id.parse().unwrap()).cloned());
         let (status, body) = match says {
@@ -90,10 +88,8 @@ impl Toy {
             None => (404, json!({ "error_code": 40403, "message": "Schema not found" })),
         };
         self.asked.lock().unwrap().push(path.trim_start_matches(PATH).to_string());
-        let body = body.to_string();
-        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close", body.len());
-        let mut stream = reader.into_inner();
-        let _ = write!(stream, "{head}\r\n\r\n{body}").and_then(|()| stream.flush());
+        let _ =
+            fake_http::answer(&mut reader.into_inner(), status, "connection: close\r\n", &body.to_string());
     }
 
     fn section(&self, password: &str) -> String {

@@ -11,11 +11,14 @@ use crate::connector::log::{Ends, LogOptions, LogWriter};
 use crate::types::{ColumnDef, Part, SqlType, StructField};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+#[path = "../../../tests/fake_http.rs"]
+mod fake_http;
 
 fn column(name: &str, ty: SqlType, part: Part) -> ColumnDef {
     ColumnDef { name: name.into(), ty, part }
@@ -262,28 +265,11 @@ impl Fake {
 }
 
 /// `None`: the connection is over.
-fn answer(connection: &TcpStream, fake: &Mutex<Fake>) -> Option<()> {
-    let mut reader = BufReader::new(connection);
-    let mut head = String::new();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let body = String::from_utf8(body).unwrap();
+fn answer(mut connection: &TcpStream, fake: &Mutex<Fake>) -> Option<()> {
+    let asked = fake_http::read(&mut BufReader::new(connection))?;
+    let body = String::from_utf8(asked.body).unwrap();
     let mut fake = fake.lock().unwrap();
-    let (status, answer) = if head.starts_with("POST /_bulk") {
+    let (status, answer) = if asked.method == "POST" && asked.path.starts_with("/_bulk") {
         fake.bulks += 1;
         let wrong = if fake.wrongs.is_empty() { None } else { Some(fake.wrongs.remove(0)) };
         match wrong {
@@ -296,20 +282,15 @@ fn answer(connection: &TcpStream, fake: &Mutex<Fake>) -> Option<()> {
             Some(Wrong::Items(status)) => (200, fake.bulk(&body, Some(status))),
             None => (200, fake.bulk(&body, None)),
         }
-    } else if head.starts_with("PUT /_index_template/") {
+    } else if asked.method == "PUT" && asked.path.starts_with("/_index_template/") {
         fake.template = Some(serde_json::from_str(&body).unwrap());
         (200, json!({"acknowledged": true}))
     } else {
         (200, json!({"version": {"distribution": "opensearch", "number": "2.19.1"}}))
     };
     drop(fake);
-    let text = answer.to_string();
-    let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        text.len()
-    );
-    let mut connection = connection;
-    connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(text.as_bytes())).ok()
+    let json = "content-type: application/json\r\n";
+    fake_http::answer(&mut connection, status, json, &answer.to_string()).ok()
 }
 
 fn feed(dir: &Path, is_durable: bool) -> Feed {
