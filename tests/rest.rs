@@ -17,7 +17,7 @@ const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
 const STREAMED: &str = "application/vnd.ksql.v1+json";
 
 fn serve() -> (Site, Served) {
-    let site = Site::new();
+    let site = Site::new().and("[topics.w]\nconnector = \"log\"");
     let served = Served::start(&site.script(SCRIPT), &[]);
     // The script's rows have arrived when its table has them all.
     while !served
@@ -184,6 +184,23 @@ fn statements_have_an_entity_each() {
     let topics = served.ksql("SHOW TOPICS;")[0]["topics"].clone();
     let s = topics.as_array().unwrap().iter().find(|topic| topic["name"] == "s").unwrap();
     assert!(!s["place"].as_str().unwrap().contains('/'), "{s}");
+    // What its format does not keep apart, a stored topic has otherwise than who reads the stream here.
+    let stored = served.ksql(
+        "CREATE STREAM W WITH (KAFKA_TOPIC='w', VALUE_FORMAT='PROTOBUF') AS SELECT K, V FROM S; DROP STREAM W;",
+    );
+    let warning = stored[0]["warnings"][0]["message"].as_str().unwrap_or_default();
+    assert!(
+        warning.starts_with("topic w has PROTOBUF, which writes NULL in column V as it writes 0"),
+        "{stored}"
+    );
+    let windowed = served.ksql(
+        "CREATE TABLE HOURS AS SELECT K, COUNT(*) AS N FROM S WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY K; SHOW TABLES;",
+    );
+    let is_windowed = |name: &str| {
+        let tables = windowed[1]["tables"].as_array().unwrap();
+        tables.iter().find(|table| table["name"] == name).unwrap()["isWindowed"].clone()
+    };
+    assert_eq!((is_windowed("HOURS"), is_windowed("T")), (json!(true), json!(false)), "{windowed}");
     let cases = [
         ("LIST TABLES;", "tables"),
         ("SHOW TOPICS;", "kafka_topics"),

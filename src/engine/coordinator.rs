@@ -129,7 +129,8 @@ impl Coordinator {
             self.write(&insertion).map_err(|e| e.at(parsed.span))?;
             self.base.shared.say();
         }
-        let mut warnings = self.follow_sinks().err().map(|error| error.to_string()).into_iter().collect();
+        let mut warnings = done.effects.warnings.take();
+        warnings.extend(self.follow_sinks().err().map(|error| error.to_string()));
         self.delete(&mut done.effects, &mut warnings);
         done.effects.clear.iter().for_each(|dir| self.mender.forget(dir));
         let mut outcome = match done.verdict {
@@ -356,7 +357,7 @@ impl Coordinator {
         *world = Arc::new(next);
         drop(world);
         effects.close.drain(..).for_each(|id| shared.answers.close(&id));
-        effects.warnings.borrow_mut().drain(..).for_each(|warning| tracing::warn!("{warning}"));
+        effects.warnings.borrow().iter().for_each(|warning| tracing::warn!("{warning}"));
         Some(Done { effects, verdict, ends })
     }
 

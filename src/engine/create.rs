@@ -17,7 +17,7 @@ use crate::catalog::{Origin, Query, Source, With};
 use crate::connector::{Layout, Place, Start};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, ExprKind};
-use crate::format::encoder;
+use crate::format::{Format, encoder};
 use crate::plan::select::Purpose;
 use crate::plan::{
     Aggregation, Call, DataflowPlan, Input, QueryInput, QueryPlan, Relation, SelectPlan, Shape, Sink,
@@ -254,7 +254,12 @@ impl Draft<'_> {
             timestamp_expr(&target).map_err(|e| e.at(*span))?;
         }
         let new = Successor { sql: &parsed.text, sources: &sources, target, select };
-        self.make(found, new, name, session).map_err(|e| e.at(name.span))
+        // That a key of several columns cannot be carried is a matter of what makes it.
+        let keys = query.group_by.first().zip(query.group_by.last());
+        let target = &new.target;
+        let keys = keys.filter(|_| target.serialization.key == Format::Kafka && target.schema.key_len() > 1);
+        let place = keys.map_or(name.span, |(first, last)| first.span.to(last.span));
+        self.make(found, new, name, session).map_err(|e| e.at(place))
     }
 
     /// Starts the query of a new stream or table, or has the one that it has go on by the new statement.
@@ -399,6 +404,9 @@ impl Draft<'_> {
         };
         check_compiles(&plan.select)?;
         let changelog = self.changelog(&plan, &target)?;
+        if let Some(store) = plan.sink.store().or(changelog.as_ref().and_then(|plan| plan.sink.store())) {
+            self.tell_blurred(&target, store);
+        }
         dataflows.insert(0, plan.id);
         dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {

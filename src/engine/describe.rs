@@ -336,6 +336,7 @@ fn info(source: &Source) -> SourceInfo {
         topic: source.topic.clone(),
         key_format: source.serialization.key.name().to_string(),
         value_format: source.serialization.value.name().to_string(),
+        is_windowed: source.schema.is_windowed(),
     }
 }
 

@@ -60,6 +60,7 @@ pub struct SourceInfo {
     pub topic: String,
     pub key_format: String,
     pub value_format: String,
+    pub is_windowed: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -4,11 +4,14 @@
 use super::draft::Draft;
 use crate::catalog::{SchemaChoice, Source, With};
 use crate::error::{Error, Result};
+use crate::format::blurred::Blurred;
 use crate::format::codec::{Inference, Inferred};
 use crate::format::{Format, Written, columns_of, encoder, unregistered};
+use crate::plan::StorePlan;
 use crate::registry::{Client, Kind, Resolved};
 use crate::sql::ast::{ColumnSpec, Ident};
 use crate::types::{ColumnDef, Part, SqlType, StructField};
+use std::sync::Arc;
 
 /// A side of a topic's messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,6 +166,30 @@ impl Draft<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Says where who reads a topic gets other rows than who reads what is stored there.
+    pub(super) fn tell_blurred(&self, target: &Source, store: &StorePlan) {
+        let Some(Blurred { column, values: [one, other], hint }) =
+            store.serialization.value.blurs(target.schema.values())
+        else {
+            return;
+        };
+        let names = target.record_names();
+        let own =
+            unregistered(&store.serialization, &store.schema, [names[0].as_deref(), names[1].as_deref()]);
+        let schema = |written: &Written| written.value.as_ref().map(|value| Arc::clone(&value.schema));
+        // A message that was there already may keep both.
+        if own.is_ok_and(|own| schema(&own) != schema(&store.written)) {
+            return;
+        }
+        let format = store.serialization.value.name();
+        let what = format!(
+            "topic {} has {format}, which writes {one} in column {column} as it writes {other}: who reads the topic \
+             gets other rows than who reads {}; hint: {hint}",
+            target.topic, target.name
+        );
+        self.effects.warnings.borrow_mut().push(what);
     }
 
     /// Registers what a source's messages are written with; schemas that the statement names are taken

@@ -7,6 +7,7 @@
 //! columns are NULL, and marked as such.
 
 pub mod avro;
+pub mod blurred;
 pub mod body;
 mod cell;
 mod cells;

@@ -286,6 +286,17 @@ pub enum Sink {
     Answer { answer: String },
 }
 
+impl Sink {
+    /// How it is stored, if it is.
+    pub fn store(&self) -> Option<&StorePlan> {
+        match self {
+            Sink::Stream { store, .. } => store.as_ref(),
+            Sink::Changelog(store) => Some(store),
+            Sink::Table { .. } | Sink::Answer { .. } => None,
+        }
+    }
+}
+
 /// How a table is kept up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
