@@ -103,7 +103,11 @@ fn strict_counts_rejects() {
     for (args, code) in [(&["--strict"][..], 3), (&[], 0)] {
         let finished = once(&site, SCRIPT, args);
         assert_eq!(finished.code, Some(code), "{finished:?}");
-        assert!(finished.stderr.ends_with("rejected 1, notes 0\n"), "{finished:?}");
+        // Of each source the first one, and where the others are.
+        let said = "rejected 1, notes 0\n\
+            S: rejected 1, the first at offset 4 of partition 0: column V: 'x' is not a DOUBLE: b,x\n\
+            all of them: -q 'SELECT * FROM WHARFE_REJECTS'\n";
+        assert!(finished.stderr.ends_with(said), "{finished:?}");
     }
     let notes = "CREATE STREAM S (K VARCHAR, V INT) WITH (KAFKA_TOPIC='n', VALUE_FORMAT='DELIMITED');
         CREATE TABLE T AS SELECT K, SUM(1 / V) AS V FROM S GROUP BY K;";
@@ -114,6 +118,19 @@ fn strict_counts_rejects() {
     let asked = once(&site, declared, &["--strict", "--format", "json", "-q", "SELECT K FROM S"]);
     assert_eq!((asked.code, &*asked.stdout), (Some(3), "{\"K\":\"a\"}\n"), "{asked:?}");
     assert!(finished.stderr.ends_with("rejected 0, notes 1\n"), "{finished:?}");
+}
+
+#[test]
+fn what_was_read_and_left_out_is_summed_up() {
+    let site = Site::new().with("s", "s.csv", "a,1\n,2\nb,3\n,4\n");
+    let finished = once(&site, SCRIPT, &[]);
+    assert!(finished.stderr.starts_with("read 4 rows "), "{finished:?}");
+    let said = "rejected 0, notes 0, left out for a NULL in their key 2\n";
+    assert!(finished.stderr.ends_with(said), "{finished:?}");
+    // What only a SELECT reads.
+    let declared = "CREATE STREAM S (K VARCHAR, V DOUBLE) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED');";
+    let finished = once(&site, declared, &["-q", "SELECT * FROM S", "-q", "SELECT * FROM WHARFE_REJECTS"]);
+    assert!(finished.stderr.starts_with("read 4 rows "), "{finished:?}");
 }
 
 #[test]
@@ -146,11 +163,11 @@ fn a_script_answers_its_own_queries() {
         format!("{SCRIPT} SELECT * FROM T WHERE K = 'b'; SHOW ALL STREAMS; PRINT s FROM BEGINNING LIMIT 1;");
     let finished = once(&site(), &sql, &["--format", "csv"]);
     let answers: Vec<&str> = finished.stdout.split("\n\n").collect();
+    assert_eq!(answers[0], "K,V\nb,2.0");
     assert_eq!(
-        answers[0],
+        answers[1],
         "NAME,TOPIC,KEY_FORMAT,VALUE_FORMAT\nS,s,KAFKA,DELIMITED\nWHARFE_REJECTS,wharfe_rejects,NONE,JSON"
     );
-    assert_eq!(answers[1], "K,V\nb,2.0");
     assert!(answers[2].ends_with("value: a,0.1, partition: 0, offset: 0\n"), "{finished:?}");
     let endless = site();
     let script = endless.script(&format!("{SCRIPT} SELECT * FROM S EMIT CHANGES;"));

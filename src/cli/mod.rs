@@ -29,6 +29,7 @@ mod script;
 mod serving;
 mod settings;
 mod split;
+mod summary;
 
 use crate::error::{Error, Result};
 use std::io;
@@ -88,7 +89,7 @@ Examples:
       Run a script, serve its answers on http://127.0.0.1:8088, show its tables as they change.
   wharfe run --once -q 'SELECT * FROM SOURCE_COUNTS' dataflows/carparks.sql
       Read all input, answer one query, end.
-  wharfe query 'SELECT * FROM CARPARK_EVENTS EMIT CHANGES LIMIT 5'
+  wharfe query 'SELECT * FROM CARPARK_EVENTS LIMIT 5'
       Ask a running one.
 
 Exit codes: 0; 1 run time; 2 usage, SQL or topology; 3 rejects under --strict; 130 interrupted.

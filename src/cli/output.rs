@@ -17,7 +17,7 @@ pub enum Format {
     Table,
     /// One object a line, column names as keys
     Json,
-    /// Comma-separated, with a header
+    /// Comma-separated, with a header; NULL is nothing, an empty text ""
     Csv,
     /// PRINT's one column as it is
     #[value(skip)]
@@ -44,8 +44,8 @@ impl<'a> Printer<'a> {
     pub fn new(out: &'a mut dyn Write, format: Format, columns: Vec<String>) -> io::Result<Printer<'a>> {
         let printer = Printer { out, format, columns, unmeasured: Vec::new(), widths: None };
         if format == Format::Csv {
-            let names: Vec<Cow<str>> = printer.columns.iter().map(|c| Cow::from(c.as_str())).collect();
-            csv_line(printer.out, &names)?;
+            let names = printer.columns.iter().map(|c| Some(Cow::from(c.as_str())));
+            csv_line(printer.out, names)?;
         }
         Ok(printer)
     }
@@ -97,9 +97,7 @@ impl<'a> Printer<'a> {
     }
 
     fn csv(&mut self, cells: &[String]) -> io::Result<()> {
-        let texts: Vec<Cow<str>> =
-            cells.iter().map(|c| if c == "null" { Cow::from("") } else { plain(c) }).collect();
-        csv_line(self.out, &texts)
+        csv_line(self.out, cells.iter().map(|cell| (cell != "null").then(|| plain(cell))))
     }
 
     fn line(&mut self, cells: &[String]) -> io::Result<()> {
@@ -156,10 +154,15 @@ pub fn table_text(cell: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-fn csv_line(out: &mut dyn Write, texts: &[Cow<str>]) -> io::Result<()> {
-    for (i, text) in texts.iter().enumerate() {
+/// NULL is nothing, an empty text a pair of quotes.
+fn csv_line<'t>(out: &mut dyn Write, texts: impl Iterator<Item = Option<Cow<'t, str>>>) -> io::Result<()> {
+    for (i, text) in texts.enumerate() {
         let comma = if i > 0 { "," } else { "" };
-        if text.contains(['"', ',', '\n', '\r']) {
+        let Some(text) = text else {
+            write!(out, "{comma}")?;
+            continue;
+        };
+        if text.is_empty() || text.contains(['"', ',', '\n', '\r']) {
             write!(out, "{comma}\"{}\"", text.replace('"', "\"\""))?;
         } else {
             write!(out, "{comma}{text}")?;
@@ -225,6 +228,7 @@ mod tests {
         [r#""Sharpe, \"A\"""#, "-7", r#"{"lat":53.7}"#],
         [r#""two\nlines ü""#, "1234567", "null"],
         [r#""gone""#, "null", "null"],
+        [r#""""#, "1", "null"],
     ];
 
     #[test]
@@ -240,6 +244,7 @@ mod tests {
 | Sharpe, "A"  |        -7 | {"lat":53.7} |
 | two\nlines ü |   1234567 | null         |
 | gone         | <deleted> | <deleted>    |
+|              |         1 | null         |
 +--------------+-----------+--------------+
 "#,
             ),
@@ -250,12 +255,13 @@ mod tests {
 {"NAME":"Sharpe, \"A\"","N":-7,"at \"x\"":{"lat":53.7}}
 {"NAME":"two\nlines ü","N":1234567,"at \"x\"":null}
 {"NAME":"gone","N":null,"at \"x\"":null,"@deleted":true}
+{"NAME":"","N":1,"at \"x\"":null}
 "#,
             ),
             (
                 Format::Csv,
                 ROWS,
-                "\nNAME,N,\"at \"\"x\"\"\"\n\"Sharpe, \"\"A\"\"\",-7,\"{\"\"lat\"\":53.7}\"\n\"two\nlines ü\",1234567,\ngone,,\n",
+                "\nNAME,N,\"at \"\"x\"\"\"\n\"Sharpe, \"\"A\"\"\",-7,\"{\"\"lat\"\":53.7}\"\n\"two\nlines ü\",1234567,\ngone,,\n\"\",1,\n",
             ),
             (
                 Format::Table,

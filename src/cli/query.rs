@@ -3,16 +3,20 @@
 use super::client::{Client, DEFAULT_SERVER, Part};
 use super::output::{Format, Printer};
 use super::{entity, interrupt, output_failed, split};
+use crate::connector::Start;
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::{Known, parse_statement_with};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 /// How often a wait for rows looks for Ctrl-C.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// After so many of them it is told what is waited for.
+const WAITS_TOLD: usize = 20;
 
 /// Ask a server that runs: a query, or any other statement
 ///
@@ -38,8 +42,8 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   wharfe query 'SELECT * FROM SOURCE_COUNTS'
-  wharfe query 'SELECT * FROM CARPARK_EVENTS EMIT CHANGES LIMIT 5' --format json
-  wharfe query \"SET 'auto.offset.reset' = 'earliest'; SELECT NAME FROM CARPARKS EMIT CHANGES\"
+  wharfe query 'SELECT * FROM CARPARK_EVENTS LIMIT 5' --format json
+  wharfe query \"SET 'auto.offset.reset' = 'earliest'; SELECT NAME FROM CARPARKS EMIT CHANGES LIMIT 5\"
   wharfe query 'SHOW QUERIES' --server http://127.0.0.1:9099";
 
 pub fn run(args: Args) -> Result<u8> {
@@ -83,7 +87,7 @@ impl Conversation {
         match split::first_word(statement).as_deref() {
             Some("SET" | "UNSET" | "DEFINE" | "UNDEFINE") => return self.set(statement),
             Some("RUN") => return self.run_script(statement),
-            Some("SELECT") => self.query(statement, self.format)?,
+            Some("SELECT" | "WITH") => self.query(statement, self.format)?,
             Some("PRINT") => self.query(statement, self.format.of_print())?,
             _ => self.command(statement)?,
         }
@@ -140,6 +144,26 @@ impl Conversation {
         set().map_err(|e: Error| e.in_text("<statement>", text))
     }
 
+    /// What a statement waits for that shows nothing, and how it would show something.
+    fn awaited(&self, statement: &str) -> Option<String> {
+        let reset = "SET 'auto.offset.reset' = 'earliest';";
+        let reads_the_past = self.session.start().is_ok_and(|start| start == Some(Start::Earliest));
+        match self.parsed(statement).ok()?.statement {
+            Statement::Print { from_beginning: false, topic, .. } => Some(format!(
+                "waiting for new messages of {}; PRINT … FROM BEGINNING shows those that are there",
+                topic.name
+            )),
+            Statement::Print { topic, .. } => Some(format!("waiting for messages of {}", topic.name)),
+            Statement::Select(query) if query.emit.is_some() && reads_the_past => {
+                Some("waiting for rows".into())
+            }
+            Statement::Select(query) if query.emit.is_some() => {
+                Some(format!("waiting for new rows; {reset} before it shows those that are there"))
+            }
+            _ => None,
+        }
+    }
+
     fn command(&self, statement: &str) -> Result<()> {
         let mut out = io::stdout().lock();
         for entity in self.client.ksql(statement, &self.session)? {
@@ -152,7 +176,8 @@ impl Conversation {
         let parts = self.client.query(statement, &self.session)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut query_id = String::new();
-        let printed = print(&parts, format, &mut out, &mut query_id);
+        let mut waiting = self.awaited(statement).filter(|_| io::stderr().is_terminal());
+        let printed = print(&parts, format, &mut out, &mut query_id, &mut waiting);
         if printed.is_err() && !query_id.is_empty() {
             self.client.close(&query_id);
         }
@@ -161,8 +186,15 @@ impl Conversation {
 }
 
 /// Prints an answer to its end. An interrupted one is finished, too, so that its table has a border.
-fn print(parts: &Receiver<Part>, format: Format, out: &mut dyn Write, query_id: &mut String) -> Result<()> {
-    let mut printer = match next(parts, || Ok(()))? {
+/// `waiting` is said, once, when nothing comes.
+fn print(
+    parts: &Receiver<Part>,
+    format: Format,
+    out: &mut dyn Write,
+    query_id: &mut String,
+    waiting: &mut Option<String>,
+) -> Result<()> {
+    let mut printer = match next(parts, |_| Ok(()))? {
         Some(Part::Header { query_id: id, columns }) => {
             *query_id = id;
             Printer::new(out, format, columns).map_err(output_failed)?
@@ -171,7 +203,16 @@ fn print(parts: &Receiver<Part>, format: Format, out: &mut dyn Write, query_id: 
         Some(Part::Row { .. }) | None => return Err(Error::runtime("the server sent no header")),
     };
     let ended = loop {
-        match next(parts, || printer.flush().map_err(output_failed)) {
+        let idle = |waits| match waits {
+            // Rows of one answer come closely behind each other: they are shown when there is a pause.
+            0 => printer.flush().map_err(output_failed),
+            WAITS_TOLD => {
+                waiting.take().into_iter().for_each(|what| eprintln!("{what}; Ctrl-C ends it"));
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        match next(parts, idle) {
             Ok(Some(Part::Row { cells, deleted })) => {
                 let row = if deleted { printer.deleted(cells) } else { printer.row(cells) };
                 row.map_err(output_failed)?;
@@ -186,8 +227,8 @@ fn print(parts: &Receiver<Part>, format: Format, out: &mut dyn Write, query_id: 
     ended
 }
 
-/// The next part; `idle` is called before a wait. `None` at the end.
-fn next(parts: &Receiver<Part>, mut idle: impl FnMut() -> Result<()>) -> Result<Option<Part>> {
+/// The next part; `idle` is called after each wait in vain, with how many there were before. `None` at the end.
+fn next(parts: &Receiver<Part>, mut idle: impl FnMut(usize) -> Result<()>) -> Result<Option<Part>> {
     interrupt::check()?;
     match parts.try_recv() {
         Ok(part) => return Ok(Some(part)),
@@ -199,11 +240,32 @@ fn next(parts: &Receiver<Part>, mut idle: impl FnMut() -> Result<()>) -> Result<
         match parts.recv_timeout(PATIENCE) {
             Ok(part) => return Ok(Some(part)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            // Rows of one answer come closely behind each other: show them when there is a pause.
-            Err(RecvTimeoutError::Timeout) if waits == 0 => idle()?,
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => idle(waits)?,
         }
         waits += 1;
         interrupt::check()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_told_with_the_way_to_the_past() {
+        let mut conversation = Conversation::new(Client::new("http://localhost"), Format::Table);
+        let awaited = |conversation: &Conversation, text| conversation.awaited(text).unwrap_or_default();
+        assert_eq!(awaited(&conversation, "SELECT * FROM S"), "");
+        assert_eq!(
+            awaited(&conversation, "SELECT * FROM S EMIT CHANGES"),
+            "waiting for new rows; SET 'auto.offset.reset' = 'earliest'; before it shows those that are there"
+        );
+        assert_eq!(
+            awaited(&conversation, "PRINT s"),
+            "waiting for new messages of s; PRINT … FROM BEGINNING shows those that are there"
+        );
+        assert_eq!(awaited(&conversation, "PRINT s FROM BEGINNING"), "waiting for messages of s");
+        conversation.say("SET 'auto.offset.reset' = 'earliest'").unwrap();
+        assert_eq!(awaited(&conversation, "SELECT * FROM S EMIT CHANGES"), "waiting for rows");
     }
 }

@@ -8,7 +8,7 @@ use super::answers::Answers;
 use super::output::Format;
 use super::script::{self, Question, Script};
 use super::serving::{self, Prepared, Serving};
-use super::{gateway, interrupt, live, log, progress, settings};
+use super::{gateway, interrupt, live, log, progress, settings, summary};
 use crate::dashboard;
 use crate::engine::Engine;
 use crate::error::{Code, Error, Result};
@@ -320,8 +320,8 @@ fn once(engine: &Engine, started: Instant, asked: Vec<Question>, answers: &mut A
     let read_in = started.elapsed();
     interrupt::check()?;
     answer(engine, asked, answers)?;
-    log::say(&progress::totals(&engine.progress(), read_in));
-    Ok(())
+    let progress = engine.progress();
+    summary::say(engine, &progress, read_in)
 }
 
 fn answer(engine: &Engine, asked: Vec<Question>, answers: &mut Answers) -> Result<()> {

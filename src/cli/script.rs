@@ -136,11 +136,16 @@ pub struct Question<'a> {
     index: usize,
     pub statement: &'a Parsed,
     session: Session,
+    /// Answered when it was come to, and shown behind those before it.
+    answered: Option<Outcome>,
 }
 
 impl Question<'_> {
     pub fn answer(&mut self, engine: &Engine) -> Result<Outcome> {
         interrupt::check()?;
+        if let Some(outcome) = self.answered.take() {
+            return Ok(outcome);
+        }
         engine.execute(self.statement, &mut self.session).map_err(|e| self.script.error(self.index, e))
     }
 }
@@ -167,7 +172,12 @@ pub fn execute<'a>(
             continue;
         }
         let outcome = engine.execute(statement, session).map_err(|e| script.error(i, e))?;
-        answers.show(statement, outcome)?;
+        if later.is_empty() || matches!(outcome, Outcome::Status(_)) {
+            answers.show(statement, outcome)?;
+        } else {
+            let session = session.clone();
+            later.push(Question { script, index: i, statement, session, answered: Some(outcome) });
+        }
     }
     Ok(later)
 }
@@ -193,7 +203,7 @@ fn question<'a>(
         };
         engine.execute(&explain, &mut session.clone()).map_err(|e| script.error(index, e))?;
     }
-    Ok(Question { script, index, statement, session: session.clone() })
+    Ok(Question { script, index, statement, session: session.clone(), answered: None })
 }
 
 pub fn is_query(statement: &Statement) -> bool {

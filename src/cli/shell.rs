@@ -15,7 +15,7 @@ use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<u8> {
 type Line = Editor<Names, FileHistory>;
 
 fn editor(client: &Client) -> Result<Line> {
-    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor = Editor::with_config(config).map_err(|e| failed(&e))?;
     editor.set_helper(Some(Names { known: known_names(client) }));
     Ok(editor)
@@ -96,7 +96,7 @@ fn failure(error: &ReadlineError) -> String {
 fn converse(conversation: &mut Conversation, editor: &mut Line, interactive: bool) -> Result<u8> {
     let mut code = 0;
     loop {
-        let text = match editor.readline("wharfe> ") {
+        let text = match entry(editor) {
             Ok(text) => text,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => return Ok(if interactive { 0 } else { code }),
@@ -117,6 +117,31 @@ fn converse(conversation: &mut Conversation, editor: &mut Line, interactive: boo
             names.known = known_names(&conversation.client);
         }
     }
+}
+
+/// Reads lines until a statement is whole. From the second on their prompt says that it goes on.
+fn entry(editor: &mut Line) -> std::result::Result<String, ReadlineError> {
+    let mut text = String::new();
+    loop {
+        let prompt = if text.is_empty() { "wharfe> " } else { "     -> " };
+        match editor.readline(prompt) {
+            Ok(line) => text += &line,
+            // What a pipe ends in needs no semicolon.
+            Err(ReadlineError::Eof) if !text.trim().is_empty() => return Ok(text),
+            Err(error) => return Err(error),
+        }
+        if is_whole(&text) {
+            // It is kept as it was typed, or not at all.
+            let _ = editor.add_history_entry(&text);
+            return Ok(text);
+        }
+        text.push('\n');
+    }
+}
+
+fn is_whole(text: &str) -> bool {
+    let word = matches!(text.trim().to_lowercase().as_str(), "" | "help" | "exit" | "quit");
+    word || is_complete(text.trim())
 }
 
 /// Says the statements of one entry, up to one that fails.
@@ -164,7 +189,7 @@ fn items(list: &Value) -> impl Iterator<Item = String> + '_ {
     list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).map(quote)
 }
 
-/// What can be completed, and when a statement is whole.
+/// What can be completed.
 struct Names {
     known: BTreeSet<String>,
 }
@@ -205,14 +230,7 @@ impl Names {
     }
 }
 
-impl Validator for Names {
-    fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
-        let text = context.input().trim();
-        let word = matches!(text.to_lowercase().as_str(), "" | "help" | "exit" | "quit");
-        let whole = word || is_complete(text);
-        Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
-    }
-}
+impl Validator for Names {}
 
 #[cfg(test)]
 mod tests {
@@ -228,6 +246,15 @@ mod tests {
         assert_eq!(completed("`s"), ["`Strange`"]);
         assert!(completed("sel").contains(&"select".to_string()));
         assert!(completed("").is_empty());
+    }
+
+    #[test]
+    fn an_entry_goes_on_until_its_statement_is_whole() {
+        for (text, whole) in
+            [("", true), ("help", true), ("SELECT 1", false), ("SELECT ';'", false), ("SELECT 1;\n", true)]
+        {
+            assert_eq!(is_whole(text), whole, "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::plan::{SelectPlan, Shape, SourcePlan, Wanted};
 use crate::registry::Lookups;
-use crate::render::rejects::{RejectLog, RejectedRecord};
+use crate::render::rejects::{self, RejectLog, RejectedRecord};
 use crate::render::source::RowDecoder;
 use crate::render::timed::timed_batch;
 use crate::render::transform::Transform;
@@ -111,6 +111,14 @@ impl Complaints {
         let stage = format!("{stage} of {}", self.about.id);
         let noted = |n| RejectedRecord::note_on(&self.about.source, &self.about.topic, &stage, n);
         self.write(notes.notes.iter().map(noted));
+    }
+
+    /// The rejects themselves are asked for to see what was read.
+    fn read(&self, plan: &SourcePlan, messages: &MessageBatch) {
+        if plan.topic != rejects::TOPIC {
+            let (rows, bytes) = (messages.len() as u64, messages.buffer.len() as u64);
+            self.log.lock().unwrap_or_else(PoisonError::into_inner).count_read(rows, bytes);
+        }
     }
 
     fn reject(&self, plan: &SourcePlan, messages: &MessageBatch, rejects: &[Reject]) {
@@ -300,6 +308,7 @@ impl WayReader {
                 Poll::Messages(messages) => {
                     let (batch, rejects) = self.decoder.decode(&messages, &self.wanted);
                     if self.first {
+                        about.read(&self.plan, &messages);
                         about.reject(&self.plan, &messages, &rejects);
                     }
                     self.push_through(batch);

@@ -164,7 +164,13 @@ impl Binder<'_> {
             }
             ast::ExprKind::Unary { op, operand } => self.unary(*op, operand),
             ast::ExprKind::Binary { op, left, right } => {
-                self.binary(*op, self.operand(left)?, self.operand(right)?)
+                let bound = self.operand(left).and_then(|left| self.binary(*op, left, self.operand(right)?));
+                bound.map_err(|mut error| {
+                    if let Some(name) = self.hyphenated(*op, left, right) {
+                        error.hint = Some(format!("a name with a hyphen has backquotes: {}", quote(name)));
+                    }
+                    error
+                })
             }
             ast::ExprKind::Between { operand, low, high, negated } => {
                 self.between(operand, low, high, *negated)
@@ -253,6 +259,17 @@ impl Binder<'_> {
             }
             None => Err(self.unknown_column(name)),
         }
+    }
+
+    /// The column that a difference of two columns spells, if there is one.
+    fn hyphenated(&self, op: ast::BinaryOp, left: &ast::Expr, right: &ast::Expr) -> Option<&String> {
+        let of = |expr: &ast::Expr| match &expr.kind {
+            ast::ExprKind::Column { qualifier: None, name } => Some(name.clone()),
+            _ => None,
+        };
+        let name = format!("{}-{}", of(left)?, of(right)?);
+        let spelt = self.names.iter().find(|known| known.eq_ignore_ascii_case(&name));
+        spelt.filter(|_| op == ast::BinaryOp::Minus)
     }
 
     fn unknown_column(&self, name: &str) -> Error {

@@ -159,6 +159,12 @@ impl RejectLog {
         Ok(RejectLog { writer: RefCell::new(writer), partition, pending: RefCell::default(), process })
     }
 
+    /// Counts what an answer read that nothing else reads.
+    pub fn count_read(&self, rows: u64, bytes: u64) {
+        self.shared.counters.rows_in.fetch_add(rows, Ordering::Relaxed);
+        self.shared.counters.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub fn write(&self, tick: Tick, records: impl Iterator<Item = RejectedRecord>) {
         // What a checkpoint brought back was told before.
         for record in records.filter(|_| tick > RESTORED) {

@@ -435,6 +435,15 @@ impl Parser<'_> {
         Some((self.tokens[before].span, nearest(word, CLAUSES)?))
     }
 
+    /// `my-col`, where it cannot be a difference.
+    fn hyphenated(&self) -> Option<&str> {
+        let before = self.tokens.get(self.pos.checked_sub(1)?)?;
+        let after = self.tokens.get(self.pos + 1)?;
+        let words = [before, after].iter().all(|token| matches!(token.kind, TokenKind::Word(_)));
+        let text = self.source(before.span.to(after.span));
+        (self.at("-") && words && !text.contains(char::is_whitespace)).then_some(text)
+    }
+
     fn usual_mistake(&self, candidates: &[&str]) -> Option<String> {
         let after_comma = self.pos > 0 && self.tokens[self.pos - 1].kind == TokenKind::Symbol(",");
         let closes = self.at(")") || self.at("]") || self.at(">") || self.at_word("FROM");
@@ -463,6 +472,9 @@ impl Parser<'_> {
             && let Some(hint) = elsewhere(before, present)
         {
             return Some(hint.to_string());
+        }
+        if let Some(name) = self.hyphenated() {
+            return Some(format!("a name with a hyphen has backquotes: `{name}`"));
         }
         let TokenKind::Word(word) = self.peek() else { return None };
         if let Some(meant) = nearest(word, candidates) {

@@ -156,8 +156,13 @@ impl Field {
 impl Pattern {
     /// An error names the letter that is not supported or where the pattern is wrong.
     pub fn compile(text: &str) -> Result<Pattern, String> {
-        let mut chars = Chars { rest: text, pattern: text };
+        let mut chars = Chars { rest: text, pattern: text, letters: Vec::new() };
         let steps = chars.section(0)?;
+        let has = |wanted: &[(char, usize)]| wanted.iter().any(|letters| chars.letters.contains(letters));
+        // Java takes it, and prints 2020-10-285.
+        if has(&[('D', 2)]) && has(&[('M', 1), ('M', 2), ('M', 3), ('M', 4)]) && !has(&[('d', 1), ('d', 2)]) {
+            return Err(chars.wrong("DD is the day of the year; that of the month is dd"));
+        }
         let fixed = Fixed::of(&steps);
         Ok(Pattern { text: text.to_string(), steps, fixed })
     }
@@ -200,6 +205,8 @@ fn collect_needs(steps: &[Step], needs: &mut Needs) {
 struct Chars<'a> {
     rest: &'a str,
     pattern: &'a str,
+    /// Those that were compiled, each with how often it stands there.
+    letters: Vec<(char, usize)>,
 }
 
 impl Chars<'_> {
@@ -273,6 +280,7 @@ impl Chars<'_> {
     fn letters(&mut self, letter: char) -> Result<Step, String> {
         let count = self.rest.chars().take_while(|c| *c == letter).count();
         self.rest = &self.rest[count..];
+        self.letters.push((letter, count));
         let too_many = || self.wrong(&format!("{count} times '{letter}' is not supported"));
         let upto = |most: usize, step: Step| if count <= most { Ok(step) } else { Err(too_many()) };
         use Field::*;
@@ -307,6 +315,8 @@ impl Chars<'_> {
             'x' => {
                 upto(5, offset(count, ["+00", "+0000", "+00:00"][if count == 1 { 0 } else { 1 + count % 2 }]))
             }
+            'Y' => Err(self
+                .wrong("pattern letter 'Y' is the year of a week, which is not supported; the year is yyyy")),
             other => Err(self.wrong(&format!("pattern letter '{other}' is not supported"))),
         }
     }

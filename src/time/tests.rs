@@ -103,6 +103,8 @@ fn written_texts() {
 fn patterns_that_are_refused() {
     for (pattern, reason) in [
         ("yyyy-ww", "pattern letter 'w' is not supported"),
+        ("YYYY-MM-dd", "pattern letter 'Y' is the year of a week, which is not supported; the year is yyyy"),
+        ("yyyy-MM-DD", "DD is the day of the year; that of the month is dd"),
         ("yyyy 'x", "a quote is not closed"),
         ("HHH", "3 times 'H' is not supported"),
         ("yyyy]", "']' without '['"),

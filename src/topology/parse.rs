@@ -300,9 +300,16 @@ fn rate(value: &DeValue) -> Result<f64, String> {
 }
 
 pub fn unknown(what: &str, given: &str, place: Range<usize>, allowed: &[&str]) -> Error {
-    let known = match allowed {
+    let mut names: Vec<&str> = Vec::new();
+    // Several connectors have some keys in common.
+    for name in allowed {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    let known = match names[..] {
         [one] => format!("there is only {one}"),
-        _ => format!("there are {}", allowed.join(", ")),
+        _ => format!("there are {}", names.join(", ")),
     };
     let hint = match nearest(given, allowed.iter().copied()) {
         Some(near) => format!("did you mean {near}? {known}"),
