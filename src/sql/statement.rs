@@ -305,7 +305,9 @@ impl Parser<'_> {
         }
         if self.at("-") || self.at(".") {
             let hint = format!("a topic with such characters needs quotes: '{}'", self.unbroken(span));
-            return Err(self.expected("the end of the topic's name", &[]).hint(hint));
+            let mut error = self.expected("the end of the topic's name", &[]);
+            error.hint = Some(hint);
+            return Err(error);
         }
         Ok(topic)
     }
