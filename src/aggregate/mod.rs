@@ -31,6 +31,7 @@ mod extremes;
 mod latest;
 mod preaggregate;
 mod finish;
+pub mod overflow;
 mod retract;
 pub mod wire;
 #[cfg(test)]

@@ -45,6 +45,7 @@ pub mod preaggregate;
 pub mod packed;
 pub mod scan;
 pub mod table;
+pub mod overflow;
 pub mod timed;
 pub mod pieces;
 pub mod changes;

@@ -8,6 +8,7 @@ use super::Tick;
 use super::books::{self, Stage};
 use super::context::Context;
 use super::kept::{Routing, keep};
+use super::overflow;
 use super::packed::{Blob, StateSpine, StateUpdate};
 use super::sessions;
 use super::sessions::groups::Rules;
@@ -42,8 +43,9 @@ pub fn aggregate(
     probe: &Handle<Tick>,
     context: &Rc<Context>,
 ) -> Result<Table> {
+    let scope = rows.scope();
     let keeping = Keeping { plan, aggregation, probe, context };
-    let content = match &aggregation.window {
+    let mut content = match &aggregation.window {
         None => {
             let (states, elements) = preaggregate(rows, plan, aggregation, context);
             let states = keeping.keep(states, GROUPS);
@@ -51,6 +53,7 @@ pub fn aggregate(
         }
         Some(window) => keeping.windows(rows, window)?,
     };
+    overflow::watch(scope, &mut content, plan, aggregation, probe, context);
     let finisher = Finisher::new(&plan.select.columns, aggregation)?;
     Ok(Table::new(content, Some(finisher), &plan.select.columns, probe))
 }
