@@ -161,8 +161,8 @@ impl RejectLog {
 
     /// Counts what an answer read that nothing else reads.
     pub fn count_read(&self, rows: u64, bytes: u64) {
-        self.shared.counters.rows_in.fetch_add(rows, Ordering::Relaxed);
-        self.shared.counters.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+        self.process.counters().rows_in.fetch_add(rows, Ordering::Relaxed);
+        self.process.counters().bytes_read.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub fn write(&self, tick: Tick, records: impl Iterator<Item = RejectedRecord>) {
