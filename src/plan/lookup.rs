@@ -48,16 +48,14 @@ impl Lookup {
         }
         let is_bound = |column: usize| matches!(schema.columns[column].part, Part::Window(_));
         let Some(start) = (0..columns).find(|column| is_bound(*column)) else { return Lookup::All };
-        let [from, to] = narrowed.ranges[start];
-        let keys = narrowed.keys(0..start);
-        match keys.is_none() && (from, to) == EVERYTHING {
-            true => Lookup::All,
-            false => Lookup::Windows(Windows { from, to, keys }),
+        match (narrowed.ranges[start], narrowed.keys(0..start)) {
+            (EVERYTHING, None) => Lookup::All,
+            ([from, to], keys) => Lookup::Windows(Windows { from, to, keys }),
         }
     }
 }
 
-const EVERYTHING: (i64, i64) = (i64::MIN, i64::MAX);
+const EVERYTHING: [i64; 2] = [i64::MIN, i64::MAX];
 
 /// What is known of the columns that tell rows apart.
 struct Narrowed {
@@ -67,7 +65,7 @@ struct Narrowed {
 
 impl Narrowed {
     fn new(columns: usize) -> Narrowed {
-        Narrowed { values: vec![None; columns], ranges: vec![[EVERYTHING.0, EVERYTHING.1]; columns] }
+        Narrowed { values: vec![None; columns], ranges: vec![EVERYTHING; columns] }
     }
 
     fn by(&mut self, condition: &ExprKind) {

@@ -42,21 +42,21 @@ impl Clock {
     /// The least stamp, source and partition that a row may have that is known to be there and has not come;
     /// `None`: there is no such row. The stamp is `i64::MIN` as long as nothing is known of a source.
     pub fn holds_back(&self) -> Option<(i64, u32, i32)> {
-        let open = self.feeds.iter().filter(|source| !self.is_at_end(**source));
-        let least = |source: &u32| {
-            let partitions = self.partitions.range((*source, i32::MIN)..=(*source, i32::MAX));
-            let stamps = partitions.map(|((source, partition), stamp)| (*stamp, *source, *partition));
-            stamps.min().unwrap_or((i64::MIN, *source, i32::MIN))
-        };
-        open.map(least).min()
+        let open = self.feeds.iter().copied().filter(|source| !self.is_at_end(*source));
+        open.map(|source| self.furthest_behind(source).unwrap_or((i64::MIN, source, i32::MIN))).min()
+    }
+
+    /// The partition of a source with the least stamp: that, the source and the partition.
+    fn furthest_behind(&self, source: u32) -> Option<(i64, u32, i32)> {
+        let partitions = self.partitions.range((source, i32::MIN)..=(source, i32::MAX));
+        partitions.map(|((source, partition), stamp)| (*stamp, *source, *partition)).min()
     }
 
     /// The sources that have come further than to that stamp, with each of their partitions.
     pub fn ahead_of(&self, stamp: i64) -> impl Iterator<Item = u32> {
-        let least = |source: u32| {
-            self.partitions.range((source, i32::MIN)..=(source, i32::MAX)).map(|(_, at)| *at).min()
-        };
-        self.feeds.iter().copied().filter(move |source| least(*source).is_some_and(|least| least > stamp))
+        let is_ahead =
+            move |source: &u32| self.furthest_behind(*source).is_some_and(|(least, ..)| least > stamp);
+        self.feeds.iter().copied().filter(is_ahead)
     }
 
     /// The least stamp over all partitions that have had a row, or are known to have some.

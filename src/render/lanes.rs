@@ -296,17 +296,15 @@ impl Lanes {
         // A checkpoint has all that has come by its tick: what was made of it, and what waits.
         if let Some(hold) = self.context.hold.get().filter(|hold| self.closed <= *hold && *hold < open) {
             self.take_in(hold + 1);
-            outcomes.push(self.release(hold.max(since), pairing));
-            self.keep(outcomes.last_mut());
+            let outcome = self.release(hold.max(since), pairing);
+            outcomes.push(self.keep(outcome));
         }
         let last = self.take_in(open);
         let keeps = self.holds_up(open);
         // Nothing may have come: then the end of the inputs may let go what waits.
         if last.is_some() || open == Tick::MAX || keeps {
-            outcomes.push(self.release(last.unwrap_or(0).max(since), pairing));
-        }
-        if keeps {
-            self.keep(outcomes.last_mut());
+            let outcome = self.release(last.unwrap_or(0).max(since), pairing);
+            outcomes.push(if keeps { self.keep(outcome) } else { outcome });
         }
         if let Some(brake) = &self.brake {
             let is_much = self.waiting.kept_bytes() > self.context.inflight.limit;
@@ -327,11 +325,10 @@ impl Lanes {
     }
 
     /// Keeps what is held: it belongs to the tick of that outcome.
-    fn keep(&mut self, outcome: Option<&mut Outcome>) {
-        if let Some(outcome) = outcome {
-            self.waiting.keep();
-            outcome.waiting.extend(self.waiting.keeping().take(outcome.tick));
-        }
+    fn keep(&mut self, mut outcome: Outcome) -> Outcome {
+        self.waiting.keep();
+        outcome.waiting.extend(self.waiting.keeping().take(outcome.tick));
+        outcome
     }
 
     /// Takes in what has come at ticks before `open`; the last of them, if something has.

@@ -106,7 +106,7 @@ impl Pieces {
                 let mut visit = |key: Bytes<'_>, _: &(), state: State| {
                     groups.push(Group { key: key.0.into(), kept: Kept::State(state, Vec::new()) });
                 };
-                more = self.wanted.read(states, most, &mut visit);
+                more = states.read(&mut self.wanted, most, &mut visit);
                 if let Some(elements) = elements {
                     groups.iter_mut().for_each(|group| collect(elements, group));
                 }
@@ -119,7 +119,7 @@ impl Pieces {
                         groups.push(Group { key: key.0.into(), kept: Kept::Row(row.0.into()) });
                     }
                 };
-                more = self.wanted.read(rows, most, &mut visit);
+                more = rows.read(&mut self.wanted, most, &mut visit);
             }
         }
         if let TableScan::Whole(all) = &mut self.scan {
@@ -148,54 +148,47 @@ impl Wanted {
             },
         }
     }
+}
 
-    /// Visits about as many keys as that. False when there are no more.
-    fn read<Tr, R>(&mut self, scan: &mut Scan<Tr>, most: usize, visit: &mut Visit<'_, Tr, R>) -> bool
-    where
-        Tr: TraceReader<Time = Tick> + 'static,
-        Tr::Batch: Navigable,
-        R: Semigroup + 'static,
-        for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
-    {
-        match self {
-            Wanted::All => scan.step(&mut most.clone(), visit),
+impl<Tr, R> Scan<Tr>
+where
+    Tr: TraceReader<Time = Tick> + 'static,
+    Tr::Batch: Navigable,
+    R: Semigroup + 'static,
+    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
+{
+    /// Visits about as many keys as that of those that are wanted. False when there are no more.
+    fn read(&mut self, wanted: &mut Wanted, most: usize, visit: &mut Visit<'_, Tr, R>) -> bool {
+        match wanted {
+            Wanted::All => self.step(&mut most.clone(), visit),
             Wanted::Keys(keys) => {
-                keys.by_ref().take(most).for_each(|key| scan.at(&key, visit));
+                keys.by_ref().take(most).for_each(|key| self.at(&key, visit));
                 keys.len() > 0
             }
             Wanted::Under(keys) => {
-                keys.next().iter().for_each(|key| scan.under(key, visit));
+                keys.next().iter().for_each(|key| self.under(key, visit));
                 keys.len() > 0
             }
-            Wanted::Windows(ahead) => ahead.read(scan, most, visit),
+            Wanted::Windows(ahead) => self.windows(ahead, most, visit),
         }
     }
-}
 
-impl Ahead {
-    fn read<Tr, R>(&mut self, scan: &mut Scan<Tr>, most: usize, visit: &mut Visit<'_, Tr, R>) -> bool
-    where
-        Tr: TraceReader<Time = Tick> + 'static,
-        Tr::Batch: Navigable,
-        R: Semigroup + 'static,
-        for<'a> BatchCursor<Tr>: Cursor<Key<'a> = Bytes<'a>, TimeGat<'a> = &'a Tick, Diff = R, Time = Tick>,
-    {
-        let mut left = most;
+    fn windows(&mut self, ahead: &mut Ahead, mut left: usize, visit: &mut Visit<'_, Tr, R>) -> bool {
         while left > 0 {
-            let Some(next) = scan.seek(&self.from).filter(|next| **next < *self.end) else { return false };
-            match &self.keys {
+            let Some(next) = self.seek(&ahead.from).filter(|next| **next < *ahead.end) else { return false };
+            match &ahead.keys {
                 None => {
-                    scan.before(&self.end, &mut left, visit);
+                    self.before(&ahead.end, &mut left, visit);
                     // What comes next is where the scan stands.
-                    self.from.clear();
+                    ahead.from.clear();
                 }
                 Some(keys) => {
-                    let start = next[..row_len(&next, 1).unwrap_or(next.len())].to_vec();
+                    let start = &next[..row_len(&next, 1).unwrap_or(next.len())];
                     for key in keys {
-                        scan.at(&[&start, &**key].concat().into(), visit);
+                        self.at(&[start, &**key].concat().into(), visit);
                     }
                     left = left.saturating_sub(keys.len());
-                    self.from = behind(&start);
+                    ahead.from = behind(start);
                 }
             }
         }
