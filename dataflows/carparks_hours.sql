@@ -2,7 +2,7 @@
 -- runs first. It is run with that script's topology:
 --   wharfe run dataflows/carparks_hours.sql --topology dataflows/carparks.toml
 --
---   CARPARK_EVENTS ─┬─► CARPARK_HOURS
+--   CARPARK_EVENTS ─┬─► CARPARK_HOURS, CITY_HOURS
 --                   ├─► CARPARK_PLACES ────┬─► CARPARK_NEWEST
 --                   └─► CARPARK_OCCUPANCY ─┘
 
@@ -21,6 +21,16 @@ CREATE TABLE CARPARK_HOURS
            MAX(EMPTY_PLACES)    AS MAX_EMPTY_PLACES
       FROM CARPARK_EVENTS
     GROUP BY SOURCE, TIMESTAMPTOSTRING(TS, 'yyyy-MM-dd HH', 'Europe/London')
+    EMIT CHANGES;
+
+CREATE TABLE CITY_HOURS AS
+    SELECT TIMESTAMPTOSTRING(TS, 'yyyy-MM-dd HH', 'Europe/London') AS HOUR,
+           COUNT(*)             AS EVENT_CT,
+           AVG(EMPTY_PLACES)    AS AVG_EMPTY_PLACES,
+           MEDIAN(EMPTY_PLACES) AS MEDIAN_EMPTY_PLACES,
+           AVG(PCT_FULL)        AS AVG_PCT_FULL
+      FROM CARPARK_EVENTS
+    GROUP BY TIMESTAMPTOSTRING(TS, 'yyyy-MM-dd HH', 'Europe/London')
     EMIT CHANGES;
 
 -- ---- what a car park is, beside its newest event ----

@@ -230,7 +230,7 @@ fn a_server_is_asked_and_interrupted() {
     // Ctrl-C ends a query, and then the server.
     let watching = Process::start(binary([
         "query",
-        "SELECT * FROM T EMIT CHANGES",
+        "SET 'auto.offset.reset' = 'earliest'; SELECT * FROM T EMIT CHANGES",
         "--server",
         &served.url,
         "--format",

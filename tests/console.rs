@@ -196,6 +196,19 @@ fn a_dashboard_is_told_which_column_is_missing() {
 }
 
 #[test]
+fn each_shipped_dashboard_fits_its_script() {
+    for (name, panels) in [("carparks", 8), ("carparks_hours", 6)] {
+        let file = |end: &str| root().join(format!("dataflows/{name}{end}"));
+        let topology = root().join("dataflows/carparks.toml");
+        let served = Served::start(&file(".sql"), &["--topology", topology.to_str().unwrap()]);
+        let spec = get(&served, &format!("/dashboards/{name}/spec"));
+        let problems: Vec<&Value> =
+            spec["panels"].as_array().unwrap().iter().map(|panel| &panel["problem"]).collect();
+        assert_eq!(problems, vec![&Value::Null; panels], "{name}");
+    }
+}
+
+#[test]
 fn a_mended_record_goes_in_once_also_after_a_restart() {
     let (site, script) = site();
     let data = site.path("kept");

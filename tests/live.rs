@@ -75,6 +75,34 @@ fn a_push_query_on_a_table_sends_what_is_there_then_each_change() {
     assert!(!run.engine.close_query(&watch.answer.id));
 }
 
+/// From `latest`: of what it is made of as well, be it a table, two of them, or groups of rows of one.
+#[test]
+fn a_push_query_on_a_table_may_send_changes_only() {
+    for workers in [1, 3] {
+        let site = Site::new().with("s", "s.csv", "a,1\nb,1\nc,5\n");
+        let script = format!("{COUNT} CREATE TABLE U AS SELECT K, V * 2 AS W FROM T;");
+        let mut run = Run::live(&site, CUT.workers(workers), &script);
+        run.until("SELECT COUNT(*) AS N FROM U", |rows| rows == [r#"{"N":3}"#]);
+        run.read_from("latest");
+        let mut rows = run.open("SELECT * FROM T EMIT CHANGES");
+        let mut some = run.open("SELECT K FROM T WHERE V > 1 EMIT CHANGES");
+        let mut groups = run.open("SELECT V, COUNT(*) AS N FROM T GROUP BY V EMIT CHANGES");
+        let mut joined = run.open("SELECT T.K AS K, V, W FROM T JOIN U ON T.K = U.K EMIT CHANGES");
+        let mut part =
+            run.open("SELECT N FROM (SELECT V, COUNT(*) AS N FROM T GROUP BY V) EMIT CHANGES LIMIT 2");
+        // Answered when the queries above have been installed.
+        run.ask("SELECT * FROM T");
+        site.append("s.csv", "b,3\n");
+        assert_eq!(rows.take(1), [r#"{"K":"b","N":2,"V":4}"#]);
+        assert_eq!(some.take(1), [r#"{"K":"b"}"#]);
+        let mut changed = groups.take(2);
+        changed.sort();
+        assert_eq!(changed, [r#"{"V":1,"N":1}"#, r#"{"V":4,"N":1}"#], "{workers} workers");
+        assert_eq!(joined.take(1), [r#"{"K":"b","V":4,"W":8}"#]);
+        assert_eq!(part.rest(), [r#"{"N":1}"#, r#"{"N":1}"#]);
+    }
+}
+
 #[test]
 fn rows_that_leave_a_table_are_told() {
     let site = Site::new();

@@ -6,6 +6,7 @@ mod fake_http;
 mod architecture;
 mod scripts;
 mod operators;
+mod local;
 mod windows;
 mod emission;
 mod testing;

@@ -108,7 +108,7 @@ fn push_queries_come_line_by_line() {
         ]
     );
 
-    let mut lines = served.stream("/query-stream", DELIMITED, sql("SELECT * FROM T EMIT CHANGES;"));
+    let mut lines = served.stream("/query-stream", DELIMITED, earliest("SELECT * FROM T EMIT CHANGES;"));
     let header = parsed(&lines.next().unwrap().unwrap());
     let mut now: Vec<String> = (0..2).map(|_| lines.next().unwrap().unwrap()).collect();
     now.sort();
@@ -201,6 +201,25 @@ fn statements_have_an_entity_each() {
         tables.iter().find(|table| table["name"] == name).unwrap()["isWindowed"].clone()
     };
     assert_eq!((is_windowed("HOURS"), is_windowed("T")), (json!(true), json!(false)), "{windowed}");
+    served.ksql(
+        "CREATE TABLE HOPS AS SELECT K, COUNT(*) AS N FROM S WINDOW HOPPING (SIZE 2 HOURS, ADVANCE BY 1 HOUR) GROUP BY K;
+         CREATE TABLE BIG_HOPS AS SELECT * FROM HOPS WHERE N > 1;
+         CREATE TABLE VISITS (K VARCHAR PRIMARY KEY, N BIGINT)
+             WITH (KAFKA_TOPIC='visits', FORMAT='JSON', WINDOW_TYPE='SESSION');",
+    );
+    for (name, window) in [
+        ("HOURS", json!("TUMBLING")),
+        ("HOPS", json!("HOPPING")),
+        ("BIG_HOPS", json!("HOPPING")),
+        ("VISITS", json!("SESSION")),
+        ("T", json!(null)),
+    ] {
+        let described = served.ksql(&format!("DESCRIBE {name};"));
+        assert_eq!(described[0]["sourceDescription"]["windowType"], window, "{name}: {described}");
+    }
+    let explained =
+        served.ksql("EXPLAIN SELECT K, COUNT(*) FROM S WINDOW SESSION (1 HOUR) GROUP BY K EMIT CHANGES;");
+    assert_eq!(explained[0]["queryDescription"]["windowType"], "SESSION", "{explained}");
     let cases = [
         ("LIST TABLES;", "tables"),
         ("SHOW TOPICS;", "kafka_topics"),
@@ -225,7 +244,7 @@ fn statements_have_an_entity_each() {
     assert_eq!((&ended["@type"], &ended["commandStatus"]), (&json!("currentStatus"), &status));
     let dropped = served.ksql("DROP STREAM D;")[0].clone();
     assert_eq!(dropped["commandStatus"]["message"], "Source `D` (topic: D) was dropped.");
-    assert_eq!(served.ksql("SET 'a' = 'b'; INSERT INTO S (V) VALUES (1);"), json!([]));
+    assert_eq!(served.ksql("SET 'acks' = 'all'; INSERT INTO S (V) VALUES (1);"), json!([]));
     let variable = json!({ "ksql": "DESCRIBE ${what};", "sessionVariables": { "what": "T" } }).to_string();
     assert_eq!(parsed(&served.post("/ksql", "", variable).body)[0]["sourceDescription"]["name"], "T");
 }
@@ -315,7 +334,20 @@ fn small_routes() {
     assert_eq!(parsed(&served.get("/healthcheck").body)["isHealthy"], true);
     assert_eq!(served.get("/is_valid_property/auto.offset.reset").body, "true");
     assert_eq!(served.get("/is_valid_property/ksql.streams.auto.offset.reset").body, "true");
-    assert_eq!(served.get("/is_valid_property/nope").status, 400);
+    // As `streamsProperties` takes them: settings of ksqlDB's server and Kafka's clients too.
+    for (name, status) in [
+        ("ksql.max.push.queries", 200),
+        ("max.poll.records", 200),
+        ("acks", 200),
+        ("nope", 400),
+        ("auto.offset.rest", 400),
+        ("ksql.service.id", 400),
+    ] {
+        assert_eq!(served.get(&format!("/is_valid_property/{name}")).status, status, "{name}");
+        let statement = format!("SET '{name}' = 'earliest';");
+        let body = json!({ "ksql": statement }).to_string();
+        assert_eq!(served.post("/ksql", "", body).status, status, "{statement}");
+    }
     let id = parsed(&served.get("/v1/metadata/id").body);
     assert_eq!(parsed(&served.get("/v1/metadata").body)["clusterId"], id);
     assert!(id["scope"]["clusters"]["ksql-cluster"].is_string(), "{id}");
@@ -480,7 +512,11 @@ fn web_socket(served: &Served, request: &str, origin: &str) -> (Vec<String>, (u1
 #[test]
 fn a_web_socket_tells_the_schema_then_a_row_a_message() {
     let (_site, served) = serve();
-    let ask = |sql: &str| web_socket(&served, &json!({ "ksql": sql }).to_string(), &served.url);
+    let properties = json!({ "auto.offset.reset": "earliest" });
+    let ask = |sql: &str| {
+        let request = json!({ "ksql": sql, "streamsProperties": properties }).to_string();
+        web_socket(&served, &request, &served.url)
+    };
     let (said, end) = ask("SELECT K, V FROM T ORDER BY K;");
     let fields: Vec<Value> = parsed(&said[0]).as_array().unwrap().clone();
     assert_eq!(fields[0]["name"], "K");

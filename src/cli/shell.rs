@@ -43,8 +43,8 @@ A statement ends with a semicolon and may take many lines, for example:
   SHOW STREAMS;  SHOW TABLES;  SHOW QUERIES;  SHOW FUNCTIONS;
   DESCRIBE name;
   SELECT * FROM name;                          what is there now
-  SELECT * FROM name EMIT CHANGES;             and what changes, until Ctrl-C
-  SET 'auto.offset.reset' = 'earliest';        push queries on streams start at the beginning
+  SELECT * FROM name EMIT CHANGES;             what changes, until Ctrl-C
+  SET 'auto.offset.reset' = 'earliest';        push queries begin with what is there
 Tab completes keywords and names. Ctrl-C ends a running query, Ctrl-D or exit leaves.";
 
 pub fn run(args: Args) -> Result<u8> {

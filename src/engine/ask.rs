@@ -155,7 +155,7 @@ impl Draft<'_> {
             query: id.into(),
             inputs,
             select: SelectPlan { limit: None, ..select },
-            sink: Sink::Answer { answer: id.into() },
+            sink: Sink::Answer { answer: id.into(), start, placed: self.for_answer.is_some() },
             restore: Default::default(),
             durable: false,
             emission: self.base.emission,

@@ -12,12 +12,12 @@ use super::draft::{Base, Decision, Draft, Effects, Opening, Pair, Verdict, is_la
 use super::facts::Facts;
 use super::inserter::Inserter;
 use super::lock;
+use super::mail::Command;
 use super::mended::{self, Mender};
 use super::outcome::{Outcome, Status, status};
 use super::pool::Pool;
 use super::resume::{Durable, Outgoing, cut};
 use super::session::Session;
-use super::shared::Command;
 use super::world::World;
 use crate::clock::now_ms;
 use crate::connector::log::Ends;

@@ -5,7 +5,7 @@ use super::draft::{Draft, Feed};
 use crate::catalog::Source;
 use crate::connector::Start;
 use crate::error::{Error, Result};
-use crate::expr::{Expr, ExprKind, Pseudo};
+use crate::expr::{Expr, ExprKind};
 use crate::plan::{Relation, SelectPlan, Shape};
 use crate::sql::ast::SourceKind;
 use crate::types::{ColumnDef, Part, SqlType};
@@ -33,17 +33,14 @@ impl Draft<'_> {
     }
 }
 
-/// All columns of what is read; those of a stream with the ROWTIME, ROWPARTITION and ROWOFFSET of its rows
-/// behind them.
+/// All columns of what is read.
 fn everything(from: &Relation, sources: &[Source]) -> SelectPlan {
     let types: Vec<SqlType> = match from {
         Relation::Scan(input) => sources[*input].schema.columns.iter().map(|c| c.ty.clone()).collect(),
         Relation::Join(join) => join.types(),
     };
     let column = |(i, ty): (usize, SqlType)| Expr { kind: ExprKind::Column(i), ty };
-    let record = [Pseudo::Rowtime, Pseudo::Rowpartition, Pseudo::Rowoffset];
-    let record = record.map(|pseudo| Expr { kind: ExprKind::Pseudo(pseudo), ty: pseudo.ty() });
-    let exprs: Vec<Expr> = types.into_iter().enumerate().map(column).chain(record).collect();
+    let exprs: Vec<Expr> = types.into_iter().enumerate().map(column).collect();
     let named =
         |(i, e): (usize, &Expr)| ColumnDef { name: format!("#{i}"), ty: e.ty.clone(), part: Part::Value };
     let columns = exprs.iter().enumerate().map(named).collect();

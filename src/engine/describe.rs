@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::flow;
 use crate::plan::explain::{explain, explain_select};
 use crate::plan::{DataflowPlan, Extension, SelectPlan, extension};
-use crate::sql::ast::{Ident, Parsed, Show, SourceKind, Statement};
+use crate::sql::ast::{Ident, Literal, Parsed, Show, SourceKind, Statement};
+use crate::sql::parse_statement;
 use crate::types::SqlType;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use std::sync::Arc;
 impl Draft<'_> {
     pub(super) fn show(&self, show: &Show, session: &Session) -> Result<Outcome> {
         Ok(match show {
-            Show::Streams { all, extended: false } => {
-                Outcome::Streams(self.shown(SourceKind::Stream, *all).map(info).collect())
-            }
+            Show::Streams { all, extended: false } => Outcome::Streams(
+                self.shown(SourceKind::Stream, *all).map(|source| self.info(source)).collect(),
+            ),
             Show::Tables { all, extended: false } => {
-                Outcome::Tables(self.shown(SourceKind::Table, *all).map(info).collect())
+                Outcome::Tables(self.shown(SourceKind::Table, *all).map(|source| self.info(source)).collect())
             }
             Show::Streams { all, extended: true } => {
                 Outcome::Sources(self.descriptions(SourceKind::Stream, *all))
@@ -176,7 +177,7 @@ impl Draft<'_> {
             statistics.extend(traffic.iter().flat_map(statistics_of));
         }
         SourceDescription {
-            info: info(source),
+            info: self.info(source),
             schema: source.schema.clone(),
             timestamp_column: source.timestamp.as_ref().map(|(column, _)| column.clone()),
             partitions: source.layout.partitions,
@@ -198,6 +199,35 @@ impl Draft<'_> {
             statistics,
             traffic,
         }
+    }
+
+    pub(super) fn info(&self, source: &Source) -> SourceInfo {
+        SourceInfo {
+            kind: source.kind,
+            name: source.name.clone(),
+            topic: source.topic.clone(),
+            key_format: source.serialization.key.name().to_string(),
+            value_format: source.serialization.value.name().to_string(),
+            window: self.window_of(source),
+        }
+    }
+
+    /// The kind of the windows in a source's keys.
+    fn window_of(&self, source: &Source) -> Option<String> {
+        source.schema.bounds()?;
+        if let Ok(Parsed { statement: Statement::CreateSource { with, .. }, .. }) =
+            parse_statement(&source.statement)
+        {
+            let kind = with.iter().rev().find(|property| property.name.name == "WINDOW_TYPE")?;
+            return if let Literal::String(kind) = &kind.value { Some(kind.to_uppercase()) } else { None };
+        }
+        let catalog = &self.world.catalog;
+        catalog.writers_of(&source.name).find_map(|query| match query.plan.select.window() {
+            Some(window) => Some(window.kind.name().into()),
+            None => {
+                query.reads.iter().filter_map(|read| catalog.get(read)).find_map(|read| self.window_of(read))
+            }
+        })
     }
 
     pub(super) fn explain_query(&self, id: &Ident, picture: bool) -> Result<Outcome> {
@@ -239,6 +269,7 @@ impl Draft<'_> {
         Explanation {
             query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
+            window: query.plan.select.window().map(|window| window.kind.name()),
             sources: self.names_read(all()),
             plan: all().map(plan).chain([beyond]).collect(),
         }
@@ -303,7 +334,8 @@ fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part], ends: b
             sources.push(source.name.clone());
         }
     }
-    Explanation { query: None, columns: select.columns.clone(), sources, plan }
+    let window = select.window().map(|window| window.kind.name());
+    Explanation { query: None, columns: select.columns.clone(), window, sources, plan }
 }
 
 /// The line that names what of a query ksqlDB does not have; empty where it has all.
@@ -327,17 +359,6 @@ fn explain_stages(reads: &[Source], select: &SelectPlan) -> String {
 
 pub(super) fn indent(text: &str) -> String {
     text.lines().map(|l| format!("  {l}\n")).collect()
-}
-
-fn info(source: &Source) -> SourceInfo {
-    SourceInfo {
-        kind: source.kind,
-        name: source.name.clone(),
-        topic: source.topic.clone(),
-        key_format: source.serialization.key.name().to_string(),
-        value_format: source.serialization.value.name().to_string(),
-        is_windowed: source.schema.is_windowed(),
-    }
 }
 
 fn push_info(id: &str, watcher: &Watcher) -> QueryInfo {

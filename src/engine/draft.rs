@@ -148,8 +148,7 @@ pub enum Feed {
     Dataflows {
         limit: Option<u64>,
     },
-    /// The rows of another answer, which dataflows send: with the ROWTIME, ROWPARTITION and ROWOFFSET of
-    /// each behind its columns.
+    /// The rows of another answer, which dataflows send with their origins.
     Derived {
         rows: String,
         types: Vec<SqlType>,

@@ -9,7 +9,8 @@
 //! A reader may be dealt blocks that others have not heard of yet; so where it is can only be asked when
 //! all stand still.
 
-use super::shared::{Command, Mail, Shared};
+use super::mail::{Command, Mail};
+use super::shared::Shared;
 use crate::connector::Position;
 use crate::error::{Error, Result};
 use crate::plan::{DataflowId, HubId};

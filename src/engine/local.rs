@@ -5,7 +5,7 @@
 use super::answers::{AnswerEnd, AnswerEvent, Outlet, Rows};
 use super::pull::{Question, TableRows};
 use super::shared::Shared;
-use super::stages::{Stages, with_origin};
+use super::stages::Stages;
 use crate::batch::{Batch, MessageBatch, Reject};
 use crate::clock::now_ms;
 use crate::connector::{self, Opening, Poll, Share, Source, Start, Team};
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::plan::{SelectPlan, Shape, SourcePlan, Wanted};
 use crate::registry::Lookups;
+use crate::render::placed::placed_batch;
 use crate::render::rejects::{self, RejectLog, RejectedRecord};
 use crate::render::source::RowDecoder;
 use crate::render::timed::timed_batch;
@@ -184,8 +185,7 @@ pub async fn answer_table(
     end(result, outlet);
 }
 
-/// Answers SELECTs, each over the rows of the one before it, over rows that come from a dataflow: with the ROWTIME, ROWPARTITION and ROWOFFSET of
-/// each behind its columns.
+/// Answers SELECTs, each over the rows of the one before it, over placed rows that come from a dataflow.
 pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], selects: &[SelectPlan], outlet: &Outlet) {
     let run = async {
         let mut local = Stages::new(selects)?;
@@ -193,7 +193,7 @@ pub async fn answer_derived(rows: &mut Rows, types: &[SqlType], selects: &[Selec
             match rows.recv().await {
                 Some(AnswerEvent::Rows(rows)) => {
                     let rows: Vec<Row> = rows.into_iter().map(|row| row.row).collect();
-                    local.add(&with_origin(&rows, types));
+                    local.add(&placed_batch(types, &rows));
                     if !local.send_ready(outlet).await {
                         return Ok(AnswerEnd::LimitReached);
                     }

@@ -2,8 +2,9 @@
 //! there it is added up, for `/metrics`, SHOW, DESCRIBE and `wharfe lag`.
 
 use super::checkpoint::Taken;
+use super::mail::Mail;
 use super::outcome::Traffic;
-use super::shared::{Mail, Shared};
+use super::shared::Shared;
 use crate::connector::Lag;
 use crate::connector::log::Ends;
 use crate::engine::checkpoint::name_of;

@@ -40,6 +40,7 @@ mod peeks;
 mod pull;
 mod protobuf_rows;
 mod local;
+mod mail;
 mod stages;
 mod print;
 mod pool;
@@ -65,6 +66,7 @@ use crate::error::{Code, Error, Result};
 use crate::plan::{DataflowId, HubId, TableId};
 use crate::registry::{Client, Level, Registry};
 pub use crate::render::process::AnswerRow;
+use crate::render::process::Process;
 pub use crate::render::ticks::Pace;
 use crate::sql::ast::{Parsed, SourceKind, Statement};
 use crate::sql::{Known, parse_statement_with};
@@ -75,8 +77,9 @@ pub use checkpoint::Intervals;
 use coordinator::Coordinator;
 use data_dir::DataDir;
 use draft::Base;
+use mail::Command;
 use resume::Durable;
-use shared::{Command, Shared};
+use shared::Shared;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -92,7 +95,7 @@ pub use answers::{Answer, AnswerEnd, AnswerEvent, AnswerKind, Answers, Limits, R
 pub use measures::Measures;
 pub use outcome::Outcome;
 pub use planned::{described_script, explain_script};
-pub use properties::plain;
+pub use properties::is_property;
 pub use protobuf_rows::ProtobufRows;
 pub use session::Session;
 
@@ -435,7 +438,7 @@ impl Engine {
             STOPPING
         } else {
             // Process 0 ends all in order; this one may be the only one that was told to.
-            self.inner.shared.mail(shared::Mail::Leave);
+            self.inner.shared.mail(mail::Mail::Leave);
             FAREWELL + STOPPING
         };
         let stopped = self.inner.shared.wait_for_stop(self.inner.workers, Some(patience))?;

@@ -60,7 +60,8 @@ pub struct SourceInfo {
     pub topic: String,
     pub key_format: String,
     pub value_format: String,
-    pub is_windowed: bool,
+    /// TUMBLING, HOPPING or SESSION, where its keys have windows.
+    pub window: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -164,6 +165,8 @@ pub struct SourceDescription {
 pub struct Explanation {
     pub query: Option<QueryInfo>,
     pub columns: Vec<ColumnDef>,
+    /// The windows that rows are grouped by: TUMBLING, HOPPING or SESSION.
+    pub window: Option<&'static str>,
     /// Names of the sources read.
     pub sources: Vec<String>,
     /// The plan as it runs, indented text.

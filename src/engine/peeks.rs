@@ -4,7 +4,8 @@
 //! rows go to process 0 in pieces, as many ahead as it has asked for. So a scan of a large table holds up
 //! neither what is maintained nor other questions, and stops when nobody wants more of it.
 
-use super::shared::{Mail, PeekReply, Shared};
+use super::mail::{Mail, PeekReply};
+use super::shared::Shared;
 use crate::aggregate::Key;
 use crate::expr::Expr;
 use crate::expr::Notes;

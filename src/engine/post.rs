@@ -3,7 +3,7 @@
 //! A dataflow whose time never moves: timely's channels deliver in order from each sender, and only
 //! worker 0 sends commands, so every worker sees the same commands in the same order.
 
-use super::shared::Mail;
+use super::mail::Mail;
 use crate::error::Error;
 use std::cell::RefCell;
 use std::collections::VecDeque;

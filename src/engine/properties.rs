@@ -112,19 +112,35 @@ pub fn plain(property: &str) -> &str {
     property.strip_prefix("ksql.streams.").unwrap_or(property)
 }
 
-/// Whether the property that was set just now may have its value. Scripts bring settings of Kafka's clients
-/// along, which mean nothing here and are kept as they are; but a name that is nearly one of these was meant
-/// to be it.
+/// Whether a property of that name can be set, to some value.
+pub fn is_property(name: &str) -> bool {
+    let name = plain(name);
+    match find(name) {
+        Some(known) => !matches!(known.meaning, Refused(_)),
+        None => of_kafka(name).is_ok(),
+    }
+}
+
+fn find(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+/// Scripts bring settings of Kafka's clients and of ksqlDB's server along, which mean nothing here and are
+/// kept as they are; but a name that is nearly one of those here was meant to be it.
+fn of_kafka(name: &str) -> Result<()> {
+    /// Kafka's other settings have names of several words.
+    const SHORT: [&str; 2] = ["acks", "retries"];
+    let unknown = Error::statement(format!("unknown property {name}"));
+    match nearest(name, KNOWN.iter().map(|known| known.name)) {
+        Some(near) => Err(unknown.hint(format!("did you mean {near}?"))),
+        None if name.contains('.') || SHORT.contains(&name) => Ok(()),
+        None => Err(unknown.hint("SHOW PROPERTIES lists what can be set")),
+    }
+}
+
+/// Whether the property that was set just now may have its value.
 pub(super) fn check(session: &Session, name: &str, value: &str) -> Result<()> {
-    let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
-        return match nearest(name, KNOWN.iter().map(|known| known.name)) {
-            Some(near) => {
-                Err(Error::statement(format!("unknown property {name}"))
-                    .hint(format!("did you mean {near}?")))
-            }
-            None => Ok(()),
-        };
-    };
+    let Some(known) = find(name) else { return of_kafka(name) };
     match &known.meaning {
         Honoured(check) => check(session),
         Idle(_) => Ok(()),
@@ -143,7 +159,6 @@ fn is_boolean(session: &Session, name: &str) -> Result<()> {
 
 /// All properties that can be set, and those that were, by name.
 pub(super) fn list(session: &Session) -> Vec<PropertyInfo> {
-    let is_known = |name: &str| KNOWN.iter().any(|known| known.name == name);
     let settable = KNOWN.iter().filter(|known| !matches!(known.meaning, Refused(_)));
     let known = settable.map(|known| {
         let set = session.properties.get(known.name);
@@ -158,13 +173,14 @@ pub(super) fn list(session: &Session) -> Vec<PropertyInfo> {
             },
         }
     });
-    let others =
-        session.properties.iter().filter(|(name, _)| !is_known(name)).map(|(name, value)| PropertyInfo {
+    let others = session.properties.iter().filter(|(name, _)| find(name).is_none()).map(|(name, value)| {
+        PropertyInfo {
             name: name.clone(),
             value: value.clone(),
             default: false,
             meaning: "means nothing here: kept for whoever asks".into(),
-        });
+        }
+    });
     let mut all: Vec<PropertyInfo> = known.chain(others).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all

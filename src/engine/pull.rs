@@ -1,8 +1,9 @@
 //! A table's rows for an answer: pieces of all workers, merged by key, as they are wanted.
 
 use super::answers::Outlet;
+use super::mail::Command;
 use super::peeks::{Peek, Piece};
-use super::shared::{Command, Shared};
+use super::shared::Shared;
 use crate::aggregate::Key;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
@@ -184,7 +185,7 @@ impl Drop for TableRows<'_> {
 mod tests {
     use super::*;
     use crate::engine::answers::{AnswerKind, Limits};
-    use crate::engine::shared::{Mail, PeekReply};
+    use crate::engine::mail::{Mail, PeekReply};
     use crate::value::Value;
 
     fn piece(keys: &[u8], is_last: bool) -> PeekReply {

@@ -3,7 +3,8 @@
 //! The same dataflows, ticks and housekeeping as in a run with `--once` on one worker; only the
 //! sources are missing: their hubs are fed from here.
 
-use super::shared::{Command, Shared};
+use super::mail::Command;
+use super::shared::Shared;
 use super::worker::{Loop, context};
 use super::{AnswerLimits, Config, Intervals, Limits, Pace};
 use crate::batch::Batch;

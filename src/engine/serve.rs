@@ -7,6 +7,7 @@ use super::local::{self, Complaints};
 use super::print::print_topic;
 use super::pull::Question;
 use crate::error::Result;
+use crate::render::process::Process;
 use crate::render::rejects::RejectLog;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -3,147 +3,25 @@
 use super::Progress;
 use super::answers::{Answers, Limits};
 use super::checkpoint::{Report, Taken};
-use super::hold::{Place, Positions};
+use super::hold::Positions;
 use super::lock;
-use super::measures::{Measured, Measures, Told};
-use super::pause::Pauses;
-use super::peeks::{Peek, Piece};
+use super::mail::{Command, Mail, PeekReply};
+use super::measures::{Measures, Told};
 use super::pull::{Asked, Over};
 use crate::connector::log::Ends;
 use crate::error::{Error, Result};
-use crate::plan::{DataflowId, DataflowPlan, HubId, TableId, Wanted};
+use crate::plan::DataflowId;
 use crate::registry::{Client, Lookups};
 use crate::render::Tick;
-use crate::render::kept::KeptId;
 use crate::render::process::{AnswerRow, Counters, Process};
 use crate::render::record_times::RecordTimes;
 use crate::render::source::SharedSource;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-
-/// What travels between workers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Mail {
-    /// Worker 0 → all, in one order.
-    Command(Command),
-    /// Any worker → process 0.
-    Rows {
-        answer: String,
-        rows: Vec<AnswerRow>,
-    },
-    Ended {
-        answer: String,
-    },
-    Peeked {
-        peek: u64,
-        worker: usize,
-        reply: PeekReply,
-    },
-    Failed(Error),
-    /// A worker's answer to the checkpoint of that number.
-    Checkpoint {
-        number: u64,
-        report: Report,
-    },
-    /// How far a worker's readers are, which stand still.
-    Located {
-        number: u64,
-        positions: Positions,
-    },
-    /// What another process has read, and whether its inputs are through.
-    Read {
-        process: usize,
-        progress: Progress,
-        done: bool,
-    },
-    /// What a worker has measured.
-    Measured {
-        worker: usize,
-        measured: Box<Measured>,
-    },
-    /// Another process has been told to stop: all are to.
-    Leave,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Command {
-    /// The first one: what all processes must agree on.
-    Hello {
-        epoch_ms: i64,
-        data_dir: PathBuf,
-    },
-    Install {
-        plans: Vec<DataflowPlan>,
-        wanted: Vec<(HubId, Wanted)>,
-        started_ms: i64,
-    },
-    /// What is installed goes on by these plans.
-    Change {
-        plans: Vec<DataflowPlan>,
-        wanted: Vec<(HubId, Wanted)>,
-    },
-    Drop {
-        dataflows: Vec<DataflowId>,
-        tables: Vec<TableId>,
-        wanted: Vec<(HubId, Wanted)>,
-    },
-    Peek(Peek),
-    /// A worker may send one more piece.
-    More {
-        peek: u64,
-        worker: usize,
-    },
-    /// Nothing more is wanted.
-    Unpeek {
-        peek: u64,
-    },
-    /// Take part in a checkpoint at a tick, which worker 0 fills in: so many microseconds ahead of it.
-    Checkpoint {
-        number: u64,
-        lead: Tick,
-        tick: Option<Tick>,
-        dir: PathBuf,
-        states: Vec<KeptId>,
-    },
-    /// That checkpoint comes to nothing.
-    Abandon {
-        number: u64,
-    },
-    /// These readers read no further until they are released.
-    Hold {
-        readers: Vec<DataflowId>,
-        at_end: bool,
-    },
-    Release {
-        readers: Vec<DataflowId>,
-        at_end: bool,
-    },
-    Locate {
-        number: u64,
-        place: Place,
-    },
-    Pause(Pauses),
-    /// Say so when all that is there has been read, and is through.
-    Settle {
-        number: u64,
-    },
-    Stop,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum PeekReply {
-    Piece(Piece),
-    /// The tick was compacted away before the question arrived: ask again.
-    TooLate,
-    /// The table went away.
-    Gone,
-}
 
 pub struct Shared {
     pub process: usize,
@@ -231,6 +109,11 @@ impl Shared {
 
     pub fn command(&self, command: Command) {
         lock(&self.commands).push_back(command);
+        self.wake_first();
+    }
+
+    /// The first worker of the process looks what there is to carry.
+    fn wake_first(&self) {
         self.threads.first().and_then(OnceLock::get).into_iter().for_each(Thread::unpark);
     }
 
@@ -243,26 +126,19 @@ impl Shared {
         let _ = self.threads[worker].set(std::thread::current());
     }
 
-    /// When reading began; the timestamp of what was there already.
-    pub fn started_ms(&self) -> i64 {
-        self.started_ms.load(Ordering::Relaxed)
-    }
-
     pub fn set_started_ms(&self, ms: i64) {
         let _ = self.started_ms.compare_exchange(0, ms, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    // ---- between the workers of a process ----
-
-    pub fn workers(&self) -> usize {
-        self.horizons.len()
     }
 
     // ---- out: mail to process 0 ----
 
     /// Delivers at once on process 0; elsewhere the first worker carries it there.
     pub fn mail(&self, mail: Mail) {
-        if self.process == 0 { self.deliver(mail) } else { lock(&self.outbox).push_back(mail) }
+        if self.process == 0 {
+            return self.deliver(mail);
+        }
+        lock(&self.outbox).push_back(mail);
+        self.wake_first();
     }
 
     pub fn take_mail(&self) -> VecDeque<Mail> {
@@ -295,7 +171,7 @@ impl Shared {
                 lock(&self.state).leaving = true;
                 self.changed.notify_all();
             }
-            Mail::Command(command) => unreachable!("{command:?} is carried out by workers"),
+            mail @ (Mail::Command(_) | Mail::Said { .. }) => unreachable!("{mail:?} is for workers"),
         }
     }
 
@@ -379,16 +255,6 @@ impl Shared {
     }
 
     // ---- state ----
-
-    /// Something failed for good: everybody who waits gets the error, and the engine stops.
-    pub fn fail(&self, error: Error) {
-        if self.process != 0 {
-            lock(&self.outbox).push_back(Mail::Failed(error.clone()));
-        }
-        lock(&self.state).error.get_or_insert(error.clone());
-        self.changed.notify_all();
-        self.stop(&error);
-    }
 
     /// Stops the workers of all processes; who waits for an answer is told why there is no more of it.
     pub fn stop(&self, why: &Error) {
@@ -521,11 +387,11 @@ impl Process for Shared {
     }
 
     fn workers(&self) -> usize {
-        self.workers()
+        self.horizons.len()
     }
 
     fn started_ms(&self) -> i64 {
-        self.started_ms()
+        self.started_ms.load(Ordering::Relaxed)
     }
 
     fn counters(&self) -> &Counters {
@@ -537,7 +403,12 @@ impl Process for Shared {
     }
 
     fn fail(&self, error: Error) {
-        self.fail(error);
+        if self.process != 0 {
+            lock(&self.outbox).push_back(Mail::Failed(error.clone()));
+        }
+        lock(&self.state).error.get_or_insert(error.clone());
+        self.changed.notify_all();
+        self.stop(&error);
     }
 
     fn say(&self) {

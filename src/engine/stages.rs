@@ -3,26 +3,21 @@
 use super::AnswerRow;
 use super::answers::{AnswerEnd, Outlet};
 use crate::aggregate::{Element, Key, PreAggregator, State};
-use crate::batch::{Batch, Column, Origin, Partitions, SourcePartition, Timestamps};
+use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::expr::Notes;
 use crate::plan::{Aggregation, OrderKey, SelectPlan, Shape, Window};
+use crate::render::placed::{placed_batch, placed_row};
 use crate::render::preaggregate::{Arguments, groups, inputs};
 use crate::render::sessions::groups::{self as session, Rules, Sessions};
 use crate::render::table::{Finished, Finisher, Group, Kept};
 use crate::render::transform::Transform;
 use crate::render::window::assigned;
 use crate::types::SqlType;
-use crate::value::{Row, Value, row_len};
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_buffer::ScalarBuffer;
+use crate::value::{Row, row_len};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
-
-/// ROWTIME, ROWPARTITION and ROWOFFSET.
-const RECORD: [SqlType; crate::plan::RECORD_COLUMNS] = [SqlType::Bigint, SqlType::Int, SqlType::Bigint];
 
 /// Rows that are held beside those that ORDER BY … LIMIT needs.
 const SPARE_ROWS: usize = 4_096;
@@ -195,11 +190,8 @@ impl LocalSelect {
     fn rest(&mut self) -> Batch {
         self.settle();
         let kept = self.cut(self.rows.len());
-        let (columns, record) = (self.types.len(), crate::plan::RECORD_COLUMNS);
-        let row = |row: &Row| [&row[..columns], &row[row.len() - record..]].concat();
-        let rows: Vec<Row> = std::mem::take(&mut self.rows)[kept].iter().map(row).collect();
-        let types: Vec<SqlType> = self.types.iter().cloned().chain(RECORD).collect();
-        with_origin(&rows, &types)
+        let rows = std::mem::take(&mut self.rows);
+        placed_batch(&self.types, &rows[kept])
     }
 
     async fn send(&mut self, outlet: &Outlet) -> bool {
@@ -316,7 +308,9 @@ impl Grouping {
                 ),
             })
             .collect();
-        let Finished { rows, keep } = self.finisher.finish(groups);
+        let Finished { mut rows, keep } = self.finisher.finish(groups);
+        // As in tables, what has the greatest ROWTIME is the latest.
+        rows.origin.stamps = rows.origin.rowtime.clone();
         let kept = (0..rows.len).filter(|&i| keep[i]);
         let mut rows: Vec<Row> = kept.map(|i| held(&rows, i, is_last)).collect();
         rows.sort();
@@ -324,34 +318,7 @@ impl Grouping {
     }
 }
 
-/// A row as it is held: its values, and behind them its ROWTIME, ROWPARTITION and ROWOFFSET for those that come.
+/// A row as it is held: its values, and behind them its origin for SELECTs that come.
 fn held(batch: &Batch, i: usize, is_last: bool) -> Row {
-    let mut row = batch.row(i);
-    if !is_last {
-        let Origin { rowtime, partitions, offsets, .. } = &batch.origin;
-        let partition = partitions.at(i).partition;
-        row.extend([Value::Bigint(rowtime.at(i)), Value::Int(partition), Value::Bigint(offsets[i])]);
-    }
-    row
-}
-
-/// `types`: of the rows' columns and of the record's behind them.
-pub fn with_origin(rows: &[Row], types: &[SqlType]) -> Batch {
-    let mut batch = crate::render::table::rows_to_batch(types, rows);
-    let record = batch.columns.split_off(types.len() - crate::plan::RECORD_COLUMNS);
-    let long = |column: &Column| -> ScalarBuffer<i64> {
-        column.to_array(rows.len()).as_primitive::<Int64Type>().values().clone()
-    };
-    let partition = |i: usize| match record[1].value(i) {
-        Value::Int(partition) => SourcePartition { source: 0, partition },
-        _ => SourcePartition::default(),
-    };
-    batch.origin = Origin {
-        rowtime: Timestamps::Each(long(&record[0])),
-        stamps: Timestamps::Each(long(&record[0])),
-        partitions: Partitions::Each((0..rows.len()).map(partition).collect()),
-        offsets: long(&record[2]),
-        ..Origin::none(rows.len())
-    };
-    batch
+    if is_last { batch.row(i) } else { placed_row(batch, usize::MAX, i) }
 }

@@ -3,8 +3,9 @@
 use super::answers::Limits;
 use super::coordinator::Coordinator;
 use super::draft::Base;
+use super::mail::Command;
 use super::session::Session;
-use super::shared::{Command, Shared};
+use super::shared::Shared;
 use super::world::World;
 use crate::plan::DataflowId;
 use crate::registry::{Client, Deleted, Lookups, Registry};

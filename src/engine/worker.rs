@@ -3,11 +3,12 @@
 use super::checkpoint::{Report, Underway};
 use super::data_dir::registry_dir;
 use super::hold::Locating;
+use super::mail::{Command, Mail};
 use super::measures::Meter;
 use super::pause::{Move, Pauses};
 use super::peeks::Peeks;
 use super::post::Post;
-use super::shared::{Command, Mail, Shared};
+use super::shared::Shared;
 use super::{BOOKS_HUB, BOOKS_QUERY, Config, Progress};
 use crate::error::Result;
 use crate::registry::Client;
@@ -19,6 +20,7 @@ use crate::render::dataflow::{cancel, change, install};
 use crate::render::hub;
 use crate::render::inflight::Inflight;
 use crate::render::pacing::Pacing;
+use crate::render::process::Process;
 use crate::render::rejects::RejectLog;
 use crate::render::standing::Standing;
 use crate::render::ticks::Clock;
@@ -55,6 +57,7 @@ pub fn run(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, hello: Op
             match mail {
                 Mail::Command(Command::Stop) => break 'run,
                 Mail::Command(command) => state.carry_out(worker, command),
+                Mail::Said { process } => post.broadcast(&Mail::Command(Command::Said { process })),
                 mail => shared.deliver(mail),
             }
         }
@@ -94,7 +97,7 @@ pub(super) fn context(
         index: worker.index(),
         peers: worker.peers(),
         pace: config.pace.clone(),
-        clock: Clock::new(epoch_ms, &config.pace, worker.peers() == config.workers),
+        clock: Clock::new(epoch_ms, &config.pace),
         inflight: Inflight::new(config.pace.inflight_bytes),
         pacing: Pacing::default(),
         hubs: RefCell::default(),
@@ -123,7 +126,12 @@ pub(super) fn context(
 /// Worker 0 sends out commands; the first worker of another process carries its mail to worker 0.
 fn forward(worker: &Worker, post: &Post, state: &Loop) {
     let shared = &state.shared;
+    let process = shared.process;
+    let is_to_be_told = worker.peers() > shared.workers() && state.context.clock.tells(state.said_here());
     if worker.index() == 0 {
+        if is_to_be_told {
+            post.broadcast(&Mail::Command(Command::Said { process }));
+        }
         for mut command in shared.take_commands() {
             match &mut command {
                 Command::Peek(peek) => peek.name_tick(&state.context),
@@ -135,9 +143,12 @@ fn forward(worker: &Worker, post: &Post, state: &Loop) {
             post.broadcast(&Mail::Command(command));
         }
     } else {
+        if is_to_be_told {
+            post.send(0, &Mail::Said { process });
+        }
         let progress = shared.own_progress();
         if progress != state.told.replace(progress) {
-            post.send(0, &Mail::Read { process: shared.process, progress, done: false });
+            post.send(0, &Mail::Read { process, progress, done: false });
         }
         for mail in shared.take_mail() {
             post.send(0, &mail);
@@ -162,6 +173,8 @@ pub(super) struct Loop {
     settling: Option<(u64, u32)>,
     /// What process 0 was last told that this one has read.
     told: Cell<Progress>,
+    /// How often readers of other processes have said something, as far as those have told.
+    said_elsewhere: u64,
     meter: Meter,
 }
 
@@ -184,6 +197,7 @@ impl Loop {
             locating: Vec::new(),
             settling: None,
             told: Cell::default(),
+            said_elsewhere: 0,
             meter: Meter::new(first_of_process),
         }
     }
@@ -261,6 +275,8 @@ impl Loop {
             }
             Command::Settle { number } if context.index == 0 => self.settling = Some((number, 0)),
             Command::Settle { .. } => {}
+            Command::Said { process } if process != self.shared.process => self.said_elsewhere += 1,
+            Command::Said { .. } => {}
             Command::Hello { .. } | Command::Stop => unreachable!("they come first and last"),
         }
     }
@@ -273,8 +289,13 @@ impl Loop {
     }
 
     /// How often readers of this process have said something.
-    fn said(&self) -> u64 {
+    fn said_here(&self) -> u64 {
         self.shared.counters.said.load(Ordering::Relaxed)
+    }
+
+    /// How often readers have said something, of other processes as far as this one was told.
+    fn said(&self) -> u64 {
+        self.said_here() + self.said_elsewhere
     }
 
     pub(super) fn after_step(&mut self) {

@@ -282,8 +282,9 @@ pub enum Sink {
     Table { table: TableId, strategy: Strategy },
     /// Stores a table's changes: the new row of each key, or a message without a value.
     Changelog(StorePlan),
-    /// Sends rows or changes to the client that holds the answer.
-    Answer { answer: String },
+    /// Sends rows or changes to the client that holds the answer; of tables from the earliest on those that
+    /// are there, too. `placed`: rows of streams have their origins, for SELECTs that are done behind it.
+    Answer { answer: String, start: Start, placed: bool },
 }
 
 impl Sink {
@@ -458,6 +459,11 @@ impl Aggregation {
 }
 
 impl SelectPlan {
+    /// The windows that its rows are grouped by.
+    pub fn window(&self) -> Option<Window> {
+        if let Shape::Aggregate(aggregation) = &self.shape { aggregation.window } else { None }
+    }
+
     /// All columns of a plan's first input, as they are.
     pub fn all_of(schema: &Schema) -> SelectPlan {
         let column = |(i, c): (usize, &ColumnDef)| Expr { kind: ExprKind::Column(i), ty: c.ty.clone() };

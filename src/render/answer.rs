@@ -3,6 +3,7 @@
 use super::Tick;
 use super::changes::Change;
 use super::context::Context;
+use super::placed::placed_row;
 use super::process::AnswerRow;
 use super::timed::timed_batch;
 use crate::batch::Batch;
@@ -16,10 +17,10 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
 
-/// Sends the rows of a stream as they come.
+/// Sends the rows of a stream as they come, `placed` or without what is behind their columns.
 pub fn answer_rows(
     rows: StreamVec<'_, Tick, Batch>,
-    columns: usize,
+    (columns, placed): (usize, bool),
     answer: String,
     probe: &Handle<Tick>,
     context: &Rc<Context>,
@@ -28,12 +29,11 @@ pub fn answer_rows(
     rows.probe_with(probe).sink(Pipeline, "AnswerRows", move |(input, frontier)| {
         input.for_each(|_, batches| {
             for batch in batches.drain(..).filter(|batch| batch.len > 0) {
-                let rows = (0..batch.len)
-                    .map(|i| AnswerRow {
-                        row: batch.row(i).into_iter().take(columns).collect(),
-                        deleted: false,
-                    })
-                    .collect();
+                let row = |i: usize| match placed {
+                    true => placed_row(&batch, columns, i),
+                    false => batch.row(i).into_iter().take(columns).collect(),
+                };
+                let rows = (0..batch.len).map(|i| AnswerRow { row: row(i), deleted: false }).collect();
                 context.process.answer(&answer, rows);
             }
         });

@@ -1,7 +1,7 @@
 //! A table's changes as a stream: which keys a tick touched, and their rows before and after.
 //!
 //! Fed by a table's arrangement, feeds tables that are derived from it and clients that watch it.
-//! A reader that comes later first gets the present rows, as changes from nothing.
+//! A reader that comes later first gets the present rows, as changes from nothing, unless it wants changes only.
 
 use super::context::Context;
 use super::joined::{Joined, View};
@@ -142,15 +142,26 @@ where
 /// Touched keys → changes. `table` is this dataflow's own handle: it holds back compaction until a
 /// tick's changes have been read from it. Emitting per record, rows that stay as they are are changes, too.
 pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> StreamVec<'s, Tick, Change> {
-    // All that is closed now is reported as one change from nothing, at this tick.
-    let start = table.closed().unwrap_or(0);
-    table.compact(start);
+    changes_after(touched, table, emission, None)
+}
+
+/// As [`changes`], but of what there was up to a tick nothing is told.
+pub fn changes_after<'s>(
+    touched: Touched<'s>,
+    table: Table,
+    emission: Emission,
+    after: Option<Tick>,
+) -> StreamVec<'s, Tick, Change> {
+    let present = table.closed().unwrap_or(0);
+    table.compact(present);
+    // All that is closed now is reported as one change from nothing, at this tick, or not at all.
+    let start = present.max(after.unwrap_or(0));
     let is_told = move |old: &Option<Row>, new: &Option<Row>| {
         old != new || (emission == Emission::PerRecord && new.is_some())
     };
     touched.unary_frontier(Pipeline, "Changes", move |capability, _| {
         let mut pending = Pending::new(capability);
-        let mut started = false;
+        let mut started = after.is_some();
         move |(input, frontier), output| {
             input.for_each(|_, keys| pending.add(keys.drain(..).filter(|(_, tick)| *tick > start)));
             let Some(held) = pending.held() else { return };
@@ -179,7 +190,7 @@ pub fn changes<'s>(touched: Touched<'s>, table: Table, emission: Emission) -> St
                 }
             }
             if pending.advance(open) {
-                table.compact(open.saturating_sub(1).max(start));
+                table.compact(open.saturating_sub(1).max(present));
             }
         }
     })

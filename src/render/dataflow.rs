@@ -1,6 +1,6 @@
 //! One plan → one dataflow on this worker.
 
-use super::changes::{Press, Touched, changelog, changes};
+use super::changes::{Press, Touched, changelog, changes, changes_after};
 use super::context::{Context, Dataflow};
 use super::hub::{publish, subscribe};
 use super::preaggregate::aggregate;
@@ -10,10 +10,11 @@ use super::table::Table;
 use super::transform::transform;
 use super::{Tick, answer, derive, join, store};
 use crate::batch::Batch;
-use crate::connector::Place;
+use crate::connector::{Place, Start};
 use crate::error::Result;
 use crate::plan::{
-    Aggregation, DataflowPlan, Input, QueryPlan, Relation, Shape, Sink, SourcePlan, TableId, Wanted,
+    Aggregation, DataflowPlan, Input, QueryInput, QueryPlan, Relation, Shape, Sink, SourcePlan, TableId,
+    Wanted,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -175,10 +176,10 @@ fn install_on_rows(
             publish(rows.probe_with(&ends.probe), feeds, plan.id);
             Ok(())
         }
-        (Sink::Answer { answer }, Shape::Project(_)) => {
+        (Sink::Answer { answer, placed, .. }, Shape::Project(_)) => {
             let rows = transform(rows, plan, None, context)?;
             let columns = plan.select.columns.len();
-            answer::answer_rows(rows, columns, answer.clone(), &ends.probe, context);
+            answer::answer_rows(rows, (columns, *placed), answer.clone(), &ends.probe, context);
             Ok(())
         }
         (sink, _) => Err(misfit(plan, sink)),
@@ -209,11 +210,13 @@ fn install_on_table(
     match &plan.sink {
         Sink::Table { table, .. } => {
             let built = derive::derive(touched, parent, plan, &ends.probe, context)?;
+            let built = built.beginning(present(plan, context));
             context.tables.borrow_mut().insert(*table, Rc::new(built));
         }
-        Sink::Answer { answer } => {
+        Sink::Answer { answer, start, .. } => {
             let types: Vec<_> = parent.columns.iter().map(|c| c.ty.clone()).collect();
-            let changes = changes(touched, parent, plan.emission);
+            let after = (*start == Start::Latest).then(|| present(plan, context));
+            let changes = changes_after(touched, parent, plan.emission, after);
             answer::answer_changes(changes, plan, &types, answer.clone(), &ends.probe, context)?;
         }
         Sink::Changelog(stored) => {
@@ -227,6 +230,16 @@ fn install_on_table(
         Sink::Stream { .. } => return Err(misfit(plan, &plan.sink)),
     }
     Ok(())
+}
+
+/// Up to which tick a query's tables are there.
+fn present(plan: &QueryPlan, context: &Context) -> Tick {
+    let tables = context.tables.borrow();
+    let of_input = |input: &QueryInput| match &input.from {
+        Input::Table(table) => Some(tables[table].present()),
+        Input::Hub(_) => None,
+    };
+    plan.inputs.iter().filter_map(of_input).max().unwrap_or(0)
 }
 
 /// The coordinator sends no such plan: a process of another kind must have.

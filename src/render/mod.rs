@@ -48,6 +48,7 @@ pub mod table;
 pub mod overflow;
 pub mod timed;
 pub mod pieces;
+pub mod placed;
 pub mod changes;
 pub mod touches;
 pub mod pending;

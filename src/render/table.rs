@@ -65,6 +65,8 @@ pub struct Table {
     /// How often each key was touched, where that is told.
     touches: RefCell<Option<TraceAgent<RowSpine>>>,
     pub probe: Handle<Tick>,
+    /// What its parents had up to this tick was there when it was made.
+    begins: Tick,
 }
 
 /// Rows read at once.
@@ -83,7 +85,18 @@ impl Table {
             finisher: RefCell::new(finisher),
             touches: RefCell::default(),
             probe: probe.clone(),
+            begins: 0,
         }
+    }
+
+    /// Which is made while its parents have rows already, up to that tick.
+    pub fn beginning(self, begins: Tick) -> Table {
+        Table { begins, ..self }
+    }
+
+    /// Up to here its rows are there, or come of what is.
+    pub fn present(&self) -> Tick {
+        self.closed().unwrap_or(0).max(self.begins)
     }
 
     /// Whose keys count as touched where their rows stay as they are.
@@ -158,6 +171,7 @@ impl Table {
                 finisher: RefCell::new(self.finisher.borrow().as_ref().map(Finisher::again)),
                 touches: RefCell::default(),
                 probe: self.probe.clone(),
+                begins: self.begins,
             });
         if let Some((arranged, press)) = touches {
             use timely::dataflow::operators::Concat;

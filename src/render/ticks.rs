@@ -29,8 +29,8 @@ pub struct Pace {
 /// multiples of the interval, so that all workers look, and close their ticks, at about the same time.
 ///
 /// To close a tick costs far more than a look that finds nothing: all dataflows of all workers are told.
-/// So while no reader of the process has said anything, ticks go by without being closed, a few a second
-/// excepted; the first thing that one says makes all workers close theirs.
+/// So while no reader has said anything, ticks go by without being closed, one a second excepted; the first
+/// thing that one says makes all workers close theirs, those of other processes when they are told of it.
 pub struct Clock {
     /// Instant of tick 0 on this machine.
     epoch: Instant,
@@ -39,10 +39,12 @@ pub struct Clock {
     tick: Cell<Tick>,
     /// The least tick that was not closed.
     open: Cell<Tick>,
-    /// What the readers of the process had said when this worker closed its last tick, and until when it
-    /// closes each.
+    /// What readers had said when this worker closed its last tick, and until when it closes each.
     heard: Cell<u64>,
     busy_until: Cell<Tick>,
+    /// What other processes know that readers of this one have said, and when they are told anew.
+    told: Cell<u64>,
+    tell_at: Cell<Tick>,
     cut_at: Cell<Tick>,
     bytes: Cell<usize>,
     look_at: Cell<Tick>,
@@ -74,10 +76,9 @@ const REST_US: Tick = 1_000_000;
 const RARE_LOOKS: Tick = 10;
 
 impl Clock {
-    /// `epoch_ms` is agreed between processes, so that their ticks are comparable. `rests`: the process is
-    /// the only one; others would not hear what its readers say.
-    pub fn new(epoch_ms: i64, pace: &Pace, rests: bool) -> Clock {
-        let rests = rests && pace.emission == Emission::PerTick;
+    /// `epoch_ms` is agreed between processes, so that their ticks are comparable.
+    pub fn new(epoch_ms: i64, pace: &Pace) -> Clock {
+        let rests = pace.emission == Emission::PerTick;
         let behind = u64::try_from(now_ms() - epoch_ms).unwrap_or(0);
         let now = Instant::now();
         Clock {
@@ -87,6 +88,8 @@ impl Clock {
             open: Cell::new(1),
             heard: Cell::new(0),
             busy_until: Cell::new(0),
+            told: Cell::new(0),
+            tell_at: Cell::new(0),
             cut_at: Cell::new(0),
             bytes: Cell::new(0),
             look_at: Cell::new(0),
@@ -138,7 +141,7 @@ impl Clock {
     }
 
     /// Begins to look at the inputs when it is time to. True when it is.
-    /// `said`: how often readers of the process have said something.
+    /// `said`: how often readers have said something.
     pub fn look(&self, said: u64) -> bool {
         let now = self.now();
         // What another worker says while all rest is answered at once.
@@ -159,7 +162,19 @@ impl Clock {
         true
     }
 
-    /// Whether the readers of the process have said nothing for a while.
+    /// Whether other processes are to be told now that readers of this one have said something, so often
+    /// till now: soon enough for them to stay awake as long as more is said.
+    pub fn tells(&self, said: u64) -> bool {
+        let now = self.now();
+        let tells = said != self.told.get() && now >= self.tell_at.get();
+        if tells {
+            self.told.set(said);
+            self.tell_at.set(now + BUSY_US / 2);
+        }
+        tells
+    }
+
+    /// Whether readers have said nothing for a while.
     pub fn is_resting(&self) -> bool {
         self.now() >= self.busy_until.get()
     }
@@ -175,8 +190,7 @@ impl Clock {
     }
 
     /// Closes the tick when inputs that are looked at have no more, or when it is old or full enough.
-    /// To be asked after each step, with how often readers of the process have said something, and whether
-    /// somebody waits for ticks. True when inputs are to tell that it is closed.
+    /// To be asked after each step, with how often readers have said something, and whether somebody waits for ticks. True when inputs are to tell that it is closed.
     pub fn cut(&self, said: u64, is_awaited: bool) -> bool {
         let more = self.more.take();
         if !self.looking.get() {
@@ -254,7 +268,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let emission = Emission::PerTick;
         let pace = Pace { tick: hour, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission };
-        let clock = Clock::new(now_ms(), &pace, false);
+        let clock = Clock { rest_us: 0, ..Clock::new(now_ms(), &pace) };
         let mut ticks = vec![clock.tick()];
         let mut cut = || clock.cut(0, false).then(|| ticks.push(clock.tick())).is_some();
 
@@ -276,7 +290,7 @@ mod tests {
     fn ticks_that_nothing_came_in_are_not_closed_until_somebody_waits_or_says_something() {
         let (tick, emission) = (Duration::from_micros(1), Emission::PerTick);
         let pace = Pace { tick, tick_bytes: 100, batch_bytes: 1, inflight_bytes: 1, emission };
-        let clock = Clock { rest_us: Tick::MAX / 2, ..Clock::new(now_ms(), &pace, true) };
+        let clock = Clock { rest_us: Tick::MAX / 2, ..Clock::new(now_ms(), &pace) };
         let cut = |said, is_awaited| {
             let before = clock.tick();
             clock.look_now();
@@ -297,5 +311,18 @@ mod tests {
         }
         clock.look_now();
         assert!(clock.cut(1, false), "it is time");
+    }
+
+    #[test]
+    fn other_processes_are_told_of_what_is_said_but_not_of_each_word() {
+        let emission = Emission::PerTick;
+        let (tick, tick_bytes) = (Duration::from_micros(1), 100);
+        let pace = Pace { tick, tick_bytes, batch_bytes: 1, inflight_bytes: 1, emission };
+        let clock = Clock::new(now_ms(), &pace);
+        assert!(!clock.tells(0), "nothing was said");
+        assert!(clock.tells(1), "the first word");
+        assert!(!clock.tells(2), "they are awake for a while");
+        clock.tell_at.set(0);
+        assert!(clock.tells(2) && !clock.tells(2), "more was said, and they know it");
     }
 }

@@ -2,11 +2,10 @@
 //! known.
 
 use super::error::{BAD_REQUEST, Failure};
-use super::{App, blocking, json};
+use super::{App, json};
 use crate::clock::now_ms;
-use crate::engine::Outcome;
+use crate::engine::is_property;
 use crate::engine::outcome::Status;
-use crate::engine::plain;
 use axum::extract::{Path, State};
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, StatusCode};
@@ -134,23 +133,13 @@ pub async fn all_statuses(State(app): State<App>) -> Response {
     json(StatusCode::OK, &json!({ "commandStatuses": app.commands.all() }))
 }
 
-pub async fn is_valid_property(
-    State(app): State<App>,
-    Path(property): Path<String>,
-) -> Result<Response, Failure> {
-    let name = plain(&property).to_string();
-    let known = blocking(move || properties(&app).map(|known| known.contains(&name))).await?;
-    if known {
-        return Ok(json(StatusCode::OK, &true));
-    }
-    Err(Failure::generic(BAD_REQUEST, format!("unknown property {property}; SHOW PROPERTIES lists them")))
-}
-
-fn properties(app: &App) -> Result<Vec<String>, Failure> {
-    let text = "SHOW PROPERTIES";
-    match app.engine.ask(text).map_err(|e| Failure::of(e, text, text, Vec::new()))? {
-        Outcome::Properties(properties) => Ok(properties.into_iter().map(|p| p.name).collect()),
-        _ => Ok(Vec::new()),
+pub async fn is_valid_property(Path(property): Path<String>) -> Result<Response, Failure> {
+    match is_property(&property) {
+        true => Ok(json(StatusCode::OK, &true)),
+        false => {
+            let unknown = format!("unknown property {property}; SHOW PROPERTIES lists them");
+            Err(Failure::generic(BAD_REQUEST, unknown))
+        }
     }
 }
 

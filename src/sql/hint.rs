@@ -2,39 +2,17 @@
 //! and this engine has not.
 
 use crate::error::{Error, Span};
+use strsim::osa_distance;
 
 /// The candidate nearest to a misspelt word, if one is near enough to be meant.
 pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let allowed = if word.len() <= 5 { 1 } else { 2 };
     candidates
         .iter()
-        .map(|c| (distance(word, c), *c))
+        .map(|c| (osa_distance(word, c), *c))
         .filter(|(d, c)| (1..=allowed).contains(d) && *d < c.len())
         .min_by_key(|(d, _)| *d)
         .map(|(_, c)| c)
-}
-
-/// Edits (insert, remove, replace, swap of neighbours) between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len().abs_diff(b.len()) > 2 {
-        return usize::MAX;
-    }
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 /// What to write instead of a word of other SQL systems, where no word of the dialect stands there: the word, and

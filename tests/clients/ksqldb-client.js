@@ -35,7 +35,10 @@ const main = async ([host, port]) => {
   const rows = [];
   const pushed = await client.streamQuery("SELECT * FROM T EMIT CHANGES;", async ({ metadata, rows: more }) => {
     rows.push(...(more ?? []));
-    if (metadata?.queryId) id = metadata.queryId;
+    if (metadata?.queryId) {
+      id = metadata.queryId;
+      await client.insertInto("S", { K: "a", V: 4 });
+    }
     if (rows.length > 0 && id) {
       const closing = id;
       id = undefined;

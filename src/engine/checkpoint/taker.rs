@@ -8,10 +8,11 @@ use super::{
 use crate::connector::log::{Ends, Synced};
 use crate::engine::Inner;
 use crate::engine::data_dir::clear;
-use crate::engine::shared::Command;
+use crate::engine::mail::Command;
 use crate::error::{Error, Result, reason};
 use crate::render::Tick;
 use crate::render::kept::KeptId;
+use crate::render::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;

@@ -37,7 +37,7 @@ pub fn source(source: &SourceDescription, extended: bool) -> Value {
     let statistics: Vec<String> = source.statistics.iter().map(|(n, v)| format!("{n}: {v}")).collect();
     json!({
         "name": source.info.name,
-        "windowType": null,
+        "windowType": source.info.window,
         "readQueries": each(&source.read_by, query),
         "writeQueries": each(&source.written_by, query),
         "fields": each(&source.schema.columns, field),
@@ -67,7 +67,7 @@ pub fn explanation(explanation: &Explanation, statement: &Parsed) -> Value {
     json!({
         "id": query.map_or("", |q| &q.id),
         "statementText": sql,
-        "windowType": null,
+        "windowType": explanation.window,
         "fields": each(&explanation.columns, field),
         "sources": explanation.sources,
         "sinks": query.and_then(|q| q.sink.as_ref()).into_iter().collect::<Vec<_>>(),

@@ -19,7 +19,7 @@ pub fn source_info(info: &SourceInfo) -> Value {
         "topic": info.topic,
         "keyFormat": info.key_format,
         "valueFormat": info.value_format,
-        "isWindowed": info.is_windowed,
+        "isWindowed": info.window.is_some(),
     })
 }
 

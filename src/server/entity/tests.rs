@@ -26,7 +26,7 @@ fn orders() -> SourceInfo {
         topic: "orders".into(),
         key_format: "KAFKA".into(),
         value_format: "JSON".into(),
-        is_windowed: false,
+        window: None,
     }
 }
 
@@ -201,6 +201,7 @@ fn an_explanation_shows_the_plan() {
     let explanation = Explanation {
         query: None,
         columns: vec![ColumnDef { name: "N".into(), ty: SqlType::Int, part: Part::Value }],
+        window: None,
         sources: vec!["ORDERS".into()],
         plan: "scan ORDERS".into(),
     };

@@ -165,6 +165,16 @@ pub enum WindowKind {
     Session { gap_ms: i64 },
 }
 
+impl WindowKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            WindowKind::Tumbling { .. } => "TUMBLING",
+            WindowKind::Hopping { .. } => "HOPPING",
+            WindowKind::Session { .. } => "SESSION",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct OrderBy {
     pub expr: Expr,
