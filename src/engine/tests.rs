@@ -87,6 +87,20 @@ const TEMPLATES: &[&str] = &[
     "SHOW QUERIES EXTENDED",
     "PRINT '{topic}' LIMIT 0",
     "SET 'auto.offset.reset' = '{reset}'",
+    "UNSET 'auto.offset.reset'",
+    "ALTER {kind} {name} ADD COLUMN {column} {type}",
+    "CREATE TYPE {not} {name} AS {type}",
+    "DROP TYPE {exists} {name}",
+    "ASSERT {exists} {kind} {name}",
+    "CREATE SINK CONNECTOR {not} {name} WITH ('connector.class'='{class}', 'topics'='{topic}', 'connection.url'='{url}')",
+    "DROP CONNECTOR {exists} {name}",
+    "CREATE {or} TABLE {name} AS SELECT K, COUNT(*) AS V FROM {name} WINDOW {window} GROUP BY K EMIT {emit}",
+    "CREATE {or} {kind} {name} AS SELECT L.K AS K, R.V AS V FROM {name} L JOIN {name} R {within} ON L.K = R.{column}",
+    "CREATE {or} {kind} {name} AS SELECT K, V FROM (SELECT {columns} FROM {name} {end})",
+    "CREATE {or} STREAM {name} AS SELECT {columns} FROM {name} UNION ALL SELECT K, V FROM {name}",
+    "CREATE {or} TABLE {name} AS SELECT DISTINCT {columns} FROM {name} {end}",
+    "WITH X AS (SELECT {columns} FROM {name}) SELECT * FROM X EMIT CHANGES {end}",
+    "SELECT {columns} FROM {name} {end}",
 ];
 
 fn words(of: &str) -> &'static [&'static str] {
@@ -133,6 +147,15 @@ fn words(of: &str) -> &'static [&'static str] {
         ],
         "delete" => &["", "DELETE TOPIC"],
         "reset" => &["earliest", "latest", "now"],
+        "kind" => &["STREAM", "TABLE"],
+        "column" => &["K", "V", "W", "ROWTIME"],
+        "class" => &["io.confluent.connect.elasticsearch.ElasticsearchSinkConnector", "file"],
+        "url" => &["http://127.0.0.1:9", "nowhere"],
+        "window" => {
+            &["TUMBLING (SIZE 1 HOUR)", "SESSION (1 MINUTE)", "HOPPING (SIZE 1 HOUR, ADVANCE BY 2 HOURS)"]
+        }
+        "emit" => &["CHANGES", "FINAL"],
+        "within" => &["", "WITHIN 1 HOUR", "WITHIN 1 HOUR GRACE PERIOD 1 HOUR"],
         other => panic!("{other}"),
     }
 }

@@ -415,7 +415,12 @@ impl Binder<'_> {
                 return types::bad_text(&self.shown(expr), &misfit.ty).at(*span);
             }
             let what = self.describe(expr);
-            Error::statement(format!("{what}, but {place} have type {}", misfit.ty)).at(*span)
+            let error = Error::statement(format!("{what}, but {place} have type {}", misfit.ty)).at(*span);
+            match (&misfit.ty, &expr.ty) {
+                (SqlType::Varchar, _) => error.hint(format!("CAST({} AS VARCHAR)", self.shown(expr))),
+                (_, SqlType::Varchar) => error.hint("CAST(… AS VARCHAR) makes texts of the others"),
+                _ => error,
+            }
         })?;
         let Some(ty) = ty else {
             return Err(untyped_null(operands.first().map_or(Span::default(), |o| o.span)));

@@ -47,6 +47,10 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("", "VALUES", "INSERT INTO name VALUES (…)"),
     ("", "USING", "ON a.x = b.x"),
     ("", "CONFLICT", "a table has the last record of each key"),
+    ("IN", "", "the values have parentheses: x IN (1, 2)"),
+    ("DROP", "", "DROP STREAM name, DROP TABLE name, DROP TYPE name or DROP CONNECTOR name"),
+    ("", "WINDOW", "a window stands behind FROM: FROM s WINDOW TUMBLING (SIZE 1 HOUR) WHERE … GROUP BY …"),
+    ("", "WITH", "WITH stands behind the name: CREATE STREAM name WITH (…) AS SELECT …"),
 ];
 
 /// What to write instead of a word of other systems.

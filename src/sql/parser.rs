@@ -464,6 +464,13 @@ impl Parser<'_> {
         if self.at(".") && candidates == CLAUSES {
             return Some("there is one catalog: the names of streams and tables stand alone".to_string());
         }
+        if self.at_word("ON") && matches!(self.peek_ahead(1), TokenKind::Word(word) if word == "CONFLICT") {
+            return elsewhere("ON", "CONFLICT").map(str::to_string);
+        }
+        let behind_star = self.pos > 0 && self.tokens[self.pos - 1].kind == TokenKind::Symbol("*");
+        if behind_star && (self.at_word("EXCEPT") || self.at_word("EXCLUDE")) {
+            return Some("name the columns that are wanted: * takes all of them".to_string());
+        }
         if self.at("[") && candidates != CLAUSES {
             return Some("a name is in double quotes, an array is ARRAY[…]".to_string());
         }

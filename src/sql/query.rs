@@ -200,7 +200,8 @@ impl Parser<'_> {
         self.expect("(")?;
         let sized = tumbling || hopping;
         if sized {
-            self.expect_word("SIZE")?;
+            let shown = |error: Error| error.hint("as in TUMBLING (SIZE 1 HOUR)");
+            self.expect_word("SIZE").map_err(shown)?;
         }
         let size_ms = self.positive_duration()?;
         let (mut advance_ms, mut retention_ms, mut grace_ms) = (None, None, None);
