@@ -260,7 +260,8 @@ impl Broker {
     pub fn committed(&self, topic: &str) -> Vec<Record> {
         let mut records = Vec::new();
         self.each_committed(topic, |message| {
-            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8(b.to_vec()).unwrap());
+            // Keys of windows are bytes.
+            let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8_lossy(b).into_owned());
             let (key, value) = (text(message.key()), text(message.payload()));
             records.push((message.partition(), message.offset(), key, value));
         });

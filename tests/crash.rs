@@ -158,7 +158,7 @@ fn left(site: &Site, data: &str, answers: String) -> Left {
     Left { answers, both, by_key, table: print("t").into_iter().collect() }
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let given = std::env::var("WHARFE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("WHARFE_SEED={seed}");
@@ -166,11 +166,11 @@ fn seed() -> u64 {
 }
 
 /// So often, unless the environment says how often.
-fn kills(default: u64) -> u64 {
+pub fn kills(default: u64) -> u64 {
     wanted_kills().unwrap_or(default)
 }
 
-fn wanted_kills() -> Option<u64> {
+pub fn wanted_kills() -> Option<u64> {
     std::env::var("WHARFE_KILLS").ok().and_then(|kills| kills.parse().ok())
 }
 
@@ -231,7 +231,7 @@ fn check(workers: &[&str], kills: u64) {
 }
 
 /// How many of the expected are missing, and how many are found too often; both in order.
-fn difference(expected: &[String], found: &[String]) -> (usize, usize) {
+pub fn difference(expected: &[String], found: &[String]) -> (usize, usize) {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     expected.iter().for_each(|record| *counts.entry(record).or_default() += 1);
     found.iter().for_each(|record| *counts.entry(record).or_default() -= 1);
@@ -241,7 +241,7 @@ fn difference(expected: &[String], found: &[String]) -> (usize, usize) {
 
 /// Starts a run again and again, which is killed after so many milliseconds each time; meanwhile its input
 /// is written. `start` is told how often it was killed.
-fn kill_while(
+pub fn kill_while(
     kills: u64,
     mut after_ms: impl FnMut() -> u64,
     start: impl Fn(u64) -> Command,
@@ -263,7 +263,7 @@ fn kill_while(
 }
 
 /// A run that does not end by itself, and has always something in the middle of its way.
-fn live(checkpoint_interval: &str, workers: &str, script: &str) -> Command {
+pub fn live(checkpoint_interval: &str, workers: &str, script: &str) -> Command {
     let mut command = binary(["run", "--listen", "127.0.0.1:0", "--data-dir", "data", "-w", workers]);
     command.args(["--checkpoint-interval", checkpoint_interval, script]);
     command.env("WHARFE_TICK_BYTES", "20000").env("WHARFE_BATCH_BYTES", "5000");

@@ -1,10 +1,13 @@
 //! Topics on a Kafka cluster, against a real broker where there can be one (see `broker`).
 
 use crate::broker::{Broker, Record};
-use crate::harness::{COARSE, Cut, DEADLINE, Run, Served, Site, free_addresses};
+use crate::crash;
+use crate::harness::{
+    COARSE, Cut, DEADLINE, Process, Random, Run, Served, Site, binary, free_addresses, messages,
+};
 
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -445,6 +448,35 @@ fn a_beginning_that_moves_while_a_topic_is_opened_is_found() {
     assert_eq!(offsets, [2, 3]);
 }
 
+/// What is still on its way from a cluster is known to be there: nobody who joins it goes on without it.
+#[test]
+fn a_reader_is_not_at_the_end_before_it_has_read_what_is_there() {
+    let broker = Broker::mock();
+    let (toml, names) = broker.topology(&["t"]);
+    broker.create(&names[0], 2);
+    broker.produce(&names[0], 2, ["a", "b", "c", "d"]);
+    let place = Topology::parse("t", &toml, Path::new("")).unwrap().resolve("t", Path::new(""), 1).unwrap();
+    for marks in [true, false] {
+        let survey = if marks { connector::survey(&place, true).unwrap() } else { Default::default() };
+        let opening = Opening { share: Share::All, start: Start::Earliest, bounded: false, opened_ms: 0 };
+        let mut source =
+            connector::open_surveyed(&place, opening, &survey, &connector::Team::alone()).unwrap();
+        let (started, mut read) = (Instant::now(), 0);
+        while read < 4 {
+            match source.poll(1 << 20, 0).unwrap() {
+                Poll::Messages(batch) => read += batch.len(),
+                Poll::Pending => assert!(!source.is_at_end(), "{read} were read"),
+                Poll::Done => panic!("it goes on"),
+            }
+            assert!(started.elapsed() < DEADLINE, "{read} were read");
+        }
+        while !source.is_at_end() {
+            assert!(matches!(source.poll(1 << 20, 0).unwrap(), Poll::Pending));
+            assert!(started.elapsed() < DEADLINE, "the end is not told");
+        }
+    }
+}
+
 #[test]
 fn partitions_that_are_added_are_read() {
     let Some(broker) = Broker::real() else { return };
@@ -552,4 +584,88 @@ fn poison_is_rejected_with_its_reason() {
     // The last one has no value: a row that only has what is not of the value, and that no group counts.
     let books = "SELECT ROWS_IN, ROWS_OUT, ROWS_REJECTED FROM WHARFE_BOOKS WHERE STAGE = 'decode' AND SOURCE_NAME = 'P'";
     run.until(books, |rows| rows == [r#"{"ROWS_IN":8,"ROWS_OUT":3,"ROWS_REJECTED":5}"#]);
+}
+
+const KINDS: &str = "
+    CREATE STREAM A (K VARCHAR, V INT, AT BIGINT)
+        WITH (KAFKA_TOPIC='a', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+    CREATE STREAM B (K VARCHAR, V INT, AT BIGINT)
+        WITH (KAFKA_TOPIC='b', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+    CREATE TABLE N WITH (KAFKA_TOPIC='n', VALUE_FORMAT='JSON', PARTITIONS=2)
+        AS SELECT K, WINDOWSTART AS WS, COUNT(*) AS N, AS_VALUE(K) AS OF_KEY, COLLECT_LIST(V) AS L
+        FROM A WINDOW TUMBLING (SIZE 2 SECONDS, GRACE PERIOD 1 SECOND) GROUP BY K EMIT FINAL;
+    CREATE TABLE S WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2)
+        AS SELECT K, WINDOWSTART AS WS, WINDOWEND AS WE, COUNT(*) AS N, AS_VALUE(K) AS OF_KEY
+        FROM B WINDOW SESSION (900 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY K EMIT FINAL;
+    CREATE STREAM J WITH (KAFKA_TOPIC='j', VALUE_FORMAT='JSON', PARTITIONS=3) AS SELECT A.K AS K, A.V AS V, B.V AS W
+        FROM A LEFT JOIN B WITHIN 300 MILLISECONDS GRACE PERIOD 1 SECOND ON A.K = B.K;
+    CREATE TABLE LAST AS SELECT K, LATEST_BY_OFFSET(V) AS V FROM A GROUP BY K;
+    CREATE TABLE SIZES AS SELECT V, COUNT(*) AS N FROM B GROUP BY V;
+    CREATE TABLE X WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON', PARTITIONS=2)
+        AS SELECT LAST.K AS K, LAST.V AS V, SIZES.N AS N FROM LAST LEFT JOIN SIZES ON LAST.V = SIZES.V;
+";
+
+/// Windows and sessions that are told of once, a join that pads after a grace, and one by a foreign key.
+#[test]
+fn windows_and_joins_of_a_killed_run_are_delivered_once() {
+    let Some(broker) = Broker::real() else { return };
+    let (toml, names) = broker.topology(&["a", "b", "n", "s", "j", "x"]);
+    let mut random = Random(5);
+    names[..2].iter().for_each(|topic| broker.create(topic, 1));
+    let mut written = [0, 0];
+    let mut write = |rows: usize| {
+        for (topic, written) in names.iter().zip(&mut written) {
+            let mut row = |i: usize| {
+                let (key, value) = (random.below(60), random.below(40));
+                format!("k{key},{value},{}", (i * 7).saturating_sub(random.below(30) as usize))
+            };
+            let lines: Vec<String> = (*written..*written + rows).map(&mut row).collect();
+            broker.produce_from(topic, 1, *written, lines.iter().map(String::as_str));
+            *written += rows;
+        }
+    };
+    write(6_000);
+
+    let site = Site::new().and(&toml);
+    let script = site.script(KINDS);
+    let script = script.to_str().unwrap();
+    let seed = crash::seed();
+    let mut moments = Random(seed);
+    let workers = ["1", "2", "4"];
+    let start = |killed: u64| {
+        // The first time it is killed before there is any checkpoint.
+        let interval = if killed == 0 { "100" } else { "0.02" };
+        let mut command = crash::live(interval, workers[killed as usize % workers.len()], script);
+        command.current_dir(site.dir());
+        command
+    };
+    crash::kill_while(crash::kills(6), || 200 + moments.below(1_200), start, || write(50));
+
+    // The same of the same records, in one go and into logs.
+    let log = |topic: &str| format!("[topics.{topic}]\nconnector = 'log'\n");
+    let (inputs, _) = toml.split_at(toml.find("[topics.n]").unwrap());
+    site.write("whole.toml", inputs.to_string() + &["n", "s", "j", "x"].map(log).concat());
+    for (data, topology) in [("data", site.path("script.toml")), ("whole", site.path("whole.toml"))] {
+        let mut last = binary(["run", "--once", "-w", "2", "--data-dir", data, "--topology"]);
+        last.arg(topology).arg(script).current_dir(site.dir());
+        let done = Process::start(last).finish();
+        assert_eq!(done.code, Some(0), "seed {seed}: {done:?}");
+    }
+    for (name, topic) in names[2..5].iter().zip(["n", "s", "j"]) {
+        let found = broker.committed(name).into_iter().map(|record| record.value.unwrap_or_default());
+        let expected =
+            messages(&site.path(&format!("whole/topics/{topic}"))).into_iter().map(|(_, value)| value);
+        let (found, expected): (Vec<String>, Vec<String>) = (found.collect(), expected.collect());
+        let differs = crash::difference(&expected, &found);
+        println!("{topic}: {} records, {differs:?} lost and repeated, seed {seed}", expected.len());
+        assert!(
+            expected.len() > 500 && differs == (0, 0),
+            "{topic}: {differs:?} lost and repeated, seed {seed}"
+        );
+    }
+    let found = broker.committed(&names[5]).into_iter();
+    let found: BTreeMap<String, String> =
+        found.map(|record| (record.key.unwrap_or_default(), record.value.unwrap_or_default())).collect();
+    let expected: BTreeMap<String, String> = messages(&site.path("whole/topics/x")).into_iter().collect();
+    assert!(expected.len() == 60 && found == expected, "seed {seed}: {found:?} instead of {expected:?}");
 }

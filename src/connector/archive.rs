@@ -284,6 +284,10 @@ impl Source for ArchiveSource {
     fn lag(&self, _: i64) -> Option<Lag> {
         Some(Lag::records(self.left.load(Ordering::Relaxed)))
     }
+
+    fn is_at_end(&self) -> bool {
+        self.has_ended || self.left.load(Ordering::Relaxed) == 0
+    }
 }
 
 #[cfg(test)]

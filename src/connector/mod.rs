@@ -242,6 +242,12 @@ pub trait Source {
 
     /// How much is there that this share has not read. `None`: that is not known. Never blocks.
     fn lag(&self, now_ms: i64) -> Option<Lag>;
+
+    /// Whether a poll that had nothing was at the end of what is known to be there: what has to be fetched first
+    /// may still be on its way.
+    fn is_at_end(&self) -> bool {
+        true
+    }
 }
 
 /// How far a reader is behind, in what its place can tell.

@@ -52,6 +52,10 @@ impl Source for Singly {
     fn lag(&self, now_ms: i64) -> Option<Lag> {
         self.source.lag(now_ms)
     }
+
+    fn is_at_end(&self) -> bool {
+        self.source.is_at_end()
+    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Gauge {
         let mut going = self.readings.iter().filter(|(id, _)| !pauses.is_stopped(*id));
         going.all(|(_, reading)| match &*reading.borrow() {
             Reading::Unopened => false,
-            Reading::Open(source) => !source.lag(now_ms).is_some_and(Lag::is_some),
+            Reading::Open(source) => source.is_at_end() && !source.lag(now_ms).is_some_and(Lag::is_some),
             Reading::Ended(_) | Reading::Elsewhere => true,
         })
     }

@@ -176,6 +176,8 @@ impl Reader {
                 self.busy = true;
                 Ok(nothing)
             }
+            // What is there is still on its way: nobody goes on without it.
+            Dealt::Pending if !self.reading.borrow().is_at_end() => Ok(nothing),
             polled @ (Dealt::Pending | Dealt::Done) => {
                 // Behind all that was read.
                 let quiet_since = self.idle.look(moment.epoch);
@@ -262,6 +264,11 @@ pub enum Reading {
 }
 
 impl Reading {
+    /// Whether all that is known to be there has been read, when there was nothing to read.
+    fn is_at_end(&self) -> bool {
+        if let Reading::Open(source) = self { source.is_at_end() } else { true }
+    }
+
     /// How far it has read, as far as it is this worker's to say; `None` while that is not known.
     pub fn position(&self) -> Option<ReadTo> {
         match self {

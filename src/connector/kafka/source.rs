@@ -166,6 +166,11 @@ impl KafkaSource {
         Ok(())
     }
 
+    /// All that was there at opening has been read.
+    fn is_read(&self) -> bool {
+        self.begun && self.waiting.is_empty() && self.partitions.iter().all(|p| p.is_caught_up())
+    }
+
     fn hear(&mut self) -> Result<()> {
         while let Ok(news) = self.clerk.news.try_recv() {
             match news {
@@ -252,9 +257,7 @@ impl Source for KafkaSource {
             return Ok(taken);
         }
         self.assign()?;
-        let is_read =
-            self.begun && self.waiting.is_empty() && self.partitions.iter().all(|p| p.is_caught_up());
-        Ok(if self.opening.bounded && is_read { Poll::Done } else { Poll::Pending })
+        Ok(if self.opening.bounded && self.is_read() { Poll::Done } else { Poll::Pending })
     }
 
     fn read_headers(&mut self, wanted: bool) {
@@ -276,6 +279,10 @@ impl Source for KafkaSource {
         let waiting: i64 = self.waiting.iter().map(|(_, _, (low, high))| (high - low).max(0)).sum();
         let reading: u64 = self.partitions.iter().map(|p| p.unread(next(p))).sum();
         self.begun.then(|| Lag::records(reading + waiting as u64))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.is_read() && self.lag(0).is_some_and(|lag| !lag.is_some())
     }
 
     fn bytes_expected(&self) -> Option<u64> {
