@@ -31,6 +31,9 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub struct Terms {
     /// How long the head of a request may take to come, and how long a connection of HTTP/1.1 may rest between two.
     pub head_patience: Duration,
+    /// How often a client of HTTP/2 is asked whether it is still there, and how long its answer may take: there is
+    /// no head to wait for while its queries are open.
+    pub ping_patience: Duration,
     /// Streams that one connection of HTTP/2 may have open. Whoever has so many waits with the next one and tells
     /// nobody, so they are more than the requests that are answered at a time: one too many is told so instead.
     pub streams_max: u32,
@@ -100,6 +103,8 @@ where
     let mut builder = http2::Builder::new(TokioExecutor::new());
     // WebSockets over HTTP/2 need CONNECT.
     builder.enable_connect_protocol().max_concurrent_streams(terms.streams_max);
+    builder.timer(TokioTimer::new());
+    builder.keep_alive_interval(terms.ping_patience).keep_alive_timeout(terms.ping_patience);
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut closing = terms.closing.clone();
     tokio::select! {
@@ -192,32 +197,47 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     /// What a server says to one who says `bytes` and waits, until it closes the connection.
-    fn answer(bytes: &[u8]) -> String {
+    fn answer(bytes: &[u8]) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (_close, closing) = watch::channel(false);
-        let terms = Terms { head_patience: Duration::from_millis(50), streams_max: 10, closing };
+        let [head_patience, ping_patience] = [50, 70].map(Duration::from_millis);
+        let terms = Terms { head_patience, ping_patience, streams_max: 10, closing };
         let routes = Router::new().route("/", get(|| async { "hello" }));
         runtime.spawn(async {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             serve(listener, routes, terms, false).await;
         });
         client.write_all(bytes).unwrap();
-        let mut said = String::new();
-        client.read_to_string(&mut said).unwrap();
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).unwrap();
         said
     }
 
     #[test]
     fn who_says_nothing_or_half_a_head_is_not_waited_for() {
         for half in ["", "G", "PRI * HT", "GET / HTTP/1.1\r\nhost: x\r\n"] {
-            assert_eq!(answer(half.as_bytes()), "", "{half:?}");
+            assert_eq!(answer(half.as_bytes()), b"", "{half:?}");
         }
         // Nor is who rests behind a request.
-        let said = answer(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+        let said = String::from_utf8(answer(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
         assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("hello"), "{said}");
+    }
+
+    #[test]
+    fn a_client_of_http2_that_answers_no_ping_has_gone() {
+        const PING: u8 = 6;
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let said = answer(&[PREFACE, &settings].concat());
+        let mut left = said.as_slice();
+        let mut kinds = Vec::new();
+        while let [a, b, c, kind, ..] = left {
+            kinds.push(*kind);
+            left = &left[9 + u32::from_be_bytes([0, *a, *b, *c]) as usize..];
+        }
+        assert!(kinds.contains(&PING), "{kinds:?}");
     }
 }

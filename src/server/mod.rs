@@ -55,6 +55,10 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 /// How long the head of a request may take to come.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a client of HTTP/2 is asked whether it is there, and how long its answer may take: more than a client
+/// that answers between two rows only may need for one of them.
+const PING_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long the rest of a request may take to come.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -139,6 +143,7 @@ async fn serve_routes(
     let mut closed = close.subscribe();
     let terms = Terms {
         head_patience: HEAD_PATIENCE,
+        ping_patience: PING_PATIENCE,
         streams_max: access::REQUESTS_MAX as u32 + 1,
         closing: close.subscribe(),
     };
