@@ -4,7 +4,7 @@ use crate::harness::{COARSE, Cut, DEADLINE, Run, Site, Watch, messages};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use wharfe::connector::{GeneratorSpec, generator};
-use wharfe::engine::AnswerEnd;
+use wharfe::engine::{AnswerEnd, Outcome};
 
 const CUT: Cut = Cut { workers: 2, tick_ms: 1, ..COARSE };
 
@@ -535,6 +535,35 @@ fn an_idle_partition_holds_no_window_open_and_what_it_brings_later_is_late() {
             site.append("in-1.csv", "a,400\n");
             run.until(late, |rows| rows.len() == 2);
             assert_eq!(run.ask(closed), first);
+        }
+    }
+}
+
+#[test]
+fn explain_says_what_a_longer_grace_would_have_saved() {
+    let site = Site::new().with("s", "s.csv", "a,100000\na,80000\na,1000\n");
+    let mut run = Run::live(
+        &site,
+        CUT,
+        "CREATE STREAM S (K VARCHAR, AT BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='DELIMITED', TIMESTAMP='AT');
+         CREATE TABLE W AS SELECT K, COUNT(*) AS N
+            FROM S WINDOW TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 5 SECONDS) GROUP BY K;
+         CREATE TABLE V AS SELECT K, COUNT(*) AS N
+            FROM S WINDOW SESSION (5 SECONDS, GRACE PERIOD 5 SECONDS) GROUP BY K;",
+    );
+    let started = Instant::now();
+    for (query, all_ms) in [("CTAS_W_1", 85_001), ("CTAS_V_2", 89_000)] {
+        let late = format!(
+            "late since the start: 2; with a grace longer by 10 seconds 1 of them would count, by {all_ms} ms all"
+        );
+        loop {
+            let Ok(Outcome::Explanation(explained)) = run.execute(&format!("EXPLAIN {query}")) else {
+                panic!("{query} has no plan")
+            };
+            if explained.plan.contains(&late) {
+                break;
+            }
+            assert!(started.elapsed() < DEADLINE, "{}", explained.plan);
         }
     }
 }

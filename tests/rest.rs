@@ -125,7 +125,7 @@ fn push_queries_come_line_by_line() {
     assert_eq!(explained[0]["queryDescription"], described[1]);
     assert_eq!(
         described[1]["executionPlan"],
-        "read table T\n  project\n    K STRING KEY = K\n    V INTEGER = V\n"
+        "read table T\n  project\n    K STRING KEY = K\n    V INTEGER = V\n  keep nothing\n"
     );
     let topics = served.ksql("SHOW TOPICS EXTENDED;")[0]["topics"].clone();
     let topic = topics.as_array().unwrap().iter().find(|t| t["name"] == "s").unwrap();

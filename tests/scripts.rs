@@ -116,7 +116,10 @@ fn files(sql: &str) -> Site {
 fn tell(outcome: Result<Outcome>, site: &Site) -> String {
     let text = match outcome {
         Err(error) => format!("error: {error}\n"),
-        Ok(Outcome::Status(status)) => format!("{}\n", status.message),
+        Ok(Outcome::Status(status)) => {
+            let warnings = status.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            format!("{}\n", status.message) + &warnings.collect::<String>()
+        }
         Ok(Outcome::Streams(sources) | Outcome::Tables(sources)) => lines(&sources, |s| {
             format!("{} in {}, key {}, value {}", s.name, s.topic, s.key_format, s.value_format)
         }),

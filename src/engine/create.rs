@@ -404,9 +404,7 @@ impl Draft<'_> {
         };
         check_compiles(&plan.select)?;
         let changelog = self.changelog(&plan, &target)?;
-        if let Some(store) = plan.sink.store().or(changelog.as_ref().and_then(|plan| plan.sink.store())) {
-            self.tell_blurred(&target, store);
-        }
+        self.warn_of(&plan, changelog.as_ref(), sources, &target);
         dataflows.insert(0, plan.id);
         dataflows.extend(changelog.iter().map(|c| c.id));
         match plan.sink {

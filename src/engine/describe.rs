@@ -10,7 +10,8 @@ use crate::connector::Place;
 use crate::error::{Error, Result};
 use crate::flow;
 use crate::plan::explain::{explain, explain_select};
-use crate::plan::{DataflowPlan, Extension, SelectPlan, extension};
+use crate::plan::keeps::keeps;
+use crate::plan::{DataflowPlan, Extension, Relation, SelectPlan, extension};
 use crate::sql::ast::{Ident, Literal, Parsed, Show, SourceKind, Statement};
 use crate::sql::parse_statement;
 use crate::types::SqlType;
@@ -265,13 +266,15 @@ impl Draft<'_> {
             explain(&DataflowPlan::Query(query.plan.clone()), &names)
         };
         let all = || parts.iter().copied().chain([query]);
+        let lateness = all().filter_map(|query| measures.lateness.get(&query.id));
+        let late = lateness.map(|lateness| format!("{lateness}\n")).collect();
         let beyond = extensions(all().map(|query| &query.plan.select), BTreeSet::new());
         Explanation {
             query: Some(self.query_info(query, measures)),
             columns: query.plan.select.columns.clone(),
             window: query.plan.select.window().map(|window| window.kind.name()),
             sources: self.names_read(all()),
-            plan: all().map(plan).chain([beyond]).collect(),
+            plan: all().map(plan).chain([beyond, late]).collect(),
         }
     }
 
@@ -319,11 +322,11 @@ fn explain_answer(reads: &[Source], select: &SelectPlan, parts: &[Part], ends: b
     let mut plan = String::new();
     for Part { source, writers, .. } in parts {
         for writer in writers {
-            let stages = indent(&explain_stages(&writer.reads, &writer.select));
+            let stages = indent(&explain_stages(&writer.reads, &writer.select, ends, false));
             plan.push_str(&format!("query {}\n{stages}", source.shown()));
         }
     }
-    plan.push_str(&explain_stages(reads, select));
+    plan.push_str(&explain_stages(reads, select, ends, true));
     let selects = parts.iter().flat_map(|part| &part.writers).map(|writer| &writer.select).chain([select]);
     let of_answer = if ends { extension::of_answer(select) } else { BTreeSet::new() };
     plan.push_str(&extensions(selects, of_answer));
@@ -345,7 +348,8 @@ fn extensions<'s>(selects: impl Iterator<Item = &'s SelectPlan>, more: BTreeSet<
     if all.is_empty() { String::new() } else { format!("not in ksqlDB: {}\n", all.join(", ")) }
 }
 
-fn explain_stages(reads: &[Source], select: &SelectPlan) -> String {
+/// `is_sent`: to the client that asked; else it is what a SELECT inside the query makes.
+fn explain_stages(reads: &[Source], select: &SelectPlan, ends: bool, is_sent: bool) -> String {
     let mut plan = String::new();
     for source in reads {
         let kind = super::outcome::word(source.kind).to_lowercase();
@@ -354,6 +358,13 @@ fn explain_stages(reads: &[Source], select: &SelectPlan) -> String {
     let names = |source: &Source| source.schema.columns.iter().map(|column| column.name.clone()).collect();
     let inputs: Vec<Vec<String>> = reads.iter().map(names).collect();
     explain_select(select, &select.from.column_names(&inputs), &mut plan);
+    let of_table = match &select.from {
+        Relation::Scan(input) => reads[*input].kind == SourceKind::Table,
+        Relation::Join(join) => join.is_table(),
+    };
+    if !ends {
+        keeps(select, of_table, is_sent).iter().for_each(|what| plan.push_str(&format!("  keep {what}\n")));
+    }
     plan
 }
 

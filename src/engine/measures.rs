@@ -12,6 +12,7 @@ use crate::render::Tick;
 use crate::render::books::Stage;
 use crate::render::context::Context;
 use crate::render::gauge::Level;
+use crate::render::lateness::Lateness;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct Measured {
     inflight_bytes: u64,
     stages: BTreeMap<Stage, Flow>,
     sources: BTreeMap<String, Level>,
+    /// Of each query for which rows were late.
+    lateness: BTreeMap<String, Lateness>,
     /// How much it has installed, by what that is.
     installed: BTreeMap<String, u64>,
     /// Topic and name of each outbox, with the ends of its partitions that this worker writes.
@@ -74,6 +77,7 @@ impl Flow {
 pub struct Measures {
     pub sources: BTreeMap<String, Level>,
     pub stages: BTreeMap<Stage, Flow>,
+    pub lateness: BTreeMap<String, Lateness>,
     /// Since the newest tick that is closed everywhere; `None`: no worker has said anything yet.
     pub tick_age: Option<Duration>,
     /// How much all workers have installed, by what that is: dataflows, hubs, tables, stages, sources.
@@ -144,6 +148,9 @@ impl Told {
             for (stage, flow) in &measured.stages {
                 all.stages.entry(stage.clone()).or_default().add(flow);
             }
+            for (query, lateness) in &measured.lateness {
+                all.lateness.entry(query.clone()).or_default().merge(lateness);
+            }
             for (what, count) in &measured.installed {
                 *all.installed.entry(what.clone()).or_default() += count;
             }
@@ -202,6 +209,7 @@ impl Meter {
             inflight_bytes: context.inflight.bytes() as u64,
             stages: self.stages.clone(),
             sources: context.levels(),
+            lateness: context.lateness.borrow().clone(),
             installed: context.installed(),
             outboxes: outboxes.collect(),
             memory: resident_bytes().filter(|_| self.speaks_for_process).map(|bytes| (process, bytes)),

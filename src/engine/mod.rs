@@ -24,6 +24,7 @@ mod schemas;
 mod reading;
 mod remove;
 mod upgrade;
+mod warned;
 mod pause;
 mod hold;
 mod mended;

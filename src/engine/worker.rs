@@ -114,6 +114,7 @@ pub(super) fn context(
         writers: RefCell::default(),
         left: RefCell::default(),
         books: Books::default(),
+        lateness: RefCell::default(),
         rejects: RejectLog::open(data_dir, worker.index(), Arc::clone(shared) as _)?,
         process: Arc::clone(shared) as _,
         schemas: shared

@@ -50,6 +50,10 @@ fn explain_query(plan: &QueryPlan, columns: &[String], out: &mut String) {
         let _ = writeln!(out, "  read {kind} {}", input.source);
     }
     explain_select(&plan.select, columns, out);
+    let is_sent = matches!(plan.sink, Sink::Answer { .. });
+    for what in keeps::keeps(&plan.select, plan.select.from.is_table(&plan.inputs), is_sent) {
+        let _ = writeln!(out, "  keep {what}");
+    }
     let stored = match &plan.sink {
         Sink::Stream { store, .. } => store.as_ref(),
         Sink::Changelog(store) => Some(store),
@@ -174,17 +178,18 @@ fn explain_join(join: &Join, columns: &[String], out: &mut String) {
     let how = match join.method {
         Method::Within(within) => {
             let waits = match within.grace_ms {
-                Some(grace) => format!("rows without a partner are told of {grace} ms after that"),
-                None => "rows without a partner are told of at once, and again when one comes".into(),
+                _ if join.kind == JoinKind::Inner => String::new(),
+                Some(grace) => format!("; rows without a partner are told of {grace} ms after that"),
+                None => "; rows without a partner are told of at once, and again when one comes".into(),
             };
             format!(
-                "the right row at most {} ms before and {} ms after the left one; {waits}",
+                "the right row at most {} ms before and {} ms after the left one{waits}",
                 within.before_ms, within.after_ms
             )
         }
         Method::Lookup => "each row of the stream with the table's row at its time".into(),
-        Method::Keys => "row for row by their keys, read from both tables; keeps nothing".into(),
-        Method::ForeignKey => "by a foreign key; keeps the left table's rows by it".into(),
+        Method::Keys => "row for row by their keys, read from both tables".into(),
+        Method::ForeignKey => "by a foreign key".into(),
     };
     let _ = writeln!(out, "    {how}");
 }

@@ -9,6 +9,7 @@ pub mod select;
 mod sites;
 pub mod unite;
 pub mod explain;
+pub mod keeps;
 pub mod extension;
 
 pub use extension::Extension;

@@ -7,6 +7,7 @@ use super::gauge::{Gauge, Level};
 use super::hub::Hub;
 use super::inflight::Inflight;
 use super::kept::{Kept, KeptId};
+use super::lateness::Lateness;
 use super::pacing::Pacing;
 use super::process::Process;
 use super::read::Reading;
@@ -57,6 +58,8 @@ pub struct Context {
     /// Wakes what waits for `hold`.
     pub stores: RefCell<BTreeMap<DataflowId, Activator>>,
     pub books: Books,
+    /// By query, since the start.
+    pub lateness: RefCell<BTreeMap<String, Lateness>>,
     pub rejects: RejectLog,
     /// One writer for all queries that write one topic, with the topic, by what it belongs to (a stream's hub). Not by
     /// its place: a stream that is made anew has a new directory of the same name.
@@ -222,6 +225,16 @@ impl Context {
         match self.clock.is_resting() {
             true => self.process.say(),
             false => drop(self.process.counters().said.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Rows were too late for a query, which would have counted if its grace had been longer by so many ms.
+    pub fn count_late(&self, query: &str, needed_ms: impl Iterator<Item = i64>) {
+        let mut needed_ms = needed_ms.peekable();
+        if needed_ms.peek().is_some() {
+            let mut all = self.lateness.borrow_mut();
+            let lateness = all.entry(query.into()).or_default();
+            needed_ms.for_each(|ms| lateness.add(ms));
         }
     }
 

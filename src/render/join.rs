@@ -95,7 +95,10 @@ pub fn join<'s>(
             let book = move |tick, booked: Booked| {
                 let Booked { rows_in, out, without, late } = booked;
                 books.books.record(stage, tick, rows_in, out, without, late.len());
-                books.rejects.write(tick, late.into_iter().map(|(row, reason)| rejected(&of, &row, reason)));
+                books.count_late(&of.query, late.iter().map(|(.., needed_ms)| *needed_ms));
+                books
+                    .rejects
+                    .write(tick, late.into_iter().map(|(row, reason, _)| rejected(&of, &row, reason)));
             };
             // Only rows that are padded wait for time to pass.
             let pads = matches!(method, Method::Within(within) if within.grace_ms.is_some())

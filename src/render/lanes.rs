@@ -36,8 +36,8 @@ pub enum LeftRight {
 /// What a join does with its rows.
 pub trait Pairing {
     /// The next row in the order. `time`: the greatest stamp so far, its own included. Gives the reason why
-    /// the row does not count, if it came too late.
-    fn row(&mut self, side: LeftRight, row: &RowRef, time: i64, out: &mut Out) -> Option<String>;
+    /// the row does not count, if it came too late, and how much longer the grace would have to be, in ms.
+    fn row(&mut self, side: LeftRight, row: &RowRef, time: i64, out: &mut Out) -> Option<(String, i64)>;
 
     /// No row with a stamp of `time` or less comes any more.
     fn advance(&mut self, time: i64, out: &mut Out);
@@ -85,7 +85,7 @@ pub struct Booked {
     pub rows_in: usize,
     pub out: usize,
     pub without: usize,
-    pub late: Vec<(RowRef, String)>,
+    pub late: Vec<(RowRef, String, i64)>,
 }
 
 /// Rows are handed on in batches of about this many.
@@ -373,7 +373,7 @@ impl Lanes {
             pairing.advance(self.time.saturating_sub(1), &mut self.out);
             let before = self.out.pairs.count();
             match pairing.row(side, &row, self.time, &mut self.out) {
-                Some(reason) => made.booked.late.push((row, reason)),
+                Some((reason, needed_ms)) => made.booked.late.push((row, reason, needed_ms)),
                 None => made.booked.without += usize::from(self.out.pairs.count() == before),
             }
             if self.out.pairs.count() >= ROWS {

@@ -77,7 +77,7 @@ impl Lookup {
 }
 
 impl Pairing for Lookup {
-    fn row(&mut self, side: LeftRight, row: &RowRef, _: i64, out: &mut Out) -> Option<String> {
+    fn row(&mut self, side: LeftRight, row: &RowRef, _: i64, out: &mut Out) -> Option<(String, i64)> {
         if side == LeftRight::Right {
             self.put(row.clone(), &mut out.keeping);
         // A record without a value is dropped.

@@ -33,6 +33,7 @@ pub mod keeping;
 pub mod waiting;
 pub mod pacing;
 pub mod lanes;
+pub mod lateness;
 pub mod lookup;
 pub mod within;
 pub mod joined;

@@ -114,8 +114,10 @@ pub fn assign<'s>(
                 for batch in batches.drain(..).filter(|batch| batch.len > 0) {
                     let (assigned, late) = assigned(&batch, size, advance, window.grace_ms);
                     context.books.record(stage, tick, batch.len, assigned.len, 0, late.len());
-                    let rejected = |r| RejectedRecord::at_stage(&plan, "window", &batch, r);
+                    let rejected =
+                        |late: &Late| RejectedRecord::at_stage(&plan, "window", &batch, &late.reject);
                     context.rejects.write(tick, late.iter().map(rejected));
+                    context.count_late(&plan.query, late.iter().filter_map(|late| late.needed_ms));
                     if assigned.len > 0 {
                         session.give(assigned);
                     }
@@ -125,8 +127,21 @@ pub fn assign<'s>(
     })
 }
 
+/// A row that does not count.
+pub struct Late {
+    pub reject: Reject,
+    /// How much longer the grace would have to be; `None`: none would do.
+    pub needed_ms: Option<i64>,
+}
+
+impl Late {
+    pub fn new(row: usize, reason: String, needed_ms: Option<i64>) -> Late {
+        Late { reject: Reject { message: row, column: None, reason }, needed_ms }
+    }
+}
+
 /// The rows once for each of their windows, with its start, and what is late.
-pub fn assigned(batch: &Batch, size: i64, advance: i64, grace: i64) -> (Batch, Vec<Reject>) {
+pub fn assigned(batch: &Batch, size: i64, advance: i64, grace: i64) -> (Batch, Vec<Late>) {
     let (mut rows, mut starts, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..batch.len {
         let (time, stamp) = (batch.origin.rowtime.at(row), batch.origin.stamps.at(row));
@@ -143,7 +158,7 @@ pub fn assigned(batch: &Batch, size: i64, advance: i64, grace: i64) -> (Batch, V
         }
         if time < 0 {
             let reason = format!("its ROWTIME {time} is before 1970, where no window is");
-            late.push(Reject { message: row, column: None, reason });
+            late.push(Late::new(row, reason, None));
         }
     }
     let mut taken = if is_all(&rows, batch.len) { batch.clone() } else { batch.take(&rows) };
@@ -151,13 +166,13 @@ pub fn assigned(batch: &Batch, size: i64, advance: i64, grace: i64) -> (Batch, V
     (taken, late)
 }
 
-fn late_row(row: usize, start: i64, end: i64, stamp: i64, grace: i64) -> Reject {
+fn late_row(row: usize, start: i64, end: i64, stamp: i64, grace: i64) -> Late {
     let by = stamp - grace - end;
     let reason = format!(
         "late by {by} ms for the window from {start} to {end}: its partition has come to {stamp}, and the \
          grace is {grace} ms"
     );
-    Reject { message: row, column: None, reason }
+    Late::new(row, reason, Some(by + 1))
 }
 
 fn is_all(rows: &[u32], len: usize) -> bool {
@@ -342,7 +357,7 @@ mod tests {
             .collect();
         assert_eq!(found, [(25, 20), (25, 25), (24, 20)]);
         let reasons: Vec<(usize, &str)> =
-            late.iter().map(|r| (r.message, r.reason.split(':').next().unwrap())).collect();
+            late.iter().map(|l| (l.reject.message, l.reject.reason.split(':').next().unwrap())).collect();
         assert_eq!(
             reasons,
             [

@@ -112,7 +112,7 @@ fn pair(side: LeftRight, row: RowRef, partner: Option<RowRef>) -> (Option<RowRef
 }
 
 impl Pairing for WithinJoin {
-    fn row(&mut self, side: LeftRight, row: &RowRef, time: i64, out: &mut Out) -> Option<String> {
+    fn row(&mut self, side: LeftRight, row: &RowRef, time: i64, out: &mut Out) -> Option<(String, i64)> {
         // A record without a value is dropped.
         if row.is_deletion() {
             return None;
@@ -129,10 +129,11 @@ impl Pairing for WithinJoin {
         let end = to.saturating_add(self.within.grace());
         if end < time {
             let (by, grace) = (time - end, self.within.grace());
-            return Some(format!(
+            let reason = format!(
                 "late by {by} ms for rows of the other stream from {from} to {to}: the join has come to {time}, \
                  and the grace is {grace} ms"
-            ));
+            );
+            return Some((reason, by));
         }
         let mut matched = false;
         let least = Position { stamp: i64::MIN, source: 0, partition: i32::MIN, offset: i64::MIN, nth: 0 };

@@ -8,8 +8,9 @@ use super::super::preaggregate::{Arguments, groups};
 use super::super::window::{start_of, start_value};
 use crate::aggregate::view::View;
 use crate::aggregate::{Element, Key, PreAggregator, State};
-use crate::batch::{Batch, Column, Reject};
+use crate::batch::{Batch, Column};
 use crate::plan::{Aggregation, Window};
+use crate::render::window::Late;
 use crate::value::{Value, decode_row, encode_row, row_len};
 use arrow_array::Int32Array;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -94,7 +95,7 @@ impl Sessions {
 
     /// Adds rows, whose columns are those of the key and the arguments of all calls. Gives what is late. Rows
     /// without a key or a value belong to no session.
-    pub fn add(&mut self, batch: &Batch, changes: &mut Changes<'_>) -> Vec<Reject> {
+    pub fn add(&mut self, batch: &Batch, changes: &mut Changes<'_>) -> Vec<Late> {
         let keys: Vec<View> = batch.columns[..self.keys].iter().map(View::of).collect();
         let mut parts = Parts::default();
         let (mut rows, mut late, mut key) = (Vec::new(), Vec::new(), Vec::new());
@@ -106,7 +107,7 @@ impl Sessions {
             keys.iter().for_each(|view| view.encode(row, &mut key));
             match self.place(&key, batch.origin.rowtime.at(row), batch.origin.stamps.at(row), &mut parts) {
                 Ok(()) => rows.push(row as u32),
-                Err(reason) => late.push(Reject { message: row, column: None, reason }),
+                Err((reason, needed_ms)) => late.push(Late::new(row, reason, needed_ms)),
             }
         }
         if !rows.is_empty() {
@@ -119,10 +120,16 @@ impl Sessions {
         late
     }
 
-    /// Puts a row into its session; or why that is over.
-    fn place(&mut self, key: &[u8], time: i64, stamp: i64, parts: &mut Parts) -> Result<(), String> {
+    /// Puts a row into its session; or why that is over, and how much longer the grace would have to be.
+    fn place(
+        &mut self,
+        key: &[u8],
+        time: i64,
+        stamp: i64,
+        parts: &mut Parts,
+    ) -> Result<(), (String, Option<i64>)> {
         if time < 0 {
-            return Err(format!("its ROWTIME {time} is before 1970, where no window is"));
+            return Err((format!("its ROWTIME {time} is before 1970, where no window is"), None));
         }
         let Rules { gap, grace, horizon } = self.rules;
         let near = |session: &Session| {
@@ -137,11 +144,12 @@ impl Sessions {
         }
         let over = stamp.saturating_sub(grace).saturating_sub(gap);
         if end < over {
-            return Err(format!(
-                "late by {} ms for the session from {start} to {end}: its partition has come to {stamp}, the gap \
-                 is {gap} ms and the grace {grace} ms",
-                over - end
-            ));
+            let by = over - end;
+            let reason = format!(
+                "late by {by} ms for the session from {start} to {end}: its partition has come to {stamp}, the gap \
+                 is {gap} ms and the grace {grace} ms"
+            );
+            return Err((reason, Some(by)));
         }
         let sessions = match known {
             Some(known) => known,

@@ -29,6 +29,7 @@ use crate::batch::{Batch, Reached};
 use crate::error::Result;
 use crate::expr::{Expr, ExprKind};
 use crate::plan::{Aggregation, ELEMENTS, GROUPS, QueryPlan, waiting};
+use crate::render::window::Late;
 use crate::types::SqlType;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -82,7 +83,7 @@ pub fn ordered<'s>(
 struct InOrder;
 
 impl Pairing for InOrder {
-    fn row(&mut self, _: LeftRight, row: &RowRef, _: i64, out: &mut Out) -> Option<String> {
+    fn row(&mut self, _: LeftRight, row: &RowRef, _: i64, out: &mut Out) -> Option<(String, i64)> {
         if !row.is_deletion() && row.key().is_some() {
             out.pairs.push(Some(row.clone()), None, row.rowtime(), row.position());
         }
@@ -156,8 +157,10 @@ pub fn sessions<'s>(
                         }
                     });
                     context.books.record(stage, tick, batch.len, batch.len - late.len(), 0, late.len());
-                    let rejected = |r| RejectedRecord::at_stage(&plan, "aggregate", &batch, r);
+                    let rejected =
+                        |late: &Late| RejectedRecord::at_stage(&plan, "aggregate", &batch, &late.reject);
                     context.rejects.write(tick, late.iter().map(rejected));
+                    context.count_late(&plan.query, late.iter().filter_map(|late| late.needed_ms));
                 }
             });
             marks.for_each(|cap, marks| {
