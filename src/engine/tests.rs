@@ -100,7 +100,6 @@ const TEMPLATES: &[&str] = &[
     "CREATE {or} STREAM {name} AS SELECT {columns} FROM {name} UNION ALL SELECT K, V FROM {name}",
     "CREATE {or} TABLE {name} AS SELECT DISTINCT {columns} FROM {name} {end}",
     "WITH X AS (SELECT {columns} FROM {name}) SELECT * FROM X EMIT CHANGES {end}",
-    "SELECT {columns} FROM {name} {end}",
 ];
 
 fn words(of: &str) -> &'static [&'static str] {
