@@ -13,6 +13,7 @@ mod facts;
 mod world;
 mod system;
 mod create;
+mod stored;
 mod events;
 mod collections;
 mod declared;
