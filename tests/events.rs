@@ -36,7 +36,7 @@ impl Lab {
     }
 
     /// Waits until so many events are stored.
-    fn until_stored(&self, event: &str, count: usize) -> Vec<Value> {
+    pub fn until_stored(&self, event: &str, count: usize) -> Vec<Value> {
         let started = Instant::now();
         loop {
             let stored = self.stored(event);
@@ -231,6 +231,34 @@ fn what_is_wrong_with_an_event_in_a_statement_is_said() {
         assert_eq!(lab.sql(&format!("INSERT INTO bigs VALUES ('a', {n});")), "inserted");
     }
     lab.until_rows("SELECT * FROM latest;", &[json!(["a", 2])]);
+}
+
+/// From the directory of a gateway, which may run; no registry has to be named or reached.
+#[test]
+fn a_script_of_events_is_explained_from_a_data_directory() {
+    let mut lab = Lab::with_sql(ZONES);
+    let dir = lab.dir.path().join("data");
+    lab.event("mfp", "Entry");
+    let script = lab.dir.path().join("counts.sql");
+    let text = "CREATE STREAM entries WITH (EVENT='mfp/Entry');
+        CREATE TABLE counts AS SELECT user, SUM(n) AS s FROM entries GROUP BY user;";
+    std::fs::write(&script, text).unwrap();
+    let (script, topology) = (script.to_str().unwrap(), lab.dir.path().join("zones.toml"));
+    let explain = ["explain", script, "--topology", topology.to_str().unwrap()];
+    let without = run(&explain);
+    assert!(without.code == Some(2) && without.stderr.contains("--data-dir DIR"), "{without:?}");
+    for _ in 0..2 {
+        let explained = run(&[&explain[..], &["--data-dir", dir.to_str().unwrap()]].concat());
+        assert_eq!(explained.code, Some(0), "{explained:?}");
+        assert!(explained.stdout.contains("query CTAS_COUNTS_1"), "{explained:?}");
+        let picture = run(&[&explain[..], &["--data-dir", dir.to_str().unwrap(), "--svg", "-"]].concat());
+        assert!(picture.stdout.contains("<svg"), "{picture:?}");
+        if lab.served.is_some() {
+            lab.stop();
+        }
+    }
+    let nowhere = run(&[&explain[..], &["--data-dir", "/nowhere"]].concat());
+    assert!(nowhere.code == Some(2) && nowhere.stderr.contains("no such directory"), "{nowhere:?}");
 }
 
 #[test]

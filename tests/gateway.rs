@@ -43,7 +43,7 @@ impl Call {
 }
 
 impl Lab {
-    fn start(topology: &str) -> Lab {
+    pub fn start(topology: &str) -> Lab {
         Lab::begun(topology, false, &[])
     }
 
@@ -251,7 +251,7 @@ fn serve(stream: TcpStream, calls: &SyncSender<Call>, answer: &dyn Fn(&Call) -> 
     }
 }
 
-fn numbers(events: &[Value]) -> BTreeMap<String, Vec<i64>> {
+pub fn numbers(events: &[Value]) -> BTreeMap<String, Vec<i64>> {
     let mut of: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for event in events {
         let data = &event["data"];

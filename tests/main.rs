@@ -38,6 +38,8 @@ mod clients;
 mod registry;
 mod gateway;
 mod events;
+#[cfg(feature = "kafka")]
+mod waiting;
 mod console;
 mod opensearch;
 mod interop;

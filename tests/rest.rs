@@ -415,6 +415,39 @@ fn metrics_say_how_far_all_is() {
 }
 
 #[test]
+fn what_was_dropped_leaves_the_metrics() {
+    let site = Site::new();
+    let served = Served::start(&site.script(""), &[]);
+    served.ksql(
+        "SET 'auto.offset.reset' = 'earliest';
+         CREATE STREAM GONE (K VARCHAR KEY, V INT) WITH (KAFKA_TOPIC='gone', VALUE_FORMAT='JSON', PARTITIONS=1);
+         CREATE STREAM COPY_OF_GONE AS SELECT * FROM GONE;
+         CREATE TABLE SUM_OF_GONE AS SELECT K, SUM(V) AS V FROM GONE GROUP BY K;",
+    );
+    served.ksql("INSERT INTO GONE VALUES ('a', 1);");
+    let until = |what: &str, wanted: &dyn Fn(&str) -> bool| {
+        let started = Instant::now();
+        loop {
+            let page = served.get("/metrics").body;
+            if wanted(&page) {
+                return;
+            }
+            assert!(started.elapsed() < DEADLINE, "{what}: {page}");
+        }
+    };
+    let sums = "wharfe_query_rows_out_total{query=\"CTAS_SUM_OF_GONE";
+    until("it is read", &|page| {
+        // Each of the two queries reads it from its beginning.
+        let read: f64 = samples(page, "wharfe_source_records_total{source=\"GONE\"").iter().sum();
+        read >= 1.0 && samples(page, sums).contains(&1.0)
+    });
+    served.ksql(
+        "DROP TABLE SUM_OF_GONE; DROP STREAM COPY_OF_GONE DELETE TOPIC; DROP STREAM GONE DELETE TOPIC;",
+    );
+    until("it is dropped", &|page| !page.to_lowercase().contains("gone"));
+}
+
+#[test]
 fn a_client_that_leaves_closes_its_query() {
     let (_site, served) = serve();
     let mut lines = served.stream("/query-stream", DELIMITED, sql("SELECT * FROM T EMIT CHANGES;"));

@@ -11,13 +11,16 @@
 //! A partition has one writer at a time. Readers need no agreement with it: a frame that is not yet
 //! complete or not yet right at the end of the last segment is not there yet, and one that no writer
 //! will ever complete (after a crash) is cut off when the next one opens the partition. A bad frame
-//! with good ones behind it is damage, and an error.
+//! with good ones behind it is damage, and an error. Where a writer tells how far it has synced ([`Durable`]),
+//! readers of its process stop there.
 
+mod durable;
 mod frame;
 mod reader;
 mod segment;
 mod writer;
 
+pub use durable::Durable;
 pub use reader::{LogReader, open, open_impatient};
 pub use writer::{LogOptions, LogWriter, truncate};
 

@@ -1,6 +1,7 @@
 //! A script's plans without a run: for EXPLAIN of a whole script, and for a replay of its queries.
 
 use super::coordinator::Coordinator;
+use super::data_dir::registry_dir;
 use super::describe::indent;
 use super::draft::{Base, Draft};
 use super::facts::Facts;
@@ -18,15 +19,17 @@ use crate::registry::{Client, Lookups};
 use crate::sql::ast::{Parsed, Statement};
 use crate::sql::parse_statement;
 use crate::topology::{Placed, Topology};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Plans as a run from the beginning would; no cluster is asked, nothing is registered.
-fn planner(topology: &Topology) -> Result<(Coordinator, Session)> {
-    let client = Client::planning(topology.registry.as_ref())?;
+/// Plans as a run from the beginning would; no cluster is asked, nothing is registered. `data_dir`: of a run or a
+/// gateway, for the schemas that are registered there.
+fn planner(topology: &Topology, data_dir: Option<&Path>) -> Result<(Coordinator, Session)> {
+    let client = Client::planning(topology.registry.as_ref(), data_dir.map(registry_dir).as_deref())?;
     let base = Base {
         shared: Arc::new(Shared::new(0, 1, 1, Limits::default())),
         topology: topology.clone(),
-        placed: Placed::new(&topology.zones, "DATA".as_ref(), &client),
+        placed: Placed::new(&topology.zones, "DATA".as_ref(), &client).for_plans(),
         gateway: Default::default(),
         schemas: Lookups::new(client),
         data_dir: "DATA".into(),
@@ -45,8 +48,9 @@ fn planner(topology: &Topology) -> Result<(Coordinator, Session)> {
 pub fn described_script(
     statements: &[Parsed],
     topology: &Topology,
+    data_dir: Option<&Path>,
 ) -> Result<(Vec<SourceDescription>, Vec<ConnectorInfo>)> {
-    let (_, coordinator) = plan_script(statements, topology)?;
+    let (_, coordinator) = plan_script(statements, topology, data_dir)?;
     let mut all = Vec::new();
     for text in ["SHOW STREAMS EXTENDED", "SHOW TABLES EXTENDED"] {
         let shown = coordinator.execute(&parse_statement(text)?, &mut Session::default())?;
@@ -58,13 +62,17 @@ pub fn described_script(
 }
 
 /// The plans of all queries of a script, as they would run.
-pub fn explain_script(statements: &[Parsed], topology: &Topology) -> Result<String> {
-    Ok(plan_script(statements, topology)?.0)
+pub fn explain_script(statements: &[Parsed], topology: &Topology, data_dir: Option<&Path>) -> Result<String> {
+    Ok(plan_script(statements, topology, data_dir)?.0)
 }
 
 /// Carries out a script without reading or writing anything; its plans as text.
-fn plan_script(statements: &[Parsed], topology: &Topology) -> Result<(String, Coordinator)> {
-    let (coordinator, mut session) = planner(topology)?;
+fn plan_script(
+    statements: &[Parsed],
+    topology: &Topology,
+    data_dir: Option<&Path>,
+) -> Result<(String, Coordinator)> {
+    let (coordinator, mut session) = planner(topology, data_dir)?;
     let mut out = String::new();
     for parsed in statements {
         match &parsed.statement {
@@ -110,7 +118,7 @@ fn plan_script(statements: &[Parsed], topology: &Topology) -> Result<(String, Co
 impl Planned {
     /// Plans a script as a run would; nothing is read, and queries that are answered once are left out.
     pub fn script(statements: &[Parsed], topology: &Topology) -> Result<Planned> {
-        let (coordinator, mut session) = planner(topology)?;
+        let (coordinator, mut session) = planner(topology, None)?;
         for parsed in statements {
             use Statement::*;
             if let CreateSource { .. } | CreateAs { .. } | InsertSelect { .. } | Set { .. } | Unset { .. } =

@@ -14,7 +14,7 @@ const SCRIPT: &str = "
 
 fn of(script: &str) -> Graph {
     let statements = parse_script(script).unwrap();
-    graph(&described_script(&statements, &Topology::empty()).unwrap().0, &[])
+    graph(&described_script(&statements, &Topology::empty(), None).unwrap().0, &[])
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_script_is_a_graph_from_topics_to_tables() {
 #[test]
 fn sinks_stand_behind_what_they_take() {
     let statements = parse_script(SCRIPT).unwrap();
-    let described = described_script(&statements, &Topology::empty()).unwrap().0;
+    let described = described_script(&statements, &Topology::empty(), None).unwrap().0;
     let sink = SinkNode { name: "search".into(), detail: "opensearch".into(), reads: vec!["T".into()] };
     let graph = graph(&described, &[sink]);
     assert!(
@@ -51,7 +51,7 @@ fn sinks_stand_behind_what_they_take() {
 #[test]
 fn around_a_query_is_what_feeds_it_and_what_it_feeds() {
     let statements = parse_script(SCRIPT).unwrap();
-    let described = described_script(&statements, &Topology::empty()).unwrap().0;
+    let described = described_script(&statements, &Topology::empty(), None).unwrap().0;
     let graph = around(&described, "CSAS_B_1");
     let mut ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
     ids.sort_unstable();

@@ -4,6 +4,7 @@
 use super::fault::{Fault, Parsed};
 use super::typed::rescale;
 use crate::batch::Column;
+use crate::number_text;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, StringViewArray};
@@ -119,6 +120,16 @@ impl<'c, 'b> Cell<'c, 'b> {
         match self.cells.values {
             Values::Double(values) => values[self.i],
             _ => unreachable!("it was planned to be a double"),
+        }
+    }
+
+    /// The nearest of 32 bits.
+    pub fn float(self) -> Parsed<f32> {
+        let wide = self.double();
+        let narrow = wide as f32;
+        match narrow.is_infinite() && wide.is_finite() {
+            true => Err(Fault::new(format!("{} does not fit the schema's float", number_text::double(wide)))),
+            false => Ok(narrow),
         }
     }
 

@@ -5,8 +5,7 @@
 //! Route: generation 0 (sealed) ─► 1 (sealed) ─► 2        each: cluster eu, cluster us, …, or one log
 //! ```
 //! A generation is read to its sealed ends before the next one is begun: so a key's events come in the
-//! order in which they were published, also through a move. Of a log of the gateway only what is synced is
-//! handed over.
+//! order in which they were published, also through a move.
 
 use super::Gateway;
 use super::directory::{Generation, Route, Site};
@@ -51,7 +50,7 @@ pub struct Portion {
     pub generation: u32,
     pub cluster: Arc<str>,
     pub batch: MessageBatch,
-    /// Which of the batch's records: those before are not this reader's.
+    /// Which of the batch's records: those behind are a later generation's.
     pub records: std::ops::Range<usize>,
 }
 
@@ -74,9 +73,7 @@ pub struct Reader {
 struct Open {
     cluster: Arc<str>,
     source: Box<dyn Source>,
-    log: Option<(Arc<LogTopic>, u64)>,
-    /// What was read of a log and is not synced yet.
-    held: Option<Portion>,
+    log: Option<Arc<LogTopic>>,
     rung: u64,
 }
 
@@ -174,13 +171,12 @@ impl Reader {
         let (mut source, log): (Box<dyn Source>, _) = match &place {
             Place::Log { dir, .. } => {
                 let topic = self.stores.log(site, None)?;
-                let cuts = topic.cuts();
-                (Box::new(log::open_impatient(dir, opening, &survey)?), Some((topic, cuts)))
+                (Box::new(log::open_impatient(dir, opening, &survey)?), Some(topic))
             }
             place => (open_surveyed(place, opening, &survey, &Team::alone())?, None),
         };
         source.read_headers(true);
-        Ok(Open { cluster: name.into(), source, log, held: None, rung: 0 })
+        Ok(Open { cluster: name.into(), source, log, rung: 0 })
     }
 
     /// The next records; `None`: nothing now.
@@ -203,46 +199,24 @@ impl Reader {
     }
 
     fn poll_cluster(&mut self, turn: usize) -> Result<Option<Portion>> {
-        if self.was_cut(turn) {
-            let name = self.sources[turn].cluster.to_string();
-            let next = self.cursor.next.get(&name).cloned().unwrap_or_default();
-            self.sources[turn] = self.open_cluster(&self.generation().site.clone(), &name, &next)?;
-        }
         let generation = self.generation().number;
         let now_ms = (self.now_ms)();
         let open = &mut self.sources[turn];
-        if open.held.is_none() {
-            if !has_news(open, self.cursor.next.get(&*open.cluster)) {
-                return Ok(None);
-            }
-            let Poll::Messages(batch) = open.source.poll(READ_BYTES, now_ms)? else { return Ok(None) };
-            let records = 0..batch.len();
-            open.held = Some(Portion { generation, cluster: Arc::clone(&open.cluster), batch, records });
-        }
-        let Some(held) = open.held.take() else { return Ok(None) };
-        let partition = held.batch.partition as u32;
-        let synced = open.log.as_ref().map_or(i64::MAX, |(topic, _)| topic.end(partition));
-        self.refresh();
-        let sealed = self.sealed_end(turn, partition);
-        let open = &mut self.sources[turn];
-        let limit = synced.min(sealed);
-        let end =
-            held.records.start + held.batch.offsets[held.records.clone()].partition_point(|o| *o < limit);
-        let (start, whole) = (held.records.start, held.records.end);
-        if end < whole && synced <= sealed {
-            let rest = Portion { records: end..whole, batch: held.batch.clone(), ..clone_of(&held) };
-            open.held = Some(rest);
-        }
-        if start == end {
+        if !has_news(open, self.cursor.next.get(&*open.cluster)) {
             return Ok(None);
         }
-        let next = held.batch.offsets[end - 1] + 1;
-        self.cursor.next.entry(held.cluster.to_string()).or_default().insert(partition, next);
-        Ok(Some(Portion { records: start..end, ..held }))
-    }
-
-    fn was_cut(&self, turn: usize) -> bool {
-        self.sources[turn].log.as_ref().is_some_and(|(topic, cuts)| topic.cuts() != *cuts)
+        let Poll::Messages(batch) = open.source.poll(READ_BYTES, now_ms)? else { return Ok(None) };
+        let cluster = Arc::clone(&open.cluster);
+        let partition = batch.partition as u32;
+        self.refresh();
+        let sealed = self.sealed_end(turn, partition);
+        let end = batch.offsets[..].partition_point(|offset| *offset < sealed);
+        if end == 0 {
+            return Ok(None);
+        }
+        let next = batch.offsets[end - 1] + 1;
+        self.cursor.next.entry(cluster.to_string()).or_default().insert(partition, next);
+        Ok(Some(Portion { generation, cluster, batch, records: 0..end }))
     }
 
     fn sealed_end(&self, turn: usize, partition: u32) -> i64 {
@@ -264,9 +238,7 @@ impl Reader {
     /// Whether a cluster's source has nothing left to read, as far as it knows.
     fn is_dry(&self, cluster: &str) -> bool {
         let source = self.sources.iter().find(|open| &*open.cluster == cluster);
-        source.is_some_and(|open| {
-            open.source.lag((self.now_ms)()).is_some_and(|lag| !lag.is_some()) && open.held.is_none()
-        })
+        source.is_some_and(|open| open.source.lag((self.now_ms)()).is_some_and(|lag| !lag.is_some()))
     }
 
     /// How much there is on clusters that was not handed over, as far as it is known without waiting.
@@ -283,24 +255,15 @@ impl Reader {
             return std::thread::sleep(LOOK_EVERY);
         }
         match self.sources.as_mut_slice() {
-            [Open { log: Some((topic, _)), rung, .. }] => *rung = topic.wait(*rung, LISTEN),
+            [Open { log: Some(topic), rung, .. }] => *rung = topic.wait(*rung, LISTEN),
             _ => std::thread::sleep(LOOK_EVERY),
         }
     }
 }
 
-fn clone_of(portion: &Portion) -> Portion {
-    Portion {
-        generation: portion.generation,
-        cluster: Arc::clone(&portion.cluster),
-        batch: portion.batch.clone(),
-        records: portion.records.clone(),
-    }
-}
-
 /// Whether a log has more than was handed over; looking at its files for that costs much more.
 fn has_news(open: &Open, next: Option<&Ends>) -> bool {
-    let Some((topic, _)) = &open.log else { return true };
+    let Some(topic) = &open.log else { return true };
     let read = |partition| next.and_then(|next| next.get(&partition)).copied().unwrap_or(0);
     topic.ends().into_iter().any(|(partition, end)| end > read(partition))
 }

@@ -85,11 +85,12 @@ impl Client {
         })
     }
 
-    /// For plans that are only shown: what they would register leaves no trace.
-    pub fn planning(address: Option<&Address>) -> Done<Client> {
-        Ok(match address {
-            Some(address) => Client::Planning(Remote::new(address)?),
-            None => Client::Own(Registry::volatile()),
+    /// For plans that are only shown: what they would register leaves no trace. `dir`: where there is one of a run.
+    pub fn planning(address: Option<&Address>, dir: Option<&Path>) -> Done<Client> {
+        Ok(match (address, dir) {
+            (Some(address), _) => Client::Planning(Remote::new(address)?),
+            (None, Some(dir)) => Client::Own(Registry::copy_of(dir)?),
+            (None, None) => Client::Own(Registry::volatile()),
         })
     }
 

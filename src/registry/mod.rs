@@ -77,6 +77,13 @@ impl Registry {
         Registry::of(State::default(), None, Level::Backward)
     }
 
+    /// One that begins with what is in `dir`, whoever has that, and is kept nowhere.
+    pub fn copy_of(dir: &Path) -> crate::error::Result<Registry> {
+        let mut state = State::default();
+        crate::journal::read(dir, WORDS, |event| state.apply(event))?;
+        Ok(Registry::of(state, None, Level::Backward))
+    }
+
     /// The same, with a level of its own.
     pub fn volatile_at(level: Level) -> Registry {
         Registry::of(State::default(), None, level)

@@ -96,20 +96,31 @@ pub struct Placed {
     zones: Zones,
     data_dir: PathBuf,
     client: Client,
+    /// Where else a schema may be.
+    elsewhere: &'static str,
 }
 
 impl Placed {
     pub fn new(zones: &Zones, data_dir: &Path, client: &Client) -> Placed {
         let zones = zones.clone().or_local();
-        Placed { zones, data_dir: data_dir.to_path_buf(), client: client.clone() }
+        let elsewhere = "or [registry] url in the topology, if a gateway elsewhere has it";
+        Placed { zones, data_dir: data_dir.to_path_buf(), client: client.clone(), elsewhere }
+    }
+
+    /// For plans that are only shown, where a registry need not run.
+    pub fn for_plans(self) -> Placed {
+        let elsewhere = "or --data-dir DIR, if it is registered in the directory of a run or a gateway; or [registry] \
+                         url in the topology, if one elsewhere has it";
+        Placed { elsewhere, ..self }
     }
 
     fn schema(&self, event: &EventName) -> Result<Resolved> {
         self.client.latest(&event.subject()).map_err(|trouble| match trouble.is_not_found() {
             false => self.client.error(trouble),
             true => Error::statement(format!("event {event} has no schema that is available")).hint(format!(
-                "{}; or [registry] url in the topology, if a gateway elsewhere has it",
-                schema_hint(event)
+                "{}; {}",
+                schema_hint(event),
+                self.elsewhere
             )),
         })
     }

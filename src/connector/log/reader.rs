@@ -1,5 +1,6 @@
 //! Reads the partitions of a log, while others may write them.
 
+use super::durable::Durable;
 use super::frame::{Decoded, decode};
 use super::segment::{self, Extent};
 use super::{Path, Result};
@@ -85,7 +86,7 @@ impl LogReader {
         let number = split.partition as u32;
         if self.is_mine(number) && self.known.insert(number) {
             let dir = self.dir.join(number.to_string());
-            let mut partition = Partition::open(split.partition, dir, Start::Earliest, self.ends)?;
+            let mut partition = Partition::open(split.partition, dir, Start::Earliest, self.ends, i64::MAX)?;
             partition.seek(split.next as i64)?;
             self.partitions.push(partition);
         }
@@ -93,9 +94,11 @@ impl LogReader {
     }
 
     fn add_new(&mut self, start: Start) -> Result<()> {
+        let durable = Durable::of(&self.dir);
         for (number, dir) in segment::partitions(&self.dir)? {
             if self.is_mine(number) && self.known.insert(number) {
-                self.partitions.push(Partition::open(number as i32, dir, start, self.ends)?);
+                let limit = limit_of(durable.as_deref(), number as i32);
+                self.partitions.push(Partition::open(number as i32, dir, start, self.ends, limit)?);
             }
         }
         Ok(())
@@ -128,6 +131,8 @@ impl LogReader {
 impl Source for LogReader {
     fn poll(&mut self, max_bytes: usize, now_ms: i64) -> Result<Poll> {
         let mut checked = false;
+        // Looked up each time: who writes the log may begin to tell after it was opened here.
+        let durable = Durable::of(&self.dir);
         self.turn = self.furthest_behind().unwrap_or(self.turn);
         loop {
             if self.turn >= self.partitions.len() {
@@ -142,7 +147,8 @@ impl Source for LogReader {
                 continue;
             }
             let partition = &mut self.partitions[self.turn];
-            match partition.step(max_bytes.clamp(1, READ_BYTES_MAX))? {
+            let limit = limit_of(durable.as_deref(), partition.number);
+            match partition.step(max_bytes.clamp(1, READ_BYTES_MAX), limit)? {
                 Step::Messages(batch) => {
                     // Partitions are caught up with one after the other, and followed in turn.
                     self.turn += partition.is_caught_up as usize;
@@ -179,6 +185,11 @@ impl Source for LogReader {
     }
 }
 
+/// The offset that a partition is read to at most.
+fn limit_of(durable: Option<&Durable>, partition: i32) -> i64 {
+    durable.map_or(i64::MAX, |durable| durable.end(partition as u32))
+}
+
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one at a time, and nearly always it is the large one"
@@ -203,7 +214,8 @@ struct Partition {
 }
 
 impl Partition {
-    fn open(number: i32, dir: PathBuf, start: Start, ends: bool) -> Result<Partition> {
+    /// `limit`: the latest offset to begin with.
+    fn open(number: i32, dir: PathBuf, start: Start, ends: bool, limit: i64) -> Result<Partition> {
         let segments = segment::list(&dir)?;
         let (first, last) = (segments.first(), segments.last());
         let mut end = ends.then(|| last.map_or((0, 0), |last| (last.base, last.bytes)));
@@ -211,7 +223,7 @@ impl Partition {
         let mut at = Extent { bytes: 0, next: first.map_or(0, |first| first.base) };
         let mut begin = first;
         if let (Start::Latest, Some(last)) = (start, last) {
-            at = segment::scan(last)?;
+            at = segment::scan_to(last, limit)?;
             (begin, bytes) = (Some(last), 0);
             end = end.map(|_| (last.base, at.bytes));
         }
@@ -253,26 +265,30 @@ impl Partition {
         Ok(())
     }
 
-    fn step(&mut self, max_bytes: usize) -> Result<Step> {
+    /// What comes next before the record `limit`.
+    fn step(&mut self, max_bytes: usize, limit: i64) -> Result<Step> {
         let mut most = max_bytes;
         loop {
+            if self.at.next >= limit {
+                return Ok(self.dry());
+            }
             let Some((file, path, base)) = &self.segment else {
                 match self.open_from_next()? {
                     true => continue,
                     false => return Ok(self.dry()),
                 }
             };
-            let limit = match self.end {
+            let end = match self.end {
                 Some((last, _)) if *base > last => return Ok(Step::Finished),
                 Some((last, bytes)) if *base == last => bytes,
                 _ => u64::MAX,
             };
-            let left = limit.saturating_sub(self.at.bytes);
+            let left = end.saturating_sub(self.at.bytes);
             let mut block = Vec::new();
             let wanted = (most as u64).min(left) as usize;
             let read =
                 read_at(file, self.at.bytes, &mut block, wanted).map_err(|e| io_error("read", path, e))?;
-            match self.frames(block) {
+            match self.frames(block, limit) {
                 (Some(batch), _) => return Ok(Step::Messages(batch)),
                 // A record that is longer than a read.
                 (None, Decoded::Short(need)) if read == wanted && need > wanted && (wanted as u64) < left => {
@@ -297,14 +313,14 @@ impl Partition {
         if self.end.is_some() { Step::Finished } else { Step::Dry }
     }
 
-    /// The records of a block, and why there are no more in it.
-    fn frames(&mut self, block: Vec<u8>) -> (Option<MessageBatch>, Decoded) {
+    /// The records of a block before the record `limit`, and why there are no more in it.
+    fn frames(&mut self, block: Vec<u8>, limit: i64) -> (Option<MessageBatch>, Decoded) {
         let first = self.at.next;
         let (mut keys, mut values, mut headers, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut at = 0;
         let stop = loop {
             match decode(&block, at, self.at.next) {
-                Decoded::Frame(frame) => {
+                Decoded::Frame(frame) if self.at.next < limit => {
                     at = frame.end;
                     self.at.next += 1;
                     keys.push(frame.key);

@@ -49,6 +49,7 @@ enum Write {
     Integer {
         per_ms: i64,
     },
+    Float,
     Double,
     Bytes(Length),
     Symbol(HashMap<String, u64>),
@@ -178,6 +179,7 @@ fn primitive_write(primitive: Primitive, logical: Option<Logical>, ty: &SqlType)
         | (Primitive::Long, None, S::Int | S::Bigint | S::Timestamp) => Write::Integer { per_ms: 1 },
         (Primitive::Long, Some(Logical::Time { per_ms }), S::Time)
         | (Primitive::Long, Some(Logical::Timestamp { per_ms }), S::Timestamp) => Write::Integer { per_ms },
+        (Primitive::Float, _, S::Double) => Write::Float,
         (Primitive::Double, _, S::Double) => Write::Double,
         (Primitive::String, _, S::Varchar) => Write::Bytes(Length::Written),
         (Primitive::Bytes, logical, _) => return bytes_write(Length::Written, logical, ty),
@@ -252,6 +254,7 @@ fn push_value(out: &mut Vec<u8>, write: &Write, cell: Cell<'_, '_>) -> Parsed<()
     match write {
         Write::Boolean => out.push(cell.boolean().into()),
         Write::Integer { per_ms } => push_integer(out, cell.integer(*per_ms)?),
+        Write::Float => out.extend_from_slice(&cell.float()?.to_le_bytes()),
         Write::Double => out.extend_from_slice(&cell.double().to_le_bytes()),
         Write::Bytes(length) => push_bytes(out, length, cell.bytes())?,
         Write::Symbol(symbols) => {

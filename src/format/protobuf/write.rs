@@ -47,6 +47,7 @@ enum Write {
     Zigzag,
     Fixed32,
     Fixed64,
+    Float,
     Double,
     Bytes,
     Symbol(HashMap<String, i32>),
@@ -142,6 +143,7 @@ fn single(field: &FieldDescriptor, ty: &SqlType, path: &str) -> Result<Write> {
         (Kind::Sint32, S::Int) | (Kind::Sint64, S::Int | S::Bigint) => Write::Zigzag,
         (Kind::Sfixed32, S::Int) => Write::Fixed32,
         (Kind::Sfixed64, S::Int | S::Bigint) => Write::Fixed64,
+        (Kind::Float, S::Double) => Write::Float,
         (Kind::Double, S::Double) => Write::Double,
         (Kind::String, S::Varchar) | (Kind::Bytes, S::Bytes) => Write::Bytes,
         (Kind::Enum(values), S::Varchar) => {
@@ -169,7 +171,7 @@ impl Write {
     fn wire(&self) -> u64 {
         match self {
             Write::Bool | Write::Varint | Write::Zigzag | Write::Symbol(_) => VARINT,
-            Write::Fixed32 => FIXED32,
+            Write::Fixed32 | Write::Float => FIXED32,
             Write::Fixed64 | Write::Double => FIXED64,
             _ => LENGTH_DELIMITED,
         }
@@ -259,6 +261,7 @@ fn push_value(out: &mut Vec<u8>, write: &Write, cell: Cell<'_, '_>) -> Parsed<()
         Write::Zigzag => push_varint(out, zigzag(cell.integer(1)?)),
         Write::Fixed32 => out.extend_from_slice(&(cell.integer(1)? as i32).to_le_bytes()),
         Write::Fixed64 => out.extend_from_slice(&cell.integer(1)?.to_le_bytes()),
+        Write::Float => out.extend_from_slice(&cell.float()?.to_le_bytes()),
         Write::Double => out.extend_from_slice(&cell.double().to_le_bytes()),
         Write::Bytes => push_bytes(out, cell.bytes()),
         Write::Symbol(symbols) => {

@@ -279,6 +279,20 @@ fn columns_of_schemas() {
 }
 
 #[test]
+fn a_double_is_written_where_a_schema_has_a_float() {
+    let columns = declared("A DOUBLE");
+    let mut writer = avro::writer(&document(&field("[\"null\",\"float\"]")), &[&columns[0]], false).unwrap();
+    let rows = [1.5, 0.1, -1e300, f64::INFINITY].map(|value| vec![Value::Double(value)]);
+    let expected = [
+        Ok(vec![2, 0, 0, 0xc0, 0x3f]),
+        Ok([&[2], &0.1f32.to_le_bytes()[..]].concat()),
+        Err("A: -1.0E300 does not fit the schema's float".to_string()),
+        Ok(vec![2, 0, 0, 0x80, 0x7f]),
+    ];
+    assert_eq!(write_bodies(&mut writer, &columns, &rows), expected);
+}
+
+#[test]
 fn a_registered_schema_is_written() {
     let schema = r#"{"type":"record","name":"R","fields":[
         {"name":"id","type":"long"},{"name":"more","type":["string","null"]},

@@ -3,7 +3,7 @@
 //! may stand for a number and ISO text for a time.
 
 use super::coercion::{Coercion, Coercions};
-use super::numbers::{boolean, date_of, decimal_of, double, integer, time, time_of, timestamp_of};
+use super::numbers::{boolean, date_of, decimal_of, double, float, integer, time, time_of, timestamp_of};
 use super::{found, misfit};
 use crate::expr::nearest::nearest;
 use crate::format::body::{DEPTH_MAX, push_varint, zigzag};
@@ -114,8 +114,8 @@ impl Writing<'_> {
                 self.integer(wide);
             }
             (Primitive::Float, _) => {
-                let wide = double(value, "float", self.coercions)?;
-                self.out.extend_from_slice(&(wide as f32).to_le_bytes());
+                let narrow = float(value, self.coercions)?;
+                self.out.extend_from_slice(&narrow.to_le_bytes());
             }
             (Primitive::Double, _) => {
                 let wide = double(value, "double", self.coercions)?;

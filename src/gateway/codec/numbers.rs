@@ -61,6 +61,16 @@ pub fn double(value: &Value, expected: &str, coercions: &mut Coercions) -> Parse
     }
 }
 
+/// The nearest of 32 bits; what is finite stays so.
+pub fn float(value: &Value, coercions: &mut Coercions) -> Parsed<f32> {
+    let wide = double(value, "float", coercions)?;
+    let narrow = wide as f32;
+    match narrow.is_infinite() && wide.is_finite() {
+        true => Err(misfit("float, a number of 32 bits", value)),
+        false => Ok(narrow),
+    }
+}
+
 /// A time as a number, or as ISO text: `of_text` reads it in the place's own unit.
 pub fn time(
     value: &Value,

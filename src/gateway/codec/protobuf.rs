@@ -4,7 +4,7 @@
 
 use super::coercion::{Coercion, Coercions};
 use super::misfit;
-use super::numbers::{boolean, double, integer, timestamp_of};
+use super::numbers::{boolean, double, float, integer, timestamp_of};
 use super::plain::quoted;
 use crate::expr::nearest::nearest;
 use crate::format::body::{Body, DEPTH_MAX};
@@ -135,7 +135,7 @@ impl Making<'_> {
         Ok(match kind {
             Kind::Bool => Value::Bool(boolean(json, self.coercions)?),
             Kind::Double => Value::F64(double(json, "double", self.coercions)?),
-            Kind::Float => Value::F32(double(json, "float", self.coercions)? as f32),
+            Kind::Float => Value::F32(float(json, self.coercions)?),
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
                 let wide = integer(json, "int32", self.coercions)?;
                 Value::I32(i32::try_from(wide).map_err(|_| unfit("int32"))?)

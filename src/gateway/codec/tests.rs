@@ -79,6 +79,9 @@ fn coercions_of_avro() {
         (r#""int""#, json!(12.0), json!(12), "f fraction_for_integer"),
         (r#""double""#, json!(1), json!(1.0), ""),
         (r#""double""#, json!("NaN"), json!("NaN"), ""),
+        (r#""float""#, json!(0.1), json!(0.1), ""),
+        (r#""float""#, json!("2.5"), json!(2.5), "f text_for_number"),
+        (r#"["null","float"]"#, json!(3), json!(3.0), "f bare_union_member"),
         (r#""boolean""#, json!("true"), json!(true), "f text_for_number"),
         (r#""string""#, json!(7), json!("7"), "f number_for_text"),
         (timestamp, json!(1_461_087_261_000i64), json!(1_461_087_261_000i64), ""),
@@ -104,6 +107,8 @@ fn coercions_of_avro() {
     }
     let refused = [
         (r#""int""#, json!(1.5), "f: expected int, found 1.5"),
+        (r#""float""#, json!(1e39), "f: expected float, a number of 32 bits, found 1e+39"),
+        (r#""float""#, json!("x"), "f: expected float, found \"x\""),
         (decimal, json!(0.001), "f: expected a decimal(6, 2), found 0.001"),
         (decimal, json!(10000), "f: expected a decimal(6, 2), found 10000"),
         (r#""bytes""#, json!("€"), "f: expected text whose characters are bytes, up to U+00FF, found \"€\""),

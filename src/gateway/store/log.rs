@@ -1,16 +1,17 @@
 //! Zones without clusters: logs in the data directory, all written by one thread, which syncs once for all
 //! that has come meanwhile.
 //!
-//! What is read of a log ends at what is synced, so that nobody sees a record that a full disk takes away
-//! again: after a failure a log is cut to its last good end before anything else is written to it.
+//! What is read of a log ends at what is synced, by the engine beside as well ([`Durable`]), so that nobody sees a
+//! record that a full disk takes away again: after a failure a log is cut to its last good end before anything else is
+//! written to it.
 
 use super::{NewRecord, NotStored};
 use crate::connector::Record;
-use crate::connector::log::{self, LogOptions, LogWriter};
+use crate::connector::log::{self, Durable, LogOptions, LogWriter, Synced};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -26,10 +27,7 @@ const OPEN_MAX: usize = 256;
 pub struct LogTopic {
     pub dir: PathBuf,
     retention_bytes: Option<u64>,
-    /// The offset behind each partition's last record that is synced.
-    ends: Vec<AtomicI64>,
-    /// How often records were taken away again.
-    cuts: AtomicU64,
+    durable: Arc<Durable>,
     /// Something failed, and the log must be cut before it is written again.
     is_broken: AtomicBool,
     bell: (Mutex<u64>, Condvar),
@@ -38,28 +36,20 @@ pub struct LogTopic {
 impl LogTopic {
     fn open(dir: PathBuf, partitions: u32, retention_bytes: Option<u64>) -> Result<LogTopic> {
         let known = log::next_offsets(&dir)?;
-        let count = known.keys().max().map_or(0, |last| last + 1).max(partitions);
-        let ends = (0..count).map(|p| AtomicI64::new(known.get(&p).copied().unwrap_or(0))).collect();
-        Ok(LogTopic {
-            dir,
-            retention_bytes,
-            ends,
-            cuts: AtomicU64::new(0),
-            is_broken: AtomicBool::new(false),
-            bell: Default::default(),
-        })
+        // A process that was killed may have left some that it had written and not synced.
+        Synced::default().sync(&dir)?;
+        let durable = Durable::tell(&dir, &known, partitions);
+        let is_broken = AtomicBool::new(false);
+        Ok(LogTopic { dir, retention_bytes, durable, is_broken, bell: Default::default() })
     }
 
+    /// The offset behind a partition's last record that is synced.
     pub fn end(&self, partition: u32) -> i64 {
-        self.ends.get(partition as usize).map_or(0, |end| end.load(Ordering::Acquire))
+        self.durable.end(partition)
     }
 
     pub fn ends(&self) -> log::Ends {
-        (0..self.ends.len() as u32).map(|partition| (partition, self.end(partition))).collect()
-    }
-
-    pub fn cuts(&self) -> u64 {
-        self.cuts.load(Ordering::Acquire)
+        self.durable.ends()
     }
 
     /// Waits until something was written since `rung`, or the time is up; what to ask with next time.
@@ -101,7 +91,7 @@ impl Logs {
     /// The log in a directory; reads where it ends the first time.
     pub fn topic(&self, dir: &Path, partitions: u32, retention_bytes: Option<u64>) -> Result<Arc<LogTopic>> {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = topics.get(dir).filter(|known| known.ends.len() >= partitions as usize) {
+        if let Some(known) = topics.get(dir).filter(|known| known.durable.partitions() >= partitions) {
             return Ok(Arc::clone(known));
         }
         let topic = Arc::new(LogTopic::open(dir.to_path_buf(), partitions, retention_bytes)?);
@@ -196,9 +186,12 @@ impl Scribe {
         if topic.is_broken.load(Ordering::Acquire) {
             mend(topic)?;
         }
-        if !self.writers.contains_key(&topic.dir) {
+        // One that was opened when the event had fewer partitions.
+        let last = topic.durable.partitions().saturating_sub(1);
+        let is_whole = |writer: &LogWriter| writer.next_offset(last).is_some();
+        if !self.writers.get(&topic.dir).is_some_and(is_whole) {
             let options = LogOptions { retention_bytes: topic.retention_bytes, ..LogOptions::default() };
-            let partitions = 0..topic.ends.len() as u32;
+            let partitions = 0..topic.durable.partitions();
             let (writer, _) = LogWriter::open(&topic.dir, partitions, options)?;
             self.writers.insert(topic.dir.clone(), writer);
         }
@@ -207,9 +200,9 @@ impl Scribe {
 
     fn show(&self, topic: &LogTopic) {
         let Some(writer) = self.writers.get(&topic.dir) else { return };
-        for (partition, end) in topic.ends.iter().enumerate() {
-            if let Some(next) = writer.next_offset(partition as u32) {
-                end.store(next, Ordering::Release);
+        for partition in 0..topic.durable.partitions() {
+            if let Some(next) = writer.next_offset(partition) {
+                topic.durable.reach(partition, next);
             }
         }
         topic.ring();
@@ -231,7 +224,6 @@ fn mend(topic: &LogTopic) -> Result<()> {
     for (partition, end) in topic.ends() {
         log::truncate(&topic.dir, partition, end)?;
     }
-    topic.cuts.fetch_add(1, Ordering::AcqRel);
     topic.is_broken.store(false, Ordering::Release);
     topic.ring();
     Ok(())
@@ -249,5 +241,56 @@ impl NewRecord {
             value: Some(&self.value),
             headers: &self.headers,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::{Opening, Poll, Share, Source, Start, Survey};
+
+    fn read(dir: &Path) -> usize {
+        let opening = Opening { share: Share::All, start: Start::Earliest, bounded: false, opened_ms: 0 };
+        let mut reader = log::open(dir, opening, &Survey::default()).unwrap();
+        let mut count = 0;
+        while let Poll::Messages(batch) = reader.poll(1 << 20, 0).unwrap() {
+            count += batch.len();
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn an_event_gets_more_partitions_while_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::start();
+        for partitions in [1, 3] {
+            let topic = logs.topic(dir.path(), partitions, None).unwrap();
+            let records = (0..partitions).map(|partition| (partition, NewRecord::default())).collect();
+            assert_eq!(
+                logs.append(topic, records).await.map(|offsets| offsets.len()),
+                Ok(partitions as usize)
+            );
+        }
+        assert_eq!(logs.topic(dir.path(), 3, None).unwrap().ends(), [(0, 2), (1, 1), (2, 1)].into());
+    }
+
+    /// Whoever reads the log in this process, as an engine does: nothing that is written only.
+    #[test]
+    fn readers_stop_at_what_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::start();
+        let topic = logs.topic(dir.path(), 1, None).unwrap();
+        let mut writer = LogWriter::open(dir.path(), 0..1, LogOptions::default()).unwrap().0;
+        for _ in 0..3 {
+            writer.append(0, &NewRecord::default().as_record()).unwrap();
+        }
+        writer.flush().unwrap();
+        assert_eq!(read(dir.path()), 0);
+        topic.durable.reach(0, 2);
+        assert_eq!(read(dir.path()), 2);
+        // Nobody writes it here any more: as any log of another process.
+        drop((logs, topic));
+        assert_eq!(read(dir.path()), 3);
+        assert_eq!(Logs::start().topic(dir.path(), 1, None).unwrap().end(0), 3);
     }
 }

@@ -129,6 +129,8 @@ impl Waiting {
 
 /// Brings what comes, until the gateway ends.
 fn forward(queue: &Queue, stores: &Weak<Stores>, runtime: &tokio::runtime::Handle) {
+    // What was said last: the same is not said at every try.
+    let mut said = String::new();
     loop {
         let Some(stores) = stores.upgrade() else { return };
         if queue.count() == 0 {
@@ -137,10 +139,17 @@ fn forward(queue: &Queue, stores: &Weak<Stores>, runtime: &tokio::runtime::Handl
             queue.topic.wait(rung, RETRY_EVERY);
             continue;
         }
-        if let Err(error) = bring(queue, &stores, runtime) {
-            tracing::debug!("{} waits: {error}", queue.site.topic);
-            drop(stores);
-            std::thread::sleep(RETRY_EVERY);
+        match bring(queue, &stores, runtime) {
+            Ok(()) => said.clear(),
+            Err(error) => {
+                let why = error.to_string();
+                if said != why {
+                    tracing::warn!("{} events wait for {}: {why}", queue.count(), queue.site.topic);
+                    said = why;
+                }
+                drop(stores);
+                std::thread::sleep(RETRY_EVERY);
+            }
         }
     }
 }
@@ -158,20 +167,16 @@ fn bring(queue: &Queue, stores: &Arc<Stores>, runtime: &tokio::runtime::Handle) 
     let mut reader = log::open(&queue.topic.dir, opening, &survey)?;
     while let Poll::Messages(batch) = reader.poll(READ_BYTES, 0)? {
         let partition = batch.partition as u32;
-        let synced = queue.topic.end(partition);
-        let mut records = Vec::new();
-        for i in (0..batch.len()).filter(|i| batch.offsets[*i] < synced) {
-            records.push(NewRecord {
-                timestamp: batch.timestamps.at(i),
-                key: batch.key(i).map(<[u8]>::to_vec),
-                value: batch.value(i).unwrap_or_default().to_vec(),
-                headers: batch.headers.block(i).to_vec(),
-            });
-        }
-        let count = records.len() as i64;
+        let record = |i| NewRecord {
+            timestamp: batch.timestamps.at(i),
+            key: batch.key(i).map(<[u8]>::to_vec),
+            value: batch.value(i).unwrap_or_default().to_vec(),
+            headers: batch.headers.block(i).to_vec(),
+        };
+        let records: Vec<NewRecord> = (0..batch.len()).map(record).collect();
         runtime.block_on(bring_all(queue, stores, partition, &records))?;
         let mut next = queue.next();
-        *next.entry(partition).or_insert(batch.offsets[0]) += count;
+        next.insert(partition, batch.offsets[0] + records.len() as i64);
         files::write_json(&queue.dir.join("next.json"), &next)?;
         log::delete_before(&queue.topic.dir, partition, next[&partition])?;
         *queue.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
@@ -189,7 +194,9 @@ async fn bring_all(queue: &Queue, stores: &Arc<Stores>, partition: u32, records:
         _ => 0,
     };
     for (i, name) in clusters.iter().enumerate() {
-        let of: Vec<_> = records.iter().filter(|r| index(r) == i).map(|r| (Some(partition), r)).collect();
+        // Its key's partition where the others of that key are, also if the topic has more of them than the log.
+        let place = |record: &NewRecord| record.key.is_none().then_some(partition);
+        let of: Vec<_> = records.iter().filter(|r| index(r) == i).map(|r| (place(r), r)).collect();
         if of.is_empty() {
             continue;
         }
