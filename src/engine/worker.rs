@@ -408,12 +408,13 @@ impl Loop {
         self.context.dataflows.borrow().get(&BOOKS_QUERY).is_none_or(|d| d.probe.done())
     }
 
-    /// Keeps a little history, so that a question finds its tick on every worker.
+    /// Keeps a little history, so that a question finds its tick on every worker. Where all inputs have ended
+    /// every tick is closed; a checkpoint still names one of the clock's.
     fn compact(&self) {
         let ticks = self.context.pace.tick.as_micros() as Tick;
         let held = if self.context.peers > 1 { 5 * ticks.max(2_000) } else { 0 };
         let since = |closed: Tick| {
-            let since = closed.saturating_sub(held);
+            let since = closed.min(self.context.clock.tick()).saturating_sub(held);
             self.context.hold.get().map_or(since, |hold| since.min(hold))
         };
         for table in self.context.tables.borrow().values() {
