@@ -1,5 +1,5 @@
 //! ksqlDB's clients, each driven by a script of `clients/` against a server of its own. Where Node or Python
-//! or their packages are missing this says so and is skipped; `.ci/run` installs them.
+//! or their packages are missing this says so and is skipped; `.ci/run` installs them, and builds the one in Rust.
 
 use crate::harness::{DEADLINE, Served, Site};
 use std::net::TcpStream;
@@ -100,6 +100,18 @@ fn npm_ksqldb_clients_own_tests() {
 #[test]
 fn npm_ksqldb_js() {
     node("ksqldb-js").into_iter().for_each(|node| drives("ksqldb-js.js", node));
+}
+
+#[test]
+fn crates_io_ksqldb() {
+    let Some(client) = found(Path::new("ksqldb-rs").join("debug/ksqldb-client"), "crates.io's ksqldb") else {
+        return;
+    };
+    let served = Served::start(&Site::new().script(""), &[]);
+    // It says aloud what it is answered.
+    let mut command = Command::new(client);
+    command.arg(served.url.strip_prefix("http://").unwrap()).stderr(Stdio::null());
+    ends_well("crates.io's ksqldb", &mut command);
 }
 
 #[test]
